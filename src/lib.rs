@@ -1,0 +1,10 @@
+//! connstorm: a connection load generator for Linux that says when and why ephemeral ports run out.
+
+pub mod address;
+pub mod attempt;
+pub mod capacity;
+pub mod cli;
+pub mod kernel;
+pub mod observe;
+pub mod scenario;
+pub mod target;

@@ -1,0 +1,2 @@
+//! The `connstorm` program: parse, run, exit code.
+fn main() {}

@@ -1,0 +1,9 @@
+//! What the user wrote, made into a validated, immutable [`Plan`].
+
+mod plan;
+pub mod units;
+
+pub use plan::{
+    Arrivals, Behaviour, Close, Connection, Lifetime, Load, Plan, PortPolicy, RateStage, Scheme, Serve,
+    Source, Target,
+};

@@ -1,0 +1,1 @@
+//! Targets: what `connstorm serve` and a scenario's `[serve]` table run.
