@@ -70,6 +70,12 @@ impl AddressBlock {
     }
 }
 
+impl From<IpAddr> for AddressBlock {
+    fn from(address: IpAddr) -> AddressBlock {
+        AddressBlock { first: address, last: address, weight: 1 }
+    }
+}
+
 fn bits(address: IpAddr) -> u128 {
     match address {
         IpAddr::V4(v4) => u128::from(v4.to_bits()),

@@ -3,5 +3,10 @@
 //! The only home of `unsafe`, of `libc` and of the clock. Nothing here decides anything; it asks the
 //! kernel and hands the answer up, errors included.
 
+pub mod alarm;
 pub mod clock;
 pub mod fd_table;
+pub mod memory;
+pub mod ports;
+pub mod readiness;
+pub mod socket;

@@ -1,0 +1,79 @@
+//! Why a run could not begin.
+
+use crate::address::RoutesError;
+use std::io;
+use std::net::SocketAddr;
+
+/// Why a run could not begin.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// Sources and destinations don't fit.
+    #[error(transparent)]
+    Routes(#[from] RoutesError),
+    /// The plan has no target.
+    #[error("the plan has no target: give [target] url, or a [serve] table")]
+    NoTarget,
+    /// Explicit ports want a source address, and the routes give none.
+    #[error(
+        "no route to {destination}: {error}. Explicit ports need a source address: give one with --source"
+    )]
+    NoSource {
+        /// Where to.
+        destination: SocketAddr,
+        /// What the kernel said.
+        error: io::Error,
+    },
+    /// The port range lies outside what the kernel obeys.
+    #[error(
+        "ports {low}-{high} lie outside net.ipv4.ip_local_port_range ({range_low}-{range_high}), and the kernel \
+         would quietly choose others. Widen it (sysctl -w net.ipv4.ip_local_port_range=\"{low} {high}\"), or \
+         choose the ports yourself with --ports explicit:{low}-{high}"
+    )]
+    RangeOutside {
+        /// First port wanted.
+        low: u16,
+        /// Last port wanted.
+        high: u16,
+        /// First port of the host's range.
+        range_low: u16,
+        /// Last port of the host's range.
+        range_high: u16,
+    },
+    /// The kernel has no `IP_LOCAL_PORT_RANGE`.
+    #[error(
+        "this kernel has no IP_LOCAL_PORT_RANGE (it came with Linux 6.3): choose the ports yourself with \
+         --ports explicit:{low}-{high}"
+    )]
+    NoRangeOption {
+        /// First port wanted.
+        low: u16,
+        /// Last port wanted.
+        high: u16,
+    },
+    /// No port is left to lease.
+    #[error(
+        "every port of {low}-{high} is reserved or listened on: choose another range with --ports explicit:LO-HI"
+    )]
+    NoPorts {
+        /// First port wanted.
+        low: u16,
+        /// Last port wanted.
+        high: u16,
+    },
+    /// The host's settings can't be read.
+    #[error("can't read {what}: {error}")]
+    Host {
+        /// What was to be read.
+        what: &'static str,
+        /// Why not.
+        error: io::Error,
+    },
+    /// A worker could not be set up.
+    #[error("worker {worker} could not start: {error}")]
+    Worker {
+        /// Which.
+        worker: u32,
+        /// Why not.
+        error: io::Error,
+    },
+}

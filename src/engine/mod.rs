@@ -1,0 +1,31 @@
+//! The engine: a plan becomes attempts, attempts become tallies.
+//!
+//! ```text
+//! Schedule ─▶ Pacer ─▶ Flow ─▶ Tally ─▶ Handover ─▶ Timeline ─▶ Run
+//!             when?    lease, socket,   once a      all workers
+//!             (pure)   connect, close   window      together
+//! ```
+
+mod control;
+mod crew;
+mod deadlines;
+mod error;
+mod flow;
+mod gather;
+mod lifetimes;
+mod outline;
+mod pacer;
+mod resolve;
+mod result;
+mod run;
+mod schedule;
+mod worker;
+mod workers;
+
+pub use control::Control;
+pub use error::RunError;
+pub use pacer::{Next, Pacer, Part};
+pub use resolve::Destinations;
+pub use result::{Progress, Run, WindowRow};
+pub use run::run;
+pub use schedule::Schedule;

@@ -1,0 +1,164 @@
+//! What has to be settled before any thread starts: routes, ports, the number of workers.
+
+use super::error::RunError;
+use super::flow::Brief;
+use super::pacer::{ClosedPacer, OpenPacer, Pacer, Part};
+use super::resolve::Destinations;
+use super::schedule::Schedule;
+use super::workers;
+use crate::address::{AddressBlock, AddressSet, Pool, Routes, partition};
+use crate::kernel::socket::{PortChoice, has_port_range_option, source_for};
+use crate::kernel::{fd_table, ports};
+use crate::scenario::{Arrivals, Plan, PortPolicy};
+use std::collections::BTreeSet;
+use std::num::NonZeroUsize;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The settled outline of a run; workers are made from it.
+#[derive(Debug)]
+pub struct Outline {
+    /// The plan.
+    pub plan: Plan,
+    /// How many workers.
+    pub workers: u32,
+    /// Pairs of source and destination; `None` when the target's name could not be resolved.
+    pub routes: Option<Arc<Routes>>,
+    /// How source ports are chosen.
+    pub choice: PortChoice,
+    /// Ports that leases leave out.
+    excluded: BTreeSet<u16>,
+    /// Ports to lease on each tuple; `None` where the kernel chooses.
+    pub leasable: Option<u64>,
+    /// When attempts become due.
+    arrivals: Due,
+    /// When the run ends by time.
+    pub end: Option<Duration>,
+}
+
+/// When attempts become due: the arrivals of the plan, made ready.
+#[derive(Debug)]
+enum Due {
+    /// Open loop.
+    Planned(Arc<Schedule>),
+    /// Closed loop: the number of slots.
+    Slots(u64),
+}
+
+impl Outline {
+    /// Settles a plan on this host.
+    ///
+    /// # Errors
+    /// Whatever keeps the run from beginning.
+    pub fn new(plan: &Plan, destinations: &Destinations) -> Result<Outline, RunError> {
+        let (choice, leased) = port_choice(plan.source.ports)?;
+        let excluded = if leased { ports_to_leave_out()? } else { BTreeSet::new() };
+        let leasable = match plan.source.ports {
+            PortPolicy::Explicit { low, high } => {
+                let count = (low..=high).filter(|port| !excluded.contains(port)).count();
+                (count > 0).then_some(Some(count as u64)).ok_or(RunError::NoPorts { low, high })?
+            }
+            _ => None,
+        };
+        let routes = match destinations {
+            Destinations::Known(addresses) => {
+                let sources = sources(plan, addresses, leased)?;
+                Some(Arc::new(Routes::new(&sources, addresses)?))
+            }
+            Destinations::Unresolved(_) => None,
+        };
+        let (arrivals, end) = match &plan.load.arrivals {
+            Arrivals::Open(stages) => {
+                let schedule = Schedule::new(stages, plan.load.connections);
+                let end = schedule.end();
+                (Due::Planned(Arc::new(schedule)), Some(end))
+            }
+            Arrivals::Closed { slots, duration } => (Due::Slots(*slots), *duration),
+        };
+        // Raising the soft limit to the hard one takes no privilege; where it fails, it stays as it is.
+        let table_limit = fd_table::raise_soft_limit().ok().or(fd_table::limits().0);
+        let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get) as u64;
+        let workers = workers::how_many(plan, cores, table_limit);
+        Ok(Outline { plan: plan.clone(), workers, routes, choice, excluded, leasable, arrivals, end })
+    }
+
+    /// The part of a worker.
+    pub fn part(&self, worker: u32) -> Part {
+        Part { index: worker, of: self.workers }
+    }
+
+    /// The arrivals of a worker.
+    pub fn pacer(&self, part: Part) -> Pacer {
+        match &self.arrivals {
+            Due::Planned(schedule) => Pacer::Open(OpenPacer::new(schedule.clone(), part)),
+            Due::Slots(slots) => Pacer::Closed(ClosedPacer::new(*slots, self.plan.load.connections, part)),
+        }
+    }
+
+    /// What a worker's attempts go by.
+    pub fn brief(&self, part: Part) -> Brief {
+        Brief {
+            choice: self.choice,
+            connection: self.plan.connection,
+            max_open: self.plan.load.max_open.map_or(u64::MAX, |most| part.share(most)),
+        }
+    }
+
+    /// The leases of a worker.
+    pub fn pool(&self, part: Part) -> Option<Pool> {
+        let routes = self.routes.clone()?;
+        Some(match self.plan.source.ports {
+            PortPolicy::Explicit { low, high } => {
+                let ports: Rc<[u16]> =
+                    partition(low, high, |port| self.excluded.contains(&port), part.index, part.of);
+                Pool::explicit(routes, part.index, part.of, ports)
+            }
+            _ => Pool::kernel_chooses(routes, part.index, part.of),
+        })
+    }
+}
+
+/// The system calls of a policy, and whether we lease the ports ourselves.
+fn port_choice(policy: PortPolicy) -> Result<(PortChoice, bool), RunError> {
+    match policy {
+        PortPolicy::Kernel => Ok((PortChoice::AtConnect, false)),
+        PortPolicy::NaiveBind => Ok((PortChoice::AtBind, false)),
+        PortPolicy::Explicit { .. } => Ok((PortChoice::Leased, true)),
+        PortPolicy::Range { low, high } => {
+            let host = |error| RunError::Host { what: "net.ipv4.ip_local_port_range", error };
+            let (range_low, range_high) = ports::local_range().map_err(host)?;
+            if low < range_low || high > range_high {
+                return Err(RunError::RangeOutside { low, high, range_low, range_high });
+            }
+            if !has_port_range_option() {
+                return Err(RunError::NoRangeOption { low, high });
+            }
+            Ok((PortChoice::AtConnectWithin { low, high }, false))
+        }
+    }
+}
+
+fn ports_to_leave_out() -> Result<BTreeSet<u16>, RunError> {
+    let host = |what| move |error| RunError::Host { what, error };
+    let mut ports = ports::reserved().map_err(host("net.ipv4.ip_local_reserved_ports"))?;
+    ports.append(&mut ports::listened_on().map_err(host("the list of listening sockets"))?);
+    Ok(ports)
+}
+
+/// The plan's sources. Leased ports need a source address to be bound to: where the plan has none, the
+/// one that the routes give.
+fn sources(plan: &Plan, destinations: &[std::net::SocketAddr], leased: bool) -> Result<AddressSet, RunError> {
+    if !leased || !plan.source.addresses.is_empty() {
+        return Ok(plan.source.addresses.clone());
+    }
+    let mut blocks: Vec<AddressBlock> = Vec::new();
+    for &destination in destinations {
+        let block =
+            source_for(destination).map_err(|error| RunError::NoSource { destination, error })?.into();
+        if !blocks.contains(&block) {
+            blocks.push(block);
+        }
+    }
+    Ok(AddressSet::new(blocks))
+}

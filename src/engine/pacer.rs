@@ -1,0 +1,273 @@
+//! Says which attempt is next, and when. Pure: time comes in as an argument.
+//!
+//! A pacer belongs to one worker and issues the ordinals congruent to its part, in order.
+//! Conservation: `planned = issued + given up`, at every moment at which nothing more is due.
+
+use super::Schedule;
+use crate::attempt::{Stamp, Ticket};
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::sync::Arc;
+
+/// Part `index` of `of` parts of a plan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Part {
+    /// From 0.
+    pub index: u32,
+    /// How many parts there are; at least 1.
+    pub of: u32,
+}
+
+impl Part {
+    /// How many of the ordinals `0..total` belong to this part.
+    pub fn share(self, total: u64) -> u64 {
+        let (index, of) = (u64::from(self.index), u64::from(self.of.max(1)));
+        if total > index { (total - index).div_ceil(of) } else { 0 }
+    }
+
+    fn ordinal(self, n: u64) -> u64 {
+        u64::from(self.index) + n * u64::from(self.of.max(1))
+    }
+}
+
+/// What a worker is to do next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Next {
+    /// Start this attempt.
+    Start {
+        /// Which, and when it was due.
+        ticket: Ticket,
+        /// Failures in a row that its slot of the closed loop has behind it; 0 in open loop.
+        failures: u32,
+    },
+    /// Nothing before this moment.
+    At(Stamp),
+    /// Nothing until a slot of the closed loop becomes free.
+    WhenFree,
+    /// Nothing more at all.
+    Never,
+}
+
+/// The arrivals of one worker.
+#[derive(Debug)]
+pub enum Pacer {
+    /// At planned times.
+    Open(OpenPacer),
+    /// Whenever a slot is free.
+    Closed(ClosedPacer),
+}
+
+impl Pacer {
+    /// What to do at `now`. A ticket that was given is issued: it is started or skipped by the caller.
+    pub fn next(&mut self, now: Stamp) -> Next {
+        match self {
+            Pacer::Open(open) => open.next(now),
+            Pacer::Closed(closed) => closed.next(now),
+        }
+    }
+
+    /// Arrivals that were due before `now`, issued or not.
+    pub fn planned(&self, now: Stamp) -> u64 {
+        match self {
+            Pacer::Open(open) => open.planned(now).max(open.issued),
+            Pacer::Closed(closed) => closed.issued,
+        }
+    }
+
+    /// Whether attempts wait for slots to become free.
+    pub fn is_closed(&self) -> bool {
+        matches!(self, Pacer::Closed(_))
+    }
+
+    /// A slot of the closed loop is free from `ready` on, with so many failures in a row behind it.
+    /// Means nothing in open loop.
+    pub fn slot_free(&mut self, ready: Stamp, failures: u32) {
+        if let Pacer::Closed(closed) = self {
+            closed.free.push(Reverse((ready, failures)));
+        }
+    }
+
+    /// Issues nothing from now on; returns the arrivals due before `now` that were never issued.
+    pub fn give_up(&mut self, now: Stamp) -> u64 {
+        match self {
+            Pacer::Open(open) => {
+                let late = open.planned(now).saturating_sub(open.issued);
+                open.given_up = true;
+                late
+            }
+            Pacer::Closed(closed) => {
+                closed.limit = closed.issued;
+                0
+            }
+        }
+    }
+
+    /// Whether nothing more will be issued.
+    pub fn is_done(&self) -> bool {
+        match self {
+            Pacer::Open(open) => open.given_up || open.issued >= open.part.share(open.schedule.total()),
+            Pacer::Closed(closed) => closed.issued >= closed.limit,
+        }
+    }
+}
+
+/// Open loop: arrivals of a schedule.
+#[derive(Debug)]
+pub struct OpenPacer {
+    schedule: Arc<Schedule>,
+    part: Part,
+    issued: u64,
+    given_up: bool,
+    /// Due time of the next arrival, once it was computed.
+    upcoming: Option<Stamp>,
+}
+
+impl OpenPacer {
+    /// The part of a schedule that one worker does.
+    pub fn new(schedule: Arc<Schedule>, part: Part) -> OpenPacer {
+        OpenPacer { schedule, part, issued: 0, given_up: false, upcoming: None }
+    }
+
+    fn next(&mut self, now: Stamp) -> Next {
+        if self.given_up {
+            return Next::Never;
+        }
+        let ordinal = self.part.ordinal(self.issued);
+        let Some(due) = self.upcoming.or_else(|| self.schedule.due(ordinal)) else { return Next::Never };
+        if due > now {
+            self.upcoming = Some(due);
+            return Next::At(due);
+        }
+        self.upcoming = None;
+        self.issued += 1;
+        Next::Start { ticket: Ticket { ordinal, due }, failures: 0 }
+    }
+
+    fn planned(&self, now: Stamp) -> u64 {
+        self.part.share(self.schedule.due_before(now))
+    }
+}
+
+/// Closed loop: a number of slots.
+#[derive(Debug)]
+pub struct ClosedPacer {
+    part: Part,
+    limit: u64,
+    issued: u64,
+    /// When each free slot may start its next attempt, and its failures in a row.
+    free: BinaryHeap<Reverse<(Stamp, u32)>>,
+}
+
+impl ClosedPacer {
+    /// `slots` of the whole plan's slots are divided like ordinals, and so are `attempts`, if limited.
+    pub fn new(slots: u64, attempts: Option<u64>, part: Part) -> ClosedPacer {
+        let free = (0..part.share(slots)).map(|_| Reverse((Stamp::ZERO, 0))).collect();
+        let limit = attempts.map_or(u64::MAX, |attempts| part.share(attempts));
+        ClosedPacer { part, limit, issued: 0, free }
+    }
+
+    fn next(&mut self, now: Stamp) -> Next {
+        if self.issued >= self.limit {
+            return Next::Never;
+        }
+        match self.free.peek() {
+            None => Next::WhenFree,
+            Some(&Reverse((ready, _))) if ready > now => Next::At(ready),
+            Some(&Reverse((_, failures))) => {
+                self.free.pop();
+                let ordinal = self.part.ordinal(self.issued);
+                self.issued += 1;
+                Next::Start { ticket: Ticket { ordinal, due: now }, failures }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scenario::RateStage;
+    use crate::scenario::units::Rate;
+    use proptest::prelude::*;
+    use std::time::Duration;
+
+    fn ms(n: u64) -> Duration {
+        Duration::from_millis(n)
+    }
+
+    fn open(ordinal: u64, due: u64) -> Next {
+        Next::Start { ticket: Ticket { ordinal, due: ms(due) }, failures: 0 }
+    }
+
+    fn constant(rate: f64, length: Duration, limit: Option<u64>) -> Arc<Schedule> {
+        let rate = Rate::per_second(rate).unwrap();
+        Arc::new(Schedule::new(&[RateStage { from: rate, to: rate, over: length }], limit))
+    }
+
+    #[test]
+    fn workers_share_the_ordinals_without_gap_or_overlap() {
+        let schedule = constant(1000.0, ms(100), None);
+        let mut ordinals = Vec::new();
+        for index in 0..3 {
+            let mut pacer = Pacer::Open(OpenPacer::new(schedule.clone(), Part { index, of: 3 }));
+            while let Next::Start { ticket, .. } = pacer.next(ms(1000)) {
+                ordinals.push(ticket.ordinal);
+            }
+            assert!(pacer.is_done());
+        }
+        ordinals.sort_unstable();
+        assert_eq!(ordinals, (0..100).collect::<Vec<u64>>());
+    }
+
+    #[test]
+    fn a_late_worker_gets_the_time_at_which_the_attempt_was_due() {
+        let mut pacer = Pacer::Open(OpenPacer::new(constant(10.0, ms(1000), None), Part { index: 0, of: 1 }));
+        assert_eq!(pacer.next(ms(0)), open(0, 0));
+        assert_eq!(pacer.next(ms(50)), Next::At(ms(100)));
+        assert_eq!(pacer.next(ms(777)), open(1, 100));
+        assert_eq!(pacer.give_up(ms(778)), 6, "due at 200, 300 … 700 and never started");
+        assert_eq!(pacer.next(ms(900)), Next::Never);
+    }
+
+    #[test]
+    fn a_closed_loop_waits_for_its_slots() {
+        let mut pacer = Pacer::Closed(ClosedPacer::new(2, Some(3), Part { index: 0, of: 1 }));
+        assert_eq!(pacer.next(ms(5)), open(0, 5));
+        assert_eq!(pacer.next(ms(5)), open(1, 5));
+        assert_eq!(pacer.next(ms(6)), Next::WhenFree);
+        pacer.slot_free(ms(20), 3);
+        assert_eq!(pacer.next(ms(7)), Next::At(ms(20)), "a slot that backs off is not used before");
+        let again = Next::Start { ticket: Ticket { ordinal: 2, due: ms(21) }, failures: 3 };
+        assert_eq!(pacer.next(ms(21)), again);
+        assert_eq!(pacer.next(ms(22)), Next::Never);
+    }
+
+    proptest! {
+        /// planned = issued + given up, for any rate, any number of workers and any moment of stopping,
+        /// however irregularly the worker comes round.
+        #[test]
+        fn planned_is_issued_or_given_up(
+            rate in 1u32..2000, workers in 1u32..5, limit in proptest::option::of(0u64..300),
+            visits in proptest::collection::vec(1u64..200, 1..20),
+        ) {
+            let schedule = constant(rate.into(), ms(1000), limit);
+            for index in 0..workers {
+                let mut pacer = Pacer::Open(OpenPacer::new(schedule.clone(), Part { index, of: workers }));
+                let (mut now, mut issued) = (0, 0);
+                for step in &visits {
+                    now += step;
+                    // A slow worker: it manages only a few attempts a visit.
+                    for _ in 0..7 {
+                        if let Next::Start { ticket, .. } = pacer.next(ms(now)) {
+                            prop_assert!(ticket.due <= ms(now));
+                            issued += 1;
+                        }
+                    }
+                }
+                let planned = pacer.planned(ms(now));
+                prop_assert_eq!(planned, issued + pacer.give_up(ms(now)));
+                prop_assert_eq!(planned, pacer.planned(ms(now)));
+            }
+        }
+    }
+}

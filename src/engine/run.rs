@@ -1,0 +1,50 @@
+//! A whole run: workers are started, their windows gathered, and everything is put together.
+
+use super::control::Control;
+use super::crew::Crew;
+use super::error::RunError;
+use super::gather::Gathered;
+use super::outline::Outline;
+use super::resolve::Destinations;
+use super::result::{Progress, Run};
+use crate::kernel::clock::process_cpu;
+use crate::kernel::memory;
+use crate::scenario::Plan;
+use std::sync::Arc;
+use std::sync::mpsc::channel;
+
+/// Runs a plan to its end, and tells `watch` of every window and at least ten times a second.
+///
+/// # Errors
+/// When the run could not begin. Whatever happens after that is in the [`Run`].
+pub fn run(plan: &Plan, control: &Control, mut watch: impl FnMut(&Progress<'_>)) -> Result<Run, RunError> {
+    let target = plan.target.as_ref().ok_or(RunError::NoTarget)?;
+    let destinations = Destinations::resolve(target);
+    let outline = Arc::new(Outline::new(plan, &destinations)?);
+    let memory_before = memory::resident();
+    let cpu_before = process_cpu();
+    let (to_main, handovers) = channel();
+    let (crew, clock) = Crew::start(&outline, control, &to_main)?;
+    drop(to_main);
+    let mut gathered = Gathered::new(outline.workers);
+    gathered.until_all_have_ended(&handovers, clock, &mut watch);
+    let (worker_errors, elapsed) = (crew.join(), clock.now());
+    let totals = gathered.finish();
+    Ok(Run {
+        began: clock.wall_epoch(),
+        elapsed,
+        interrupted: control.is_interrupted(),
+        workers: outline.workers,
+        tuples: outline.routes.as_ref().map_or(0, |routes| routes.len()),
+        leasable_ports: outline.leasable,
+        destinations,
+        planned: totals.planned,
+        held_max: totals.held_max,
+        worker_cpu: totals.worker_cpu,
+        windows: totals.windows,
+        tally: totals.tally,
+        cpu: process_cpu().saturating_sub(cpu_before),
+        memory: (memory_before, memory::peak()),
+        worker_errors,
+    })
+}

@@ -1,0 +1,238 @@
+//! One worker: an OS thread with its own descriptor table, runtime, leases, tickets and tally.
+//!
+//! Nothing in it is shared on the way. It looks at one flag ([`Control`]), and hands a whole tally over
+//! once a window. This file is its turn: windows, pacing, rest, end. What becomes of an attempt is in
+//! [`super::flow`].
+
+use super::control::Control;
+use super::flow::Flow;
+use super::pacer::{Next, Pacer};
+use crate::attempt::{SkipReason, Stamp};
+use crate::kernel::alarm::Alarm;
+use crate::kernel::clock::{Clock, thread_cpu};
+use crate::kernel::readiness::{Events, Interest};
+use crate::metrics::Handover;
+use std::io;
+use std::sync::mpsc::Sender;
+use std::time::Duration;
+
+/// Length of a window.
+pub const WINDOW: Duration = Duration::from_secs(1);
+/// Attempts started before other work gets its turn.
+const BATCH: u32 = 64;
+/// Longest rest: how soon an interruption is seen.
+const LONGEST_REST: Duration = Duration::from_millis(100);
+/// Key of the alarm in the readiness set; places in a slab never get that far.
+const ALARM: u64 = u64::MAX;
+
+/// See the module.
+pub struct Worker {
+    number: u32,
+    /// When the run ends; `None`: when every attempt has been made and has ended.
+    end: Option<Stamp>,
+    clock: Clock,
+    control: Control,
+    pacer: Pacer,
+    flow: Flow,
+    alarm: Alarm,
+    events: Events,
+    window: WindowState,
+    draining: bool,
+    to_main: Sender<Handover>,
+}
+
+/// What has to be remembered from one window to the next.
+struct WindowState {
+    index: u64,
+    planned: u64,
+    cpu: Duration,
+}
+
+/// What a worker's turn needs, besides its flow of attempts.
+pub struct Turn {
+    /// Number of the worker.
+    pub number: u32,
+    /// When the run ends; `None`: when every attempt has been made and has ended.
+    pub end: Option<Stamp>,
+    /// The clock of the run.
+    pub clock: Clock,
+    /// The flag that ends it early.
+    pub control: Control,
+    /// Where tallies go.
+    pub to_main: Sender<Handover>,
+}
+
+impl Worker {
+    /// A worker of the calling thread, inside its runtime.
+    ///
+    /// # Errors
+    /// When a descriptor for the alarm can't be had.
+    pub fn new(turn: Turn, pacer: Pacer, flow: Flow) -> io::Result<Worker> {
+        let Turn { number, end, clock, control, to_main } = turn;
+        let alarm = Alarm::new()?;
+        // Edge-triggered: it is set anew before every rest and never read.
+        flow.readiness.get_ref().add(&alarm, ALARM, Interest::READABLE | Interest::EDGE)?;
+        Ok(Worker {
+            number,
+            end,
+            clock,
+            control,
+            pacer,
+            flow,
+            alarm,
+            events: Events::with_capacity(256),
+            window: WindowState { index: 0, planned: 0, cpu: thread_cpu() },
+            draining: false,
+            to_main,
+        })
+    }
+
+    /// Works until the run has ended, and hands the last window over.
+    ///
+    /// # Errors
+    /// When the readiness set fails; what was counted is handed over all the same.
+    pub async fn work(mut self) -> io::Result<()> {
+        let result = self.turn_by_turn().await;
+        let now = self.clock.now();
+        if result.is_err() {
+            self.stop(now);
+        }
+        self.turn_windows(now);
+        self.hand_over(now, true);
+        result
+    }
+
+    async fn turn_by_turn(&mut self) -> io::Result<()> {
+        loop {
+            let now = self.clock.now();
+            self.turn_windows(now);
+            if self.control.is_interrupted() {
+                self.stop(now);
+                return Ok(());
+            }
+            if self.is_over(now) && !self.draining {
+                self.drain(now);
+            }
+            let next = self.start_what_is_due();
+            while let Some(timed) = self.flow.deadlines.expired(self.clock.now()) {
+                self.flow.expire(timed, &mut self.pacer);
+            }
+            if self.pacer.is_done() && self.flow.is_empty() {
+                return Ok(());
+            }
+            match next {
+                Next::Start { .. } => self.take_events()?,
+                Next::At(at) => self.rest(Some(at)).await?,
+                Next::WhenFree | Next::Never => self.rest(None).await?,
+            };
+        }
+    }
+
+    fn is_over(&self, now: Stamp) -> bool {
+        self.end.is_some_and(|end| now >= end)
+    }
+
+    /// Starts attempts as long as some are due, up to a batch. `Next::Start` says that more may be due.
+    fn start_what_is_due(&mut self) -> Next {
+        let mut next = Next::Never;
+        for _ in 0..BATCH {
+            let now = self.clock.now();
+            if self.is_over(now) {
+                return if self.draining { Next::Never } else { Next::At(now) };
+            }
+            next = self.pacer.next(now);
+            let Next::Start { ticket, failures } = next else { break };
+            if self.flow.is_full() {
+                self.flow.tally.skip(SkipReason::MaxOpen, 1);
+            } else {
+                self.flow.attempt(ticket, failures, now, &mut self.pacer);
+            }
+        }
+        next
+    }
+
+    /// The run's time is over: no new attempts, what is open is closed, and what is still opening may
+    /// come to its end within its timeout.
+    fn drain(&mut self, now: Stamp) {
+        self.draining = true;
+        let late = self.pacer.give_up(self.end.unwrap_or(now));
+        self.flow.tally.skip(SkipReason::Late, late);
+        self.hand_over_before_closing(now);
+        self.flow.close_all(&mut self.pacer);
+    }
+
+    /// The run is interrupted: what is open is closed as planned, what is still opening stays in flight.
+    fn stop(&mut self, now: Stamp) {
+        let late = self.pacer.give_up(now);
+        self.flow.tally.skip(SkipReason::Late, late);
+        self.hand_over_before_closing(now);
+        self.flow.close_all(&mut self.pacer);
+    }
+
+    /// Closing thousands of connections must not wipe out that they were held.
+    fn hand_over_before_closing(&mut self, now: Stamp) {
+        if self.flow.open() > 0 {
+            self.hand_over(now, false);
+        }
+    }
+
+    /// Takes what the readiness set has, without waiting; whether there was anything.
+    fn take_events(&mut self) -> io::Result<bool> {
+        if self.flow.is_empty() {
+            return Ok(false);
+        }
+        let Worker { events, flow, pacer, .. } = self;
+        let mut any = false;
+        for event in flow.readiness.get_ref().wait(events, Some(Duration::ZERO))? {
+            if event.key != ALARM {
+                any = true;
+                flow.ready(event.key, pacer);
+            }
+        }
+        Ok(any)
+    }
+
+    /// Waits until a connection has something to report, the next deadline, or `until`.
+    async fn rest(&mut self, until: Option<Stamp>) -> io::Result<bool> {
+        if self.take_events()? {
+            return Ok(true);
+        }
+        let now = self.clock.now();
+        let window_end = WINDOW * u32::try_from(self.window.index + 1).unwrap_or(u32::MAX);
+        let nearest = [until, self.flow.deadlines.next_at(), self.end.filter(|_| !self.draining)];
+        let wake = nearest.into_iter().flatten().fold(window_end.min(now + LONGEST_REST), Stamp::min);
+        if wake > now {
+            self.alarm.set(wake - now)?;
+            let mut guard = self.flow.readiness.readable().await?;
+            // The set stays readable as long as it holds events; they are taken at the next turn, and
+            // the runtime has to ask again after that.
+            guard.clear_ready();
+        }
+        self.take_events()
+    }
+
+    fn turn_windows(&mut self, now: Stamp) {
+        while now >= WINDOW * u32::try_from(self.window.index + 1).unwrap_or(u32::MAX) {
+            self.hand_over(now, false);
+        }
+    }
+
+    fn hand_over(&mut self, now: Stamp, last: bool) {
+        let (planned, cpu) = (self.pacer.planned(self.end.map_or(now, |end| end.min(now))), thread_cpu());
+        let (tally, open_max) = self.flow.take_counts();
+        let handover = Handover {
+            worker: self.number,
+            window: self.window.index,
+            at: now,
+            tally,
+            planned: planned - self.window.planned,
+            open: self.flow.open(),
+            open_max,
+            cpu: cpu.saturating_sub(self.window.cpu),
+            last,
+        };
+        self.window = WindowState { index: self.window.index + 1, planned, cpu };
+        // Nobody listens only when the run was given up; there is nobody left to tell then.
+        let _ = self.to_main.send(handover);
+    }
+}

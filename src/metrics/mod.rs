@@ -1,0 +1,11 @@
+//! What is counted: tallies, latency histograms, and windows of time.
+//!
+//! Pure. A tally belongs to one worker; whole tallies are handed over and merged, never shared.
+
+mod latency;
+mod tally;
+mod window;
+
+pub use latency::Latency;
+pub use tally::{FailureTally, Latencies, Opening, SAMPLES, Sample, Tally};
+pub use window::{Handover, Timeline, Window};

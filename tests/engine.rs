@@ -1,0 +1,269 @@
+//! The engine against real listeners on loopback: counts and kinds, never durations.
+
+use connstorm::attempt::{Cause, Errno, SkipReason, Stage};
+use connstorm::engine::{Control, Run, RunError, run};
+use connstorm::scenario::units::Rate;
+use connstorm::scenario::{
+    Arrivals, Close, Connection, Lifetime, Load, Plan, PortPolicy, RateStage, Scheme, Source, Target,
+};
+use std::collections::HashSet;
+use std::io::Read;
+use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::num::NonZeroU32;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+/// A listener that drains every connection and remembers who came.
+struct Server {
+    address: SocketAddr,
+    peers: Arc<Mutex<Vec<SocketAddr>>>,
+}
+
+impl Server {
+    fn start() -> Server {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let (address, peers) = (listener.local_addr().unwrap(), Arc::new(Mutex::new(Vec::new())));
+        let seen = peers.clone();
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let Ok(mut stream) = stream else { continue };
+                seen.lock().unwrap().push(stream.peer_addr().unwrap());
+                std::thread::Builder::new()
+                    .stack_size(32 * 1024)
+                    .spawn(move || while stream.read(&mut [0; 64]).is_ok_and(|n| n > 0) {})
+                    .unwrap();
+            }
+        });
+        Server { address, peers }
+    }
+
+    /// What it saw, once it has seen so many.
+    fn peers(&self, count: usize) -> Vec<SocketAddr> {
+        for _ in 0..500 {
+            let peers = self.peers.lock().unwrap();
+            if peers.len() >= count {
+                return peers.clone();
+            }
+            drop(peers);
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        panic!("the listener saw {} of {count}", self.peers.lock().unwrap().len());
+    }
+}
+
+fn plan(address: SocketAddr) -> Plan {
+    Plan {
+        name: "test".into(),
+        seed: 1,
+        target: Some(Target {
+            scheme: Scheme::Tcp,
+            host: address.ip().to_string(),
+            ports: vec![address.port()],
+        }),
+        source: Source { addresses: "127.0.0.2-127.0.0.4".parse().unwrap(), ports: PortPolicy::Kernel },
+        load: closed(4, 300),
+        connection: Connection {
+            lifetime: Lifetime::Fixed(Duration::ZERO),
+            close: Close::Fin,
+            connect_timeout: Duration::from_secs(3),
+            handshake_timeout: Duration::from_secs(5),
+        },
+        serve: None,
+        workers: NonZeroU32::new(2),
+        thresholds: Vec::new(),
+    }
+}
+
+fn closed(slots: u64, connections: u64) -> Load {
+    Load {
+        arrivals: Arrivals::Closed { slots, duration: Some(Duration::from_secs(20)) },
+        max_open: None,
+        connections: Some(connections),
+    }
+}
+
+fn open(rate: f64, over: Duration) -> Load {
+    let rate = Rate::per_second(rate).unwrap();
+    let stages = vec![RateStage { from: rate, to: rate, over }];
+    Load { arrivals: Arrivals::Open(stages), max_open: None, connections: None }
+}
+
+fn go(plan: &Plan) -> Run {
+    let run = run(plan, &Control::default(), |_| {}).unwrap();
+    assert_eq!(run.conservation(), Ok(()));
+    assert_eq!(run.worker_errors, Vec::<String>::new());
+    run
+}
+
+#[test]
+fn a_closed_loop_makes_its_attempts_from_every_source() {
+    let server = Server::start();
+    let run = go(&plan(server.address));
+    assert_eq!((run.planned, run.tally.ok(), run.tally.failed()), (300, 300, 0));
+    let peers = server.peers(300);
+    for source in ["127.0.0.2", "127.0.0.3", "127.0.0.4"] {
+        let source: IpAddr = source.parse().unwrap();
+        assert_eq!(peers.iter().filter(|peer| peer.ip() == source).count(), 100, "{source}");
+    }
+    assert_eq!(run.tally.latencies.connect.count(), 300);
+}
+
+#[test]
+fn an_open_loop_makes_exactly_its_planned_arrivals() {
+    let server = Server::start();
+    let run = go(&Plan { load: open(500.0, Duration::from_secs(1)), ..plan(server.address) });
+    assert_eq!((run.planned, run.tally.ok()), (500, 500));
+    assert_eq!(run.tally.latencies.lateness.count(), 500);
+    assert_eq!(run.tally.latencies.connect_from_due.count(), 500);
+}
+
+#[test]
+fn explicit_ports_are_those_of_the_range_each_once() {
+    let server = Server::start();
+    let mut plan = plan(server.address);
+    plan.source.ports = PortPolicy::Explicit { low: 21_000, high: 21_039 };
+    plan.connection.lifetime = Lifetime::UntilEnd;
+    plan.load = open(1000.0, Duration::from_millis(500));
+    plan.load.connections = Some(130);
+    let run = go(&plan);
+    // 3 sources × 40 ports; the others find none free.
+    assert_eq!((run.tally.ok(), run.tally.failed(), run.held_max), (120, 10, 120));
+    let failure = &run.tally.failures()[0];
+    assert_eq!((failure.failure.stage, failure.failure.cause), (Stage::Lease, Cause::NoFreePort));
+    assert_eq!(failure.first_ordinal, 120);
+    let peers: HashSet<SocketAddr> = server.peers(120).into_iter().collect();
+    assert_eq!(peers.len(), 120);
+    assert!(peers.iter().all(|peer| (21_000..=21_039).contains(&peer.port())));
+}
+
+#[test]
+fn held_connections_live_until_the_end_and_more_are_skipped() {
+    let server = Server::start();
+    let mut plan = plan(server.address);
+    plan.connection.lifetime = Lifetime::UntilEnd;
+    plan.load = open(400.0, Duration::from_millis(500));
+    plan.load.max_open = Some(150);
+    let run = go(&plan);
+    assert_eq!((run.tally.ok(), run.held_max), (150, 150));
+    assert_eq!(run.tally.skipped_for(SkipReason::MaxOpen), 50);
+}
+
+#[test]
+fn a_refusal_is_told_and_slots_back_off() {
+    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let mut plan = plan(address);
+    plan.load = Load {
+        arrivals: Arrivals::Closed { slots: 4, duration: Some(Duration::from_millis(600)) },
+        max_open: None,
+        connections: None,
+    };
+    let run = go(&plan);
+    let [refused] = run.tally.failures() else { panic!("one kind") };
+    assert_eq!(refused.failure.errno, Some(Errno::ECONNREFUSED));
+    assert_eq!(refused.failure.cause, Cause::Refused);
+    assert_eq!((run.tally.ok(), refused.count), (0, run.tally.started()));
+    assert_eq!(run.tally.backoffs(), refused.count);
+    // Without back-off it would be tens of thousands (FIELD.md §6).
+    assert!(refused.count < 200, "{}", refused.count);
+    assert_eq!(run.tally.latencies.connect.count(), 0);
+}
+
+#[test]
+fn the_peers_close_is_awaited_or_told() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || listener.incoming().for_each(drop));
+    let mut plan = plan(address);
+    plan.connection.close = Close::Peer;
+    plan.load = closed(4, 40);
+    assert_eq!(go(&plan).tally.ok(), 40);
+
+    plan.connection.close = Close::Fin;
+    plan.connection.lifetime = Lifetime::UntilEnd;
+    plan.load = open(100.0, Duration::from_millis(400));
+    let run = go(&plan);
+    let [early] = run.tally.failures() else { panic!("one kind") };
+    assert_eq!((early.failure.stage, early.failure.cause), (Stage::Session, Cause::ClosedEarly));
+    assert_eq!(early.count, 40);
+}
+
+#[test]
+fn a_peer_that_never_closes_fails_the_close_stage() {
+    let server = Server::start();
+    let mut plan = plan(server.address);
+    plan.connection.close = Close::Peer;
+    plan.connection.lifetime = Lifetime::Fixed(Duration::from_millis(100));
+    plan.load = closed(4, 8);
+    let run = go(&plan);
+    let [silent] = run.tally.failures() else { panic!("one kind") };
+    assert_eq!(
+        (silent.failure.stage, silent.failure.cause, silent.count),
+        (Stage::Close, Cause::TimedOut, 8)
+    );
+}
+
+#[test]
+fn a_full_backlog_times_out_and_the_run_ends() {
+    // Backlog 1 is the least std can ask for through socket2; nobody accepts.
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+    socket.listen(1).unwrap();
+    let address = socket.local_addr().unwrap().as_socket().unwrap();
+    let mut plan = plan(address);
+    plan.connection.connect_timeout = Duration::from_millis(300);
+    plan.connection.lifetime = Lifetime::UntilEnd;
+    plan.load = open(40.0, Duration::from_millis(500));
+    let run = go(&plan);
+    let [timed_out] = run.tally.failures() else { panic!("{:?}", run.tally.failures()) };
+    assert_eq!((timed_out.failure.stage, timed_out.failure.cause), (Stage::Connect, Cause::TimedOut));
+    assert_eq!(run.tally.ok(), 2, "backlog + 1");
+    assert_eq!(timed_out.count, 18);
+}
+
+#[test]
+fn a_name_that_does_not_resolve_fails_every_attempt_and_no_more() {
+    let mut plan = plan("127.0.0.1:1".parse().unwrap());
+    plan.target.as_mut().unwrap().host = "name.that.does.not.exist.invalid".into();
+    plan.load = open(100.0, Duration::from_millis(200));
+    let run = go(&plan);
+    let [unresolved] = run.tally.failures() else { panic!("one kind") };
+    assert_eq!((unresolved.failure.cause, unresolved.count), (Cause::NameResolution, 20));
+}
+
+#[test]
+fn a_source_that_is_not_ours_fails_at_bind() {
+    let server = Server::start();
+    let mut plan = plan(server.address);
+    plan.source.addresses = "192.0.2.1".parse().unwrap();
+    plan.load = closed(1, 3);
+    let run = go(&plan);
+    let [not_local] = run.tally.failures() else { panic!("one kind") };
+    assert_eq!((not_local.failure.stage, not_local.failure.cause), (Stage::Bind, Cause::AddressNotAvailable));
+}
+
+#[test]
+fn an_interruption_ends_the_run_and_the_books_still_balance() {
+    let server = Server::start();
+    let mut plan = plan(server.address);
+    plan.connection.lifetime = Lifetime::UntilEnd;
+    plan.load = open(200.0, Duration::from_secs(60));
+    let control = Control::default();
+    let run = run(&plan, &control, |progress| {
+        if progress.tally.started() > 100 {
+            control.interrupt();
+        }
+    })
+    .unwrap();
+    assert!(run.interrupted);
+    assert_eq!(run.conservation(), Ok(()));
+    assert!(run.tally.ok() > 100 && run.planned < 2000, "{} of {}", run.tally.ok(), run.planned);
+}
+
+#[test]
+fn a_port_range_that_the_kernel_would_ignore_is_refused() {
+    let mut plan = plan("127.0.0.1:1".parse().unwrap());
+    plan.source.ports = PortPolicy::Range { low: 1024, high: 2048 };
+    let error = run(&plan, &Control::default(), |_| {}).unwrap_err();
+    assert!(matches!(error, RunError::RangeOutside { .. }));
+    assert!(error.to_string().contains("explicit:1024-2048"), "{error}");
+}
