@@ -77,7 +77,7 @@ impl Flow {
     /// # Errors
     /// When a descriptor for the readiness set can't be had.
     pub fn new(brief: Brief, clock: Clock, pool: Option<Pool>, chance: Chance) -> io::Result<Flow> {
-        let readiness = AsyncFd::register_with_interest(ReadinessSet::new()?, tokio::io::Interest::READABLE)?;
+        let readiness = ReadinessSet::new()?.watched()?;
         Ok(Flow {
             brief,
             clock,

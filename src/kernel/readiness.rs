@@ -10,6 +10,7 @@ use std::io;
 use std::ops::BitOr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
+use tokio::io::unix::AsyncFd;
 
 /// What a member of a set is watched for. Interests are joined with `|`.
 ///
@@ -94,6 +95,18 @@ impl ReadinessSet {
     /// EMFILE, ENFILE, ENOMEM.
     pub fn new() -> io::Result<ReadinessSet> {
         Ok(ReadinessSet { epoll: epoll::create(CreateFlags::CLOEXEC)? })
+    }
+
+    /// Has the runtime of the calling thread watch the set as one descriptor: it is readable while it
+    /// has events.
+    ///
+    /// # Errors
+    /// EMFILE, ENOMEM. Panics outside a runtime with I/O, as every registration there does.
+    pub fn watched(self) -> io::Result<AsyncFd<ReadinessSet>> {
+        // SAFETY: `as_raw_fd` gives the number of the OwnedFd inside, which nothing replaces or closes
+        // as long as the set lives, and the AsyncFd owns the set.
+        let watched = unsafe { AsyncFd::register_with_interest(self, tokio::io::Interest::READABLE) };
+        Ok(watched?)
     }
 
     /// Watches `member` and reports it by `key`.
