@@ -8,5 +8,6 @@ pub mod engine;
 pub mod kernel;
 pub mod metrics;
 pub mod observe;
+pub mod report;
 pub mod scenario;
 pub mod target;

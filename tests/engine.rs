@@ -1,7 +1,8 @@
 //! The engine against real listeners on loopback: counts and kinds, never durations.
 
 use connstorm::attempt::{Cause, Errno, SkipReason, Stage};
-use connstorm::engine::{Control, Run, RunError, run};
+use connstorm::engine::{Control, Destinations, Progress, RunError, run};
+use connstorm::metrics::Run;
 use connstorm::scenario::units::Rate;
 use connstorm::scenario::{
     Arrivals, Close, Connection, Lifetime, Load, Plan, PortPolicy, RateStage, Scheme, Source, Target,
@@ -88,8 +89,13 @@ fn open(rate: f64, over: Duration) -> Load {
     Load { arrivals: Arrivals::Open(stages), max_open: None, connections: None }
 }
 
+fn start(plan: &Plan, control: &Control, watch: impl FnMut(&Progress<'_>)) -> Result<Run, RunError> {
+    let destinations = Destinations::resolve(plan.target.as_ref().unwrap());
+    run(plan, &destinations, control, watch)
+}
+
 fn go(plan: &Plan) -> Run {
-    let run = run(plan, &Control::default(), |_| {}).unwrap();
+    let run = start(plan, &Control::default(), |_| {}).unwrap();
     assert_eq!(run.conservation(), Ok(()));
     assert_eq!(run.worker_errors, Vec::<String>::new());
     run
@@ -248,7 +254,7 @@ fn an_interruption_ends_the_run_and_the_books_still_balance() {
     plan.connection.lifetime = Lifetime::UntilEnd;
     plan.load = open(200.0, Duration::from_secs(60));
     let control = Control::default();
-    let run = run(&plan, &control, |progress| {
+    let run = start(&plan, &control, |progress| {
         if progress.tally.started() > 100 {
             control.interrupt();
         }
@@ -263,7 +269,7 @@ fn an_interruption_ends_the_run_and_the_books_still_balance() {
 fn a_port_range_that_the_kernel_would_ignore_is_refused() {
     let mut plan = plan("127.0.0.1:1".parse().unwrap());
     plan.source.ports = PortPolicy::Range { low: 1024, high: 2048 };
-    let error = run(&plan, &Control::default(), |_| {}).unwrap_err();
+    let error = start(&plan, &Control::default(), |_| {}).unwrap_err();
     assert!(matches!(error, RunError::RangeOutside { .. }));
     assert!(error.to_string().contains("explicit:1024-2048"), "{error}");
 }

@@ -10,9 +10,6 @@ pub enum RunError {
     /// Sources and destinations don't fit.
     #[error(transparent)]
     Routes(#[from] RoutesError),
-    /// The plan has no target.
-    #[error("the plan has no target: give [target] url, or a [serve] table")]
-    NoTarget,
     /// Explicit ports want a source address, and the routes give none.
     #[error(
         "no route to {destination}: {error}. Explicit ports need a source address: give one with --source"

@@ -1,8 +1,8 @@
 //! The main thread's side of a run: gathers windows, and lets whoever watches see them.
 
-use super::result::{Progress, WindowRow};
+use super::progress::Progress;
 use crate::kernel::clock::Clock;
-use crate::metrics::{Handover, Tally, Timeline, Window};
+use crate::metrics::{Handover, Tally, Timeline, Window, WindowRow};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 

@@ -28,6 +28,14 @@ impl Destinations {
         Destinations::Known(addresses.into_iter().flat_map(with_ports).collect())
     }
 
+    /// Why the name could not be resolved, if it could not.
+    pub fn why_not(&self) -> Option<String> {
+        match self {
+            Destinations::Known(_) => None,
+            Destinations::Unresolved(why) => Some(why.clone()),
+        }
+    }
+
     /// The destinations; none where the name could not be resolved.
     pub fn addresses(&self) -> &[SocketAddr] {
         match self {

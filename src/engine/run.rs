@@ -5,22 +5,26 @@ use super::crew::Crew;
 use super::error::RunError;
 use super::gather::Gathered;
 use super::outline::Outline;
+use super::progress::Progress;
 use super::resolve::Destinations;
-use super::result::{Progress, Run};
 use crate::kernel::clock::process_cpu;
 use crate::kernel::memory;
+use crate::metrics::Run;
 use crate::scenario::Plan;
 use std::sync::Arc;
 use std::sync::mpsc::channel;
 
-/// Runs a plan to its end, and tells `watch` of every window and at least ten times a second.
+/// Runs a plan to its end against these destinations, and tells `watch` of every window and at least ten times a second.
 ///
 /// # Errors
 /// When the run could not begin. Whatever happens after that is in the [`Run`].
-pub fn run(plan: &Plan, control: &Control, mut watch: impl FnMut(&Progress<'_>)) -> Result<Run, RunError> {
-    let target = plan.target.as_ref().ok_or(RunError::NoTarget)?;
-    let destinations = Destinations::resolve(target);
-    let outline = Arc::new(Outline::new(plan, &destinations)?);
+pub fn run(
+    plan: &Plan,
+    destinations: &Destinations,
+    control: &Control,
+    mut watch: impl FnMut(&Progress<'_>),
+) -> Result<Run, RunError> {
+    let outline = Arc::new(Outline::new(plan, destinations)?);
     let memory_before = memory::resident();
     let cpu_before = process_cpu();
     let (to_main, handovers) = channel();
@@ -37,7 +41,8 @@ pub fn run(plan: &Plan, control: &Control, mut watch: impl FnMut(&Progress<'_>))
         workers: outline.workers,
         tuples: outline.routes.as_ref().map_or(0, |routes| routes.len()),
         leasable_ports: outline.leasable,
-        destinations,
+        destinations: destinations.addresses().to_vec(),
+        unresolved: destinations.why_not(),
         planned: totals.planned,
         held_max: totals.held_max,
         worker_cpu: totals.worker_cpu,

@@ -46,6 +46,11 @@ impl Latency {
         if self.0.is_empty() { (0, 0) } else { (self.0.min(), self.0.max()) }
     }
 
+    /// The mean in microseconds; 0 when nothing was recorded.
+    pub fn mean_us(&self) -> f64 {
+        if self.0.is_empty() { 0.0 } else { self.0.mean() }
+    }
+
     /// The value in microseconds that the share `q` (0 to 1) of all durations does not exceed; 0 when
     /// nothing was recorded.
     pub fn quantile_us(&self, q: f64) -> u64 {

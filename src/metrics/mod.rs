@@ -3,9 +3,11 @@
 //! Pure. A tally belongs to one worker; whole tallies are handed over and merged, never shared.
 
 mod latency;
+mod run;
 mod tally;
 mod window;
 
 pub use latency::Latency;
+pub use run::{Run, WindowRow};
 pub use tally::{FailureTally, Latencies, Opening, SAMPLES, Sample, Tally};
 pub use window::{Handover, Timeline, Window};

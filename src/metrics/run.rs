@@ -1,8 +1,8 @@
 //! What a run comes to: the engine's whole output, before anybody judges or prints it.
 
-use super::resolve::Destinations;
+use super::{Tally, Window};
 use crate::attempt::{Failure, Stamp};
-use crate::metrics::{Tally, Window};
+use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
 
 /// A run that has ended.
@@ -16,8 +16,10 @@ pub struct Run {
     pub interrupted: bool,
     /// How many workers it had.
     pub workers: u32,
-    /// Where it connected to.
-    pub destinations: Destinations,
+    /// Where it connected to: every address of the target's name, with every port.
+    pub destinations: Vec<SocketAddr>,
+    /// Why the target's name could not be resolved, if it could not.
+    pub unresolved: Option<String>,
     /// Source addresses × destinations that it could use.
     pub tuples: u64,
     /// Source ports that it could lease on each tuple; `None` where the kernel chooses.
@@ -69,17 +71,6 @@ pub struct WindowRow {
     pub cpu: Duration,
     /// Failures by kind.
     pub failures: Vec<(Failure, u64)>,
-}
-
-/// The state of a run under way, for who watches it.
-#[derive(Debug)]
-pub struct Progress<'a> {
-    /// Time since the start.
-    pub elapsed: Duration,
-    /// Everything counted so far.
-    pub tally: &'a Tally,
-    /// The window that was completed last.
-    pub window: Option<&'a WindowRow>,
 }
 
 impl WindowRow {

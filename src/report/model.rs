@@ -1,0 +1,335 @@
+//! The result of a run as it is saved and published. Versioned; fields are only ever added.
+//!
+//! Every format is written from this, and from nothing else: what a saved JSON holds is what there is.
+
+use crate::attempt::{Cause, Errno, Side, Stage};
+use crate::metrics::{Latency, Run, Sample, WindowRow};
+use crate::scenario::Plan;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+
+/// Version of the model. It rises only when a field changes its meaning, which none should.
+pub const SCHEMA_VERSION: u32 = 1;
+
+/// Everything that is known of a run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RunResult {
+    /// See [`SCHEMA_VERSION`].
+    pub schema_version: u32,
+    /// Version of the program that made it.
+    pub connstorm_version: String,
+    /// What the run is worth.
+    pub verdict: Verdict,
+    /// Why, in sentences.
+    pub reasons: Vec<String>,
+    /// When it began, RFC 3339, UTC.
+    pub began: String,
+    /// How long it took, in seconds.
+    pub elapsed_s: f64,
+    /// What was planned.
+    pub plan: Plan,
+    /// Where it connected to.
+    pub destinations: Vec<SocketAddr>,
+    /// Source addresses × destinations that it could use.
+    pub tuples: u64,
+    /// Source ports that it could lease on each tuple; absent where the kernel chose.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub leasable_ports: Option<u64>,
+    /// Attempts by outcome.
+    pub counts: Counts,
+    /// Arrivals not started, by reason.
+    pub skipped: BTreeMap<String, u64>,
+    /// Failures by kind, in the order of their first appearance.
+    pub failures: Vec<FailureKind>,
+    /// Latencies of attempts that succeeded in the measured step, in microseconds.
+    pub latency_us: BTreeMap<String, LatencySummary>,
+    /// What the run cost this machine.
+    pub resources: Resources,
+    /// The run second by second.
+    pub windows: Vec<WindowSummary>,
+}
+
+/// What a run is worth.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// Everything it was to be judged by holds.
+    Passed,
+    /// Some threshold does not hold.
+    Failed,
+    /// The generator was the limit: the figures say nothing about the target.
+    Invalid,
+    /// It was ended from outside; what ran is reported.
+    Interrupted,
+}
+
+/// Attempts by outcome. planned = started + skipped; started = ok + failed + in flight.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counts {
+    /// Arrivals that became due.
+    pub planned: u64,
+    /// Attempts started.
+    pub started: u64,
+    /// Attempts that ended well.
+    pub ok: u64,
+    /// Attempts that failed.
+    pub failed: u64,
+    /// Arrivals that were not started.
+    pub skipped: u64,
+    /// Attempts that neither ended well nor failed: an interruption came first.
+    pub in_flight: u64,
+    /// The most connections open at once. With several workers: the most at the end of a window.
+    pub held_max: u64,
+    /// How often a closed-loop slot waited after a failure.
+    pub backoffs: u64,
+    /// Payload received, in bytes.
+    pub bytes_in: u64,
+    /// Payload sent, in bytes.
+    pub bytes_out: u64,
+}
+
+/// All failures of one kind.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct FailureKind {
+    /// How far the attempts had come.
+    pub stage: Stage,
+    /// What went wrong.
+    pub cause: Cause,
+    /// The kernel's own word for it.
+    pub errno: Option<Errno>,
+    /// Who has to change something, as far as the attempts alone can tell.
+    pub side: Side,
+    /// How many.
+    pub count: u64,
+    /// When the first happened, in seconds since the start.
+    pub first_at_s: f64,
+    /// Which attempt was the first; the first of the run is 1.
+    pub first_ordinal: u64,
+    /// When the last happened, in seconds since the start.
+    pub last_at_s: f64,
+    /// From start to failure, in microseconds.
+    pub latency_us: LatencySummary,
+    /// The first few in detail.
+    pub samples: Vec<FailureSample>,
+}
+
+/// One failed attempt in detail.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct FailureSample {
+    /// Which attempt; the first of the run is 1.
+    pub ordinal: u64,
+    /// When it failed, in seconds since the start.
+    pub at_s: f64,
+    /// Source address that was bound; absent where the kernel chose.
+    pub source: Option<IpAddr>,
+    /// Source port that was bound; absent where the kernel chose.
+    pub source_port: Option<u16>,
+    /// Where to.
+    pub destination: SocketAddr,
+}
+
+/// A latency, in microseconds.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct LatencySummary {
+    /// Number of values.
+    pub count: u64,
+    /// Smallest.
+    pub min: u64,
+    /// Mean.
+    pub mean: f64,
+    /// Median.
+    pub p50: u64,
+    /// 90th percentile.
+    pub p90: u64,
+    /// 99th percentile.
+    pub p99: u64,
+    /// 99.9th percentile.
+    pub p99_9: u64,
+    /// Largest.
+    pub max: u64,
+    /// All values: compressed HdrHistogram V2, base64. Two results are merged by it.
+    pub histogram: String,
+}
+
+/// What the run cost this machine.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Resources {
+    /// Worker threads.
+    pub workers: u32,
+    /// CPU time of the whole process, in seconds. An embedded target is in it.
+    pub cpu_s: f64,
+    /// CPU time of the workers alone, in seconds.
+    pub worker_cpu_s: f64,
+    /// Resident memory of the process before the run, in bytes.
+    pub rss_start_bytes: u64,
+    /// The most resident memory that the process ever had, in bytes.
+    pub rss_peak_bytes: u64,
+}
+
+/// What happened in one second of the run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct WindowSummary {
+    /// When it ended, in seconds since the start.
+    pub at_s: f64,
+    /// Arrivals that became due.
+    pub planned: u64,
+    /// Attempts started.
+    pub started: u64,
+    /// Attempts that got their connection.
+    pub opened: u64,
+    /// Attempts that ended well.
+    pub ok: u64,
+    /// Attempts that failed.
+    pub failed: u64,
+    /// Arrivals that were skipped.
+    pub skipped: u64,
+    /// Connections open at its end.
+    pub open: u64,
+    /// Median of connect, in microseconds.
+    pub connect_p50_us: u64,
+    /// 99th percentile of connect, in microseconds.
+    pub connect_p99_us: u64,
+    /// Largest connect, in microseconds.
+    pub connect_max_us: u64,
+    /// 99th percentile of the connect() call alone, in microseconds.
+    pub connect_call_p99_us: u64,
+    /// 99th percentile of the lateness, in microseconds.
+    pub lateness_p99_us: u64,
+    /// CPU time of the workers, in seconds.
+    pub cpu_s: f64,
+    /// Failures by `stage/cause`.
+    pub failures: BTreeMap<String, u64>,
+}
+
+impl RunResult {
+    /// The result of a run, not yet judged: its verdict is `passed` unless it was interrupted.
+    pub fn of(plan: &Plan, run: &Run) -> RunResult {
+        let tally = &run.tally;
+        let reasons = crate::attempt::SkipReason::ALL;
+        RunResult {
+            schema_version: SCHEMA_VERSION,
+            connstorm_version: env!("CARGO_PKG_VERSION").into(),
+            verdict: if run.interrupted { Verdict::Interrupted } else { Verdict::Passed },
+            reasons: Vec::new(),
+            began: humantime::format_rfc3339_millis(run.began).to_string(),
+            elapsed_s: run.elapsed.as_secs_f64(),
+            plan: plan.clone(),
+            destinations: run.destinations.clone(),
+            tuples: run.tuples,
+            leasable_ports: run.leasable_ports,
+            counts: Counts {
+                planned: run.planned,
+                started: tally.started(),
+                ok: tally.ok(),
+                failed: tally.failed(),
+                skipped: tally.skipped(),
+                in_flight: tally.in_flight().max(0).unsigned_abs(),
+                held_max: run.held_max,
+                backoffs: tally.backoffs(),
+                bytes_in: tally.bytes_in,
+                bytes_out: tally.bytes_out,
+            },
+            skipped: reasons.map(|reason| (reason.name().into(), tally.skipped_for(reason))).into(),
+            failures: tally.failures().iter().map(FailureKind::of).collect(),
+            latency_us: tally
+                .latencies
+                .named()
+                .into_iter()
+                .map(|(name, latency)| (name.into(), LatencySummary::of(latency)))
+                .collect(),
+            resources: Resources {
+                workers: run.workers,
+                cpu_s: run.cpu.as_secs_f64(),
+                worker_cpu_s: run.worker_cpu.as_secs_f64(),
+                rss_start_bytes: run.memory.0,
+                rss_peak_bytes: run.memory.1,
+            },
+            windows: run.windows.iter().map(WindowSummary::of).collect(),
+        }
+    }
+
+    /// Attempts per second that ended well, over the whole run.
+    pub fn ok_per_second(&self) -> f64 {
+        if self.elapsed_s > 0.0 { self.counts.ok as f64 / self.elapsed_s } else { 0.0 }
+    }
+}
+
+impl LatencySummary {
+    /// The summary of a histogram.
+    pub fn of(latency: &Latency) -> LatencySummary {
+        let (min, max) = latency.min_max_us();
+        LatencySummary {
+            count: latency.count(),
+            min,
+            mean: latency.mean_us(),
+            p50: latency.quantile_us(0.5),
+            p90: latency.quantile_us(0.9),
+            p99: latency.quantile_us(0.99),
+            p99_9: latency.quantile_us(0.999),
+            max,
+            histogram: if latency.count() == 0 { String::new() } else { latency.to_base64() },
+        }
+    }
+}
+
+impl FailureKind {
+    fn of(kind: &crate::metrics::FailureTally) -> FailureKind {
+        FailureKind {
+            stage: kind.failure.stage,
+            cause: kind.failure.cause,
+            errno: kind.failure.errno,
+            side: kind.failure.side(),
+            count: kind.count,
+            first_at_s: kind.first_at.as_secs_f64(),
+            first_ordinal: kind.first_ordinal + 1,
+            last_at_s: kind.last_at.as_secs_f64(),
+            latency_us: LatencySummary::of(&kind.latency),
+            samples: kind.samples.iter().map(FailureSample::of).collect(),
+        }
+    }
+
+    /// The failure as data.
+    pub fn failure(&self) -> crate::attempt::Failure {
+        crate::attempt::Failure { stage: self.stage, cause: self.cause, errno: self.errno }
+    }
+}
+
+impl FailureSample {
+    fn of(sample: &Sample) -> FailureSample {
+        FailureSample {
+            ordinal: sample.ordinal + 1,
+            at_s: sample.at.as_secs_f64(),
+            source: sample.lease.source,
+            source_port: sample.lease.port,
+            destination: sample.lease.destination,
+        }
+    }
+}
+
+impl WindowSummary {
+    fn of(row: &WindowRow) -> WindowSummary {
+        let mut failures = BTreeMap::new();
+        for (failure, count) in &row.failures {
+            *failures.entry(format!("{}/{}", failure.stage, failure.cause)).or_insert(0) += count;
+        }
+        let [connect_p50_us, connect_p99_us, connect_max_us] = row.connect_us;
+        WindowSummary {
+            at_s: row.at.as_secs_f64(),
+            planned: row.planned,
+            started: row.started,
+            opened: row.opened,
+            ok: row.ok,
+            failed: row.failed,
+            skipped: row.skipped,
+            open: row.open,
+            connect_p50_us,
+            connect_p99_us,
+            connect_max_us,
+            connect_call_p99_us: row.connect_call_p99_us,
+            lateness_p99_us: row.lateness_p99_us,
+            cpu_s: row.cpu.as_secs_f64(),
+            failures,
+        }
+    }
+}

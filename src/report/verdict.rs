@@ -1,0 +1,60 @@
+//! What a run is worth: the rule by which it is passed, failed or invalid.
+
+use super::model::{RunResult, Verdict};
+use crate::attempt::Side;
+use crate::report::format::{micros, percent, thousands};
+
+/// Share of planned arrivals that the generator may spoil before the run says nothing about the target.
+const SPOILED_SHARE: f64 = 0.001;
+/// 99th percentile of the lateness, in microseconds, above which the generator did not keep to its plan.
+const LATE_US: u64 = 100_000;
+
+impl RunResult {
+    /// Sets the verdict and its reasons. Invalid goes before failed: a run that its own machine spoiled
+    /// says nothing about the target, neither good nor bad.
+    ///
+    /// `broken` are thresholds that don't hold, in words; `defects` are troubles of the program itself.
+    pub fn judge(&mut self, broken: Vec<String>, defects: &[String]) {
+        let mut spoiled: Vec<String> = defects.to_vec();
+        spoiled.extend(self.spoiled_attempts());
+        spoiled.extend(self.lateness_beyond_reason());
+        self.verdict = match self.verdict {
+            Verdict::Interrupted => Verdict::Interrupted,
+            _ if !spoiled.is_empty() => Verdict::Invalid,
+            _ if !broken.is_empty() => Verdict::Failed,
+            _ => Verdict::Passed,
+        };
+        self.reasons = spoiled.into_iter().chain(broken).collect();
+    }
+
+    /// Attempts that failed on the generator's side, and arrivals that it did not come to.
+    fn spoiled_attempts(&self) -> Option<String> {
+        let own = self.failures.iter().filter(|kind| kind.side == Side::Generator);
+        let failed: u64 = own.clone().map(|kind| kind.count).sum();
+        let late = self.skipped.get("late").copied().unwrap_or(0);
+        let spoiled = failed + late;
+        if spoiled == 0 || (spoiled as f64) <= self.counts.planned as f64 * SPOILED_SHARE {
+            return None;
+        }
+        let mut parts: Vec<String> =
+            own.map(|kind| format!("{} × {}", thousands(kind.count), kind.failure())).collect();
+        if late > 0 {
+            parts.push(format!("{} arrivals never started because it was late", thousands(late)));
+        }
+        Some(format!(
+            "the generator was the limit for {} of the planned attempts: {}",
+            percent(spoiled, self.counts.planned),
+            parts.join(", ")
+        ))
+    }
+
+    fn lateness_beyond_reason(&self) -> Option<String> {
+        let lateness = self.latency_us.get("lateness")?;
+        (lateness.p99 > LATE_US).then(|| {
+            format!(
+                "the generator was late: 99 % of attempts started up to {} after they were due",
+                micros(lateness.p99)
+            )
+        })
+    }
+}
