@@ -5,3 +5,4 @@
 
 pub mod clock;
 pub mod fd_table;
+pub mod readiness;
