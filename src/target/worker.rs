@@ -24,6 +24,8 @@ use std::time::Duration;
 const BACK_OFF: Duration = Duration::from_millis(100);
 /// Connections taken from one listener before the worker looks at its others.
 const ACCEPT_BATCH: usize = 64;
+/// Connections after which a worker goes to the end of the queue of those that wait for a listener.
+const TURN: u64 = 16;
 const EVENTS_A_WAIT: usize = 256;
 
 /// Keys of the set: the wake-up, the listeners with this bit, and all others are slots of connections.
@@ -55,6 +57,7 @@ pub(super) struct Worker {
     gate: Gate,
     deadlines: VecDeque<Deadline>,
     next_serial: u32,
+    admitted: u64,
     buffer: Vec<u8>,
 }
 
@@ -72,6 +75,7 @@ impl Worker {
             gate: Gate::Open,
             deadlines: VecDeque::new(),
             next_serial: 0,
+            admitted: 0,
             buffer: Vec::with_capacity(LONGEST_READ),
         })
     }
@@ -121,7 +125,13 @@ impl Worker {
             }
             match accept_with(&self.shared.listeners[listener], SocketFlags::NONBLOCK | SocketFlags::CLOEXEC)
             {
-                Ok(socket) => self.admit(socket),
+                Ok(socket) => {
+                    self.admit(socket);
+                    self.admitted += 1;
+                    if self.admitted.is_multiple_of(TURN) {
+                        self.let_others_first(listener);
+                    }
+                }
                 Err(errno) => {
                     self.shared.pace.iter().for_each(|pace| pace.give_back());
                     match errno {
@@ -131,6 +141,18 @@ impl Worker {
                         _ => return self.back_off(),
                     }
                 }
+            }
+        }
+    }
+
+    /// The kernel wakes the first idle one of those that wait exclusively, in the order in which they came:
+    /// without this one worker held 13,700 of 15,000 connections while another had next to none.
+    fn let_others_first(&mut self, listener: usize) {
+        if self.gate == Gate::Open {
+            let socket = &self.shared.listeners[listener];
+            let moved = self.set.remove(socket).and_then(|()| watch_listener(&self.set, socket, listener));
+            if moved.is_err() {
+                self.back_off();
             }
         }
     }
@@ -256,10 +278,11 @@ impl Worker {
 }
 
 fn watch_listeners(set: &ReadinessSet, listeners: &[OwnedFd]) -> io::Result<()> {
-    for (n, listener) in listeners.iter().enumerate() {
-        set.add(listener, LISTENER | n as u64, Interest::READABLE | Interest::EXCLUSIVE)?;
-    }
-    Ok(())
+    listeners.iter().enumerate().try_for_each(|(n, listener)| watch_listener(set, listener, n))
+}
+
+fn watch_listener(set: &ReadinessSet, listener: &OwnedFd, n: usize) -> io::Result<()> {
+    set.add(listener, LISTENER | n as u64, Interest::READABLE | Interest::EXCLUSIVE)
 }
 
 /// Errors that accept() takes over from the connection it returns (accept(2)): the next may be well.
