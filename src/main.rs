@@ -1,2 +1,5 @@
 //! The `connstorm` program: parse, run, exit code.
-fn main() {}
+
+fn main() -> std::process::ExitCode {
+    connstorm::cli::main()
+}

@@ -1,1 +1,40 @@
 //! The command line: raw arguments, one file a subcommand, and the only place besides `report/` that prints.
+
+mod behaviour;
+mod exit;
+mod interrupt;
+mod serve;
+
+pub use exit::Exit;
+
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+/// Opens many connections, and says when and why they fail.
+#[derive(Debug, Parser)]
+#[command(name = "connstorm", version, max_term_width = 110)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Serve(serve::Serve),
+}
+
+/// The whole program. Wrong usage is told by the parser, with [`Exit::Usage`].
+pub fn main() -> ExitCode {
+    let done = match Cli::parse().command {
+        Command::Serve(serve) => serve::run(serve),
+    };
+    match done {
+        Ok(exit) => exit.into(),
+        Err(error) => {
+            use std::io::Write;
+            // If the terminal is gone, the exit code still tells.
+            let _ = writeln!(std::io::stderr(), "connstorm: {error:#}");
+            Exit::CouldNotRun.into()
+        }
+    }
+}

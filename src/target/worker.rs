@@ -1,0 +1,304 @@
+//! A worker: one thread, one descriptor table, one readiness set, and the connections it has accepted.
+//!
+//! All workers watch the same listeners (`EPOLLEXCLUSIVE`), so there is one accept queue an address and
+//! whoever is idle takes from it. A worker takes its interest in the listeners away, and so leaves the
+//! connections to others, while its table is full, while accept() can't succeed (EMFILE, ENFILE, …), and
+//! while a slow target waits for its next turn. It never spins on a listener that it can't accept from.
+
+use super::behaviour::Behaviour;
+use super::boss::{Message, Shared};
+use super::connection::{Connection, Desk, LONGEST_READ, Next};
+use super::counters::{Ending, Tally};
+use crate::kernel::readiness::{Event, Events, Interest, ReadinessSet};
+use rustix::io::Errno;
+use rustix::net::{SocketFlags, accept_with, sockopt};
+use slab::Slab;
+use std::collections::VecDeque;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+/// How long a worker leaves the listeners alone after accept() failed for want of something.
+const BACK_OFF: Duration = Duration::from_millis(100);
+/// Connections taken from one listener before the worker looks at its others.
+const ACCEPT_BATCH: usize = 64;
+/// Connections after which a worker goes to the end of the queue of those that wait for a listener.
+const TURN: u64 = 16;
+const EVENTS_A_WAIT: usize = 256;
+
+/// Keys of the set: the wake-up, the listeners with this bit, and all others are slots of connections.
+const WAKE_UP: u64 = u64::MAX;
+const LISTENER: u64 = 1 << 63;
+
+/// Whether the worker watches the listeners.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Gate {
+    Open,
+    ShutUntil(Duration),
+    Full,
+}
+
+/// When a connection is to be closed by us. All live equally long, so a queue is in order by itself.
+#[derive(Debug)]
+struct Deadline {
+    at: Duration,
+    slot: u32,
+    serial: u32,
+}
+
+/// What one worker thread owns.
+pub(super) struct Worker {
+    shared: Arc<Shared>,
+    tally: Arc<Tally>,
+    set: ReadinessSet,
+    connections: Slab<Connection>,
+    gate: Gate,
+    deadlines: VecDeque<Deadline>,
+    next_serial: u32,
+    admitted: u64,
+    buffer: Vec<u8>,
+}
+
+impl Worker {
+    /// A worker that accepts. Must be made on the thread, and in the table, that it will run in.
+    pub(super) fn new(shared: Arc<Shared>, tally: Arc<Tally>) -> io::Result<Worker> {
+        let set = ReadinessSet::new()?;
+        set.add(&shared.wake_up, WAKE_UP, Interest::READABLE)?;
+        watch_listeners(&set, &shared.listeners)?;
+        Ok(Worker {
+            shared,
+            tally,
+            set,
+            connections: Slab::new(),
+            gate: Gate::Open,
+            deadlines: VecDeque::new(),
+            next_serial: 0,
+            admitted: 0,
+            buffer: Vec::with_capacity(LONGEST_READ),
+        })
+    }
+
+    /// Serves until the wake-up is rung, then closes everything.
+    ///
+    /// # Errors
+    /// What waiting for events returned; everything is closed then, too.
+    pub(super) fn run(mut self) -> io::Result<()> {
+        self.tally.set_working();
+        let served = self.serve_until_stopped();
+        let how = if served.is_ok() { Ending::AtStop } else { Ending::Failed };
+        self.tally.ended(how, self.connections.len() as u64);
+        if served.is_err() && self.gate != Gate::Full {
+            self.shared.accepting.fetch_sub(1, Relaxed);
+        }
+        served
+    }
+
+    fn serve_until_stopped(&mut self) -> io::Result<()> {
+        let mut events = Events::with_capacity(EVENTS_A_WAIT);
+        let mut stopped = false;
+        while !stopped {
+            let timeout = self.next_due().map(|due| due.saturating_sub(self.shared.clock.now()));
+            for event in self.set.wait(&mut events, timeout)? {
+                match event.key {
+                    WAKE_UP => stopped = true,
+                    listener if listener & LISTENER != 0 => self.accept((listener & !LISTENER) as usize),
+                    _ => self.serve(event),
+                }
+            }
+            self.do_what_is_due();
+        }
+        Ok(())
+    }
+
+    fn accept(&mut self, listener: usize) {
+        for _ in 0..ACCEPT_BATCH {
+            // It shuts in the midst of a batch, and events of other listeners may still be at hand.
+            if self.gate != Gate::Open {
+                return;
+            }
+            if let Some(pace) = &self.shared.pace
+                && let Err(until) = pace.take(self.shared.clock.now())
+            {
+                return self.shut(Gate::ShutUntil(until));
+            }
+            match accept_with(&self.shared.listeners[listener], SocketFlags::NONBLOCK | SocketFlags::CLOEXEC)
+            {
+                Ok(socket) => {
+                    self.admit(socket);
+                    self.admitted += 1;
+                    if self.admitted.is_multiple_of(TURN) {
+                        self.let_others_first(listener);
+                    }
+                }
+                Err(errno) => {
+                    self.shared.pace.iter().for_each(|pace| pace.give_back());
+                    match errno {
+                        Errno::AGAIN => return,
+                        Errno::INTR => {}
+                        errno if concerns_one_connection(errno) => self.tally.accept_failed(),
+                        _ => return self.back_off(),
+                    }
+                }
+            }
+        }
+    }
+
+    /// The kernel wakes the first idle one of those that wait exclusively, in the order in which they came:
+    /// without this one worker held 13,700 of 15,000 connections while another had next to none.
+    fn let_others_first(&mut self, listener: usize) {
+        if self.gate == Gate::Open {
+            let socket = &self.shared.listeners[listener];
+            let moved = self.set.remove(socket).and_then(|()| watch_listener(&self.set, socket, listener));
+            if moved.is_err() {
+                self.back_off();
+            }
+        }
+    }
+
+    fn admit(&mut self, socket: OwnedFd) {
+        self.tally.accepted();
+        match self.shared.behaviour {
+            Behaviour::Discard => self.tally.ended(Ending::ByUs, 1),
+            Behaviour::Reset => {
+                // It fails for no TCP socket; if it did, the peer would see FIN and the tally an error.
+                let linger = sockopt::set_socket_linger(&socket, Some(Duration::ZERO));
+                self.tally.ended(if linger.is_ok() { Ending::ByUs } else { Ending::Failed }, 1);
+            }
+            behaviour => self.hold(socket, behaviour),
+        }
+    }
+
+    fn hold(&mut self, socket: OwnedFd, behaviour: Behaviour) {
+        let serial = self.next_serial;
+        let entry = self.connections.vacant_entry();
+        let slot = entry.key();
+        if self.set.add(&socket, slot as u64, Connection::first_interest(behaviour)).is_err() {
+            // ENOSPC at fs.epoll.max_user_watches, or ENOMEM: the next one would fare no better.
+            self.tally.ended(Ending::Failed, 1);
+            return self.back_off();
+        }
+        entry.insert(Connection::new(socket, serial));
+        self.next_serial = serial.wrapping_add(1);
+        if let Behaviour::CloseAfter(time) = behaviour {
+            let at = self.shared.clock.now().saturating_add(time);
+            // A table has at most 2^31 descriptors, and there is a slot to a descriptor.
+            self.deadlines.push_back(Deadline { at, slot: slot as u32, serial });
+        }
+        if self.connections.len() >= self.shared.room {
+            self.shut(Gate::Full);
+        }
+    }
+
+    fn serve(&mut self, event: Event) {
+        let slot = event.key as usize;
+        let Some(connection) = self.connections.get_mut(slot) else { return };
+        let behaviour = self.shared.behaviour;
+        let mut desk = Desk { behaviour, tally: &self.tally, buffer: &mut self.buffer };
+        match connection.serve(event, &mut desk) {
+            Next::Wait => {}
+            Next::WaitFor(interest) => {
+                if self.set.modify(&connection.socket, event.key, interest).is_err() {
+                    self.close(slot, Ending::Failed);
+                }
+            }
+            Next::Close(how) => self.close(slot, how),
+        }
+    }
+
+    fn close(&mut self, slot: usize, how: Ending) {
+        // Closing its only descriptor takes it out of the set.
+        drop(self.connections.remove(slot));
+        self.tally.ended(how, 1);
+        // Not at the first place that comes free, or the gate would move with each connection.
+        let reopen_at = self.shared.room - self.shared.room.div_ceil(16);
+        if self.gate == Gate::Full && self.connections.len() <= reopen_at {
+            self.open();
+        }
+    }
+
+    /// When there is something to do even if nothing happens.
+    fn next_due(&self) -> Option<Duration> {
+        let reopening = if let Gate::ShutUntil(until) = self.gate { Some(until) } else { None };
+        let deadline = self.deadlines.front().map(|deadline| deadline.at);
+        reopening.into_iter().chain(deadline).min()
+    }
+
+    fn do_what_is_due(&mut self) {
+        if self.next_due().is_none() {
+            return;
+        }
+        let now = self.shared.clock.now();
+        while let Some(&Deadline { at, slot, serial }) = self.deadlines.front()
+            && at <= now
+        {
+            self.deadlines.pop_front();
+            let slot = slot as usize;
+            if self.connections.get(slot).is_some_and(|connection| connection.serial == serial) {
+                self.close(slot, Ending::ByUs);
+            }
+        }
+        if matches!(self.gate, Gate::ShutUntil(until) if until <= now) {
+            self.open();
+        }
+    }
+
+    fn back_off(&mut self) {
+        self.tally.accept_failed();
+        self.shut(Gate::ShutUntil(self.shared.clock.now() + BACK_OFF));
+    }
+
+    fn shut(&mut self, gate: Gate) {
+        if self.gate == Gate::Open {
+            for listener in &self.shared.listeners {
+                // Absent if adding it failed; either way it is not watched now.
+                let _ = self.set.remove(listener);
+            }
+        }
+        self.gate = gate;
+        if gate == Gate::Full {
+            self.tally.set_full(true);
+            self.shared.accepting.fetch_sub(1, Relaxed);
+            // Fails only when the boss is gone, and then the worker is about to be stopped.
+            let _ = self.shared.to_boss.send(Message::Full);
+        }
+    }
+
+    fn open(&mut self) {
+        if self.gate == Gate::Full {
+            self.tally.set_full(false);
+            self.shared.accepting.fetch_add(1, Relaxed);
+        }
+        self.gate = Gate::Open;
+        if watch_listeners(&self.set, &self.shared.listeners).is_err() {
+            self.back_off();
+        }
+    }
+}
+
+fn watch_listeners(set: &ReadinessSet, listeners: &[OwnedFd]) -> io::Result<()> {
+    listeners.iter().enumerate().try_for_each(|(n, listener)| watch_listener(set, listener, n))
+}
+
+fn watch_listener(set: &ReadinessSet, listener: &OwnedFd, n: usize) -> io::Result<()> {
+    set.add(listener, LISTENER | n as u64, Interest::READABLE | Interest::EXCLUSIVE)
+}
+
+/// Errors that accept() takes over from the connection it returns (accept(2)): the next may be well.
+fn concerns_one_connection(errno: Errno) -> bool {
+    [
+        Errno::CONNABORTED,
+        Errno::PERM,
+        Errno::PROTO,
+        Errno::NOPROTOOPT,
+        Errno::NETDOWN,
+        Errno::NETUNREACH,
+        Errno::HOSTDOWN,
+        Errno::HOSTUNREACH,
+        Errno::NONET,
+        Errno::OPNOTSUPP,
+        Errno::TIMEDOUT,
+    ]
+    .contains(&errno)
+}
