@@ -22,9 +22,9 @@ impl Clock {
         self.epoch.elapsed()
     }
 
-    /// The wall-clock time of the epoch.
-    pub fn wall_epoch(&self) -> SystemTime {
-        self.wall
+    /// The wall-clock time of the epoch: RFC 3339, UTC, to the millisecond.
+    pub fn wall_epoch(&self) -> String {
+        humantime::format_rfc3339_millis(self.wall).to_string()
     }
 }
 

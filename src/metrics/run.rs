@@ -3,13 +3,13 @@
 use super::{Tally, Window};
 use crate::attempt::{Failure, Stamp};
 use std::net::SocketAddr;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 /// A run that has ended.
 #[derive(Debug)]
 pub struct Run {
-    /// When it began, by the wall clock.
-    pub began: SystemTime,
+    /// When it began, by the wall clock: RFC 3339, UTC.
+    pub began: String,
     /// How long it took.
     pub elapsed: Duration,
     /// Whether it was ended from outside.

@@ -212,7 +212,7 @@ impl RunResult {
             connstorm_version: env!("CARGO_PKG_VERSION").into(),
             verdict: if run.interrupted { Verdict::Interrupted } else { Verdict::Passed },
             reasons: Vec::new(),
-            began: humantime::format_rfc3339_millis(run.began).to_string(),
+            began: run.began.clone(),
             elapsed_s: run.elapsed.as_secs_f64(),
             plan: plan.clone(),
             destinations: run.destinations.clone(),
