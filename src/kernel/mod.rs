@@ -5,3 +5,6 @@
 
 pub mod clock;
 pub mod fd_table;
+pub mod namespace;
+pub mod port_set;
+pub mod sysctl;
