@@ -5,6 +5,12 @@
 
 pub mod clock;
 pub mod fd_table;
+pub mod holders;
 pub mod namespace;
+mod netlink;
 pub mod port_set;
+pub mod sock_diag;
+mod sock_filter;
 pub mod sysctl;
+pub mod tcp_state;
+pub mod tuple_usage;
