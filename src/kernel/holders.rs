@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fs;
-use std::path::Path;
+use std::path::PathBuf;
 
 /// A process that holds a socket.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
@@ -38,30 +38,34 @@ pub fn find(inodes: &HashSet<u32>, mut budget: u32) -> Holders {
         }
         // A worker thread may have a descriptor table of its own, which /proc/PID/fd does not show.
         for table in tables(pid) {
-            if budget == 0 {
-                found.truncated = true;
+            match fs::read_dir(&table) {
+                Ok(descriptors) => look_into(descriptors, pid, inodes, &mut budget, &mut found),
+                Err(error) => {
+                    found.hidden += u32::from(error.kind() == std::io::ErrorKind::PermissionDenied);
+                    break;
+                }
+            }
+            if found.truncated {
                 return found;
             }
-            look_into(&table, pid, inodes, &mut budget, &mut found);
         }
     }
     found
 }
 
 /// The `fd` directory of every thread of a process.
-fn tables(pid: u32) -> Vec<std::path::PathBuf> {
+fn tables(pid: u32) -> Vec<PathBuf> {
     let threads = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten();
     threads.filter_map(|entry| Some(entry.ok()?.path().join("fd"))).collect()
 }
 
-fn look_into(table: &Path, pid: u32, inodes: &HashSet<u32>, budget: &mut u32, found: &mut Holders) {
-    let descriptors = match fs::read_dir(table) {
-        Ok(descriptors) => descriptors,
-        Err(error) => {
-            found.hidden += u32::from(error.kind() == std::io::ErrorKind::PermissionDenied);
-            return;
-        }
-    };
+fn look_into(
+    descriptors: fs::ReadDir,
+    pid: u32,
+    inodes: &HashSet<u32>,
+    budget: &mut u32,
+    found: &mut Holders,
+) {
     for descriptor in descriptors.flatten() {
         let Some(left) = budget.checked_sub(1) else {
             found.truncated = true;

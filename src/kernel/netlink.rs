@@ -25,7 +25,7 @@ pub(super) const NLM_F_DUMP: u16 = 0x300;
 /// namespace that the thread was in when it was opened.
 #[derive(Debug)]
 pub(super) struct Netlink {
-    protocol: Protocol,
+    protocol: Option<Protocol>,
     socket: OwnedFd,
     buffer: Vec<u8>,
     sequence: u32,
@@ -43,7 +43,8 @@ pub(super) struct Answer {
 }
 
 impl Netlink {
-    pub(super) fn open(protocol: Protocol) -> io::Result<Netlink> {
+    /// `None` is `NETLINK_ROUTE`, whose number is zero.
+    pub(super) fn open(protocol: Option<Protocol>) -> io::Result<Netlink> {
         Ok(Netlink { protocol, socket: socket(protocol)?, buffer: Vec::new(), sequence: 0, stale: false })
     }
 
@@ -82,9 +83,9 @@ impl Netlink {
     }
 }
 
-fn socket(protocol: Protocol) -> io::Result<OwnedFd> {
+fn socket(protocol: Option<Protocol>) -> io::Result<OwnedFd> {
     let kind = SocketType::RAW;
-    Ok(rustix::net::socket_with(AddressFamily::NETLINK, kind, SocketFlags::CLOEXEC, Some(protocol))?)
+    Ok(rustix::net::socket_with(AddressFamily::NETLINK, kind, SocketFlags::CLOEXEC, protocol)?)
 }
 
 fn receive<'a>(socket: &OwnedFd, buffer: &'a mut [u8]) -> io::Result<&'a [u8]> {

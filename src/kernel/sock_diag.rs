@@ -109,7 +109,7 @@ impl SockDiag {
     /// # Errors
     /// What `socket` returns: EPROTONOSUPPORT or EAFNOSUPPORT where the kernel has no sock_diag, EMFILE.
     pub fn open() -> io::Result<SockDiag> {
-        Ok(SockDiag { netlink: Netlink::open(SOCK_DIAG)? })
+        Ok(SockDiag { netlink: Netlink::open(Some(SOCK_DIAG))? })
     }
 
     /// Hands each socket that passes the filter to `each`, of both address families.
