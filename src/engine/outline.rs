@@ -7,8 +7,11 @@ use super::resolve::Destinations;
 use super::schedule::Schedule;
 use super::workers;
 use crate::address::{AddressBlock, AddressSet, Pool, Routes, partition};
-use crate::kernel::socket::{PortChoice, has_port_range_option, source_for};
-use crate::kernel::{fd_table, ports};
+use crate::kernel::addresses::source_for;
+use crate::kernel::fd_table;
+use crate::kernel::sock_diag::SockDiag;
+use crate::kernel::socket::{PortChoice, has_port_range_option};
+use crate::kernel::sysctl::HostSettings;
 use crate::scenario::{Arrivals, Plan, PortPolicy};
 use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
@@ -52,8 +55,9 @@ impl Outline {
     /// # Errors
     /// Whatever keeps the run from beginning.
     pub fn new(plan: &Plan, destinations: &Destinations) -> Result<Outline, RunError> {
-        let (choice, leased) = port_choice(plan.source.ports)?;
-        let excluded = if leased { ports_to_leave_out()? } else { BTreeSet::new() };
+        let host = HostSettings::read();
+        let (choice, leased) = port_choice(plan.source.ports, &host)?;
+        let excluded = if leased { ports_to_leave_out(&host)? } else { BTreeSet::new() };
         let leasable = match plan.source.ports {
             PortPolicy::Explicit { low, high } => {
                 let count = (low..=high).filter(|port| !excluded.contains(port)).count();
@@ -120,14 +124,14 @@ impl Outline {
 }
 
 /// The system calls of a policy, and whether we lease the ports ourselves.
-fn port_choice(policy: PortPolicy) -> Result<(PortChoice, bool), RunError> {
+fn port_choice(policy: PortPolicy, host: &HostSettings) -> Result<(PortChoice, bool), RunError> {
     match policy {
         PortPolicy::Kernel => Ok((PortChoice::AtConnect, false)),
         PortPolicy::NaiveBind => Ok((PortChoice::AtBind, false)),
         PortPolicy::Explicit { .. } => Ok((PortChoice::Leased, true)),
         PortPolicy::Range { low, high } => {
-            let host = |error| RunError::Host { what: "net.ipv4.ip_local_port_range", error };
-            let (range_low, range_high) = ports::local_range().map_err(host)?;
+            let range = host.ports();
+            let (range_low, range_high) = (range.low, range.high);
             if low < range_low || high > range_high {
                 return Err(RunError::RangeOutside { low, high, range_low, range_high });
             }
@@ -139,11 +143,14 @@ fn port_choice(policy: PortPolicy) -> Result<(PortChoice, bool), RunError> {
     }
 }
 
-fn ports_to_leave_out() -> Result<BTreeSet<u16>, RunError> {
-    let host = |what| move |error| RunError::Host { what, error };
-    let mut ports = ports::reserved().map_err(host("net.ipv4.ip_local_reserved_ports"))?;
-    ports.append(&mut ports::listened_on().map_err(host("the list of listening sockets"))?);
-    Ok(ports)
+/// Ports that leases leave out: the reserved ones, and those listened on, on whatever address.
+fn ports_to_leave_out(host: &HostSettings) -> Result<BTreeSet<u16>, RunError> {
+    let what = "the list of listening sockets (sock_diag)";
+    let listeners = SockDiag::open()
+        .and_then(|mut diag| diag.listeners())
+        .map_err(|error| RunError::Host { what, error })?;
+    let reserved = host.ip_local_reserved_ports.ranges().flatten();
+    Ok(reserved.chain(listeners.iter().map(|listener| listener.source.port())).collect())
 }
 
 /// The plan's sources. Leased ports need a source address to be bound to: where the plan has none, the

@@ -7,8 +7,7 @@ use super::gather::Gathered;
 use super::outline::Outline;
 use super::progress::Progress;
 use super::resolve::Destinations;
-use crate::kernel::clock::process_cpu;
-use crate::kernel::memory;
+use crate::kernel::usage::{peak_resident_bytes, process_cpu, resident_bytes};
 use crate::metrics::Run;
 use crate::scenario::Plan;
 use std::sync::Arc;
@@ -25,7 +24,8 @@ pub fn run(
     mut watch: impl FnMut(&Progress<'_>),
 ) -> Result<Run, RunError> {
     let outline = Arc::new(Outline::new(plan, destinations)?);
-    let memory_before = memory::resident();
+    // 0 where /proc is not there: the report then shows that it is not known.
+    let memory_before = resident_bytes().unwrap_or(0);
     let cpu_before = process_cpu();
     let (to_main, handovers) = channel();
     let (crew, clock) = Crew::start(&outline, control, &to_main)?;
@@ -49,7 +49,7 @@ pub fn run(
         windows: totals.windows,
         tally: totals.tally,
         cpu: process_cpu().saturating_sub(cpu_before),
-        memory: (memory_before, memory::peak()),
+        memory: (memory_before, peak_resident_bytes().unwrap_or(0)),
         worker_errors,
     })
 }

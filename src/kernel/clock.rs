@@ -1,8 +1,7 @@
 //! The one clock of a run.
 
 use crate::attempt::Stamp;
-use rustix::time::{ClockId, clock_gettime};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Instant, SystemTime};
 
 /// A monotonic clock with an epoch, and the wall-clock time of that epoch. Copies agree with each other.
 #[derive(Debug, Clone, Copy)]
@@ -26,20 +25,4 @@ impl Clock {
     pub fn wall_epoch(&self) -> String {
         humantime::format_rfc3339_millis(self.wall).to_string()
     }
-}
-
-/// CPU time, user and system, that the calling thread has used (`CLOCK_THREAD_CPUTIME_ID`).
-pub fn thread_cpu() -> Duration {
-    cpu(ClockId::ThreadCPUTime)
-}
-
-/// CPU time, user and system, that all threads of this process have used (`CLOCK_PROCESS_CPUTIME_ID`).
-pub fn process_cpu() -> Duration {
-    cpu(ClockId::ProcessCPUTime)
-}
-
-fn cpu(clock: ClockId) -> Duration {
-    // CPU clocks are never negative, and their nanoseconds stay below 10^9.
-    let time = clock_gettime(clock);
-    Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap_or(0))
 }

@@ -2,11 +2,32 @@
 //!
 //! The only home of `unsafe`, of `libc` and of the clock. Nothing here decides anything; it asks the
 //! kernel and hands the answer up, errors included.
+//!
+//! | what | asks |
+//! |---|---|
+//! | [`sock_diag`] | which sockets there are, over netlink; [`tuple_usage`] counts them, [`holders`] finds their processes |
+//! | [`proc_net`] | counters and totals of the network namespace |
+//! | [`sysctl`] | the settings and limits of this host |
+//! | [`addresses`] | which addresses are local, and the routes to others |
+//! | [`tcp_info`] | the state of one connection |
+//! | [`usage`] | what this program itself uses |
+//! | [`namespace`], [`fd_table`] | a private network, a private descriptor table |
 
+pub mod addresses;
 pub mod alarm;
 pub mod clock;
 pub mod fd_table;
-pub mod memory;
-pub mod ports;
+pub mod holders;
+pub mod namespace;
+mod netlink;
+pub mod port_set;
+pub mod proc_net;
 pub mod readiness;
+pub mod sock_diag;
+mod sock_filter;
 pub mod socket;
+pub mod sysctl;
+pub mod tcp_info;
+pub mod tcp_state;
+pub mod tuple_usage;
+pub mod usage;

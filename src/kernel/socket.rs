@@ -243,17 +243,6 @@ fn next_extended_error(fd: BorrowedFd<'_>) -> Option<libc::sock_extended_err> {
     None
 }
 
-/// The source address that the kernel's routes give for a destination. Sends no packet.
-///
-/// # Errors
-/// ENETUNREACH and the like, where there is no route.
-pub fn source_for(destination: SocketAddr) -> io::Result<IpAddr> {
-    let socket = Socket::new(Domain::for_address(destination), Type::DGRAM.cloexec(), None)?;
-    socket.connect(&SockAddr::from(destination))?;
-    let local = socket.local_addr()?.as_socket().map(|address| address.ip());
-    local.ok_or_else(|| io::Error::from_raw_os_error(libc::EAFNOSUPPORT))
-}
-
 /// Whether this kernel knows `IP_LOCAL_PORT_RANGE` (Linux 6.3).
 pub fn has_port_range_option() -> bool {
     Socket::new(Domain::IPV4, Type::STREAM, None)
@@ -306,11 +295,5 @@ mod tests {
         let taken = lease(Some("127.0.0.12"), Some(listener.local_addr().unwrap().port()), closed);
         let in_use = Connection::bind(&taken, PortChoice::Leased).unwrap_err();
         assert_eq!(in_use, CallError { stage: Stage::Bind, errno: Errno::EADDRINUSE });
-    }
-
-    #[test]
-    fn the_route_gives_the_source() {
-        let source = source_for("127.0.0.1:9".parse().unwrap()).unwrap();
-        assert_eq!(source, "127.0.0.1".parse::<IpAddr>().unwrap());
     }
 }
