@@ -2,6 +2,7 @@
 
 use super::exit::Exit;
 use super::interrupt::Interrupt;
+use super::output::{Output, say};
 use crate::kernel::clock::Clock;
 use crate::kernel::fd_table;
 use crate::scenario::units::parse_duration;
@@ -9,7 +10,6 @@ use crate::target::{Behaviour, Config, Counters, DEFAULT_BACKLOG, Running, Targe
 use anyhow::Context;
 use clap::{Args, Subcommand};
 use serde::Serialize;
-use std::fs::File;
 use std::io::{self, IsTerminal, Write};
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
@@ -99,10 +99,10 @@ pub(super) fn run(serve: Serve) -> anyhow::Result<Exit> {
         say(&format!("the soft limit on descriptors stays as it is, more workers will be needed: {error}"));
     }
     // Opened first: what can't be written should fail before the run, not after it.
-    let json = tcp.json.as_ref().map(open_output).transpose()?;
+    let json = tcp.json.as_deref().map(Output::open).transpose()?;
     let clock = Clock::start();
     let running = Target::start(tcp.config())?;
-    announce(running.addresses(), matches!(json, Some(Output::Stdout)))?;
+    announce(running.addresses(), json.as_ref().is_some_and(Output::is_stdout))?;
 
     wait(&running, &interrupt, tcp.duration, clock);
     let elapsed_s = clock.now().as_secs_f64();
@@ -112,7 +112,7 @@ pub(super) fn run(serve: Serve) -> anyhow::Result<Exit> {
     if let Some(json) = json {
         let behaviour = tcp.behaviour.to_string();
         let result = Final { schema_version: 1, listened_on: &listened_on, behaviour, elapsed_s, counters };
-        json.write(&result).context("cannot write the counters as JSON")?;
+        json.write_json(&result).context("cannot write the counters as JSON")?;
     }
     Ok(Exit::Passed)
 }
@@ -197,37 +197,6 @@ fn summary(counters: &Counters, elapsed_s: f64) -> String {
         );
     }
     text
-}
-
-/// Tells the user something. If standard error is gone there is nobody to tell.
-fn say(text: &str) {
-    let _ = writeln!(io::stderr(), "{text}");
-}
-
-enum Output {
-    Stdout,
-    File(File),
-}
-
-fn open_output(path: &PathBuf) -> anyhow::Result<Output> {
-    if path.as_os_str() == "-" {
-        return Ok(Output::Stdout);
-    }
-    let file = File::create(path).with_context(|| {
-        format!("cannot write '{}'; give a file in a directory that exists and is yours", path.display())
-    })?;
-    Ok(Output::File(file))
-}
-
-impl Output {
-    fn write(self, value: &impl Serialize) -> io::Result<()> {
-        let mut text = serde_json::to_string_pretty(value)?;
-        text.push('\n');
-        match self {
-            Output::Stdout => io::stdout().write_all(text.as_bytes()).and_then(|()| io::stdout().flush()),
-            Output::File(mut file) => file.write_all(text.as_bytes()),
-        }
-    }
 }
 
 #[cfg(test)]

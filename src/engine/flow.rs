@@ -12,11 +12,13 @@ use crate::attempt::{Cause, Errno, Failure, Lease, Outcome, Record, Stage, Stamp
 use crate::kernel::clock::Clock;
 use crate::kernel::readiness::{Interest, ReadinessSet};
 use crate::kernel::socket::{CallError, Connection as Socket, PortChoice, Progress};
-use crate::metrics::{Opening, Tally};
+use crate::kernel::tcp_info::TcpInfo;
+use crate::metrics::{Opening, SearchCost, Tally};
 use crate::scenario::{Close, Connection};
 use slab::Slab;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
 use tokio::io::unix::AsyncFd;
 
 /// The slice of the plan that attempts go by.
@@ -41,6 +43,8 @@ pub struct Flow {
     buffer: Box<[u8]>,
     open: u64,
     open_max: u64,
+    /// `None` where the kernel searches for no port.
+    search_cost: Option<SearchCost>,
     /// Every socket that has a place. Watched by the runtime as one descriptor.
     pub readiness: AsyncFd<ReadinessSet>,
     /// What falls due.
@@ -87,6 +91,7 @@ impl Flow {
             buffer: vec![0; 64 * 1024].into(),
             open: 0,
             open_max: 0,
+            search_cost: (brief.choice != PortChoice::Leased).then(SearchCost::default),
             readiness,
             deadlines: Deadlines::default(),
             tally: Tally::default(),
@@ -135,7 +140,7 @@ impl Flow {
         let pool = self.pool.as_mut().ok_or_else(|| no_lease(Cause::NameResolution, nowhere()))?;
         let key = pool.lease(ordinal).ok_or_else(|| no_lease(Cause::NoFreePort, pool.refused(ordinal)))?;
         let lease = pool.describe(key);
-        match self.bind_and_connect(started.at, &lease) {
+        match self.bind_and_connect(started, &lease) {
             Ok((socket, progress)) => Ok((
                 Place { socket, lease: key, started, connected: None, until: None, bytes_in: 0 },
                 progress,
@@ -147,7 +152,7 @@ impl Flow {
         }
     }
 
-    fn bind_and_connect(&mut self, started: Stamp, lease: &Lease) -> Result<(Socket, Progress), Failure> {
+    fn bind_and_connect(&mut self, started: Started, lease: &Lease) -> Result<(Socket, Progress), Failure> {
         let socket = Socket::bind(lease, self.brief.choice)?;
         // On a network the ICMP answer may be there before we look; on loopback it comes again later.
         if !lease.destination.ip().is_loopback() {
@@ -156,8 +161,14 @@ impl Flow {
         let bound = self.clock.now();
         let progress = socket.connect(lease.destination).map_err(|error| explained(error, &socket))?;
         let returned = self.clock.now();
-        self.tally.latencies.bind_call.record(bound.saturating_sub(started));
-        self.tally.latencies.connect_call.record(returned.saturating_sub(bound));
+        let call = returned.saturating_sub(bound);
+        self.tally.latencies.bind_call.record(bound.saturating_sub(started.at));
+        self.tally.latencies.connect_call.record(call);
+        if let Some(cost) = &mut self.search_cost
+            && let Some(slow) = cost.note(call, || (started.ticket.ordinal, returned, *lease))
+        {
+            self.tally.search_slowed(slow);
+        }
         Ok((socket, progress))
     }
 
@@ -245,10 +256,17 @@ impl Flow {
         if let Some(lease) = self.pool.as_ref().map(|pool| pool.describe(place.lease)) {
             keep_icmp_errors(&place.socket, lease.destination, false);
         }
+        self.count_retransmit(place.started.at, &place.socket);
         // Watched anew, with another interest, if it stays.
         let removed = self.readiness.get_ref().remove(&place.socket);
         debug_assert!(removed.is_ok(), "a place is a member of the set");
         self.established(place, pacer);
+    }
+
+    fn count_retransmit(&mut self, started: Stamp, socket: &Socket) {
+        if syn_was_sent_again(self.clock.now().saturating_sub(started), socket) {
+            self.tally.syn_retransmitted();
+        }
     }
 
     /// A deadline has passed. It may be that of an attempt that has long ended.
@@ -270,7 +288,11 @@ impl Flow {
         } else {
             Outcome::Ok
         };
-        self.end_place(key, outcome, pacer);
+        let place = self.places.remove(key);
+        if connecting {
+            self.count_retransmit(place.started.at, &place.socket);
+        }
+        self.end(place, outcome, pacer);
     }
 
     /// Closes every established connection as the plan says. Where the peer was to close, we do: the
@@ -364,6 +386,14 @@ fn explained(error: CallError, socket: &Socket) -> Failure {
         failure.cause = Cause::RefusedIcmp;
     }
     failure
+}
+
+/// Whether a handshake that took so long had its SYN sent again. Asked only where that can be: the first
+/// retransmit comes after a second (`TCP_TIMEOUT_INIT`).
+fn syn_was_sent_again(waited: Duration, socket: &Socket) -> bool {
+    const SHORTLY_BEFORE_THE_FIRST: Duration = Duration::from_millis(900);
+    waited >= SHORTLY_BEFORE_THE_FIRST
+        && TcpInfo::of(socket).is_ok_and(|info| info.retransmits > 0 || info.total_retransmits > Some(0))
 }
 
 fn keep_icmp_errors(socket: &Socket, destination: SocketAddr, keep: bool) {

@@ -4,10 +4,12 @@
 
 mod latency;
 mod run;
+mod search_cost;
 mod tally;
 mod window;
 
 pub use latency::Latency;
 pub use run::{Run, WindowRow};
+pub use search_cost::{SearchCost, SlowSearch};
 pub use tally::{FailureTally, Latencies, Opening, SAMPLES, Sample, Tally};
 pub use window::{Handover, Timeline, Window};

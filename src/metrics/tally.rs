@@ -4,7 +4,7 @@
 //! [`Tally::start`], [`Tally::open`], [`Tally::add`], and after any merge. Each attempt enters once by
 //! `start` and leaves once by `add`; a failed one never enters a latency of success.
 
-use super::Latency;
+use super::{Latency, SlowSearch};
 use crate::attempt::{Failure, Lease, Outcome, Record, SkipReason, Stamp};
 use std::time::Duration;
 
@@ -28,6 +28,10 @@ pub struct Tally {
     pub bytes_out: u64,
     /// Latencies of attempts that succeeded in the measured step.
     pub latencies: Latencies,
+    /// When the connect() call became expensive, if it did: the earliest of all workers.
+    slow_search: Option<SlowSearch>,
+    /// Connections whose SYN had to be sent again, and attempts that timed out with one sent again.
+    syn_retransmitted: u64,
     failures: Vec<FailureTally>,
 }
 
@@ -155,6 +159,30 @@ impl Tally {
         self.backoff += wait;
     }
 
+    /// The connect() call has become expensive.
+    pub fn search_slowed(&mut self, slow: SlowSearch) {
+        let earliest =
+            self.slow_search.is_none_or(|known| (slow.at, slow.ordinal) < (known.at, known.ordinal));
+        if earliest {
+            self.slow_search = Some(slow);
+        }
+    }
+
+    /// An attempt had to send its SYN again.
+    pub fn syn_retransmitted(&mut self) {
+        self.syn_retransmitted += 1;
+    }
+
+    /// Attempts that had to send their SYN again.
+    pub fn syn_retransmits(&self) -> u64 {
+        self.syn_retransmitted
+    }
+
+    /// When the connect() call became expensive, if it did.
+    pub fn slow_search(&self) -> Option<SlowSearch> {
+        self.slow_search
+    }
+
     /// Attempts started.
     pub fn started(&self) -> u64 {
         self.started
@@ -215,6 +243,10 @@ impl Tally {
         self.bytes_in += other.bytes_in;
         self.bytes_out += other.bytes_out;
         self.latencies.merge(&other.latencies);
+        self.syn_retransmitted += other.syn_retransmitted;
+        if let Some(slow) = other.slow_search {
+            self.search_slowed(slow);
+        }
         for theirs in &other.failures {
             match self.failures.iter_mut().find(|mine| mine.failure == theirs.failure) {
                 Some(mine) => mine.merge(theirs),

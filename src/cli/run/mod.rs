@@ -1,0 +1,126 @@
+//! `connstorm run`: the main job. Reads the scenario, starts its target if it brings one, runs it, and
+//! reports.
+
+mod args;
+mod progress;
+
+pub(super) use args::Run;
+
+use super::exit::Exit;
+use super::interrupt::Interrupt;
+use super::output::{Output, say, style_for};
+use crate::engine::{self, Control, Destinations};
+use crate::metrics;
+use crate::report::{RunResult, Verdict, summary};
+use crate::scenario::{self, Arrivals, Plan};
+use crate::target::{Config, Running, Target};
+use anyhow::Context;
+use args::{OutputFlags, ProgressWhen};
+use std::io::{self, Write};
+use std::time::Duration;
+
+/// Runs it.
+pub(super) fn run(args: Run) -> anyhow::Result<Exit> {
+    let plan = match read(&args) {
+        Ok(plan) => plan,
+        Err(mistakes) => {
+            say(mistakes.trim_end());
+            return Ok(Exit::Usage);
+        }
+    };
+    let interrupt = Interrupt::watch().context("cannot handle signals")?;
+    // Opened first: what can't be written should fail before the run, not after it.
+    let json = args.output.json.as_deref().map(Output::open).transpose()?;
+    let (target, destinations) = destinations(&plan)?;
+    let run = watched(&plan, &destinations, &interrupt, &args.output)?;
+    if let Some(target) = target {
+        target.stop();
+    }
+    let result = judged(&plan, &run);
+    report(&result, json, &args.output)?;
+    run.conservation().map_err(anyhow::Error::msg).context("the books don't balance: a defect of connstorm")?;
+    Ok(exit(result.verdict))
+}
+
+/// The plan, or the mistakes in it, ready to print.
+fn read(args: &Run) -> Result<Plan, String> {
+    todo!()
+}
+
+/// Where to connect: the target's addresses, or those of the target that the scenario brings.
+fn destinations(plan: &Plan) -> anyhow::Result<(Option<Running>, Destinations)> {
+    match (&plan.target, &plan.serve) {
+        (Some(target), None) => Ok((None, Destinations::resolve(target))),
+        (target, Some(serve)) => {
+            let config = Config { backlog: serve.backlog, workers: serve.workers, ..Config::new(serve.listen.clone(), serve.behaviour) };
+            let running = Target::start(config).context("the scenario's own target could not start")?;
+            let destinations = match target {
+                Some(target) => Destinations::resolve(target),
+                None => Destinations::Known(running.addresses().to_vec()),
+            };
+            Ok((Some(running), destinations))
+        }
+        (None, None) => anyhow::bail!("the scenario has no target"),
+    }
+}
+
+/// The run itself, with its progress shown and Ctrl-C passed on.
+fn watched(
+    plan: &Plan,
+    destinations: &Destinations,
+    interrupt: &Interrupt,
+    output: &OutputFlags,
+) -> anyhow::Result<metrics::Run> {
+    let wanted = !output.quiet && output.progress == ProgressWhen::Auto;
+    let line = progress::Line::new(wanted, end(plan), plan.load.connections);
+    let control = Control::default();
+    let run = engine::run(plan, destinations, &control, |progress| {
+        if interrupt.asked() {
+            control.interrupt();
+        }
+        line.show(progress);
+    });
+    line.finish();
+    Ok(run?)
+}
+
+/// When the plan's arrivals end by time.
+fn end(plan: &Plan) -> Option<Duration> {
+    match &plan.load.arrivals {
+        Arrivals::Open(stages) => Some(stages.iter().map(|stage| stage.over).sum()),
+        Arrivals::Closed { duration, .. } => *duration,
+    }
+}
+
+fn judged(plan: &Plan, run: &metrics::Run) -> RunResult {
+    let mut result = RunResult::of(plan, run);
+    let mut defects = run.worker_errors.clone();
+    if let Some(why) = &run.unresolved {
+        defects.push(format!("the target's name was not resolved: {why}"));
+    }
+    result.judge(Vec::new(), &defects);
+    result
+}
+
+/// Everything that was asked for. What can't be written does not keep the rest from being written.
+fn report(result: &RunResult, json: Option<Output>, output: &OutputFlags) -> anyhow::Result<()> {
+    let to_stderr = json.as_ref().is_some_and(Output::is_stdout);
+    let written = json.map_or(Ok(()), |json| json.write_json(result));
+    if !output.quiet {
+        if to_stderr {
+            let _ = io::stderr().write_all(summary::render(result, style_for(&io::stderr())).as_bytes());
+        } else {
+            Output::Stdout.write(&summary::render(result, style_for(&io::stdout())))?;
+        }
+    }
+    written
+}
+
+fn exit(verdict: Verdict) -> Exit {
+    match verdict {
+        Verdict::Passed => Exit::Passed,
+        Verdict::Failed => Exit::ThresholdsFailed,
+        Verdict::Invalid => Exit::Invalid,
+        Verdict::Interrupted => Exit::Interrupted,
+    }
+}
