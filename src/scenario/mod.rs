@@ -29,6 +29,9 @@ mod thresholds;
 pub mod units;
 mod words;
 
+#[cfg(test)]
+mod tests;
+
 pub use diagnostics::{Colour, Mistake, Place, ScenarioErrors};
 pub use env::Environment;
 pub use load::{DEFAULT_DURATION, DEFAULT_RATE};
