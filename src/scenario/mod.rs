@@ -1,9 +1,88 @@
 //! What the user wrote, made into a validated, immutable [`Plan`].
+//!
+//! ```text
+//! file ──► reader (text, env, syntax) ──► Written ─┐
+//!                                                  ├──► resolve (load) ──► Plan
+//! flags ─► overrides ───────────────────► Settings ┘
+//! ```
+//!
+//! Values are parsed one by one, by the same rules for the file and for the flags; then flags are laid over
+//! the file, and the whole is checked. Mistakes do not stop this: all are gathered, and shown together.
+//! Nothing here reads a file, the environment or the clock, and nothing prints.
 
+mod diagnostics;
+mod env;
+mod field;
+mod file;
+mod load;
+mod nearest;
+mod overrides;
 mod plan;
+mod reader;
+mod resolve;
+mod settings;
+mod stages;
+mod syntax;
+mod target_url;
+mod text;
+mod thresholds;
 pub mod units;
+mod words;
 
+#[cfg(test)]
+mod tests;
+
+pub use diagnostics::{Colour, Mistake, Place, ScenarioErrors};
+pub use env::Environment;
+pub use load::{DEFAULT_DURATION, DEFAULT_RATE};
+pub use nearest::nearest;
+pub use overrides::Overrides;
 pub use plan::{
     Arrivals, Behaviour, Close, Connection, Lifetime, Load, Plan, PortPolicy, RateStage, Scheme, Serve,
     Source, Target,
 };
+
+use std::path::Path;
+
+/// The plan of the scenario file whose `text` was read from `path`, with flags laid over it.
+///
+/// The path names the file in messages, and its stem names the scenario where the file does not. `${NAME}`
+/// in strings is looked up in the `environment`.
+///
+/// # Errors
+///
+/// Every mistake of the file and of the flags. Mistakes of TOML syntax hide the file's other mistakes.
+pub fn load_file(
+    path: &Path,
+    text: &str,
+    environment: &Environment<'_>,
+    overrides: &Overrides,
+) -> Result<Plan, ScenarioErrors> {
+    let mut mistakes = Vec::new();
+    let flags = overrides::read(overrides, &mut mistakes);
+    let stem = path.file_stem().map(|stem| stem.to_string_lossy().into_owned());
+    let name = stem.unwrap_or_else(|| "scenario".to_owned());
+    match file::read(text, environment) {
+        Ok((written, found)) => {
+            mistakes.extend(found);
+            resolve::resolve(written, flags, &name, mistakes)
+        }
+        Err(found) => {
+            mistakes.extend(found);
+            Err(mistakes)
+        }
+    }
+    .map_err(|mistakes| ScenarioErrors::in_file(path, text, mistakes))
+}
+
+/// The plan of a run that is described by flags alone. The target names it where `--name` does not.
+///
+/// # Errors
+///
+/// Every mistake of the flags, each with the flag's name.
+pub fn from_flags(overrides: &Overrides) -> Result<Plan, ScenarioErrors> {
+    let mut mistakes = Vec::new();
+    let flags = overrides::read(overrides, &mut mistakes);
+    let name = overrides.target.as_deref().unwrap_or("connstorm").trim();
+    resolve::resolve(settings::Written::default(), flags, name, mistakes).map_err(ScenarioErrors::in_flags)
+}

@@ -1,0 +1,187 @@
+//! Arrivals from the file's load and the flags that change it.
+//!
+//! The rules, which `connstorm run --help` and the manual repeat:
+//!
+//! - `--rate R [--ramp D] [--duration T]` without a file that has `open`: from 0 to R over D (at R from the
+//!   first moment where no ramp is asked for), then R for T. T is, where no flag gives it: as long as
+//!   `--connections` needs; else the duration of the file's `closed`; else as long as the file's `connections`
+//!   need; else [`DEFAULT_DURATION`].
+//! - The same with a file that has `open`: its stages are changed. `--rate` scales all their rates so that the
+//!   highest is R; `--ramp` sets the length of the first ramp, or puts one in front; `--duration` sets the
+//!   length of the last stage that holds a rate, or of the last stage where none does. If all three are
+//!   given, or `--rate` with `--connections` and no duration, the flags say everything and the file's stages
+//!   are left aside, but for the length of the first ramp.
+//! - `--concurrency N [--duration T]`: a closed loop. T is, where no flag gives it: without end if
+//!   `--connections` ends it; else as long as the file's load; else without end if the file's `connections`
+//!   end it; else [`DEFAULT_DURATION`].
+//! - Nothing at all: [`DEFAULT_RATE`] for [`DEFAULT_DURATION`], which no machine minds.
+
+use super::diagnostics::Mistake;
+use super::field::{Field, Placed};
+use super::plan::{Arrivals, RateStage};
+use super::settings::{LoadFlags, WrittenLoad};
+use super::stages::arrivals as arrivals_of;
+use super::syntax::LONGEST;
+use super::units::{Count, Rate};
+use std::time::Duration;
+
+/// Rate where none is given, in arrivals per second.
+pub const DEFAULT_RATE: f64 = 100.0;
+/// How long a load lasts where nothing says so.
+pub const DEFAULT_DURATION: Duration = Duration::from_secs(10);
+
+/// What the arrivals are made of.
+pub(super) struct LoadParts<'a> {
+    pub(super) file: &'a WrittenLoad,
+    pub(super) flags: &'a LoadFlags,
+    /// Attempts in all, by the flag or by the file.
+    pub(super) connections: &'a Field<Count>,
+}
+
+/// The arrivals by the rules above, or the mistake that stands against them. `None` as well where a part
+/// is bad and has been reported.
+pub(super) fn arrivals(parts: &LoadParts<'_>) -> Result<Option<Arrivals>, Mistake> {
+    let LoadParts { file, flags, connections } = parts;
+    if file.open.is_bad() || file.closed.is_bad() || connections.is_bad() || flags.any_bad() {
+        return Ok(None);
+    }
+    if let (Some(_), Some(concurrency)) = (flags.rate.given(), flags.concurrency.given()) {
+        return Err(Mistake::new(concurrency.place.clone(), "--concurrency and --rate exclude each other").help(
+            "--rate starts attempts at planned times (open loop); --concurrency starts one when another has ended (closed loop)",
+        ));
+    }
+    let closed =
+        flags.concurrency.given().is_some() || (flags.rate.is_absent() && file.closed.given().is_some());
+    if closed {
+        return closed_loop(parts).map(Some);
+    }
+    let stages = match file.open.value() {
+        Some(stages) if !flags.say_everything(connections) => edited(stages, flags)?,
+        _ => rebuilt(parts)?,
+    };
+    Ok(Some(Arrivals::Open(stages)))
+}
+
+impl LoadFlags {
+    fn any_bad(&self) -> bool {
+        self.rate.is_bad() || self.concurrency.is_bad() || self.ramp.is_bad() || self.duration.is_bad()
+    }
+
+    /// Whether nothing of an open loop's stages in the file is left to matter.
+    fn say_everything(&self, connections: &Field<Count>) -> bool {
+        let rate = self.rate.given().is_some();
+        let duration = self.duration.given().is_some();
+        rate && ((duration && self.ramp.given().is_some()) || (!duration && connections.is_from_flag()))
+    }
+}
+
+fn closed_loop(parts: &LoadParts<'_>) -> Result<Arrivals, Mistake> {
+    let LoadParts { file, flags, connections } = parts;
+    if let Some(ramp) = flags.ramp.given() {
+        return Err(Mistake::new(ramp.place.clone(), "a closed loop has no rate to ramp")
+            .help("give --rate for an open loop, or leave --ramp away"));
+    }
+    let written = file.closed.value();
+    let slots = flags.concurrency.value().copied().or(written.map(|closed| closed.slots)).unwrap_or(1);
+    let file_duration = match (written, file.open.value()) {
+        (Some(closed), _) => closed.duration,
+        (None, Some(stages)) => Some(stages.iter().map(|stage| stage.over).sum()),
+        (None, None) => None,
+    };
+    let ended_by_flag = flags.concurrency.given().is_some() && connections.is_from_flag();
+    let duration = match flags.duration.value() {
+        Some(duration) => Some(*duration),
+        None if ended_by_flag => None,
+        None => file_duration,
+    };
+    if duration.is_some() || connections.given().is_some() {
+        return Ok(Arrivals::Closed { slots, duration });
+    }
+    match file.closed.given() {
+        Some(closed) => Err(Mistake::new(closed.place.clone(), "this load has no end")
+            .expected("`duration` here, or `connections` in [load]")
+            .help("write closed = { slots = 200, duration = \"30s\" }")),
+        None => Ok(Arrivals::Closed { slots, duration: Some(DEFAULT_DURATION) }),
+    }
+}
+
+/// A ramp and a hold, from the flags and, where they are silent, from the file.
+fn rebuilt(parts: &LoadParts<'_>) -> Result<Vec<RateStage>, Mistake> {
+    let LoadParts { file, flags, connections } = parts;
+    let rate = flags.rate.value().copied().or(Rate::per_second(DEFAULT_RATE)).unwrap_or(Rate::ZERO);
+    let over = flags.ramp.value().copied().or_else(|| {
+        let stages = file.open.value()?;
+        first_ramp(stages).filter(|(_, is_ramp)| *is_ramp).map(|(at, _)| stages[at].over)
+    });
+    let over = over.unwrap_or_default();
+    let ramp = RateStage { from: Rate::ZERO, to: rate, over };
+    let covering = |count: &Placed<Count>| covering(&ramp, count);
+    let held = match (flags.duration.value(), file.closed.value().and_then(|closed| closed.duration)) {
+        (Some(duration), _) => *duration,
+        (None, _) if connections.is_from_flag() => {
+            connections.given().map(covering).transpose()?.unwrap_or_default()
+        }
+        (None, Some(duration)) => duration,
+        (None, None) => connections.given().map(covering).transpose()?.unwrap_or(DEFAULT_DURATION),
+    };
+    let hold = RateStage { from: rate, to: rate, over: held };
+    Ok([ramp, hold].into_iter().filter(|stage| !stage.over.is_zero()).collect())
+}
+
+/// How long the ramp's last rate has to be held for so many arrivals in all. One more is allowed for, so
+/// that no rounding leaves the last one out; the count itself ends the run.
+fn covering(ramp: &RateStage, connections: &Placed<Count>) -> Result<Duration, Mistake> {
+    let wanted = connections.value as f64 + 1.0 - arrivals_of(ramp);
+    let seconds = wanted.max(0.0) / ramp.to.as_per_second();
+    Duration::try_from_secs_f64(seconds).ok().filter(|held| *held <= LONGEST).ok_or_else(|| {
+        let says = format!("{} connections take longer than 365 days at {}", connections.value, ramp.to);
+        Mistake::new(connections.place.clone(), says)
+            .help("raise the rate or lower the number of connections")
+    })
+}
+
+/// The position of the first stage that makes connections, and whether it is a ramp from zero.
+fn first_ramp(stages: &[RateStage]) -> Option<(usize, bool)> {
+    let first = stages.iter().position(|stage| arrivals_of(stage) > 0.0)?;
+    Some((first, stages[first].from == Rate::ZERO))
+}
+
+/// The file's stages with each flag's change made to them.
+fn edited(stages: &[RateStage], flags: &LoadFlags) -> Result<Vec<RateStage>, Mistake> {
+    let mut stages = stages.to_vec();
+    if let Some(duration) = flags.duration.value() {
+        let holds = |stage: &RateStage| stage.from == stage.to && stage.to > Rate::ZERO;
+        let last = stages.iter().rposition(holds).unwrap_or(stages.len().saturating_sub(1));
+        if let Some(stage) = stages.get_mut(last) {
+            stage.over = *duration;
+        }
+    }
+    if let Some(ramp) = flags.ramp.given() {
+        set_ramp(&mut stages, ramp)?;
+    }
+    if let Some(rate) = flags.rate.value() {
+        let highest = stages.iter().map(|stage| stage.from.as_per_second().max(stage.to.as_per_second()));
+        let highest = highest.fold(0.0, f64::max);
+        // The share first: it is at most 1, so that the highest rate becomes exactly what was asked for.
+        let scaled = |old: Rate| {
+            Rate::per_second(rate.as_per_second() * (old.as_per_second() / highest)).unwrap_or(*rate)
+        };
+        for stage in &mut stages {
+            *stage = RateStage { from: scaled(stage.from), to: scaled(stage.to), over: stage.over };
+        }
+    }
+    Ok(stages)
+}
+
+fn set_ramp(stages: &mut Vec<RateStage>, ramp: &Placed<Duration>) -> Result<(), Mistake> {
+    let Some((at, is_ramp)) = first_ramp(stages) else { return Ok(()) };
+    let to = if is_ramp { stages.remove(at).to } else { stages[at].from };
+    if !ramp.value.is_zero() {
+        stages.insert(at, RateStage { from: Rate::ZERO, to, over: ramp.value });
+    }
+    if stages.iter().map(arrivals_of).sum::<f64>() <= 0.0 {
+        return Err(Mistake::new(ramp.place.clone(), "nothing is left of the load without its ramp")
+            .help("give --rate and --duration for a load that holds a rate"));
+    }
+    Ok(())
+}

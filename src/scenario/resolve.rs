@@ -1,0 +1,137 @@
+//! From single values to a whole that can be run: defaults, and the checks that look at several fields.
+
+use super::diagnostics::{Mistake, Place};
+use super::field::Field;
+use super::load::{LoadParts, arrivals};
+use super::plan::{Arrivals, Close, Connection, Lifetime, Load, Plan, PortPolicy, Serve, Source, Target};
+use super::settings::{LoadFlags, Settings, Written};
+use super::target_url::TargetUrl;
+use std::net::IpAddr;
+use std::time::Duration;
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The plan, or every mistake: those `found` already, and those that only the whole shows.
+pub(super) fn resolve(
+    written: Written,
+    flags: (Settings, LoadFlags),
+    default_name: &str,
+    found: Vec<Mistake>,
+) -> Result<Plan, Vec<Mistake>> {
+    let mut mistakes = found;
+    let (overriding, load_flags) = flags;
+    let settings = overriding.over(written.settings);
+    let parts = LoadParts { file: &written.load, flags: &load_flags, connections: &settings.connections };
+    let arrivals = arrivals(&parts).unwrap_or_else(|mistake| {
+        mistakes.push(mistake);
+        None
+    });
+    let target =
+        target(&settings.url, &written.target_table, &written.target_ports, !written.serve.is_absent())
+            .unwrap_or_else(|mistake| {
+                mistakes.push(mistake);
+                None
+            });
+    mistakes.extend(family_mismatch(&settings, target.as_ref()));
+    match arrivals {
+        Some(arrivals) if mistakes.is_empty() => {
+            Ok(assemble(settings, target, written.serve.into_value(), arrivals, default_name))
+        }
+        _ => Err(mistakes),
+    }
+}
+
+/// The plan of parts that have nothing against them, with a default for each that is left out.
+fn assemble(
+    settings: Settings,
+    target: Option<Target>,
+    serve: Option<Serve>,
+    arrivals: Arrivals,
+    default_name: &str,
+) -> Plan {
+    Plan {
+        name: settings.name.into_value().unwrap_or_else(|| default_name.to_owned()),
+        // Always the same, so that two runs of one scenario make the same choices.
+        seed: settings.seed.into_value().unwrap_or(0),
+        target,
+        source: Source {
+            addresses: settings.addresses.into_value().unwrap_or_default(),
+            ports: settings.ports.into_value().unwrap_or(PortPolicy::Kernel),
+        },
+        load: Load {
+            arrivals,
+            max_open: settings.max_open.into_value(),
+            connections: settings.connections.into_value(),
+        },
+        connection: Connection {
+            lifetime: settings.lifetime.into_value().unwrap_or(Lifetime::Fixed(Duration::ZERO)),
+            close: settings.close.into_value().unwrap_or(Close::Fin),
+            connect_timeout: settings.connect_timeout.into_value().unwrap_or(CONNECT_TIMEOUT),
+            handshake_timeout: settings.handshake_timeout.into_value().unwrap_or(HANDSHAKE_TIMEOUT),
+        },
+        serve,
+        workers: settings.workers.into_value(),
+        thresholds: settings.thresholds.iter().map(ToString::to_string).collect(),
+    }
+}
+
+/// Where to connect; `None` where a target is served, or is bad and reported.
+fn target(
+    url: &Field<TargetUrl>,
+    table: &Field<()>,
+    beside: &Field<Vec<u16>>,
+    serves: bool,
+) -> Result<Option<Target>, Mistake> {
+    match (url.given(), table) {
+        (Some(url), _) if beside.is_bad() => Ok(Some(with_ports(&url.value, Vec::new()))),
+        (Some(placed), _) => {
+            let in_url = placed.value.ports.clone();
+            match (in_url.is_empty(), beside.given()) {
+                (false, None) => Ok(Some(with_ports(&placed.value, in_url))),
+                // A flag's ports override the file's.
+                (false, Some(_)) if url.is_from_flag() => Ok(Some(with_ports(&placed.value, in_url))),
+                (false, Some(ports)) => {
+                    Err(Mistake::new(ports.place.clone(), "the ports are given twice, here and in `url`")
+                        .expected("`ports` here or in the URL, not both")
+                        .also(&placed.place, "the other ports are here"))
+                }
+                (true, Some(ports)) => Ok(Some(with_ports(&placed.value, ports.value.clone()))),
+                (true, None) => Err(Mistake::new(placed.place.clone(), "the target has no port")
+                    .expected("a port after the host: tcp://host:port")),
+            }
+        }
+        (None, Field::Given(table)) if url.is_absent() => {
+            Err(Mistake::new(table.place.clone(), "the field `url` is missing")
+                .expected("`url`: the target, such as \"tcp://127.0.0.1:9001\""))
+        }
+        (None, Field::Absent) if url.is_absent() && !serves => {
+            Err(Mistake::new(Place::Whole, "there is no target to connect to")
+                .expected("[target] with `url`, or [serve] for a target of its own"))
+        }
+        _ => Ok(None),
+    }
+}
+
+fn with_ports(url: &TargetUrl, ports: Vec<u16>) -> Target {
+    Target { scheme: url.scheme, host: url.host.clone(), ports }
+}
+
+/// Source addresses of IPv4 alone reach no IPv6 address, and the other way round. A name may have both, so
+/// only literal addresses are looked at.
+fn family_mismatch(settings: &Settings, target: Option<&Target>) -> Option<Mistake> {
+    let sources = settings.addresses.given().filter(|sources| !sources.value.is_empty())?;
+    let host = &target?.host;
+    let literal = host.split('%').next()?.parse::<IpAddr>().ok()?;
+    if !sources.value.of_family(literal.is_ipv4()).is_empty() {
+        return None;
+    }
+    let (wanted, other) = if literal.is_ipv4() { ("IPv4", "IPv6") } else { ("IPv6", "IPv4") };
+    let says = format!("{other} source addresses cannot reach {host}");
+    let mistake =
+        Mistake::new(sources.place.clone(), says).expected(format!("at least one {wanted} address"));
+    Some(match settings.url.given() {
+        Some(url) => mistake.also(&url.place, format!("the target is an {wanted} address")),
+        None => mistake,
+    })
+}

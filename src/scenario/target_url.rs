@@ -1,0 +1,203 @@
+//! The target as a URL: `tcp://host:port`, with one port or several.
+
+use super::diagnostics::quote;
+use super::nearest::nearest;
+use super::plan::Scheme;
+use super::syntax::{Fault, Syntax};
+use super::words::{port, port_range};
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+/// Schemes of the design that this version does not speak.
+const UNSPOKEN: [&str; 5] = ["tls", "http", "https", "ws", "wss"];
+
+/// What a URL says. The ports may have been left to the field `ports`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct TargetUrl {
+    pub(super) scheme: Scheme,
+    /// Host name or literal address (IPv6 without brackets).
+    pub(super) host: String,
+    /// Empty where the URL has none.
+    pub(super) ports: Vec<u16>,
+}
+
+pub(super) const TARGET_URL: Syntax<TargetUrl> = Syntax {
+    expected: "a string with a URL, such as \"tcp://127.0.0.1:9001\"",
+    bare_number: false,
+    parse: target_url,
+};
+
+/// Several ports: `9001`, `9001-9004`, or such separated by commas.
+pub(super) const PORTS: Syntax<Vec<u16>> =
+    Syntax { expected: "ports, such as [9001, 9002] or \"9001-9004\"", bare_number: true, parse: ports };
+
+fn target_url(text: &str) -> Result<TargetUrl, Fault> {
+    let trimmed = text.trim();
+    let Some((scheme, rest)) = trimmed.split_once("://") else {
+        let fault = Fault::new(format!("{} has no scheme", quote(text))).expected("tcp://host:port");
+        let looks_like_an_address = trimmed.contains(':') && !trimmed.contains('/');
+        return Err(if looks_like_an_address { fault.help(format!("write tcp://{trimmed}")) } else { fault });
+    };
+    let scheme = self::scheme(scheme).map_err(|fault| fault.in_part(text, scheme))?;
+    if let Some(at) = rest.find(['/', '?', '#', '@']) {
+        let what = if rest[at..].starts_with('@') { "user name" } else { "path" };
+        return Err(Fault::new(format!("a tcp target has no {what}"))
+            .expected("tcp://host:port and nothing else")
+            .in_part(text, if what == "path" { &rest[at..] } else { &rest[..=at] }));
+    }
+    let (host, port_list) = split_host(rest).map_err(|fault| fault.in_part(text, rest))?;
+    let shown = if host.is_empty() { rest } else { host };
+    check_host(host, rest).map_err(|fault| fault.in_part(text, shown))?;
+    let ports = match port_list {
+        Some(list) => ports(list).map_err(|fault| fault.in_part(text, list))?,
+        None => Vec::new(),
+    };
+    Ok(TargetUrl { scheme, host: host.to_owned(), ports })
+}
+
+fn scheme(name: &str) -> Result<Scheme, Fault> {
+    if name == "tcp" {
+        return Ok(Scheme::Tcp);
+    }
+    let spoken = "`tcp`, as in tcp://host:port";
+    if UNSPOKEN.contains(&name) {
+        return Err(
+            Fault::new(format!("{name}:// is not spoken by this version; tcp://… is")).expected(spoken)
+        );
+    }
+    let fault = Fault::new(format!("{} is not a scheme", quote(name))).expected(spoken);
+    Err(match nearest(name, ["tcp"]) {
+        Some(near) => fault.help(format!("did you mean `{near}`?")),
+        None => fault,
+    })
+}
+
+/// Host and ports, the brackets of an IPv6 address taken off.
+fn split_host(rest: &str) -> Result<(&str, Option<&str>), Fault> {
+    if let Some(bracketed) = rest.strip_prefix('[') {
+        let Some((host, after)) = bracketed.split_once(']') else {
+            return Err(Fault::new("the bracket of the IPv6 address is not closed")
+                .expected("an address in brackets, such as [::1]:9001"));
+        };
+        return match after.strip_prefix(':') {
+            Some(ports) => Ok((host, Some(ports))),
+            None if after.is_empty() => Ok((host, None)),
+            None => Err(Fault::new(format!("{} stands between the address and its port", quote(after)))
+                .expected("`:` and a port, such as [::1]:9001")),
+        };
+    }
+    match rest.split_once(':') {
+        Some((_, more)) if more.contains(':') => {
+            Err(Fault::new("an IPv6 address in a URL stands in brackets").expected("tcp://[::1]:9001"))
+        }
+        Some((host, ports)) => Ok((host, Some(ports))),
+        None => Ok((rest, None)),
+    }
+}
+
+/// Whether the host can be an address or a name. That a name resolves is seen when the run starts.
+fn check_host(host: &str, rest: &str) -> Result<(), Fault> {
+    if host.is_empty() {
+        return Err(Fault::new("the host is missing").expected("tcp://host:port"));
+    }
+    if rest.starts_with('[') {
+        // A zone, as in fe80::1%eth0, is the resolver's business.
+        let (address, _zone) = host.split_once('%').unwrap_or((host, ""));
+        return match address.parse::<Ipv6Addr>() {
+            Ok(_) => Ok(()),
+            Err(_) => Err(Fault::new(format!("{} is not an IPv6 address", quote(host)))
+                .expected("an IPv6 address in brackets, such as [::1]")),
+        };
+    }
+    if !host.is_ascii() {
+        return Err(Fault::new(format!("{} is not a host name in ASCII", quote(host)))
+            .expected("letters, digits, `-`, `_` and `.`")
+            .help("write an international name in its xn-- form"));
+    }
+    let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
+    let labels_fit =
+        host.strip_suffix('.').unwrap_or(host).split('.').all(|label| (1..=63).contains(&label.len()));
+    if !host.bytes().all(allowed) || !labels_fit || host.len() > 253 {
+        return Err(Fault::new(format!("{} is not a host name", quote(host)))
+            .expected("a host name or an address, such as localhost or 127.0.0.1"));
+    }
+    // No host name ends in a label of digits alone (RFC 1123, 2.1), so this is a mistyped address.
+    let digits_at_the_end = host.ends_with(|c: char| c.is_ascii_digit())
+        && host.rsplit('.').next().is_some_and(|l| l.bytes().all(|b| b.is_ascii_digit()));
+    if digits_at_the_end && host.parse::<Ipv4Addr>().is_err() {
+        return Err(Fault::new(format!("{} is not an IPv4 address", quote(host)))
+            .expected("four numbers from 0 to 255, such as 127.0.0.1"));
+    }
+    Ok(())
+}
+
+fn ports(text: &str) -> Result<Vec<u16>, Fault> {
+    let mut ports = Vec::new();
+    for item in text.split(',') {
+        let range = if item.contains('-') { port_range(item) } else { port(item).map(|port| (port, port)) };
+        let (low, high) = range.map_err(|fault| fault.in_part(text, item))?;
+        if let Some(twice) = ports.iter().find(|port| (low..=high).contains(port)) {
+            return Err(Fault::new(format!("port {twice} is given twice"))
+                .expected("each port once")
+                .in_part(text, item));
+        }
+        ports.extend(low..=high);
+    }
+    Ok(ports)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn url(text: &str) -> (String, Vec<u16>) {
+        let url = target_url(text).expect(text);
+        (url.host, url.ports)
+    }
+
+    fn fault(text: &str) -> (String, String) {
+        let fault = target_url(text).expect_err(text);
+        let part = fault.part().map_or("all", |part| &text[part]).to_owned();
+        (fault.at(super::super::diagnostics::Place::Whole).summary(), part)
+    }
+
+    #[test]
+    fn hosts_and_ports() {
+        assert_eq!(url("tcp://127.0.0.1:9001"), ("127.0.0.1".to_owned(), vec![9001]));
+        assert_eq!(url("tcp://[::1]:9000"), ("::1".to_owned(), vec![9000]));
+        assert_eq!(url("tcp://[fe80::1%eth0]:9000"), ("fe80::1%eth0".to_owned(), vec![9000]));
+        assert_eq!(url("tcp://my_host.example.:1"), ("my_host.example.".to_owned(), vec![1]));
+        assert_eq!(url("tcp://host:9001-9004").1, [9001, 9002, 9003, 9004]);
+        assert_eq!(url("tcp://host:9001,9005-9006").1, [9001, 9005, 9006]);
+        assert_eq!(url("tcp://host"), ("host".to_owned(), vec![]));
+    }
+
+    #[test]
+    fn each_mistake_has_its_place() {
+        for (text, says, part) in [
+            ("127.0.0.1:9001", "no scheme", "all"),
+            ("ws://h:1/chat", "ws:// is not spoken by this version; tcp://… is", "ws"),
+            ("tpc://h:1", "not a scheme", "tpc"),
+            ("tcp://h:1/chat", "no path", "/chat"),
+            ("tcp://u:p@h:1", "no user name", "u:p@"),
+            ("tcp://:1", "host is missing", ":1"),
+            ("tcp://::1:9000", "brackets", "::1:9000"),
+            ("tcp://[::1:9000", "not closed", "[::1:9000"),
+            ("tcp://[::1]9000", "between", "[::1]9000"),
+            ("tcp://[::g]:9000", "not an IPv6 address", "::g"),
+            ("tcp://256.0.0.1:1", "not an IPv4 address", "256.0.0.1"),
+            ("tcp://höst:1", "in ASCII", "höst"),
+            ("tcp://a b:1", "not a host name", "a b"),
+            ("tcp://a..b:1", "not a host name", "a..b"),
+            ("tcp://h:http", "not a port", "http"),
+            ("tcp://h:1,2,0", "not a port", "0"),
+            ("tcp://h:9004-9001", "upwards", "9004-9001"),
+            ("tcp://h:1,5-x", "not a port", "x"),
+            ("tcp://h:1-5,3", "port 3 is given twice", "3"),
+            ("tcp://h:", "not a port", "all"),
+        ] {
+            let (summary, at) = fault(text);
+            assert!(summary.contains(says), "{text}: {summary}");
+            assert_eq!(at, part, "{text}");
+        }
+    }
+}

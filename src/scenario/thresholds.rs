@@ -1,0 +1,105 @@
+//! Thresholds as the user wrote them: a metric and what it is compared with.
+//!
+//! Here they are only taken apart, so that a flag can override the file's threshold for the same metric.
+
+use super::diagnostics::quote;
+use super::syntax::{Fault, Syntax};
+
+/// A metric's name and what it is compared with, such as `connect.p99` and `< 50ms`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Threshold {
+    pub(super) metric: String,
+    pub(super) comparison: String,
+}
+
+/// Which half of a threshold is wrong.
+#[derive(Debug)]
+pub(super) enum ThresholdFault {
+    Metric(Fault),
+    Comparison(Fault),
+}
+
+impl Threshold {
+    /// The threshold of these two halves, if [`check`] has nothing against them.
+    pub(super) fn new(metric: &str, comparison: &str) -> Result<Threshold, ThresholdFault> {
+        let (metric, comparison) = (metric.trim(), comparison.trim());
+        check(metric, comparison)?;
+        Ok(Threshold { metric: metric.to_owned(), comparison: comparison.to_owned() })
+    }
+}
+
+impl std::fmt::Display for Threshold {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {}", self.metric, self.comparison)
+    }
+}
+
+/// Refuses a threshold that can never be judged. The one place through which every threshold goes, from the
+/// file and from the flags.
+fn check(metric: &str, comparison: &str) -> Result<(), ThresholdFault> {
+    if metric.is_empty() {
+        let fault =
+            Fault::new("the metric is missing").expected("a name such as connect.p99 or failed.ratio");
+        return Err(ThresholdFault::Metric(fault));
+    }
+    let name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    if !metric.chars().all(name) {
+        let fault = Fault::new(format!("{} is not the name of a metric", quote(metric)));
+        return Err(ThresholdFault::Metric(fault.expected("a name such as connect.p99 or failed.ratio")));
+    }
+    if comparison.is_empty() {
+        let fault = Fault::new(format!("the threshold for {metric} compares with nothing"));
+        return Err(ThresholdFault::Comparison(fault.expected(COMPARISON.expected)));
+    }
+    Ok(())
+}
+
+/// The right-hand side in the file; [`check`] says whether it makes sense.
+pub(super) const COMPARISON: Syntax<String> = Syntax {
+    expected: "a comparison in quotes, such as \"< 50ms\", \"== 0\" or \"never\"",
+    bare_number: false,
+    parse: |text| Ok(text.to_owned()),
+};
+
+/// A threshold in one piece, as `--threshold` takes it.
+pub(super) const THRESHOLD: Syntax<Threshold> = Syntax {
+    expected: "a metric and a comparison, such as 'connect.p99 < 50ms'",
+    bare_number: false,
+    parse: |text| {
+        let trimmed = text.trim();
+        let end = trimmed.find(|c: char| c.is_whitespace() || "<>=!".contains(c)).unwrap_or(trimmed.len());
+        let (metric, comparison) = trimmed.split_at(end);
+        Threshold::new(metric, comparison).map_err(|fault| match fault {
+            ThresholdFault::Metric(fault) => fault.in_part(text, metric),
+            ThresholdFault::Comparison(fault) => fault.in_part(text, comparison),
+        })
+    },
+};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_threshold_is_taken_apart() {
+        for (text, written) in [
+            ("connect.p99 < 50ms", "connect.p99 < 50ms"),
+            ("  failed.ratio<0.1% ", "failed.ratio <0.1%"),
+            ("onset.ports_exhausted never", "onset.ports_exhausted never"),
+            ("held.max>= 100000", "held.max >= 100000"),
+        ] {
+            assert_eq!((THRESHOLD.parse)(text).unwrap().to_string(), written);
+        }
+    }
+
+    #[test]
+    fn halves_that_are_missing_are_named() {
+        for (text, says) in
+            [("< 50ms", "metric is missing"), ("connect.p99", "nothing"), ("ü > 5", "not the name")]
+        {
+            let fault = (THRESHOLD.parse)(text).expect_err(text);
+            let mistake = fault.at(super::super::diagnostics::Place::Whole);
+            assert!(mistake.summary().contains(says), "{}", mistake.summary());
+        }
+    }
+}
