@@ -8,6 +8,7 @@ pub mod engine;
 pub mod kernel;
 pub mod metrics;
 pub mod observe;
+pub mod protocol;
 pub mod report;
 pub mod scenario;
 pub mod target;

@@ -1,8 +1,9 @@
 //! The command line: raw arguments, one file a subcommand, and the only place besides `report/` that prints.
 
-mod behaviour;
 mod exit;
 mod interrupt;
+mod output;
+mod run;
 mod serve;
 
 pub use exit::Exit;
@@ -20,12 +21,14 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Run(Box<run::Run>),
     Serve(serve::Serve),
 }
 
 /// The whole program. Wrong usage is told by the parser, with [`Exit::Usage`].
 pub fn main() -> ExitCode {
     let done = match Cli::parse().command {
+        Command::Run(args) => run::run(&args),
         Command::Serve(serve) => serve::run(serve),
     };
     match done {

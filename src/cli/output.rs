@@ -54,10 +54,12 @@ impl Output {
     /// When it can't be written: the disk is full, say.
     pub(super) fn write(self, text: &str) -> anyhow::Result<()> {
         match self {
-            Output::Stdout => match io::stdout().write_all(text.as_bytes()).and_then(|()| io::stdout().flush()) {
-                Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-                other => other.context("cannot write to standard output"),
-            },
+            Output::Stdout => {
+                match io::stdout().write_all(text.as_bytes()).and_then(|()| io::stdout().flush()) {
+                    Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+                    other => other.context("cannot write to standard output"),
+                }
+            }
             Output::File(mut file, path) => {
                 file.write_all(text.as_bytes()).with_context(|| format!("cannot write '{}'", path.display()))
             }

@@ -61,7 +61,7 @@ struct Tcp {
     #[arg(value_parser = parse_address)]
     listen: Vec<SocketAddr>,
     /// What to do with a connection; see below
-    #[arg(long, default_value = "echo", value_parser = super::behaviour::parse)]
+    #[arg(long, default_value = "echo", value_parser = crate::scenario::behaviour::parse_flag)]
     behaviour: Behaviour,
     /// Length of each accept queue; the kernel cuts it to net.core.somaxconn
     #[arg(long, value_name = "CONNECTIONS", default_value_t = DEFAULT_BACKLOG)]

@@ -3,7 +3,7 @@
 use super::diagnostics::{Mistake, Place};
 use super::env::Environment;
 use super::field::{Field, Placed};
-use super::plan::{Behaviour, Serve};
+use super::plan::Serve;
 use super::reader::{Reader, Table, wrong_type};
 use super::settings::{Settings, Written, WrittenLoad};
 use super::stages::{closed, stages};
@@ -12,6 +12,7 @@ use super::target_url::{PORTS, TARGET_URL};
 use super::thresholds::{COMPARISON, Threshold, ThresholdFault};
 use super::words::{BEHAVIOUR, CLOSE, KIND, LIFETIME, PORT_POLICY};
 use crate::address::AddressSet;
+use crate::protocol::Behaviour;
 use std::net::{Ipv4Addr, SocketAddr};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};

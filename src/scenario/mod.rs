@@ -10,6 +10,7 @@
 //! the file, and the whole is checked. Mistakes do not stop this: all are gathered, and shown together.
 //! Nothing here reads a file, the environment or the clock, and nothing prints.
 
+pub mod behaviour;
 mod diagnostics;
 mod env;
 mod field;
@@ -38,8 +39,7 @@ pub use load::{DEFAULT_DURATION, DEFAULT_RATE};
 pub use nearest::nearest;
 pub use overrides::Overrides;
 pub use plan::{
-    Arrivals, Behaviour, Close, Connection, Lifetime, Load, Plan, PortPolicy, RateStage, Scheme, Serve,
-    Source, Target,
+    Arrivals, Close, Connection, Lifetime, Load, Plan, PortPolicy, RateStage, Scheme, Serve, Source, Target,
 };
 
 use std::path::Path;

@@ -6,6 +6,7 @@
 
 use super::units::{Count, Rate};
 use crate::address::AddressSet;
+use crate::protocol::Behaviour;
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
@@ -180,16 +181,4 @@ pub struct Serve {
     pub backlog: u32,
     /// Number of worker threads; `None`: as many as cores, or as the descriptor limit asks for.
     pub workers: Option<NonZeroU32>,
-}
-
-/// What a target does with a connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Behaviour {
-    /// Sends back what it receives.
-    Echo,
-    /// Receives, and never sends; closes when the peer has closed.
-    Sink,
-    /// Closes at once, before a byte is read: the server is the active closer.
-    Discard,
 }

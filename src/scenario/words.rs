@@ -1,9 +1,11 @@
 //! The scenario's own small languages: lifetimes, port policies, ways to close, behaviours of a target.
 
+use super::behaviour;
 use super::diagnostics::quote;
 use super::nearest::nearest;
-use super::plan::{Behaviour, Close, Lifetime, PortPolicy};
+use super::plan::{Close, Lifetime, PortPolicy};
 use super::syntax::{DURATION, Fault, Syntax, choose};
+use crate::protocol::Behaviour;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
@@ -20,12 +22,9 @@ pub(super) const CLOSE: Syntax<Close> = Syntax {
 };
 
 pub(super) const BEHAVIOUR: Syntax<Behaviour> = Syntax {
-    expected: "`echo`, `sink` or `discard`",
+    expected: behaviour::EXPECTED,
     bare_number: false,
-    parse: |text| {
-        let choices = [("echo", Behaviour::Echo), ("sink", Behaviour::Sink), ("discard", Behaviour::Discard)];
-        choose(text, "a behaviour", &choices)
-    },
+    parse: |text| behaviour::parse(text).map_err(|says| Fault::new(says).expected(behaviour::EXPECTED)),
 };
 
 /// What kind of target is served. TCP is the only one, so nothing is kept of it.

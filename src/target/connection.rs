@@ -3,9 +3,9 @@
 //! Invariant: while bytes wait to be sent nothing is read, so what a connection holds is at most what
 //! one read brought. A connection that is not blocked holds no buffer.
 
-use super::behaviour::Behaviour;
 use super::counters::{Ending, Tally};
 use crate::kernel::readiness::{Event, Interest};
+use crate::protocol::Behaviour;
 use rustix::buffer::spare_capacity;
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, recv, send, sockopt};

@@ -13,7 +13,6 @@
 //! Invariant: every connection accepted is open, or counted under exactly one way of ending
 //! ([`Counters`]). A target must not print, and must not look at anything but its own sockets.
 
-mod behaviour;
 mod boss;
 mod connection;
 mod counters;
@@ -21,7 +20,7 @@ mod listen;
 mod pace;
 mod worker;
 
-pub use behaviour::Behaviour;
+pub use crate::protocol::Behaviour;
 pub use boss::{Running, Target};
 pub use counters::Counters;
 

@@ -5,11 +5,11 @@
 //! connections to others, while its table is full, while accept() can't succeed (EMFILE, ENFILE, …), and
 //! while a slow target waits for its next turn. It never spins on a listener that it can't accept from.
 
-use super::behaviour::Behaviour;
 use super::boss::{Message, Shared};
 use super::connection::{Connection, Desk, LONGEST_READ, Next};
 use super::counters::{Ending, Tally};
 use crate::kernel::readiness::{Event, Events, Interest, ReadinessSet};
+use crate::protocol::Behaviour;
 use rustix::io::Errno;
 use rustix::net::{SocketFlags, accept_with, sockopt};
 use slab::Slab;

@@ -1,5 +1,6 @@
 //! The raw arguments of `connstorm run`: text as it was given, under the names of the scenario's fields.
 
+use crate::scenario::Overrides;
 use clap::{Args, ValueEnum};
 use std::path::PathBuf;
 
@@ -37,6 +38,37 @@ pub(in crate::cli) struct Run {
     pub(super) output: OutputFlags,
 }
 
+impl Run {
+    /// Whether it is a target that was given, rather than a file.
+    pub(super) fn is_url(&self) -> bool {
+        self.what.contains("://")
+    }
+
+    /// The flags as the scenario reads them.
+    pub(super) fn overrides(&self) -> Overrides {
+        let (load, connection) = (&self.load, &self.connection);
+        Overrides {
+            target: self.is_url().then(|| self.what.clone()),
+            rate: load.rate.clone(),
+            concurrency: load.concurrency.clone(),
+            ramp: load.ramp.clone(),
+            duration: load.duration.clone(),
+            connections: load.connections.clone(),
+            max_open: load.max_open.clone(),
+            lifetime: connection.lifetime.clone(),
+            close: connection.close.clone(),
+            source: connection.source.clone(),
+            ports: connection.ports.clone(),
+            connect_timeout: connection.connect_timeout.clone(),
+            handshake_timeout: connection.handshake_timeout.clone(),
+            thresholds: self.output.thresholds.clone(),
+            workers: load.workers.clone(),
+            seed: load.seed.clone(),
+            name: load.name.clone(),
+        }
+    }
+}
+
 /// How many attempts, when.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Load")]
@@ -59,6 +91,9 @@ pub(super) struct LoadFlags {
     /// Have at most so many open at once; arrivals beyond are skipped, and counted
     #[arg(long, value_name = "N")]
     pub(super) max_open: Option<String>,
+    /// Name of the run; names its report
+    #[arg(long, value_name = "NAME")]
+    pub(super) name: Option<String>,
     /// Seed of every random choice
     #[arg(long, value_name = "N")]
     pub(super) seed: Option<String>,

@@ -11,17 +11,18 @@ use super::interrupt::Interrupt;
 use super::output::{Output, say, style_for};
 use crate::engine::{self, Control, Destinations};
 use crate::metrics;
-use crate::report::{RunResult, Verdict, summary};
-use crate::scenario::{self, Arrivals, Plan};
+use crate::report::{RunResult, Style, Verdict, summary};
+use crate::scenario::{self, Arrivals, Colour, Plan};
 use crate::target::{Config, Running, Target};
 use anyhow::Context;
 use args::{OutputFlags, ProgressWhen};
 use std::io::{self, Write};
+use std::path::Path;
 use std::time::Duration;
 
 /// Runs it.
-pub(super) fn run(args: Run) -> anyhow::Result<Exit> {
-    let plan = match read(&args) {
+pub(super) fn run(args: &Run) -> anyhow::Result<Exit> {
+    let plan = match read(args) {
         Ok(plan) => plan,
         Err(mistakes) => {
             say(mistakes.trim_end());
@@ -38,13 +39,36 @@ pub(super) fn run(args: Run) -> anyhow::Result<Exit> {
     }
     let result = judged(&plan, &run);
     report(&result, json, &args.output)?;
-    run.conservation().map_err(anyhow::Error::msg).context("the books don't balance: a defect of connstorm")?;
+    run.conservation()
+        .map_err(anyhow::Error::msg)
+        .context("the books don't balance: a defect of connstorm")?;
     Ok(exit(result.verdict))
 }
 
 /// The plan, or the mistakes in it, ready to print.
 fn read(args: &Run) -> Result<Plan, String> {
-    todo!()
+    let overrides = args.overrides();
+    let colour = match style_for(&io::stderr()) {
+        Style::Plain => Colour::Plain,
+        Style::Coloured => Colour::Ansi,
+    };
+    let plan = if args.is_url() {
+        scenario::from_flags(&overrides)
+    } else {
+        let path = Path::new(&args.what);
+        let text = std::fs::read_to_string(path).map_err(|error| unreadable(path, &error))?;
+        scenario::load_file(path, &text, &|name| std::env::var(name).ok(), &overrides)
+    };
+    plan.map_err(|mistakes| mistakes.render(colour))
+}
+
+/// What is wrong with a scenario file that can't be read, and what else may have been meant.
+fn unreadable(path: &Path, error: &io::Error) -> String {
+    format!(
+        "connstorm: cannot read the scenario '{}': {error}; give a file such as scenarios/first-run.toml, or a \
+         target such as tcp://127.0.0.1:9000",
+        path.display()
+    )
 }
 
 /// Where to connect: the target's addresses, or those of the target that the scenario brings.
@@ -52,7 +76,11 @@ fn destinations(plan: &Plan) -> anyhow::Result<(Option<Running>, Destinations)> 
     match (&plan.target, &plan.serve) {
         (Some(target), None) => Ok((None, Destinations::resolve(target))),
         (target, Some(serve)) => {
-            let config = Config { backlog: serve.backlog, workers: serve.workers, ..Config::new(serve.listen.clone(), serve.behaviour) };
+            let config = Config {
+                backlog: serve.backlog,
+                workers: serve.workers,
+                ..Config::new(serve.listen.clone(), serve.behaviour)
+            };
             let running = Target::start(config).context("the scenario's own target could not start")?;
             let destinations = match target {
                 Some(target) => Destinations::resolve(target),

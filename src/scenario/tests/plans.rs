@@ -2,10 +2,10 @@
 
 use super::super::units::Rate;
 use super::super::{
-    Arrivals, Behaviour, Close, Connection, Lifetime, Load, Plan, PortPolicy, RateStage, Scheme, Serve,
-    Source, Target,
+    Arrivals, Close, Connection, Lifetime, Load, Plan, PortPolicy, RateStage, Scheme, Serve, Source, Target,
 };
 use super::load;
+use crate::protocol::Behaviour;
 use std::num::NonZeroU32;
 use std::time::Duration;
 

@@ -2,11 +2,12 @@
 
 use super::super::units::Rate;
 use super::super::{
-    Arrivals, Behaviour, Close, Colour, Connection, Lifetime, Load, Overrides, Plan, PortPolicy, RateStage,
-    Scheme, Serve, Source, Target, from_flags,
+    Arrivals, Close, Colour, Connection, Lifetime, Load, Overrides, Plan, PortPolicy, RateStage, Scheme,
+    Serve, Source, Target, from_flags,
 };
 use super::load;
 use crate::address::AddressSet;
+use crate::protocol::Behaviour;
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;

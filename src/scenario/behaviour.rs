@@ -1,14 +1,21 @@
-//! The behaviour of a target as it is written on the command line.
+//! The behaviour of a target as it is written in a scenario and on the command line.
 
-use crate::scenario::units::{Rate, parse_count, parse_duration};
-use crate::target::Behaviour;
+use super::nearest;
+use super::units::{Rate, parse_count, parse_duration};
+use crate::protocol::Behaviour;
 use std::time::Duration;
 
-const EXPECTED: &str = "echo, sink, discard, reset, silent, full-backlog, 'close-after(2s)', \
+pub(super) const EXPECTED: &str = "echo, sink, discard, reset, silent, full-backlog, 'close-after(2s)', \
                         'close-after(64KiB)' or 'slow-accept(10/s)'";
 
+const NAMES: [&str; 8] =
+    ["echo", "sink", "discard", "reset", "silent", "full-backlog", "close-after", "slow-accept"];
+
 /// Parses what `Behaviour` displays.
-pub(super) fn parse(text: &str) -> Result<Behaviour, String> {
+///
+/// # Errors
+/// What is wrong with the text.
+pub fn parse(text: &str) -> Result<Behaviour, String> {
     let text = text.trim();
     let (name, argument) = match text.strip_suffix(')').and_then(|text| text.split_once('(')) {
         Some((name, argument)) => (name, Some(argument.trim())),
@@ -23,10 +30,21 @@ pub(super) fn parse(text: &str) -> Result<Behaviour, String> {
         ("full-backlog", None) => Ok(Behaviour::FullBacklog),
         ("close-after", Some(argument)) => close_after(argument),
         ("slow-accept", Some(argument)) => slow_accept(argument),
-        ("close-after" | "slow-accept", None) => Err(format!("{name} needs a number; expected {EXPECTED}")),
+        ("close-after" | "slow-accept", None) => Err(format!("{name} needs a number")),
         (_, Some(_)) if parse(name).is_ok() => Err(format!("{name} takes no number in brackets")),
-        _ => Err(format!("expected {EXPECTED}")),
+        _ => Err(match nearest(name, NAMES) {
+            Some(near) => format!("'{name}' is not a behaviour, did you mean `{near}`?"),
+            None => format!("'{name}' is not a behaviour"),
+        }),
     }
+}
+
+/// As [`parse`], for a flag: a mistake also says what was expected.
+///
+/// # Errors
+/// What is wrong with the text, and what would be right.
+pub fn parse_flag(text: &str) -> Result<Behaviour, String> {
+    parse(text).map_err(|says| format!("{says}; expected {EXPECTED}"))
 }
 
 fn close_after(argument: &str) -> Result<Behaviour, String> {
@@ -48,8 +66,7 @@ fn close_after(argument: &str) -> Result<Behaviour, String> {
 }
 
 fn slow_accept(argument: &str) -> Result<Behaviour, String> {
-    let rate: Rate =
-        argument.parse().map_err(|error: crate::scenario::units::UnitError| error.to_string())?;
+    let rate: Rate = argument.parse().map_err(|error: super::units::UnitError| error.to_string())?;
     Duration::try_from_secs_f64(rate.as_per_second().recip())
         .map(|every| Behaviour::SlowAccept { every })
         .map_err(|_| format!("'{argument}' is not a rate above zero; full-backlog never accepts"))
@@ -85,8 +102,8 @@ mod tests {
     #[test]
     fn what_cannot_be_parsed_says_what_can() {
         for (text, told) in [
-            ("ekho", "expected echo, sink"),
-            ("", "expected echo"),
+            ("ekho", "did you mean `echo`?"),
+            ("", "'' is not a behaviour"),
             ("close-after", "needs a number"),
             ("echo(1s)", "echo takes no number"),
             ("close-after(fast)", "neither a duration nor a size"),

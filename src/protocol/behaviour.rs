@@ -4,7 +4,8 @@ use std::fmt;
 use std::time::Duration;
 
 /// What a target does with a connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Behaviour {
     /// Sends back what it receives; closes when the peer has closed.
     Echo,
@@ -32,12 +33,12 @@ pub enum Behaviour {
 
 impl Behaviour {
     /// Whether connections are accepted at all.
-    pub(super) fn accepts(self) -> bool {
+    pub fn accepts(self) -> bool {
         self != Behaviour::FullBacklog
     }
 
     /// Whether what was received is sent back.
-    pub(super) fn echoes(self) -> bool {
+    pub fn echoes(self) -> bool {
         match self {
             Behaviour::Echo
             | Behaviour::CloseAfterBytes(_)
@@ -52,7 +53,7 @@ impl Behaviour {
     }
 
     /// Whether a connection that has received so many bytes is to be closed by us.
-    pub(super) fn is_done_after(self, received: u64) -> bool {
+    pub fn is_done_after(self, received: u64) -> bool {
         matches!(self, Behaviour::CloseAfterBytes(limit) if received >= limit)
     }
 }
