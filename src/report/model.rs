@@ -83,6 +83,8 @@ pub struct Counts {
     pub held_max: u64,
     /// How often a closed-loop slot waited after a failure.
     pub backoffs: u64,
+    /// Attempts whose SYN had to be sent again.
+    pub syn_retransmits: u64,
     /// Payload received, in bytes.
     pub bytes_in: u64,
     /// Payload sent, in bytes.
@@ -227,6 +229,7 @@ impl RunResult {
                 in_flight: tally.in_flight().max(0).unsigned_abs(),
                 held_max: run.held_max,
                 backoffs: tally.backoffs(),
+                syn_retransmits: tally.syn_retransmits(),
                 bytes_in: tally.bytes_in,
                 bytes_out: tally.bytes_out,
             },
