@@ -104,7 +104,8 @@ impl Connection {
     /// connect(), without waiting.
     ///
     /// # Errors
-    /// Of stage connect: what connect() returned, or what the handshake had already come to.
+    /// Of stage connect: what connect() returned; else what the handshake had already come to, as
+    /// [`Connection::progress`] tells it.
     pub fn connect(&self, destination: SocketAddr) -> Result<Progress, CallError> {
         match self.0.connect(&SockAddr::from(destination)) {
             Ok(()) => Ok(Progress::Established),
@@ -116,7 +117,9 @@ impl Connection {
     /// What has become of the handshake.
     ///
     /// # Errors
-    /// Of stage connect: the socket's pending error (`SO_ERROR`).
+    /// The socket's pending error (`SO_ERROR`): of stage connect, or of stage session where it shows that the
+    /// handshake was complete. A RST means ECONNREFUSED only in SYN_SENT; after it, it means ECONNRESET, or
+    /// EPIPE behind a FIN (`tcp_reset()`, net/ipv4/tcp_input.c).
     pub fn progress(&self) -> Result<Progress, CallError> {
         // ENOTCONN in SYN_SENT and after a failure, an address in every later state. Cheaper than TCP_INFO.
         if rustix::net::getpeername(&self.0).is_ok() {
@@ -124,7 +127,12 @@ impl Connection {
         }
         match self.0.take_error() {
             Ok(None) => Ok(Progress::Pending),
-            Ok(Some(error)) | Err(error) => Err(CallError { stage: Stage::Connect, errno: errno_of(&error) }),
+            Ok(Some(error)) | Err(error) => {
+                let errno = errno_of(&error);
+                let was_connected = matches!(errno, Errno::ECONNRESET | Errno::EPIPE);
+                let stage = if was_connected { Stage::Session } else { Stage::Connect };
+                Err(CallError { stage, errno })
+            }
         }
     }
 
