@@ -69,7 +69,7 @@ impl Pacer {
     /// Arrivals that were due before `now`, issued or not.
     pub fn planned(&self, now: Stamp) -> u64 {
         match self {
-            Pacer::Open(open) => open.planned(now).max(open.issued),
+            Pacer::Open(open) => open.given_up.unwrap_or_else(|| open.planned(now)),
             Pacer::Closed(closed) => closed.issued,
         }
     }
@@ -87,13 +87,13 @@ impl Pacer {
         }
     }
 
-    /// Issues nothing from now on; returns the arrivals due before `now` that were never issued.
+    /// Issues nothing from now on; returns the arrivals due before `now` that were never issued. What falls due
+    /// later is not planned any more.
     pub fn give_up(&mut self, now: Stamp) -> u64 {
         match self {
             Pacer::Open(open) => {
-                let late = open.planned(now).saturating_sub(open.issued);
-                open.given_up = true;
-                late
+                let planned = *open.given_up.get_or_insert(open.planned(now));
+                planned - open.issued
             }
             Pacer::Closed(closed) => {
                 closed.limit = closed.issued;
@@ -105,7 +105,9 @@ impl Pacer {
     /// Whether nothing more will be issued.
     pub fn is_done(&self) -> bool {
         match self {
-            Pacer::Open(open) => open.given_up || open.issued >= open.part.share(open.schedule.total()),
+            Pacer::Open(open) => {
+                open.given_up.is_some() || open.issued >= open.part.share(open.schedule.total())
+            }
             Pacer::Closed(closed) => closed.issued >= closed.limit,
         }
     }
@@ -117,7 +119,8 @@ pub struct OpenPacer {
     schedule: Arc<Schedule>,
     part: Part,
     issued: u64,
-    given_up: bool,
+    /// How many were planned when nothing more was to be issued: the plan ends there.
+    given_up: Option<u64>,
     /// Due time of the next arrival, once it was computed.
     upcoming: Option<Stamp>,
 }
@@ -125,11 +128,11 @@ pub struct OpenPacer {
 impl OpenPacer {
     /// The part of a schedule that one worker does.
     pub fn new(schedule: Arc<Schedule>, part: Part) -> OpenPacer {
-        OpenPacer { schedule, part, issued: 0, given_up: false, upcoming: None }
+        OpenPacer { schedule, part, issued: 0, given_up: None, upcoming: None }
     }
 
     fn next(&mut self, now: Stamp) -> Next {
-        if self.given_up {
+        if self.given_up.is_some() {
             return Next::Never;
         }
         let ordinal = self.part.ordinal(self.issued);
@@ -144,7 +147,8 @@ impl OpenPacer {
     }
 
     fn planned(&self, now: Stamp) -> u64 {
-        self.part.share(self.schedule.due_before(now))
+        // Rounding may date the last issued arrival a nanosecond after `now`.
+        self.part.share(self.schedule.due_before(now)).max(self.issued)
     }
 }
 
@@ -266,7 +270,8 @@ mod tests {
                 }
                 let planned = pacer.planned(ms(now));
                 prop_assert_eq!(planned, issued + pacer.give_up(ms(now)));
-                prop_assert_eq!(planned, pacer.planned(ms(now)));
+                prop_assert_eq!(planned, pacer.planned(ms(now + 500)), "the plan ends with the run");
+                prop_assert_eq!(pacer.give_up(ms(now + 500)) + issued, planned, "giving up twice changes nothing");
             }
         }
     }

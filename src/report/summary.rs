@@ -113,7 +113,7 @@ fn counts(out: &mut String, result: &RunResult) {
     }
 }
 
-/// What was done, in a line.
+/// What was done, in two lines.
 fn load(result: &RunResult) -> String {
     let plan = &result.plan;
     let arrivals = match &plan.load.arrivals {
@@ -140,11 +140,12 @@ fn load(result: &RunResult) -> String {
         PortPolicy::Explicit { low, high } => format!("explicit ports {low}-{high}"),
         PortPolicy::Range { low, high } => format!("ports {low}-{high} by the kernel"),
     };
-    let tuples = thousands(result.tuples);
-    format!(
-        "{arrivals}, {}; {lifetime}, closed by {close}; {tuples} tuples, {ports}",
-        seconds(result.elapsed_s)
-    )
+    let tuples = match result.tuples {
+        1 => "1 tuple".to_owned(),
+        many => format!("{} tuples", thousands(many)),
+    };
+    let elapsed = seconds(result.elapsed_s);
+    format!("{arrivals}, {elapsed}; {lifetime}, closed by {close}\n  {tuples}, {ports}")
 }
 
 /// The latencies worth a line: those that have values, except the calls, which `--json` has.
@@ -181,7 +182,7 @@ fn cost(out: &mut String, result: &RunResult) {
     let own = &result.resources;
     let per_attempt = if result.counts.started > 0 {
         let us = own.worker_cpu_s * 1e6 / result.counts.started as f64;
-        format!("   {us:.1} µs of CPU an attempt")
+        format!("   {us:.1} µs an attempt")
     } else {
         String::new()
     };
@@ -189,8 +190,8 @@ fn cost(out: &mut String, result: &RunResult) {
     line(
         out,
         format_args!(
-            "  {} workers, {} of CPU{per_attempt}   {} resident at most",
-            own.workers,
+            "  {}, {} of CPU{per_attempt}   {} resident at most",
+            if own.workers == 1 { "1 worker".to_owned() } else { format!("{} workers", own.workers) },
             seconds(own.worker_cpu_s),
             bytes(own.rss_peak_bytes)
         ),
