@@ -2,13 +2,17 @@
 //!
 //! Pure. A tally belongs to one worker; whole tallies are handed over and merged, never shared.
 
+mod evidence;
 mod latency;
+mod onset;
 mod run;
 mod search_cost;
 mod tally;
 mod window;
 
+pub use evidence::{Evidence, Fact};
 pub use latency::Latency;
+pub use onset::{Onset, OnsetKind};
 pub use run::{Run, WindowRow};
 pub use search_cost::{SearchCost, SlowSearch};
 pub use tally::{FailureTally, Latencies, Opening, SAMPLES, Sample, Tally};

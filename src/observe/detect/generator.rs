@@ -1,0 +1,63 @@
+//! Trouble of our own: descriptors, and not keeping to the plan.
+
+use super::{Ground, View};
+use crate::attempt::Cause;
+use crate::metrics::{Evidence, Onset, OnsetKind};
+
+/// 99th percentile of the lateness, in microseconds, of a window in which the plan was not kept.
+const LATE_US: u64 = 20_000;
+/// Windows in a row that have to be late: one may be a hiccup of the machine.
+const WINDOWS: u32 = 2;
+
+/// What was seen and told so far.
+#[derive(Debug, Default)]
+pub(super) struct Saturation {
+    late_windows: u32,
+    saturated_told: bool,
+    limit_told: bool,
+}
+
+impl Saturation {
+    pub(super) fn look(&mut self, view: &View<'_>, ground: &Ground, onsets: &mut Vec<Onset>) {
+        onsets.extend(self.descriptors(view));
+        onsets.extend(self.lateness(view, ground));
+    }
+
+    fn descriptors(&mut self, view: &View<'_>) -> Option<Onset> {
+        if self.limit_told {
+            return None;
+        }
+        let limit = |cause| matches!(cause, Cause::ProcessFileLimit | Cause::SystemFileLimit);
+        let kinds = view.totals.failures().iter().filter(|kind| limit(kind.failure.cause));
+        let first = kinds.min_by_key(|kind| (kind.first_at, kind.first_ordinal))?;
+        self.limit_told = true;
+        let evidence = Evidence::default()
+            .with("failure", first.failure.to_string())
+            .with("open", view.window.open)
+            .with_known("open_files_of_the_machine", view.sample.files.map(|files| files.open))
+            .with_known("fs_file_max", view.sample.files.map(|files| files.max));
+        Some(Onset {
+            ordinal: Some(first.first_ordinal),
+            ..Onset::new(OnsetKind::FdLimit, first.first_at, evidence)
+        })
+    }
+
+    fn lateness(&mut self, view: &View<'_>, ground: &Ground) -> Option<Onset> {
+        if !ground.open_loop || self.saturated_told {
+            return None;
+        }
+        self.late_windows = if view.window.lateness_p99_us > LATE_US { self.late_windows + 1 } else { 0 };
+        if self.late_windows < WINDOWS {
+            return None;
+        }
+        self.saturated_told = true;
+        let evidence = Evidence::default()
+            .with("lateness_p99_us", view.window.lateness_p99_us)
+            .with("planned_in_this_window", view.window.planned)
+            .with("started_in_this_window", view.window.started)
+            .with("connect_call_p99_us", view.window.connect_call_p99_us)
+            .with("worker_cpu_s", view.window.cpu.as_secs_f64())
+            .with("cores", ground.cores);
+        Some(Onset::new(OnsetKind::GeneratorSaturated, view.now(), evidence))
+    }
+}

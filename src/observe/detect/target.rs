@@ -1,0 +1,53 @@
+//! Trouble of the target: refusals, and an accept queue that is full.
+
+use super::{Ground, View};
+use crate::attempt::Cause;
+use crate::metrics::{Evidence, Onset, OnsetKind};
+
+/// What was told already.
+#[derive(Debug, Default)]
+pub(super) struct TargetTrouble {
+    refusals_told: bool,
+    queue_told: bool,
+}
+
+impl TargetTrouble {
+    pub(super) fn look(&mut self, view: &View<'_>, ground: &Ground, onsets: &mut Vec<Onset>) {
+        onsets.extend(self.refusals(view));
+        onsets.extend(self.accept_queue(view, ground));
+    }
+
+    fn refusals(&mut self, view: &View<'_>) -> Option<Onset> {
+        if self.refusals_told {
+            return None;
+        }
+        let refused = |cause| matches!(cause, Cause::Refused | Cause::RefusedIcmp);
+        let kinds = view.totals.failures().iter().filter(|kind| refused(kind.failure.cause));
+        let first = kinds.min_by_key(|kind| (kind.first_at, kind.first_ordinal))?;
+        self.refusals_told = true;
+        let lease = first.samples.first().map(|sample| sample.lease);
+        let evidence = Evidence::default()
+            .with("failure", first.failure.to_string())
+            .with("refused_so_far", first.count)
+            .with("opened_so_far", view.totals.opened());
+        Some(Onset {
+            ordinal: Some(first.first_ordinal),
+            source: lease.and_then(|lease| lease.source),
+            destination: lease.map(|lease| lease.destination),
+            ..Onset::new(OnsetKind::Refusals, first.first_at, evidence)
+        })
+    }
+
+    /// Only where the listener is on this host: elsewhere the counters are another listener's.
+    fn accept_queue(&mut self, view: &View<'_>, ground: &Ground) -> Option<Onset> {
+        let counters = view.delta?.counters?;
+        if self.queue_told || !ground.target_is_local || counters.listen_overflows == 0 {
+            return None;
+        }
+        self.queue_told = true;
+        let evidence = Evidence::default()
+            .with("listen_overflows_in_this_window", counters.listen_overflows)
+            .with("listen_drops_in_this_window", counters.listen_drops);
+        Some(Onset::new(OnsetKind::AcceptQueueFull, view.now(), evidence))
+    }
+}

@@ -1,0 +1,125 @@
+//! TIME_WAIT: it builds up, it becomes steady, it is capped.
+
+use super::{Ground, View, occupation};
+use crate::attempt::Stamp;
+use crate::kernel::tcp_state::TcpState;
+use crate::metrics::{Evidence, Onset, OnsetKind};
+use crate::observe::ground::forecast;
+use std::collections::VecDeque;
+
+/// Windows over which growth is measured.
+const SPAN: usize = 4;
+/// Windows over which nothing may grow for TIME_WAIT to be steady.
+const STEADY_SPAN: usize = 8;
+/// Share of a tuple's ports that TIME_WAIT has to hold before its growth is worth telling.
+const WORTH_TELLING: f64 = 0.02;
+/// Change over the span, against its mean, that still counts as steady.
+const STEADY_WITHIN: f64 = 0.05;
+
+/// What was seen of TIME_WAIT so far.
+#[derive(Debug, Default)]
+pub(super) struct TimeWait {
+    /// Moment, ports in use on the fullest tuple, TIME_WAIT among them; the newest last.
+    seen: VecDeque<(Stamp, u64, u64)>,
+    forecast: Option<Stamp>,
+    building_told: bool,
+    steady_told: bool,
+    capped_told: bool,
+}
+
+impl TimeWait {
+    /// When the fullest tuple will have no port left, as the last window shows it.
+    pub(super) fn forecast(&self) -> Option<Stamp> {
+        self.forecast
+    }
+
+    /// Tells what begins, and when the fullest tuple will have no port left.
+    pub(super) fn look(
+        &mut self,
+        view: &View<'_>,
+        ground: &Ground,
+        onsets: &mut Vec<Onset>,
+    ) -> Option<Stamp> {
+        onsets.extend(self.capped(view, ground));
+        let Some(tuple) = view.fullest() else {
+            self.forecast = None;
+            return None;
+        };
+        let time_wait = tuple.sockets.get(TcpState::TimeWait);
+        self.remember(view.sample.taken_at, tuple.sockets.total(), time_wait);
+        let usable = ground.usable_ports.map(u64::from);
+        let growth = self.growth(SPAN);
+        self.forecast = growth.zip(usable).and_then(|(growth, usable)| {
+            let used = tuple.sockets.total();
+            (used < usable)
+                .then(|| forecast(view.sample.taken_at, used, usable, growth, ground.time_wait_blocks))?
+        });
+        let worth_telling = usable.is_some_and(|usable| time_wait as f64 >= usable as f64 * WORTH_TELLING);
+        if !self.building_told && worth_telling && self.grew_each_time() {
+            self.building_told = true;
+            let evidence = occupation(&tuple, ground)
+                .with_known("growth_per_s", growth)
+                .with("time_wait_blocks_s", ground.time_wait_blocks.as_secs_f64())
+                .with_known("forecast_exhausted_at_s", self.forecast.map(|at| at.as_secs_f64()));
+            onsets.push(Onset {
+                source: Some(tuple.source),
+                destination: Some(tuple.destination),
+                ..Onset::new(OnsetKind::TimeWaitBuilding, view.now(), evidence)
+            });
+        }
+        if self.building_told && !self.steady_told && view.window.opened > 0 && self.is_steady() {
+            self.steady_told = true;
+            let evidence = occupation(&tuple, ground).with("opened_in_this_window", view.window.opened);
+            onsets.push(Onset::new(OnsetKind::TimeWaitSteady, view.now(), evidence));
+        }
+        self.forecast
+    }
+
+    fn remember(&mut self, at: Stamp, used: u64, time_wait: u64) {
+        // A sample that carries an older look shows nothing new.
+        if self.seen.back().is_some_and(|(before, ..)| *before >= at) {
+            return;
+        }
+        self.seen.push_back((at, used, time_wait));
+        if self.seen.len() > STEADY_SPAN {
+            self.seen.pop_front();
+        }
+    }
+
+    /// Ports taken per second over the last samples.
+    fn growth(&self, span: usize) -> Option<f64> {
+        let last = self.seen.back()?;
+        let first = self.seen.iter().rev().nth(span - 1).or(self.seen.front())?;
+        let seconds = last.0.saturating_sub(first.0).as_secs_f64();
+        (seconds > 0.0).then(|| (last.1 as f64 - first.1 as f64) / seconds)
+    }
+
+    /// Whether TIME_WAIT grew from each of the last three samples to the next.
+    fn grew_each_time(&self) -> bool {
+        let mut last = self.seen.iter().rev().map(|(_, _, time_wait)| *time_wait);
+        let (Some(c), Some(b), Some(a)) = (last.next(), last.next(), last.next()) else { return false };
+        a < b && b < c
+    }
+
+    fn is_steady(&self) -> bool {
+        if self.seen.len() < STEADY_SPAN {
+            return false;
+        }
+        let counts = self.seen.iter().map(|(_, _, time_wait)| *time_wait as f64);
+        let (least, most) = counts.fold((f64::MAX, 0.0f64), |(least, most), n| (least.min(n), most.max(n)));
+        most > 0.0 && most - least <= most * STEADY_WITHIN
+    }
+
+    fn capped(&mut self, view: &View<'_>, ground: &Ground) -> Option<Onset> {
+        let destroyed = view.delta?.counters?.time_wait_overflow;
+        if self.capped_told || destroyed == 0 {
+            return None;
+        }
+        self.capped_told = true;
+        let evidence = Evidence::default()
+            .with("destroyed_in_this_window", destroyed)
+            .with_known("tcp_max_tw_buckets", ground.time_wait_cap)
+            .with_known("time_wait_of_the_namespace", view.sample.sockets.map(|sockets| sockets.time_wait));
+        Some(Onset::new(OnsetKind::TimeWaitCapped, view.now(), evidence))
+    }
+}
