@@ -4,6 +4,8 @@ pub mod address;
 pub mod attempt;
 pub mod capacity;
 pub mod cli;
+pub mod conduct;
+pub mod diagnose;
 pub mod engine;
 pub mod kernel;
 pub mod metrics;

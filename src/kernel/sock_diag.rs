@@ -2,8 +2,9 @@
 //!
 //! Filters run inside the kernel, so that what is not asked for costs a look and not a copy. Sockets of
 //! every user are seen, without privilege. A dump is no snapshot: the kernel walks its hash table and
-//! lets go of it in between, so that a socket can be seen twice or not at all while others come and go.
-//! [`Cookies`] tells who was seen before.
+//! lets go of it in between, so that a socket can be missed, or seen twice, while others come and go.
+//! [`Cookies`] tells who was seen before; [`TupleUsage`](super::tuple_usage::TupleUsage) counts each port
+//! once by itself.
 
 use super::netlink::{NLM_F_DUMP, Netlink, push_attribute, u32_at};
 use super::sock_filter::Program;
@@ -47,7 +48,8 @@ impl Filter {
         let sources = self.sources.iter().map(|&(address, prefix)| Program::source(address, prefix));
         let destinations = self.destinations.iter().map(|&destination| Program::destination(destination));
         let ports = self.source_ports.iter().map(Program::source_port);
-        [Program::any(ports), Program::any(destinations), Program::any(sources)]
+        // What rejects most at the least cost comes first.
+        [Program::any(destinations), Program::any(sources), Program::any(ports)]
             .into_iter()
             .flatten()
             .reduce(Program::and)

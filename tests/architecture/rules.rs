@@ -6,6 +6,7 @@ use crate::tokens::{Token, tokens, without_tests};
 pub(crate) const LEVELS: &[&[&str]] = &[
     &["cli"],
     &["lab"],
+    &["conduct"],
     &["engine", "report"],
     &["scenario", "observe", "diagnose", "capacity", "target"],
     &["address", "protocol", "metrics", "kernel"],

@@ -47,7 +47,8 @@ impl PathTrouble {
         let conntrack = view.sample.conntrack.filter(|_| !self.conntrack_told)?;
         let drops = view.delta.and_then(|delta| delta.conntrack_drops).unwrap_or_default();
         let lost = drops.drop + drops.early_drop;
-        let nearly_full = conntrack.max > 0 && conntrack.count as f64 >= conntrack.max as f64 * CONNTRACK_SHARE;
+        let nearly_full =
+            conntrack.max > 0 && conntrack.count as f64 >= conntrack.max as f64 * CONNTRACK_SHARE;
         if !nearly_full && lost == 0 {
             return None;
         }

@@ -89,7 +89,8 @@ impl Ports {
         let counted: u64 = for_want_of_a_port(view).map(|kind| kind.count).sum();
         match self.exhausted {
             Exhaustion::None => {
-                let first = for_want_of_a_port(view).min_by_key(|kind| (kind.first_at, kind.first_ordinal))?;
+                let first =
+                    for_want_of_a_port(view).min_by_key(|kind| (kind.first_at, kind.first_ordinal))?;
                 self.exhausted = Exhaustion::Lasting(counted);
                 Some(exhausted(first, fullest, ground))
             }

@@ -1,0 +1,61 @@
+//! A source address that is not this host's.
+
+use super::{Certainty, Facts, Finding};
+use crate::attempt::{Cause, Side, Stage};
+use crate::metrics::Evidence;
+
+/// EADDRNOTAVAIL from bind(): the address is not local, or an IPv6 address is not ready (tentative).
+pub(super) fn not_local(facts: &Facts) -> Option<(u64, Finding)> {
+    let failed = facts.failed(Stage::Bind, Cause::AddressNotAvailable)?;
+    let known: Vec<String> = facts.foreign_sources.iter().map(ToString::to_string).collect();
+    let address = known
+        .first()
+        .cloned()
+        .or_else(|| failed.lease?.source.map(|source| source.to_string()))
+        .unwrap_or_else(|| "the source address".to_owned());
+    let certainty = if known.is_empty() { Certainty::Likely } else { Certainty::Proved };
+    let says = format!(
+        "{address} is not an address of this host: bind() refused it with \"Cannot assign requested address\" \
+         before any connection was tried. This is no want of ports"
+    );
+    let evidence = Evidence::default()
+        .with("failed", failed.count)
+        .with("error", failed.failure.to_string())
+        .with_known("not_local", (!known.is_empty()).then(|| known.join(", ")));
+    let prefix = if address.contains(':') { 128 } else { 32 };
+    let finding = Finding::new("source-address-not-local", Side::Generator, certainty, says)
+        .resting_on(evidence)
+        .remedy(format!("ip addr add {address}/{prefix} dev lo"))
+        .remedy(format!("ip route add local {address}/{prefix} dev lo    # for a whole block: its CIDR (IPv6 also wants sysctl net.ipv6.ip_nonlocal_bind=1)"))
+        .remedy("use an address that this host has: --source 127.0.0.2");
+    Some((failed.count, finding))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::attempt::{Errno, Failure, Lease};
+    use crate::diagnose::{FailureFact, diagnose};
+    use std::time::Duration;
+
+    #[test]
+    fn proved_only_where_the_address_was_looked_up() {
+        let source = Some("192.0.2.1".parse().unwrap());
+        let mut facts = Facts {
+            failures: vec![FailureFact {
+                failure: Failure::from_errno(Stage::Bind, Errno::EADDRNOTAVAIL),
+                count: 3,
+                first_at: Duration::ZERO,
+                last_at: Duration::ZERO,
+                first_ordinal: 0,
+                lease: Some(Lease { source, port: None, destination: ([127, 0, 0, 1], 1).into() }),
+            }],
+            ..Facts::default()
+        };
+        assert_eq!(diagnose(&facts)[0].certainty, Certainty::Likely);
+        facts.foreign_sources = source.into_iter().collect();
+        let finding = &diagnose(&facts)[0];
+        assert_eq!((finding.id.as_str(), finding.certainty), ("source-address-not-local", Certainty::Proved));
+        assert!(finding.remedies[0].contains("ip addr add 192.0.2.1/32"));
+    }
+}

@@ -1,0 +1,340 @@
+//! Ports that ran out: what keeps them, with the numbers that prove it.
+//!
+//! For a tuple (source address, destination address, destination port) the kernel has `usable` ports: the
+//! range less the reserved ones. When connect() says EADDRNOTAVAIL, they are taken by the tuple's own
+//! sockets, live or in TIME_WAIT; or, where those are fewer, by buckets that somebody's bind() made, which
+//! connect()'s search passes over (`inet_hash_connect`, net/ipv4/inet_hashtables.c: `tb->fastreuse >= 0`).
+
+use super::{Blocked, Certainty, Facts, FailureFact, Finding, TupleFact};
+use crate::attempt::{Cause, Side, Stage};
+use crate::metrics::Evidence;
+
+/// The tuple's own sockets have to fill this share of its ports for them to be the cause. Not all: some
+/// may have ended between the failure and the count.
+const FULL: f64 = 0.97;
+/// Share of the tuple's sockets that has to be of one sort for that sort to be the cause.
+const MOSTLY: f64 = 0.6;
+
+/// Ports have run out.
+pub(super) fn exhausted(facts: &Facts) -> Option<(u64, Finding)> {
+    if let Some(naive) = facts.failed(Stage::Bind, Cause::AddressInUse) {
+        let finding = if facts.explicit_ports { port_taken(naive) } else { naive_bind(facts, naive) };
+        return Some((naive.count, finding));
+    }
+    if let Some(leased) = facts.failed(Stage::Lease, Cause::NoFreePort) {
+        return Some((leased.count, all_leased(facts, leased)));
+    }
+    let failed = facts.failed(Stage::Connect, Cause::AddressNotAvailable)?;
+    let finding = match (facts.tuple, facts.usable_ports) {
+        (Some(tuple), Some(usable)) => exhausted_tuple(facts, failed, &tuple, usable),
+        _ => Finding::new(
+            "ports-exhausted",
+            Side::Generator,
+            Certainty::Likely,
+            "connect() found no free source port, and the sockets of this host could not be counted, so that \
+             what keeps the ports is not known",
+        ),
+    };
+    let first = Evidence::default();
+    let evidence = finding.evidence.iter().fold(first, |e, (name, fact)| e.with(name, fact.clone()));
+    Some((failed.count, finding.resting_on(with_failure(evidence, failed))))
+}
+
+fn exhausted_tuple(facts: &Facts, failed: &FailureFact, tuple: &TupleFact, usable: u32) -> Finding {
+    let used = tuple.sockets.total();
+    let tuple_text = format!("{} to {}", tuple.source, tuple.destination);
+    let own_fill_it = used as f64 >= f64::from(usable) * FULL;
+    let certainty = if tuple.exact { Certainty::Proved } else { Certainty::Likely };
+    let cause = match () {
+        () if !own_fill_it => Blocked::Foreign,
+        () if tuple.time_wait() as f64 >= used as f64 * MOSTLY => Blocked::TimeWait,
+        () => Blocked::Live,
+    };
+    let finding = match cause {
+        Blocked::TimeWait => Finding::new(
+            "ports-exhausted-by-time-wait",
+            Side::Generator,
+            certainty,
+            format!(
+                "from attempt {} on, {tuple_text} had no source port left: {} of its {usable} ports were in \
+                 TIME_WAIT, which connections keep for 60 s after this side closed them first",
+                failed.first_ordinal + 1,
+                tuple.time_wait()
+            ),
+        ),
+        Blocked::Live => Finding::new(
+            "ports-exhausted-by-live-connections",
+            Side::Generator,
+            certainty,
+            format!(
+                "from attempt {} on, {tuple_text} had no source port left: {} connections were open on its \
+                 {usable} ports",
+                failed.first_ordinal + 1,
+                tuple.live()
+            ),
+        ),
+        Blocked::Foreign => return foreign(facts, failed, tuple, usable),
+    };
+    let finding = finding.resting_on(occupation(facts, tuple, usable));
+    with_reserved(facts, with_remedies(facts, cause, finding))
+}
+
+/// The tuple's own sockets are too few: somebody else's binds keep the rest.
+fn foreign(facts: &Facts, failed: &FailureFact, tuple: &TupleFact, usable: u32) -> Finding {
+    let used = tuple.sockets.total();
+    let missing = u64::from(usable).saturating_sub(used);
+    let foreign = facts.foreign.clone().unwrap_or_default();
+    let explained = f64::from(foreign.ports) >= missing as f64 * FULL && missing > 0;
+    let holders: Vec<String> = foreign
+        .holders
+        .iter()
+        .map(|(holder, sockets)| format!("{} (pid {}, {sockets} sockets)", holder.name, holder.pid))
+        .collect();
+    let by = if holders.is_empty() { "other sockets".to_owned() } else { holders.join(", ") };
+    let says = if explained {
+        format!(
+            "from attempt {} on, {} to {} had no source port left although its own sockets took only {used} of \
+             {usable}: {} ports of the range were bound by {by}. connect() passes over every port that a \
+             bind() without IP_BIND_ADDRESS_NO_PORT has taken, even one to another destination",
+            failed.first_ordinal + 1,
+            tuple.source,
+            tuple.destination,
+            foreign.ports
+        )
+    } else {
+        format!(
+            "connect() found no source port for {} to {} although its sockets, when counted, took only {used} of \
+             {usable}; {} other ports of the range were held by {by}",
+            tuple.source, tuple.destination, foreign.ports
+        )
+    };
+    let certainty = if explained && tuple.exact { Certainty::Proved } else { Certainty::Possible };
+    let evidence = occupation(facts, tuple, usable)
+        .with("ports_held_by_others", foreign.ports)
+        .with_known("held_by", (!holders.is_empty()).then(|| holders.join(", ")));
+    Finding::new("ports-exhausted-by-poisoned-buckets", Side::Generator, certainty, says)
+        .resting_on(evidence)
+        .remedy("set IP_BIND_ADDRESS_NO_PORT before bind(address, 0) in the program that binds (Go: Dialer.Control; connstorm: --ports kernel)")
+        .remedy("give that program a source address or a network namespace of its own")
+        .remedy("--source 127.0.0.2-127.0.0.9: other source addresses have other buckets")
+}
+
+fn naive_bind(facts: &Facts, failed: &FailureFact) -> Finding {
+    let usable = facts.usable_ports.map_or("all".to_owned(), |usable| usable.to_string());
+    let says = format!(
+        "from attempt {} on, bind(address, 0) found no port: without IP_BIND_ADDRESS_NO_PORT a port is chosen \
+         before the destination is known, so that the {usable} ports of a source address are shared by all \
+         destinations, and running out is EADDRINUSE from bind(), not EADDRNOTAVAIL from connect()",
+        failed.first_ordinal + 1
+    );
+    // EADDRINUSE from bind() to port 0 has no other cause.
+    Finding::new("ports-exhausted-by-naive-bind", Side::Generator, Certainty::Proved, says)
+        .resting_on(with_failure(Evidence::default().with_known("ports_usable", facts.usable_ports), failed))
+        .remedy("set IP_BIND_ADDRESS_NO_PORT before bind() (connstorm: --ports kernel)")
+        .remedy("add source addresses: --source 127.0.0.2-127.0.0.9")
+}
+
+fn port_taken(failed: &FailureFact) -> Finding {
+    let port = failed.lease.and_then(|lease| lease.port);
+    let says = format!(
+        "a port that was to be bound explicitly{} is taken: by another program, or by a TIME_WAIT of a \
+         connection that was made without SO_REUSEADDR on the same source address",
+        port.map_or(String::new(), |port| format!(" ({port})"))
+    );
+    Finding::new("explicit-port-taken", Side::Generator, Certainty::Likely, says)
+        .resting_on(with_failure(Evidence::default().with_known("port", port.map(u32::from)), failed))
+        .remedy("use source addresses that no other program uses: --source 127.0.0.2-127.0.0.9")
+        .remedy("choose other ports: --ports explicit:LO-HI; or wait 60 s for TIME_WAIT to end")
+}
+
+fn all_leased(facts: &Facts, failed: &FailureFact) -> Finding {
+    let says = format!(
+        "from attempt {} on, every explicit port of every tuple was leased to an open connection",
+        failed.first_ordinal + 1
+    );
+    Finding::new("explicit-ports-all-leased", Side::Generator, Certainty::Proved, says)
+        .resting_on(with_failure(Evidence::default().with_known("ports_usable", facts.usable_ports), failed))
+        .remedy("add source addresses: --source 127.0.0.2-127.0.0.9")
+        .remedy("--ports explicit uses 1024-65535, 64,512 ports a tuple")
+}
+
+/// connect() became expensive: half of the range is taken.
+pub(super) fn search_slow(facts: &Facts) -> Option<(u64, Finding)> {
+    let slow = facts.slow_search?;
+    let (tuple, usable) = (facts.tuple?, facts.usable_ports?);
+    if (tuple.sockets.total() as f64) < f64::from(usable) * 0.4 {
+        return None;
+    }
+    let (before, after) = (slow.before.as_secs_f64() * 1e6, slow.after.as_secs_f64() * 1e6);
+    let says = format!(
+        "from attempt {} on, a connect() call cost {after:.0} µs instead of {before:.0} µs: with half of the \
+         ports of a tuple taken, the kernel searches through all of that half first. It is the first sign of \
+         ports running out",
+        slow.ordinal + 1
+    );
+    let evidence = occupation(facts, &tuple, usable)
+        .with("connect_call_before_us", before)
+        .with("connect_call_after_us", after)
+        .with("attempt", slow.ordinal + 1);
+    let finding = Finding::new("port-search-slow", Side::Generator, Certainty::Likely, says)
+        .resting_on(evidence)
+        .remedy("more source addresses, so that each tuple stays below half: --source 127.0.0.2-127.0.0.9")
+        .remedy("choose the ports yourself, at a flat cost: --ports explicit");
+    Some((0, finding))
+}
+
+fn occupation(facts: &Facts, tuple: &TupleFact, usable: u32) -> Evidence {
+    let range = facts.host.ports();
+    Evidence::default()
+        .with("tuple", format!("{} to {}", tuple.source, tuple.destination))
+        .with("ports_in_use", tuple.sockets.total())
+        .with("time_wait", tuple.time_wait())
+        .with("live", tuple.live())
+        .with("ports_usable", usable)
+        .with("ip_local_port_range", format!("{} {}", range.low, range.high))
+        .with("ports_reserved", reserved(facts))
+        .with_known("tcp_tw_reuse", facts.host.tcp_tw_reuse)
+}
+
+fn with_failure(evidence: Evidence, failed: &FailureFact) -> Evidence {
+    evidence
+        .with("error", failed.failure.to_string())
+        .with("failed", failed.count)
+        .with("first_attempt", failed.first_ordinal + 1)
+        .with("first_at_s", failed.first_at.as_secs_f64())
+}
+
+fn reserved(facts: &Facts) -> u32 {
+    let range = facts.host.ports();
+    range.reserved.count_in(&(range.low..=range.high))
+}
+
+/// Reserved ports are part of the cause where they take a notable share of the range.
+fn with_reserved(facts: &Facts, mut finding: Finding) -> Finding {
+    let (reserved, range) = (reserved(facts), facts.host.ports());
+    if reserved == 0 || facts.explicit_ports {
+        return finding;
+    }
+    finding.says += &format!(
+        "; net.ipv4.ip_local_reserved_ports keeps {reserved} of the {} ports of the range from it",
+        u32::from(range.high) - u32::from(range.low) + 1
+    );
+    finding.remedy("take ports off the list: sysctl -w net.ipv4.ip_local_reserved_ports=\"…\"")
+}
+
+fn with_remedies(facts: &Facts, cause: Blocked, mut finding: Finding) -> Finding {
+    if cause == Blocked::TimeWait {
+        if facts.host.tcp_tw_reuse != Some(1) {
+            finding = finding.remedy(
+                "sysctl -w net.ipv4.tcp_tw_reuse=1    # ports come back after 1 s (needs tcp_timestamps)",
+            );
+        }
+        finding = finding
+            .remedy("let the server close first: it then keeps TIME_WAIT, and has no such limit")
+            .remedy("close by RST (SO_LINGER 0): --close rst");
+    }
+    let range = facts.host.ports();
+    if u32::from(range.high) - u32::from(range.low) + 1 < 60_000 {
+        finding = finding
+            .remedy("sysctl -w net.ipv4.ip_local_port_range=\"1024 65535\"    # 64,512 ports a tuple; reserve those of listeners");
+    }
+    finding
+        .remedy("more source addresses, each with its own ports: --source 127.0.0.2-127.0.0.9")
+        .remedy("choose the ports yourself: --ports explicit    # 64,512 a source address, TIME_WAIT taken again at once")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::attempt::{Errno, Failure, Lease};
+    use crate::diagnose::{ForeignSockets, diagnose};
+    use crate::kernel::holders::Holder;
+    use crate::kernel::tcp_state::TcpState;
+    use crate::kernel::tuple_usage::StateCounts;
+    use std::time::Duration;
+
+    fn facts(time_wait: u64, established: u64) -> Facts {
+        let destination = ([127, 0, 0, 1], 9000).into();
+        let source = "127.0.0.2".parse().unwrap();
+        let mut sockets = StateCounts::default();
+        sockets.add(TcpState::TimeWait, time_wait);
+        sockets.add(TcpState::Established, established);
+        let mut facts = Facts {
+            usable_ports: Some(1024),
+            tuple: Some(TupleFact { source, destination, sockets, exact: true }),
+            failures: vec![FailureFact {
+                failure: Failure::from_errno(Stage::Connect, Errno::EADDRNOTAVAIL),
+                count: 76,
+                first_at: Duration::from_secs(1),
+                last_at: Duration::from_secs(2),
+                first_ordinal: 1024,
+                lease: Some(Lease { source: Some(source), port: None, destination }),
+            }],
+            ..Facts::default()
+        };
+        facts.host.ip_local_port_range = Some((40_000, 41_023));
+        facts.host.tcp_tw_reuse = Some(0);
+        facts
+    }
+
+    fn first(facts: &Facts) -> (String, Certainty) {
+        let finding = diagnose(facts).remove(0);
+        (finding.id, finding.certainty)
+    }
+
+    #[test]
+    fn time_wait_and_live_connections_are_told_apart() {
+        assert_eq!(first(&facts(1024, 0)), ("ports-exhausted-by-time-wait".into(), Certainty::Proved));
+        assert_eq!(first(&facts(0, 1024)), ("ports-exhausted-by-live-connections".into(), Certainty::Proved));
+        assert_eq!(first(&facts(300, 720)).0, "ports-exhausted-by-live-connections");
+    }
+
+    #[test]
+    fn an_estimate_proves_nothing() {
+        let mut facts = facts(1024, 0);
+        facts.tuple.as_mut().unwrap().exact = false;
+        assert_eq!(first(&facts).1, Certainty::Likely);
+    }
+
+    #[test]
+    fn reserved_ports_are_named_with_their_number() {
+        let mut facts = facts(0, 924);
+        facts.usable_ports = Some(924);
+        facts.host.ip_local_reserved_ports = "40100-40199".parse().unwrap();
+        let finding = diagnose(&facts).remove(0);
+        assert_eq!(finding.certainty, Certainty::Proved);
+        assert!(finding.says.contains("keeps 100 of the 1024 ports"), "{}", finding.says);
+        assert!(finding.remedies.iter().any(|r| r.contains("ip_local_reserved_ports")));
+    }
+
+    #[test]
+    fn poisoned_buckets_need_both_the_gap_and_who_fills_it() {
+        let mut facts = facts(0, 524);
+        let holder = Holder { pid: 7, name: "proxy".into() };
+        facts.foreign = Some(ForeignSockets { ports: 500, holders: vec![(holder, 500)] });
+        let finding = diagnose(&facts).remove(0);
+        assert_eq!(
+            (finding.id.as_str(), finding.certainty),
+            ("ports-exhausted-by-poisoned-buckets", Certainty::Proved)
+        );
+        assert!(finding.says.contains("proxy (pid 7, 500 sockets)"), "{}", finding.says);
+        facts.foreign = Some(ForeignSockets { ports: 300, holders: vec![] });
+        assert_eq!(first(&facts).1, Certainty::Possible, "300 others don't explain 500 missing");
+    }
+
+    #[test]
+    fn address_in_use_from_bind_is_a_naive_bind_or_a_port_that_is_taken() {
+        let mut facts = facts(0, 0);
+        facts.failures[0].failure = Failure::from_errno(Stage::Bind, Errno::EADDRINUSE);
+        assert_eq!(first(&facts).0, "ports-exhausted-by-naive-bind");
+        facts.explicit_ports = true;
+        assert_eq!(first(&facts).0, "explicit-port-taken");
+    }
+
+    #[test]
+    fn nothing_is_said_where_nothing_failed() {
+        let mut facts = facts(1024, 0);
+        facts.failures.clear();
+        assert!(diagnose(&facts).is_empty());
+    }
+}
