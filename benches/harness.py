@@ -118,16 +118,19 @@ def run(argv, cpus, limit_s=180):
 
 
 class Target:
-    """The C target, on an address that no earlier run used: an old TIME_WAIT is in nobody's way."""
+    """The C target, on an address that no earlier run used: an old TIME_WAIT is in nobody's way.
+
+    A second one can be given other ports of the first one's address.
+    """
 
     serial = 0
 
-    def __init__(self, binary, cpus):
+    def __init__(self, binary, cpus, first=FIRST_PORT, last=LAST_PORT, address=None):
         Target.serial += 1
-        self.address = f"127.{1 + Target.serial // 250}.{1 + Target.serial % 250}.1"
+        self.address = address or f"127.{1 + Target.serial // 250}.{1 + Target.serial % 250}.1"
         self.url = f"tcp://{self.address}:{FIRST_PORT}-{LAST_PORT}"
         self.process = subprocess.Popen(
-            [binary, self.address, str(FIRST_PORT), str(LAST_PORT)],
+            [binary, self.address, str(first), str(last)],
             stdout=subprocess.PIPE, text=True, preexec_fn=pinned(cpus),
         )
         if self.process.stdout.readline() != "ready\n":
