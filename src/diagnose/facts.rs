@@ -19,6 +19,10 @@ pub struct Facts {
     pub started: u64,
     /// Attempts that got their connection.
     pub opened: u64,
+    /// The most connections open at once.
+    pub held_max: u64,
+    /// Tuples that the run could use.
+    pub tuples: u64,
     /// Failures by kind.
     pub failures: Vec<FailureFact>,
     /// Attempts that had to send their SYN again.

@@ -44,8 +44,11 @@ fn exhausted_tuple(facts: &Facts, failed: &FailureFact, tuple: &TupleFact, usabl
     let used = tuple.sockets.total();
     let tuple_text = format!("{} to {}", tuple.source, tuple.destination);
     let own_fill_it = used as f64 >= f64::from(usable) * FULL;
-    let certainty = if tuple.exact { Certainty::Proved } else { Certainty::Likely };
+    // In a short run the sockets may be closed by the time they are counted; our own books are not.
+    let held_them_all = facts.held_max as f64 >= f64::from(usable) * facts.tuples.max(1) as f64 * FULL;
+    let certainty = if tuple.exact || held_them_all { Certainty::Proved } else { Certainty::Likely };
     let cause = match () {
+        () if !own_fill_it && held_them_all => Blocked::Live,
         () if !own_fill_it => Blocked::Foreign,
         () if tuple.time_wait() as f64 >= used as f64 * MOSTLY => Blocked::TimeWait,
         () => Blocked::Live,
@@ -70,7 +73,7 @@ fn exhausted_tuple(facts: &Facts, failed: &FailureFact, tuple: &TupleFact, usabl
                 "from attempt {} on, {tuple_text} had no source port left: {} connections were open on its \
                  {usable} ports",
                 failed.first_ordinal + 1,
-                tuple.live()
+                tuple.live().max(facts.held_max / facts.tuples.max(1))
             ),
         ),
         Blocked::Foreign => return foreign(facts, failed, tuple, usable),
@@ -190,6 +193,7 @@ fn occupation(facts: &Facts, tuple: &TupleFact, usable: u32) -> Evidence {
         .with("ports_in_use", tuple.sockets.total())
         .with("time_wait", tuple.time_wait())
         .with("live", tuple.live())
+        .with("held_max", facts.held_max)
         .with("ports_usable", usable)
         .with("ip_local_port_range", format!("{} {}", range.low, range.high))
         .with("ports_reserved", reserved(facts))

@@ -1,5 +1,6 @@
 //! The result of a run as data, and one file a format that renders it.
 
+mod findings;
 pub mod format;
 mod model;
 mod style;
@@ -7,7 +8,7 @@ pub mod summary;
 mod verdict;
 
 pub use model::{
-    Counts, FailureKind, FailureSample, LatencySummary, Resources, RunResult, SCHEMA_VERSION, Verdict,
-    WindowSummary,
+    Counts, FailureKind, FailureSample, KernelWindow, LatencySummary, OnsetReport, Resources, RunResult,
+    SCHEMA_VERSION, Verdict, WindowSummary,
 };
 pub use style::Style;

@@ -3,7 +3,9 @@
 //! Every format is written from this, and from nothing else: what a saved JSON holds is what there is.
 
 use crate::attempt::{Cause, Errno, Side, Stage};
-use crate::metrics::{Latency, Run, Sample, WindowRow};
+use crate::diagnose::Finding;
+use crate::kernel::sysctl::HostSettings;
+use crate::metrics::{Evidence, Latency, Onset, OnsetKind, Run, Sample, WindowRow};
 use crate::scenario::Plan;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -29,6 +31,8 @@ pub struct RunResult {
     pub elapsed_s: f64,
     /// What was planned.
     pub plan: Plan,
+    /// The settings and limits of this host when it began.
+    pub host: HostSettings,
     /// Where it connected to.
     pub destinations: Vec<SocketAddr>,
     /// Source addresses × destinations that it could use.
@@ -44,6 +48,10 @@ pub struct RunResult {
     pub failures: Vec<FailureKind>,
     /// Latencies of attempts that succeeded in the measured step, in microseconds.
     pub latency_us: BTreeMap<String, LatencySummary>,
+    /// What began when, in the order of time.
+    pub onsets: Vec<OnsetReport>,
+    /// Causes, the surest and weightiest first.
+    pub findings: Vec<Finding>,
     /// What the run cost this machine.
     pub resources: Resources,
     /// The run second by second.
@@ -131,6 +139,36 @@ pub struct FailureSample {
     pub destination: SocketAddr,
 }
 
+/// The beginning of a trouble, or of its end.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct OnsetReport {
+    /// What begins.
+    pub kind: OnsetKind,
+    /// When, in seconds since the start.
+    pub at_s: f64,
+    /// At which attempt, where one showed it; the first of the run is 1.
+    pub ordinal: Option<u64>,
+    /// Source address of the tuple, where it is about one.
+    pub source: Option<IpAddr>,
+    /// Destination of the tuple, where it is about one.
+    pub destination: Option<SocketAddr>,
+    /// The numbers that prove it.
+    pub evidence: Evidence,
+}
+
+impl From<&Onset> for OnsetReport {
+    fn from(onset: &Onset) -> OnsetReport {
+        OnsetReport {
+            kind: onset.kind,
+            at_s: onset.at.as_secs_f64(),
+            ordinal: onset.ordinal.map(|ordinal| ordinal + 1),
+            source: onset.source,
+            destination: onset.destination,
+            evidence: onset.evidence.clone(),
+        }
+    }
+}
+
 /// A latency, in microseconds.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct LatencySummary {
@@ -202,6 +240,30 @@ pub struct WindowSummary {
     pub cpu_s: f64,
     /// Failures by `stage/cause`.
     pub failures: BTreeMap<String, u64>,
+    /// What the kernel showed at its end; absent where no sample was taken.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kernel: Option<KernelWindow>,
+}
+
+/// What the kernel showed at the end of a window.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct KernelWindow {
+    /// Ports in use on the fullest tuple.
+    pub ports_in_use: u64,
+    /// TIME_WAIT among them.
+    pub time_wait: u64,
+    /// TIME_WAIT sockets of the whole namespace.
+    pub time_wait_total: Option<u64>,
+    /// When that tuple will have no port left, as it then seemed, in seconds since the start.
+    pub forecast_exhausted_at_s: Option<f64>,
+    /// SYN and SYN-ACK segments sent again since the last sample, by all of the namespace.
+    pub syn_retransmits: Option<u64>,
+    /// Handshakes that met a full accept queue since the last sample, by all of the namespace.
+    pub listen_overflows: Option<u64>,
+    /// Whether every socket was counted, rather than some that stand for all.
+    pub exact: bool,
+    /// CPU that the sample cost, in microseconds.
+    pub cost_us: f64,
 }
 
 impl RunResult {
@@ -217,6 +279,9 @@ impl RunResult {
             began: run.began.clone(),
             elapsed_s: run.elapsed.as_secs_f64(),
             plan: plan.clone(),
+            host: HostSettings::default(),
+            onsets: Vec::new(),
+            findings: Vec::new(),
             destinations: run.destinations.clone(),
             tuples: run.tuples,
             leasable_ports: run.leasable_ports,
@@ -333,6 +398,7 @@ impl WindowSummary {
             lateness_p99_us: row.lateness_p99_us,
             cpu_s: row.cpu.as_secs_f64(),
             failures,
+            kernel: None,
         }
     }
 }

@@ -1,18 +1,20 @@
 //! The result for a person at a terminal: what broke first, then the figures. Fits 80 columns.
 
+use super::findings::{self, line};
 use super::format::{bytes, micros, percent, seconds, thousands};
 use super::model::{FailureKind, LatencySummary, RunResult, Verdict};
 use super::style::Style;
 use crate::scenario::{Arrivals, Close, Lifetime, PortPolicy};
-use std::fmt::Write;
 
 /// The summary, several lines with a line end each.
 pub fn render(result: &RunResult, style: Style) -> String {
     let mut out = String::new();
     head(&mut out, result, style);
+    findings::render(&mut out, result, style);
     if !result.failures.is_empty() {
         failures(&mut out, result, style);
     }
+    onsets(&mut out, result, style);
     counts(&mut out, result);
     latencies(&mut out, result);
     cost(&mut out, result);
@@ -59,6 +61,27 @@ fn failures(out: &mut String, result: &RunResult, style: Style) {
             let source = sample.source.map_or("any source".to_owned(), |source| source.to_string());
             let port = sample.source_port.map_or(String::new(), |port| format!(" port {port}"));
             line(out, format_args!("      first: {source}{port} to {}", sample.destination));
+        }
+    }
+}
+
+/// What began when: the story of the run, a line each.
+fn onsets(out: &mut String, result: &RunResult, style: Style) {
+    if result.onsets.is_empty() {
+        return;
+    }
+    line(out, format_args!(""));
+    for onset in &result.onsets {
+        let attempt = onset.ordinal.map_or(String::new(), |n| format!(", attempt {}", thousands(n)));
+        let tuple = match (onset.source, onset.destination) {
+            (Some(source), Some(destination)) => format!("  {source} to {destination}"),
+            _ => String::new(),
+        };
+        let at = format!("{:>7}", seconds(onset.at_s));
+        line(out, format_args!("  {at}  {}{attempt}{tuple}", style.warn(onset.kind.name())));
+        let numbers = findings::numbers(onset);
+        if !numbers.is_empty() {
+            line(out, format_args!("           {numbers}"));
         }
     }
 }
@@ -196,9 +219,4 @@ fn cost(out: &mut String, result: &RunResult) {
             bytes(own.rss_peak_bytes)
         ),
     );
-}
-
-fn line(out: &mut String, text: std::fmt::Arguments<'_>) {
-    // Writing to a String can't fail.
-    let _ = writeln!(out, "{text}");
 }

@@ -9,11 +9,10 @@ pub(super) use args::Run;
 use super::exit::Exit;
 use super::interrupt::Interrupt;
 use super::output::{Output, say, style_for};
-use crate::engine::{self, Control, Destinations};
-use crate::metrics;
+use crate::conduct::{Conducted, conduct};
+use crate::engine::Control;
 use crate::report::{RunResult, Style, Verdict, summary};
 use crate::scenario::{self, Arrivals, Colour, Plan};
-use crate::target::{Config, Running, Target};
 use anyhow::Context;
 use args::{OutputFlags, ProgressWhen};
 use std::io::{self, Write};
@@ -32,16 +31,11 @@ pub(super) fn run(args: &Run) -> anyhow::Result<Exit> {
     let interrupt = Interrupt::watch().context("cannot handle signals")?;
     // Opened first: what can't be written should fail before the run, not after it.
     let json = args.output.json.as_deref().map(Output::open).transpose()?;
-    let (target, destinations) = destinations(&plan)?;
-    let run = watched(&plan, &destinations, &interrupt, &args.output)?;
-    if let Some(target) = target {
-        target.stop();
-    }
-    let result = judged(&plan, &run);
+    let conducted = watched(&plan, &interrupt, &args.output)?;
+    let balance = conducted.run.conservation();
+    let result = conducted.into_result(&plan, Vec::new());
     report(&result, json, &args.output)?;
-    run.conservation()
-        .map_err(anyhow::Error::msg)
-        .context("the books don't balance: a defect of connstorm")?;
+    balance.map_err(anyhow::Error::msg).context("the books don't balance: a defect of connstorm")?;
     Ok(exit(result.verdict))
 }
 
@@ -71,45 +65,19 @@ fn unreadable(path: &Path, error: &io::Error) -> String {
     )
 }
 
-/// Where to connect: the target's addresses, or those of the target that the scenario brings.
-fn destinations(plan: &Plan) -> anyhow::Result<(Option<Running>, Destinations)> {
-    match (&plan.target, &plan.serve) {
-        (Some(target), None) => Ok((None, Destinations::resolve(target))),
-        (target, Some(serve)) => {
-            let config = Config {
-                backlog: serve.backlog,
-                workers: serve.workers,
-                ..Config::new(serve.listen.clone(), serve.behaviour)
-            };
-            let running = Target::start(config).context("the scenario's own target could not start")?;
-            let destinations = match target {
-                Some(target) => Destinations::resolve(target),
-                None => Destinations::Known(running.addresses().to_vec()),
-            };
-            Ok((Some(running), destinations))
-        }
-        (None, None) => anyhow::bail!("the scenario has no target"),
-    }
-}
-
 /// The run itself, with its progress shown and Ctrl-C passed on.
-fn watched(
-    plan: &Plan,
-    destinations: &Destinations,
-    interrupt: &Interrupt,
-    output: &OutputFlags,
-) -> anyhow::Result<metrics::Run> {
+fn watched(plan: &Plan, interrupt: &Interrupt, output: &OutputFlags) -> anyhow::Result<Conducted> {
     let wanted = !output.quiet && output.progress == ProgressWhen::Auto;
     let line = progress::Line::new(wanted, end(plan), plan.load.connections);
     let control = Control::default();
-    let run = engine::run(plan, destinations, &control, |progress| {
+    let conducted = conduct(plan, &control, |progress| {
         if interrupt.asked() {
             control.interrupt();
         }
         line.show(progress);
     });
     line.finish();
-    Ok(run?)
+    Ok(conducted?)
 }
 
 /// When the plan's arrivals end by time.
@@ -118,16 +86,6 @@ fn end(plan: &Plan) -> Option<Duration> {
         Arrivals::Open(stages) => Some(stages.iter().map(|stage| stage.over).sum()),
         Arrivals::Closed { duration, .. } => *duration,
     }
-}
-
-fn judged(plan: &Plan, run: &metrics::Run) -> RunResult {
-    let mut result = RunResult::of(plan, run);
-    let mut defects = run.worker_errors.clone();
-    if let Some(why) = &run.unresolved {
-        defects.push(format!("the target's name was not resolved: {why}"));
-    }
-    result.judge(Vec::new(), &defects);
-    result
 }
 
 /// Everything that was asked for. What can't be written does not keep the rest from being written.

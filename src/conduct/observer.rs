@@ -1,0 +1,241 @@
+//! Watches the kernel while a run goes on: a sample a window, the onsets that it shows, and at the end the
+//! facts that the diagnosis wants.
+
+use super::ground::{are_local, foreign_sources, ground};
+use crate::attempt::{Cause, Stage, Stamp};
+use crate::diagnose::{Facts, FailureFact, ForeignSockets, TupleFact};
+use crate::kernel::holders;
+use crate::kernel::proc_net::{ConntrackDrops, Counters};
+use crate::kernel::sock_diag::{Filter, SockDiag};
+use crate::kernel::sysctl::HostSettings;
+use crate::kernel::tcp_state::{StateSet, TcpState};
+use crate::kernel::tuple_usage::TupleCount;
+use crate::metrics::{Onset, Run, Tally, WindowRow};
+use crate::observe::{Accuracy, Detectors, Ground, Sample, Sampler, SamplerConfig, View};
+use crate::scenario::{Plan, PortPolicy};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::net::SocketAddr;
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+/// Share of one core that watching may cost.
+const BUDGET: f64 = 0.02;
+/// Descriptors that the search for a foreign socket's process may look at.
+const HOLDERS_BUDGET: u32 = 20_000;
+
+/// What was seen in one window, in the size that a run of an hour can keep.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Observation {
+    /// When the sample was taken.
+    pub at: Stamp,
+    /// Ports in use on the fullest tuple.
+    pub ports_in_use: u64,
+    /// TIME_WAIT among them.
+    pub time_wait: u64,
+    /// TIME_WAIT of the whole namespace.
+    pub time_wait_total: Option<u64>,
+    /// When that tuple will have no port left, as it then seemed.
+    pub forecast_exhausted_at: Option<Stamp>,
+    /// SYN and SYN-ACK segments sent again in the window, by all of the namespace.
+    pub syn_retransmits: Option<u64>,
+    /// Handshakes that met a full accept queue in the window, by all of the namespace.
+    pub listen_overflows: Option<u64>,
+    /// Whether all sockets were looked at, rather than some that stand for all.
+    pub exact: bool,
+    /// CPU that the sample cost.
+    pub cost: Duration,
+}
+
+/// See the module.
+pub(super) struct Observer {
+    ground: Ground,
+    host: HostSettings,
+    destinations: Vec<SocketAddr>,
+    ports: RangeInclusive<u16>,
+    sampler: Sampler,
+    detectors: Detectors,
+    first: Option<Sample>,
+    last: Option<Sample>,
+    /// The fullest tuple when ports ran out, and what others held then.
+    at_exhaustion: Option<(TupleFact, ForeignSockets)>,
+    pub(super) onsets: Vec<Onset>,
+    pub(super) observations: Vec<Observation>,
+}
+
+impl Observer {
+    /// An observer of this thread's network namespace; what it may not see it leaves out.
+    pub(super) fn new(plan: &Plan, destinations: &[SocketAddr], host: HostSettings) -> Observer {
+        let ground = ground(plan, destinations, &host);
+        let range = host.ports();
+        let ports = match plan.source.ports {
+            PortPolicy::Kernel | PortPolicy::NaiveBind => range.low..=range.high,
+            PortPolicy::Range { low, high } | PortPolicy::Explicit { low, high } => low..=high,
+        };
+        let config =
+            SamplerConfig { destinations: destinations.to_vec(), ports: ports.clone(), fraction: BUDGET };
+        let mut sampler = Sampler::open(config, Stamp::ZERO);
+        let first = sampler.take(Stamp::ZERO);
+        Observer {
+            detectors: Detectors::new(ground.clone()),
+            ground,
+            host,
+            destinations: destinations.to_vec(),
+            ports,
+            sampler,
+            last: Some(first.clone()),
+            first: Some(first),
+            at_exhaustion: None,
+            onsets: Vec::new(),
+            observations: Vec::new(),
+        }
+    }
+
+    /// Looks at the kernel after a window, and tells what begins.
+    pub(super) fn window(&mut self, window: &WindowRow, totals: &Tally) {
+        let ran_out = self.at_exhaustion.is_none() && for_want_of_a_port(totals);
+        let sample = if ran_out { self.sampler.take_whole(window.at) } else { self.sampler.take(window.at) };
+        let delta = self.last.as_ref().map(|before| sample.since(before));
+        let view = View { window, totals, sample: &sample, delta: delta.as_ref() };
+        self.onsets.extend(self.detectors.window(&view));
+        let fullest = fullest(&sample);
+        if ran_out && let Some(tuple) = fullest {
+            let foreign = self.foreign(&tuple);
+            self.at_exhaustion = Some((tuple_fact(&sample, &tuple), foreign));
+        }
+        let counters = delta.and_then(|delta| delta.counters);
+        self.observations.push(Observation {
+            at: sample.taken_at,
+            ports_in_use: fullest.map_or(0, |tuple| tuple.sockets.total()),
+            time_wait: fullest.map_or(0, |tuple| tuple.sockets.get(TcpState::TimeWait)),
+            time_wait_total: sample.sockets.map(|sockets| sockets.time_wait),
+            forecast_exhausted_at: self.detectors.forecast(),
+            syn_retransmits: counters.map(|c: Counters| c.syn_retransmits),
+            listen_overflows: counters.map(|c| c.listen_overflows),
+            exact: is_exact(&sample),
+            cost: sample.cost,
+        });
+        self.last = Some(sample);
+    }
+
+    /// The facts of the whole run.
+    pub(super) fn facts(&self, plan: &Plan, run: &Run) -> Facts {
+        let (first, last) = (self.first.as_ref(), self.last.as_ref());
+        let over = first.zip(last).map(|(first, last)| last.since(first));
+        let tuple = match &self.at_exhaustion {
+            Some((tuple, _)) => Some(*tuple),
+            None => last.and_then(|sample| Some(tuple_fact(sample, &fullest(sample)?))),
+        };
+        Facts {
+            destinations: self.destinations.clone(),
+            started: run.tally.started(),
+            opened: run.tally.opened(),
+            held_max: run.held_max,
+            tuples: run.tuples,
+            failures: run.tally.failures().iter().map(failure_fact).collect(),
+            syn_retransmits: run.tally.syn_retransmits(),
+            slow_search: run.tally.slow_search(),
+            host: self.host.clone(),
+            explicit_ports: matches!(plan.source.ports, PortPolicy::Explicit { .. }),
+            usable_ports: self.ground.usable_ports,
+            tuple,
+            foreign: self.at_exhaustion.as_ref().map(|(_, foreign)| foreign.clone()),
+            time_wait_blocks_s: self.ground.time_wait_blocks.as_secs_f64(),
+            counters: over.and_then(|over| over.counters),
+            conntrack: last.and_then(|sample| sample.conntrack).map(|now| {
+                (now, over.and_then(|over| over.conntrack_drops).unwrap_or(ConntrackDrops::default()))
+            }),
+            foreign_sources: foreign_sources(plan),
+            target_is_local: Some(are_local(&self.destinations)),
+            listeners: listeners(&self.destinations),
+            proxies: proxies(),
+        }
+    }
+
+    /// What others hold of the ports that a tuple could have: sockets on its source address, or on all
+    /// addresses, that go elsewhere or nowhere.
+    fn foreign(&self, tuple: &TupleCount) -> ForeignSockets {
+        let Ok(mut diag) = SockDiag::open() else { return ForeignSockets::default() };
+        let filter = Filter {
+            source_ports: vec![self.ports.clone()],
+            ..Filter::states(StateSet::ALL.without(TcpState::Listen))
+        };
+        let (mut own, mut others) = (HashSet::new(), HashMap::new());
+        let looked = diag.dump(&filter, |socket| {
+            let (address, port) = (socket.source.ip(), socket.source.port());
+            if address == tuple.source && socket.destination == tuple.destination {
+                own.insert(port);
+            } else if address == tuple.source || address.is_unspecified() {
+                others.insert(port, socket.inode);
+            }
+        });
+        if looked.is_err() {
+            return ForeignSockets::default();
+        }
+        others.retain(|port, _| !own.contains(port));
+        let inodes: HashSet<u32> = others.values().copied().filter(|inode| *inode != 0).collect();
+        let mut holders: BTreeMap<holders::Holder, u32> = BTreeMap::new();
+        for holder in holders::find(&inodes, HOLDERS_BUDGET).by_inode.into_values() {
+            *holders.entry(holder).or_default() += 1;
+        }
+        ForeignSockets {
+            ports: u32::try_from(others.len()).unwrap_or(u32::MAX),
+            holders: holders.into_iter().collect(),
+        }
+    }
+}
+
+fn fullest(sample: &Sample) -> Option<TupleCount> {
+    sample.tuples().into_iter().max_by_key(|tuple| tuple.sockets.total())
+}
+
+fn tuple_fact(sample: &Sample, tuple: &TupleCount) -> TupleFact {
+    TupleFact {
+        source: tuple.source,
+        destination: tuple.destination,
+        sockets: tuple.sockets,
+        exact: is_exact(sample),
+    }
+}
+
+fn is_exact(sample: &Sample) -> bool {
+    [TcpState::TimeWait, TcpState::Established]
+        .iter()
+        .all(|state| sample.accuracy(*state) == Some(Accuracy::Exact))
+}
+
+fn for_want_of_a_port(totals: &Tally) -> bool {
+    totals.failures().iter().any(|kind| {
+        matches!(
+            (kind.failure.stage, kind.failure.cause),
+            (Stage::Connect, Cause::AddressNotAvailable) | (Stage::Bind, Cause::AddressInUse)
+        )
+    })
+}
+
+fn failure_fact(kind: &crate::metrics::FailureTally) -> FailureFact {
+    FailureFact {
+        failure: kind.failure,
+        count: kind.count,
+        first_at: kind.first_at,
+        last_at: kind.last_at,
+        first_ordinal: kind.first_ordinal,
+        lease: kind.samples.first().map(|sample| sample.lease),
+    }
+}
+
+/// Where something listens on a destination's port, on whatever address of this host.
+fn listeners(destinations: &[SocketAddr]) -> Vec<SocketAddr> {
+    let ports: HashSet<u16> = destinations.iter().map(SocketAddr::port).collect();
+    let found = SockDiag::open().and_then(|mut diag| diag.listeners()).unwrap_or_default();
+    let mut addresses: Vec<SocketAddr> =
+        found.iter().map(|socket| socket.source).filter(|address| ports.contains(&address.port())).collect();
+    addresses.sort_unstable();
+    addresses.dedup();
+    addresses
+}
+
+/// Proxy variables that are set: some clients obey them, this one does not.
+fn proxies() -> Vec<(String, String)> {
+    const NAMES: [&str; 4] = ["http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY"];
+    NAMES.iter().filter_map(|name| Some(((*name).to_owned(), std::env::var(name).ok()?))).collect()
+}

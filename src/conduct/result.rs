@@ -1,0 +1,43 @@
+//! The result of a conducted run, as it is saved.
+
+use super::{Conducted, Observation};
+use crate::report::{KernelWindow, RunResult};
+use crate::scenario::Plan;
+
+impl Conducted {
+    /// Everything as one result, judged by the thresholds that don't hold, given in words.
+    pub fn into_result(self, plan: &Plan, broken: Vec<String>) -> RunResult {
+        let mut result = RunResult::of(plan, &self.run);
+        for observation in &self.observations {
+            // The sample was taken just after its window, or after the last of several that ended at once.
+            let at = observation.at.as_secs_f64();
+            if let Some(window) = result.windows.iter_mut().rev().find(|window| window.at_s <= at + 1e-9) {
+                window.kernel = Some(observation.into());
+            }
+        }
+        result.onsets = self.onsets.iter().map(Into::into).collect();
+        result.findings = self.findings;
+        result.host = self.host;
+        let mut broken = broken;
+        if let Some(why) = &self.run.unresolved {
+            broken.push(format!("the target's name could not be resolved: {why}"));
+        }
+        result.judge(broken, &self.run.worker_errors);
+        result
+    }
+}
+
+impl From<&Observation> for KernelWindow {
+    fn from(seen: &Observation) -> KernelWindow {
+        KernelWindow {
+            ports_in_use: seen.ports_in_use,
+            time_wait: seen.time_wait,
+            time_wait_total: seen.time_wait_total,
+            forecast_exhausted_at_s: seen.forecast_exhausted_at.map(|at| at.as_secs_f64()),
+            syn_retransmits: seen.syn_retransmits,
+            listen_overflows: seen.listen_overflows,
+            exact: seen.exact,
+            cost_us: seen.cost.as_secs_f64() * 1e6,
+        }
+    }
+}

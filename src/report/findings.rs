@@ -1,0 +1,80 @@
+//! Findings for a person at a terminal: the cause, whose it is, and the command that mends it.
+
+use super::format::{micros, seconds, thousands};
+use super::model::{OnsetReport, RunResult};
+use super::style::Style;
+use crate::diagnose::{Certainty, Finding};
+use crate::metrics::{Fact, OnsetKind};
+use std::fmt::Write;
+
+/// Columns that text is wrapped to.
+const WIDTH: usize = 78;
+
+/// Every finding, the first with all its remedies, the others with their best.
+pub(super) fn render(out: &mut String, result: &RunResult, style: Style) {
+    for (place, finding) in result.findings.iter().enumerate() {
+        line(out, format_args!(""));
+        let head = format!("{}, {}:", finding.certainty, finding.side);
+        let head = if finding.certainty == Certainty::Proved { style.bad(&head) } else { style.warn(&head) };
+        line(out, format_args!("  {head} {}", finding.id));
+        wrapped(out, &finding.says, 4);
+        remedies(out, finding, if place == 0 { usize::MAX } else { 1 }, style);
+    }
+}
+
+fn remedies(out: &mut String, finding: &Finding, most: usize, style: Style) {
+    for remedy in finding.remedies.iter().take(most) {
+        line(out, format_args!("    {} {remedy}", style.good("▸")));
+    }
+}
+
+/// The numbers of an onset that a person wants at a glance.
+pub(super) fn numbers(onset: &OnsetReport) -> String {
+    let evidence = &onset.evidence;
+    let count = |name: &str| match evidence.get(name)? {
+        Fact::Count(count) => Some(thousands(*count)),
+        _ => None,
+    };
+    let us = |name: &str| evidence.number(name).map(|us| micros(us.round() as u64));
+    let mut parts = Vec::new();
+    if let (Some(before), Some(after)) = (us("connect_call_before_us"), us("connect_call_after_us")) {
+        parts.push(format!("connect() call {before} → {after}"));
+    }
+    if let (Some(used), Some(usable)) = (count("ports_in_use"), count("ports_usable")) {
+        let time_wait = count("time_wait").unwrap_or_else(|| "0".into());
+        parts.push(format!("{used} of {usable} ports in use, {time_wait} in TIME_WAIT"));
+    }
+    if let Some(at) = evidence.number("forecast_exhausted_at_s") {
+        parts.push(format!("out of ports at {} if it goes on", seconds(at)));
+    }
+    if onset.kind == OnsetKind::GeneratorSaturated {
+        parts.extend(us("lateness_p99_us").map(|late| format!("99 % started up to {late} late")));
+    }
+    parts.extend(
+        count("listen_overflows_in_this_window").map(|n| format!("{n} handshakes found the queue full")),
+    );
+    parts.extend(count("tcp_syn_retrans_in_this_window").map(|n| format!("{n} SYNs sent again in a second")));
+    parts.join("; ")
+}
+
+/// Text broken at spaces, indented.
+fn wrapped(out: &mut String, text: &str, indent: usize) {
+    let mut current = String::new();
+    for word in text.split_whitespace() {
+        if !current.is_empty() && indent + current.chars().count() + 1 + word.chars().count() > WIDTH {
+            line(out, format_args!("{:indent$}{current}", ""));
+            current.clear();
+        }
+        if !current.is_empty() {
+            current.push(' ');
+        }
+        current.push_str(word);
+    }
+    line(out, format_args!("{:indent$}{current}", ""));
+}
+
+/// One line with its end.
+pub(super) fn line(out: &mut String, text: std::fmt::Arguments<'_>) {
+    // Writing to a String can't fail.
+    let _ = writeln!(out, "{text}");
+}
