@@ -26,6 +26,7 @@ mod stages;
 mod syntax;
 mod target_url;
 mod text;
+pub mod threshold;
 mod thresholds;
 pub mod units;
 mod words;
