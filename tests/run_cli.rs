@@ -135,6 +135,48 @@ fn a_run_that_its_own_machine_spoiled_exits_with_4() {
 }
 
 #[test]
+fn thresholds_decide_between_0_and_3_and_are_shown_with_what_was_measured() {
+    let (_target, url) = echo();
+    let judged = |threshold: &str| {
+        let output = run(&[&url, "--connections", "20", "--concurrency", "2", "--threshold", threshold]);
+        (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
+    };
+    let (code, text) = judged("ok >= 20");
+    assert_eq!(code, Some(0), "{text}");
+    assert!(text.contains("passed  ok >= 20: 20, 0 % to spare"), "{text}");
+    let (code, text) = judged("ok > 100");
+    assert_eq!(code, Some(3), "{text}");
+    assert!(text.contains("FAILED  ok > 100: 20, missed by 80 %"), "{text}");
+    let (code, text) = judged("onset.ports_exhausted == never");
+    assert_eq!(code, Some(0), "{text}");
+
+    // Nothing listens: a run without thresholds in which everything fails is no success.
+    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let output = run(&[&format!("tcp://{closed}"), "--connections", "2", "--concurrency", "1"]);
+    assert_eq!(output.status.code(), Some(3), "{}", String::from_utf8_lossy(&output.stdout));
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(text.contains("proved, target: nothing-listens"), "{text}");
+}
+
+/// Who reproduces exhaustion on purpose says so by a threshold; the run is then judged, not invalid.
+#[test]
+fn what_a_threshold_is_about_does_not_spoil_the_run() {
+    let (_target, url) = echo();
+    let output = run(&[
+        &url,
+        "--source",
+        "192.0.2.1",
+        "--connections",
+        "3",
+        "--concurrency",
+        "1",
+        "--threshold",
+        "failed.address_not_available == 3",
+    ]);
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stdout));
+}
+
+#[test]
 fn an_interruption_ends_it_soon_with_the_report() {
     let (_target, url) = echo();
     let folder = tempfile::tempdir().unwrap();

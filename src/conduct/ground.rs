@@ -26,6 +26,10 @@ pub(super) fn ground(plan: &Plan, destinations: &[SocketAddr], host: &HostSettin
         time_wait_cap: host.tcp_max_tw_buckets,
         target_is_local: are_local(destinations),
         open_loop: matches!(plan.load.arrivals, Arrivals::Open(_)),
+        ends_at: match &plan.load.arrivals {
+            Arrivals::Open(stages) => Some(stages.iter().map(|stage| stage.over).sum()),
+            Arrivals::Closed { duration, .. } => *duration,
+        },
         cores: host.cores.unwrap_or(1),
     }
 }

@@ -10,7 +10,7 @@ use crate::kernel::sock_diag::{Filter, SockDiag};
 use crate::kernel::sysctl::HostSettings;
 use crate::kernel::tcp_state::{StateSet, TcpState};
 use crate::kernel::tuple_usage::TupleCount;
-use crate::metrics::{Onset, Run, Tally, WindowRow};
+use crate::metrics::{Onset, OnsetKind, Run, SlowSearch, Tally, WindowRow};
 use crate::observe::{Accuracy, Detectors, Ground, Sample, Sampler, SamplerConfig, View};
 use crate::scenario::{Plan, PortPolicy};
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -21,7 +21,7 @@ use std::time::Duration;
 /// Share of one core that watching may cost.
 const BUDGET: f64 = 0.02;
 /// Descriptors that the search for a foreign socket's process may look at.
-const HOLDERS_BUDGET: u32 = 20_000;
+const HOLDERS_BUDGET: u32 = 300_000;
 
 /// What was seen in one window, in the size that a run of an hour can keep.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -133,7 +133,7 @@ impl Observer {
             tuples: run.tuples,
             failures: run.tally.failures().iter().map(failure_fact).collect(),
             syn_retransmits: run.tally.syn_retransmits(),
-            slow_search: run.tally.slow_search(),
+            slow_search: self.slow_search(&run.tally),
             host: self.host.clone(),
             explicit_ports: matches!(plan.source.ports, PortPolicy::Explicit { .. }),
             usable_ports: self.ground.usable_ports,
@@ -149,6 +149,12 @@ impl Observer {
             listeners: listeners(&self.destinations),
             proxies: proxies(),
         }
+    }
+
+    /// The jump of connect()'s cost that the detectors confirmed.
+    fn slow_search(&self, tally: &Tally) -> Option<SlowSearch> {
+        let told = self.onsets.iter().find(|onset| onset.kind == OnsetKind::PortSearchSlow)?;
+        tally.slow_searches().iter().find(|slow| Some(slow.ordinal) == told.ordinal).copied()
     }
 
     /// What others hold of the ports that a tuple could have: sockets on its source address, or on all

@@ -5,8 +5,8 @@ use crate::report::{KernelWindow, RunResult};
 use crate::scenario::Plan;
 
 impl Conducted {
-    /// Everything as one result, judged by the thresholds that don't hold, given in words.
-    pub fn into_result(self, plan: &Plan, broken: Vec<String>) -> RunResult {
+    /// Everything as one result, judged.
+    pub fn into_result(self, plan: &Plan) -> RunResult {
         let mut result = RunResult::of(plan, &self.run);
         for observation in &self.observations {
             // The sample was taken just after its window, or after the last of several that ended at once.
@@ -18,11 +18,9 @@ impl Conducted {
         result.onsets = self.onsets.iter().map(Into::into).collect();
         result.findings = self.findings;
         result.host = self.host;
-        let mut broken = broken;
-        if let Some(why) = &self.run.unresolved {
-            broken.push(format!("the target's name could not be resolved: {why}"));
-        }
-        result.judge(broken, &self.run.worker_errors);
+        let why = self.run.unresolved.as_ref();
+        let troubles = why.map(|why| format!("the target's name could not be resolved: {why}"));
+        result.judge(troubles.into_iter().collect(), &self.run.worker_errors);
         result
     }
 }

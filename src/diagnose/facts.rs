@@ -27,7 +27,7 @@ pub struct Facts {
     pub failures: Vec<FailureFact>,
     /// Attempts that had to send their SYN again.
     pub syn_retransmits: u64,
-    /// When connect() became expensive, if it did.
+    /// When connect() became expensive because of a full range, if it did.
     pub slow_search: Option<SlowSearch>,
     /// The settings of this host.
     pub host: HostSettings,

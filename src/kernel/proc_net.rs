@@ -149,9 +149,9 @@ counters! {
     listen_overflows = "TcpExt" "ListenOverflows", "a handshake met a full accept queue.";
     listen_drops = "TcpExt" "ListenDrops", "a listener dropped a SYN or an ACK for any reason, a full queue among them.";
     syn_retransmits = "TcpExt" "TCPSynRetrans", "SYN and SYN-ACK segments sent again.";
-    time_wait_ended = "TcpExt" "TW", "TIME_WAIT sockets that ran out after 60 s.";
+    time_wait_ended = "TcpExt" "TW", "TIME_WAIT sockets that began with the full minute before them (counted when the timer is set).";
     time_wait_recycled = "TcpExt" "TWRecycled", "TIME_WAIT sockets whose tuple was taken again by connect().";
-    time_wait_killed = "TcpExt" "TWKilled", "TIME_WAIT sockets that ran out on the short timer.";
+    time_wait_killed = "TcpExt" "TWKilled", "TIME_WAIT sockets that began with a timer of 4 s or less.";
     time_wait_overflow = "TcpExt" "TCPTimeWaitOverflow", "TIME_WAIT sockets destroyed at once, above tcp_max_tw_buckets.";
     syn_queue_cookies = "TcpExt" "TCPReqQFullDoCookies", "SYNs that met a full SYN queue and got a cookie.";
     syn_queue_drops = "TcpExt" "TCPReqQFullDrop", "SYNs that met a full SYN queue and were dropped.";

@@ -11,6 +11,9 @@ use std::time::Duration;
 /// How many attempts of one kind of failure keep their details.
 pub const SAMPLES: usize = 3;
 
+/// How many moments of a connect() that became expensive are kept.
+const SLOW_SEARCHES: usize = 16;
+
 /// Counts and latencies.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Tally {
@@ -28,8 +31,8 @@ pub struct Tally {
     pub bytes_out: u64,
     /// Latencies of attempts that succeeded in the measured step.
     pub latencies: Latencies,
-    /// When the connect() call became expensive, if it did: the earliest of all workers.
-    slow_search: Option<SlowSearch>,
+    /// Moments at which the connect() call seemed to become expensive, by time: the first few.
+    slow_searches: Vec<SlowSearch>,
     /// Connections whose SYN had to be sent again, and attempts that timed out with one sent again.
     syn_retransmitted: u64,
     failures: Vec<FailureTally>,
@@ -50,7 +53,7 @@ pub struct Latencies {
     /// The connect() call alone: the kernel's search for a port is in it.
     pub connect_call: Latency,
     /// From the established connection to its end, for attempts that ended well.
-    pub held: Latency,
+    pub lifetime: Latency,
 }
 
 impl Latencies {
@@ -62,7 +65,7 @@ impl Latencies {
             ("lateness", &self.lateness),
             ("bind_call", &self.bind_call),
             ("connect_call", &self.connect_call),
-            ("held", &self.held),
+            ("lifetime", &self.lifetime),
         ]
     }
 
@@ -72,7 +75,7 @@ impl Latencies {
         self.lateness.merge(&other.lateness);
         self.bind_call.merge(&other.bind_call);
         self.connect_call.merge(&other.connect_call);
-        self.held.merge(&other.held);
+        self.lifetime.merge(&other.lifetime);
     }
 }
 
@@ -138,7 +141,7 @@ impl Tally {
             Outcome::Ok => {
                 self.ok += 1;
                 if let Some(connected) = record.connected {
-                    self.latencies.held.record(record.ended.saturating_sub(connected));
+                    self.latencies.lifetime.record(record.ended.saturating_sub(connected));
                 }
             }
             Outcome::Failed(failure) => {
@@ -159,13 +162,11 @@ impl Tally {
         self.backoff += wait;
     }
 
-    /// The connect() call has become expensive.
+    /// The connect() call seems to have become expensive.
     pub fn search_slowed(&mut self, slow: SlowSearch) {
-        let earliest =
-            self.slow_search.is_none_or(|known| (slow.at, slow.ordinal) < (known.at, known.ordinal));
-        if earliest {
-            self.slow_search = Some(slow);
-        }
+        self.slow_searches.push(slow);
+        self.slow_searches.sort_by_key(|slow| (slow.at, slow.ordinal));
+        self.slow_searches.truncate(SLOW_SEARCHES);
     }
 
     /// An attempt had to send its SYN again.
@@ -178,9 +179,9 @@ impl Tally {
         self.syn_retransmitted
     }
 
-    /// When the connect() call became expensive, if it did.
-    pub fn slow_search(&self) -> Option<SlowSearch> {
-        self.slow_search
+    /// Moments at which the connect() call seemed to become expensive, by time: the first few.
+    pub fn slow_searches(&self) -> &[SlowSearch] {
+        &self.slow_searches
     }
 
     /// Attempts started.
@@ -244,8 +245,8 @@ impl Tally {
         self.bytes_out += other.bytes_out;
         self.latencies.merge(&other.latencies);
         self.syn_retransmitted += other.syn_retransmitted;
-        if let Some(slow) = other.slow_search {
-            self.search_slowed(slow);
+        for slow in &other.slow_searches {
+            self.search_slowed(*slow);
         }
         for theirs in &other.failures {
             match self.failures.iter_mut().find(|mine| mine.failure == theirs.failure) {
@@ -336,7 +337,7 @@ mod tests {
         let seen: Vec<_> = tally.failures().iter().map(|f| (f.count, f.first_ordinal)).collect();
         assert_eq!(seen, [(2, 5), (1, 6), (1, 7)]);
         assert_eq!(tally.failures()[0].last_at, Duration::from_millis(80));
-        assert_eq!(tally.latencies.held.count(), 0, "a failure enters no latency of success");
+        assert_eq!(tally.latencies.lifetime.count(), 0, "a failure enters no latency of success");
         assert_eq!(tally.in_flight(), 0);
     }
 

@@ -26,6 +26,8 @@ pub struct Ground {
     pub target_is_local: bool,
     /// Whether attempts are planned, so that they can be late.
     pub open_loop: bool,
+    /// When the run stops opening connections by time. What is closed after that is no churn.
+    pub ends_at: Option<Stamp>,
     /// Number of worker threads, or of cores where it is less: what their CPU time is measured against.
     pub cores: u32,
 }

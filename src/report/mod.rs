@@ -5,6 +5,7 @@ pub mod format;
 mod model;
 mod style;
 pub mod summary;
+mod thresholds;
 mod verdict;
 
 pub use model::{
@@ -12,3 +13,4 @@ pub use model::{
     SCHEMA_VERSION, Verdict, WindowSummary,
 };
 pub use style::Style;
+pub use thresholds::DEFAULT as DEFAULT_THRESHOLD;

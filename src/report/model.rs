@@ -7,6 +7,7 @@ use crate::diagnose::Finding;
 use crate::kernel::sysctl::HostSettings;
 use crate::metrics::{Evidence, Latency, Onset, OnsetKind, Run, Sample, WindowRow};
 use crate::scenario::Plan;
+use crate::scenario::threshold::Evaluation;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -52,6 +53,8 @@ pub struct RunResult {
     pub onsets: Vec<OnsetReport>,
     /// Causes, the surest and weightiest first.
     pub findings: Vec<Finding>,
+    /// What it was judged by.
+    pub thresholds: Vec<Evaluation>,
     /// What the run cost this machine.
     pub resources: Resources,
     /// The run second by second.
@@ -282,6 +285,7 @@ impl RunResult {
             host: HostSettings::default(),
             onsets: Vec::new(),
             findings: Vec::new(),
+            thresholds: Vec::new(),
             destinations: run.destinations.clone(),
             tuples: run.tuples,
             leasable_ports: run.leasable_ports,

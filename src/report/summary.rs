@@ -17,6 +17,7 @@ pub fn render(result: &RunResult, style: Style) -> String {
     onsets(&mut out, result, style);
     counts(&mut out, result);
     latencies(&mut out, result);
+    thresholds(&mut out, result, style);
     cost(&mut out, result);
     out
 }
@@ -198,6 +199,23 @@ fn latencies(out: &mut String, result: &RunResult) {
     for (title, l) in rows {
         let cells = [l.min, l.p50, l.p90, l.p99, l.p99_9, l.max].map(|us| format!("{:>9}", micros(us)));
         line(out, format_args!("  {title:<15}{}", cells.concat()));
+    }
+}
+
+fn thresholds(out: &mut String, result: &RunResult, style: Style) {
+    if result.thresholds.is_empty() {
+        return;
+    }
+    line(out, format_args!(""));
+    for threshold in &result.thresholds {
+        let mark = if threshold.passed { style.good("passed") } else { style.bad("FAILED") };
+        let spare = match threshold.margin {
+            Some(margin) if threshold.passed => format!(", {:.0} % to spare", margin * 100.0),
+            Some(margin) => format!(", missed by {:.0} %", -margin * 100.0),
+            None => String::new(),
+        };
+        let default = if result.plan.thresholds.is_empty() { "  (default)" } else { "" };
+        line(out, format_args!("  {mark}  {}: {}{spare}{default}", threshold.expression, threshold.shown));
     }
 }
 

@@ -1,6 +1,6 @@
 //! What a run is worth: the rule by which it is passed, failed or invalid.
 
-use super::model::{RunResult, Verdict};
+use super::model::{FailureKind, RunResult, Verdict};
 use crate::attempt::Side;
 use crate::report::format::{micros, percent, thousands};
 
@@ -10,11 +10,14 @@ const SPOILED_SHARE: f64 = 0.001;
 const LATE_US: u64 = 100_000;
 
 impl RunResult {
-    /// Sets the verdict and its reasons. Invalid goes before failed: a run that its own machine spoiled
-    /// says nothing about the target, neither good nor bad.
+    /// Judges the thresholds, and sets the verdict and its reasons. Invalid goes before failed: a run that
+    /// its own machine spoiled says nothing about the target, neither good nor bad.
     ///
-    /// `broken` are thresholds that don't hold, in words; `defects` are troubles of the program itself.
-    pub fn judge(&mut self, broken: Vec<String>, defects: &[String]) {
+    /// `troubles` are why the run as a whole could not succeed; `defects` are those of the program itself.
+    pub fn judge(&mut self, troubles: Vec<String>, defects: &[String]) {
+        self.thresholds = self.evaluate();
+        let broken = self.thresholds.iter().filter(|threshold| !threshold.passed);
+        let broken: Vec<String> = troubles.into_iter().chain(broken.map(|t| t.says.clone())).collect();
         let mut spoiled: Vec<String> = defects.to_vec();
         spoiled.extend(self.spoiled_attempts());
         spoiled.extend(self.lateness_beyond_reason());
@@ -27,9 +30,11 @@ impl RunResult {
         self.reasons = spoiled.into_iter().chain(broken).collect();
     }
 
-    /// Attempts that failed on the generator's side, and arrivals that it did not come to.
+    /// Attempts that failed on the generator's side, unless a threshold is about just that, and arrivals
+    /// that it did not come to.
     fn spoiled_attempts(&self) -> Option<String> {
-        let own = self.failures.iter().filter(|kind| kind.side == Side::Generator);
+        let spoils = |kind: &&FailureKind| kind.side == Side::Generator && !self.is_about(kind.cause);
+        let own = self.failures.iter().filter(spoils);
         let failed: u64 = own.clone().map(|kind| kind.count).sum();
         let late = self.skipped.get("late").copied().unwrap_or(0);
         let spoiled = failed + late;

@@ -1,9 +1,10 @@
 //! Thresholds as the user wrote them: a metric and what it is compared with.
 //!
-//! Here they are only taken apart, so that a flag can override the file's threshold for the same metric.
+//! Kept apart by metric, so that a flag can override the file's threshold for the same one. What they mean
+//! is settled in [`super::threshold`].
 
-use super::diagnostics::quote;
 use super::syntax::{Fault, Syntax};
+use super::threshold::{self, Part};
 
 /// A metric's name and what it is compared with, such as `connect.p99` and `< 50ms`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,10 +21,19 @@ pub(super) enum ThresholdFault {
 }
 
 impl Threshold {
-    /// The threshold of these two halves, if [`check`] has nothing against them.
+    /// The threshold of these two halves, if it can be judged.
     pub(super) fn new(metric: &str, comparison: &str) -> Result<Threshold, ThresholdFault> {
         let (metric, comparison) = (metric.trim(), comparison.trim());
-        check(metric, comparison)?;
+        let read = threshold::Threshold::from_entry(metric, comparison).map_err(|error| {
+            let fault = Fault::new(error.to_string());
+            match error.part() {
+                Part::Metric => ThresholdFault::Metric(fault),
+                Part::Comparison => ThresholdFault::Comparison(fault),
+            }
+        })?;
+        // As it displays: `never` is written out as `== never`.
+        let text = read.to_string();
+        let comparison = text.strip_prefix(metric).map_or(comparison, str::trim);
         Ok(Threshold { metric: metric.to_owned(), comparison: comparison.to_owned() })
     }
 }
@@ -34,27 +44,7 @@ impl std::fmt::Display for Threshold {
     }
 }
 
-/// Refuses a threshold that can never be judged. The one place through which every threshold goes, from the
-/// file and from the flags.
-fn check(metric: &str, comparison: &str) -> Result<(), ThresholdFault> {
-    if metric.is_empty() {
-        let fault =
-            Fault::new("the metric is missing").expected("a name such as connect.p99 or failed.ratio");
-        return Err(ThresholdFault::Metric(fault));
-    }
-    let name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
-    if !metric.chars().all(name) {
-        let fault = Fault::new(format!("{} is not the name of a metric", quote(metric)));
-        return Err(ThresholdFault::Metric(fault.expected("a name such as connect.p99 or failed.ratio")));
-    }
-    if comparison.is_empty() {
-        let fault = Fault::new(format!("the threshold for {metric} compares with nothing"));
-        return Err(ThresholdFault::Comparison(fault.expected(COMPARISON.expected)));
-    }
-    Ok(())
-}
-
-/// The right-hand side in the file; [`check`] says whether it makes sense.
+/// The right-hand side in the file.
 pub(super) const COMPARISON: Syntax<String> = Syntax {
     expected: "a comparison in quotes, such as \"< 50ms\", \"== 0\" or \"never\"",
     bare_number: false,
@@ -84,8 +74,8 @@ mod tests {
     fn a_threshold_is_taken_apart() {
         for (text, written) in [
             ("connect.p99 < 50ms", "connect.p99 < 50ms"),
-            ("  failed.ratio<0.1% ", "failed.ratio <0.1%"),
-            ("onset.ports_exhausted never", "onset.ports_exhausted never"),
+            ("  failed.ratio<0.1% ", "failed.ratio < 0.1%"),
+            ("onset.ports_exhausted never", "onset.ports_exhausted == never"),
             ("held.max>= 100000", "held.max >= 100000"),
         ] {
             assert_eq!((THRESHOLD.parse)(text).unwrap().to_string(), written);
@@ -95,7 +85,7 @@ mod tests {
     #[test]
     fn halves_that_are_missing_are_named() {
         for (text, says) in
-            [("< 50ms", "metric is missing"), ("connect.p99", "nothing"), ("ü > 5", "not the name")]
+            [("< 50ms", "names no metric"), ("connect.p99", "nothing"), ("ü > 5", "not a metric")]
         {
             let fault = (THRESHOLD.parse)(text).expect_err(text);
             let mistake = fault.at(super::super::diagnostics::Place::Whole);

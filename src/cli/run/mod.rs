@@ -33,7 +33,7 @@ pub(super) fn run(args: &Run) -> anyhow::Result<Exit> {
     let json = args.output.json.as_deref().map(Output::open).transpose()?;
     let conducted = watched(&plan, &interrupt, &args.output)?;
     let balance = conducted.run.conservation();
-    let result = conducted.into_result(&plan, Vec::new());
+    let result = conducted.into_result(&plan);
     report(&result, json, &args.output)?;
     balance.map_err(anyhow::Error::msg).context("the books don't balance: a defect of connstorm")?;
     Ok(exit(result.verdict))

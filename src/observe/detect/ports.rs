@@ -5,9 +5,9 @@ use crate::attempt::{Cause, Stage, Stamp};
 use crate::kernel::tuple_usage::TupleCount;
 use crate::metrics::{Evidence, FailureTally, Onset, OnsetKind, SlowSearch};
 
-/// Share of a tuple's ports that has to be taken for an expensive connect() to be the search's doing:
-/// half of them makes it expensive; a sample may be a window old.
-const SEARCH_SHARE: f64 = 0.4;
+/// Share of a tuple's ports that has to be taken, at that moment, for an expensive connect() to be the
+/// search's doing. Half of them makes it expensive; the moment is interpolated between samples.
+const SEARCH_SHARE: f64 = 0.45;
 /// Share at which ports are low.
 const LOW_SHARE: f64 = 0.8;
 
@@ -15,6 +15,8 @@ const LOW_SHARE: f64 = 0.8;
 #[derive(Debug, Default)]
 pub(super) struct Ports {
     search_told: bool,
+    /// The sample before the newest: when, and how many ports the fullest tuple then used.
+    before: (Stamp, u64),
     low_told: bool,
     exhausted: Exhaustion,
 }
@@ -45,6 +47,7 @@ impl Ports {
             onsets.extend(self.low(view, ground, fullest.as_ref(), forecast));
         }
         onsets.extend(self.exhaustion(view, ground, fullest.as_ref()));
+        self.before = (view.sample.taken_at, fullest.map_or(0, |tuple| tuple.sockets.total()));
     }
 
     fn search(
@@ -54,11 +57,16 @@ impl Ports {
         fullest: Option<&TupleCount>,
         forecast: Option<Stamp>,
     ) -> Option<Onset> {
-        let slow = view.totals.slow_search().filter(|_| !self.search_told && ground.kernel_searches)?;
-        let (tuple, usable) = (fullest?, ground.usable_ports?);
-        if (tuple.sockets.total() as f64) < f64::from(usable) * SEARCH_SHARE {
+        if self.search_told || !ground.kernel_searches {
             return None;
         }
+        let (tuple, usable) = (fullest?, ground.usable_ports?);
+        let (now, used_now) = (view.sample.taken_at, tuple.sockets.total());
+        let enough = |used: f64| used >= f64::from(usable) * SEARCH_SHARE;
+        let used_at = |at: Stamp| interpolated(self.before, (now, used_now), at);
+        // Jumps before the last sample were judged with it.
+        let fresh = view.totals.slow_searches().iter().filter(|slow| slow.at >= self.before.0);
+        let slow = fresh.filter(|slow| enough(used_at(slow.at))).copied().next()?;
         self.search_told = true;
         Some(slow_search(&slow, tuple, ground, forecast.filter(|at| *at > slow.at)))
     }
@@ -108,6 +116,16 @@ impl Ports {
             Exhaustion::Lasting(_) | Exhaustion::Over => None,
         }
     }
+}
+
+/// The number at a moment between two known ones; beyond the second, the second's.
+fn interpolated((t0, n0): (Stamp, u64), (t1, n1): (Stamp, u64), at: Stamp) -> f64 {
+    let span = t1.saturating_sub(t0).as_secs_f64();
+    if span <= 0.0 || at >= t1 {
+        return n1 as f64;
+    }
+    let share = at.saturating_sub(t0).as_secs_f64() / span;
+    n0 as f64 + (n1 as f64 - n0 as f64) * share
 }
 
 /// Failures that mean: no port left. EADDRNOTAVAIL from bind() is not one; there the address is not ours.

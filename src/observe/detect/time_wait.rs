@@ -41,6 +41,9 @@ impl TimeWait {
         onsets: &mut Vec<Onset>,
     ) -> Option<Stamp> {
         onsets.extend(self.capped(view, ground));
+        if ground.ends_at.is_some_and(|end| view.window.at >= end) {
+            return self.forecast;
+        }
         let Some(tuple) = view.fullest() else {
             self.forecast = None;
             return None;

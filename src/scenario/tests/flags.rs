@@ -117,8 +117,8 @@ fn a_ramp_goes_in_front_of_the_first_stage_that_makes_connections() {
 
 #[test]
 fn every_other_flag_overrides_the_file() {
-    let file = "name = \"a\"\nseed = 1\nworkers = 1\n[target]\nurl = \"tcp://h\"\nports = [1, 2]\n[source]\naddresses = [\"127.0.0.2\"]\n[load]\nmax_open = 1\n[connection]\nlifetime = \"1s\"\n[thresholds]\n\"a\" = \"< 1\"\n\"b\" = \"< 2\"";
-    let line = "--target tcp://i:3 --name b --seed 2 --workers 3 --source 127.0.0.3,127.0.0.5-127.0.0.6 --ports naive-bind --max-open 10k --connections 500 --lifetime until-end --close peer --connect-timeout 1s --handshake-timeout 2s --threshold a~<~5 --threshold c~never";
+    let file = "name = \"a\"\nseed = 1\nworkers = 1\n[target]\nurl = \"tcp://h\"\nports = [1, 2]\n[source]\naddresses = [\"127.0.0.2\"]\n[load]\nmax_open = 1\n[connection]\nlifetime = \"1s\"\n[thresholds]\n\"failed\" = \"< 1\"\n\"ok\" = \"< 2\"";
+    let line = "--target tcp://i:3 --name b --seed 2 --workers 3 --source 127.0.0.3,127.0.0.5-127.0.0.6 --ports naive-bind --max-open 10k --connections 500 --lifetime until-end --close peer --connect-timeout 1s --handshake-timeout 2s --threshold failed~<~5 --threshold onset.refusals~never";
     let plan = load_with(file, &flags(line)).unwrap();
     assert_eq!((plan.name.as_str(), plan.seed, plan.workers), ("b", 2, NonZeroU32::new(3)));
     let target = plan.target.unwrap();
@@ -129,7 +129,7 @@ fn every_other_flag_overrides_the_file() {
     assert_eq!((plan.connection.lifetime, plan.connection.close), (Lifetime::UntilEnd, Close::Peer));
     assert_eq!(plan.connection.connect_timeout, SECOND);
     assert_eq!(plan.connection.handshake_timeout, 2 * SECOND);
-    assert_eq!(plan.thresholds, ["b < 2", "a < 5", "c never"]);
+    assert_eq!(plan.thresholds, ["ok < 2", "failed < 5", "onset.refusals == never"]);
     let plan = load_with(file, &flags("--target tcp://i")).unwrap();
     assert_eq!(plan.target.unwrap().ports, [1, 2], "the file's, where the flag has none");
 }
@@ -160,9 +160,7 @@ fn mistakes_name_their_flag() {
      = note: expected `fin`, `rst` or `peer`
      = help: did you mean `fin`?
 
-    error: --threshold '< 5': the metric is missing
-     |
-     = note: expected a name such as connect.p99 or failed.ratio
+    error: --threshold '< 5': the threshold names no metric; write for example 'connect.p99 < 50ms'
     "#);
 }
 

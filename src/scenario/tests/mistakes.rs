@@ -389,9 +389,10 @@ fn every_other_mistake_is_said() {
         ("[serve]\nlisten = [\"localhost:1\"]", "not an address with a port"),
         ("[serve]\nlisten = []", "listens nowhere"),
         ("[serve]\nbacklog = 0", "not the length of a queue"),
-        ("[thresholds]\n\"a b\" = \"< 1\"", "not the name of a metric"),
-        ("[thresholds]\nx = \"\"", "compares with nothing"),
-        ("[thresholds]\nx = 5", "a comparison in quotes"),
+        ("[thresholds]\n\"a b\" = \"< 1\"", "is not a metric"),
+        ("[thresholds]\nok = \"\"", "compared with nothing"),
+        ("[thresholds]\n\"conect.p99\" = \"< 1ms\"", "did you mean 'connect.p99'?"),
+        ("[thresholds]\nok = 5", "a comparison in quotes"),
     ] {
         let text = with_target(rest);
         let error = load(&text).expect_err(&text);
