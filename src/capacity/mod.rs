@@ -1,7 +1,8 @@
 //! The capacity planner: what a load asks of a host, what gives way first and when, and what to change.
 //!
 //! Everything here is pure: a [`Demand`] and a [`HostLimits`] go in, a [`Forecast`] comes out, without a
-//! look at a clock, a file or a socket.
+//! look at a clock, a file or a socket. [`remedies`] runs the same forecast on changed input, so that the
+//! effect it states is never a rule of thumb.
 //!
 //! The model is that of a queue with unlimited servers: a connection that starts at `s` occupies something
 //! (a port, a descriptor, a conntrack entry) for its lifetime and for a tail that the kernel adds, so what is
@@ -9,6 +10,7 @@
 //! It assumes that attempts go evenly over sources and destinations, and it gives means: with random
 //! lifetimes the true figure swings about it by roughly its square root.
 
+mod change;
 mod course;
 mod demand;
 mod forecast;
@@ -16,13 +18,16 @@ mod hold;
 mod limits;
 mod ports;
 mod profile;
+mod remedy;
 mod shape;
 mod sweep;
 
+pub use change::{Change, Cost};
 pub use demand::{Arrivals, Close, Demand, Ends, Lifetime, PortPolicy, RatePiece};
 pub use forecast::forecast;
 pub use limits::{Conntrack, Costs, HostLimits, PortSpan, TIME_WAIT};
 pub use ports::PortSupply;
+pub use remedy::{Advice, Effect, Remedy, remedies};
 pub use shape::{
     AcceptQueueForecast, Break, ConntrackForecast, DescriptorForecast, ExhaustionError, Forecast, Limit,
     MemoryForecast, Moment, OpenForecast, PortForecast, RateBound, Severity, TimeWaitForecast,
@@ -31,3 +36,5 @@ pub use sweep::{SweepPoint, sweep};
 
 #[cfg(test)]
 mod field_tests;
+#[cfg(test)]
+mod property_tests;
