@@ -2,7 +2,7 @@
 //!
 //! Everything here is pure: a [`Demand`] and a [`HostLimits`] go in, a [`Forecast`] comes out, without a
 //! look at a clock, a file or a socket. [`remedies`] runs the same forecast on changed input, so that the
-//! effect it states is never a rule of thumb.
+//! effect it states is never a rule of thumb. [`Search`] is the state machine of `connstorm find`.
 //!
 //! The model is that of a queue with unlimited servers: a connection that starts at `s` occupies something
 //! (a port, a descriptor, a conntrack entry) for its lifetime and for a tail that the kernel adds, so what is
@@ -19,6 +19,7 @@ mod limits;
 mod ports;
 mod profile;
 mod remedy;
+mod search;
 mod shape;
 mod sweep;
 
@@ -28,6 +29,7 @@ pub use forecast::forecast;
 pub use limits::{Conntrack, Costs, HostLimits, PortSpan, TIME_WAIT};
 pub use ports::PortSupply;
 pub use remedy::{Advice, Effect, Remedy, remedies};
+pub use search::{Answer, End, Probe, Search, SearchError, SearchLimits};
 pub use shape::{
     AcceptQueueForecast, Break, ConntrackForecast, DescriptorForecast, ExhaustionError, Forecast, Limit,
     MemoryForecast, Moment, OpenForecast, PortForecast, RateBound, Severity, TimeWaitForecast,
