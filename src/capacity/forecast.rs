@@ -92,6 +92,7 @@ impl View<'_> {
             capacity,
             needed: self.most(used),
             sustainable: RateBound::of(sustainable),
+            sustainable_uncut: RateBound::of(self.uncut_rate(kept.mean(), sustainable)),
             sustainable_per_pool: RateBound::of(sustainable / supply.pools as f64),
             sustainable_for_run: RateBound::of(for_run),
             search_slow: first.and_then(|first| course.moment(used, first as f64, 1.0)),
@@ -118,6 +119,18 @@ impl View<'_> {
             most + (most / open * (kept - open)).min(buckets) <= free
         });
         if bounded { f64::INFINITY } else { past_buckets.max(free / kept) }
+    }
+
+    /// The part of the sustainable rate at which `tcp_max_tw_buckets` is not met: buckets ÷ TIME_WAIT, and
+    /// ports ÷ what a connection keeps its port for.
+    fn uncut_rate(&self, kept: f64, sustainable: f64) -> f64 {
+        let tail = self.course.supply.kept_after_close_s;
+        if tail == 0.0 {
+            return sustainable;
+        }
+        let free = self.course.supply.capacity() as f64 - self.demand.held as f64;
+        let buckets = self.host.max_tw_buckets as f64 / tail;
+        sustainable.min(buckets).min(free.max(0.0) / kept)
     }
 
     fn time_wait(&self) -> TimeWaitForecast {

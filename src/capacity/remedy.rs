@@ -14,7 +14,8 @@ use serde::{Deserialize, Serialize};
 /// What can be done about a demand that does not fit.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Advice {
-    /// Each change by itself: for the limit met first, those that do away with it first, then by cost.
+    /// Each change by itself: the limits at which attempts fail first, in the order in which they are met;
+    /// for each, the changes that do away with it before those that put it off, then by cost.
     pub remedies: Vec<Remedy>,
     /// The fewest and cheapest changes that together make the demand fit; empty if it fits as it is, `None`
     /// if no set of them was found.
@@ -43,6 +44,8 @@ pub struct Remedy {
 pub struct Effect {
     /// The constant rate that the ports sustain for ever.
     pub sustainable: RateBound,
+    /// The same, without a TIME_WAIT cut short.
+    pub sustainable_uncut: RateBound,
     /// When the ports run out.
     pub exhausted: Option<Moment>,
     /// When the limit that the change is meant for is met.
@@ -64,7 +67,8 @@ const MOST_CHANGES: usize = 9;
 /// What to change so that the demand fits the host. Every effect is a forecast of the changed input.
 pub fn remedies(demand: &Demand, host: &HostLimits) -> Advice {
     let now = forecast(demand, host);
-    let met = now.breaks.iter().filter(|b| b.when.is_some() && b.limit.severity() < Severity::Note);
+    let of = |severity| now.breaks.iter().filter(move |b| b.when.is_some() && b.limit.severity() == severity);
+    let met = of(Severity::Failure).chain(of(Severity::Slowdown));
     let remedies = met.flat_map(|limit| against(demand, host, &now, limit)).collect();
     Advice { remedies, enough: enough(demand, host) }
 }
@@ -220,6 +224,7 @@ impl Case<'_> {
             commands: change.commands(self.demand, self.host),
             after: Effect {
                 sustainable: then.ports.sustainable,
+                sustainable_uncut: then.ports.sustainable_uncut,
                 exhausted: then.ports.exhausted,
                 limit_met,
                 fits: then.fits(),

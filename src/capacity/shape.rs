@@ -57,7 +57,11 @@ pub struct PortForecast {
     pub needed: Option<u64>,
     /// The constant rate that could go on for ever.
     pub sustainable: RateBound,
-    /// The same for one pool.
+    /// The constant rate that could go on for ever with every TIME_WAIT served in full. Above it, but below
+    /// [`PortForecast::sustainable`], the ports suffice only because `tcp_max_tw_buckets` cuts TIME_WAIT
+    /// short, which gives up its protection against stray segments (RFC 1337).
+    pub sustainable_uncut: RateBound,
+    /// [`PortForecast::sustainable`] for one pool.
     pub sustainable_per_pool: RateBound,
     /// The constant rate that could go on to the run's end.
     pub sustainable_for_run: RateBound,
