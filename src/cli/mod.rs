@@ -3,6 +3,7 @@
 mod exit;
 mod interrupt;
 mod output;
+mod plan;
 mod run;
 mod serve;
 
@@ -22,6 +23,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Run(Box<run::Run>),
+    Plan(Box<plan::PlanArgs>),
     Serve(serve::Serve),
 }
 
@@ -29,6 +31,7 @@ enum Command {
 pub fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Run(args) => run::run(&args),
+        Command::Plan(args) => plan::run(&args),
         Command::Serve(serve) => serve::run(serve),
     };
     match done {

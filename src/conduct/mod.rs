@@ -5,6 +5,7 @@
 
 mod ground;
 mod observer;
+pub mod outlook;
 mod result;
 
 pub use observer::Observation;

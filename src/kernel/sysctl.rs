@@ -25,6 +25,8 @@ pub struct HostSettings {
     pub memory_total: Option<u64>,
     /// Memory that can be had without swapping, in bytes (`MemAvailable`).
     pub memory_available: Option<u64>,
+    /// Ticks of the kernel's timer a second (`CONFIG_HZ`).
+    pub ticks_per_second: Option<u32>,
     /// Size of a page, in bytes.
     pub page_size: Option<u64>,
     /// `RLIMIT_NOFILE`, soft: descriptors in one table. `None` is no limit.
@@ -127,6 +129,7 @@ impl HostSettings {
         let memory = reader.text("/proc/meminfo".as_ref()).unwrap_or_default();
         self.memory_total = meminfo_bytes(&memory, "MemTotal");
         self.memory_available = meminfo_bytes(&memory, "MemAvailable");
+        self.ticks_per_second = super::clock::ticks_per_second();
         self.page_size = u64::try_from(rustix::param::page_size()).ok();
         (self.nofile_soft, self.nofile_hard) = fd_table::limits();
         self.file_max = reader.sysctl("fs.file-max");

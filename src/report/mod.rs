@@ -3,8 +3,10 @@
 mod findings;
 pub mod format;
 mod model;
+pub mod plan_text;
 mod style;
 pub mod summary;
+pub mod sweep_text;
 mod thresholds;
 mod verdict;
 

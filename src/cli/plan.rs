@@ -1,0 +1,244 @@
+//! `connstorm plan`: what a load would do to a host, before it is run.
+
+use super::exit::Exit;
+use super::output::{Output, say, style_for};
+use crate::capacity::{
+    self, Advice, Arrivals, Demand, Ends, Forecast, HostLimits, SweepPoint, forecast, remedies,
+};
+use crate::conduct::outlook::{self, Whereto};
+use crate::kernel::sysctl::HostSettings;
+use crate::report::plan_text::{self, Layout};
+use crate::report::{Style, sweep_text};
+use crate::scenario::units::{Rate, parse_count};
+use crate::scenario::{self, Colour, Overrides};
+use anyhow::Context;
+use clap::Args;
+use serde::Serialize;
+use std::io;
+use std::path::{Path, PathBuf};
+
+const EXAMPLES: &str = "\
+Examples:
+  # 2,000 short connections a second to one server: how long do this host's ports last?
+  connstorm plan --rate 2000/s
+
+  # 50,000 WebSockets held by 4 addresses, reconnecting every 10 minutes on average
+  connstorm plan --rate 83/s --lifetime 'exponential(10m)' --held 50000 --sources 4
+
+  # Which rate is too high? A table and a chart
+  connstorm plan --rate 100..5000 --lifetime 2s
+
+  # The same for another host, whose settings were saved there
+  connstorm plan --rate 2000/s --host host.json";
+
+/// Width of the text where the terminal does not say.
+const WIDTH: usize = 80;
+
+/// Forecasts what a load does to this host: what breaks first, when, and what to change
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub struct PlanArgs {
+    /// Attempts a second, such as 2000/s; or a range of rates, such as 100..5000
+    #[arg(long, value_name = "RATE|A..B")]
+    rate: Option<String>,
+    /// Rates looked at in a range
+    #[arg(long, value_name = "N", default_value_t = 12, value_parser = clap::value_parser!(u16).range(2..=200))]
+    steps: u16,
+    /// Time in which the rate goes up from zero [default: none]
+    #[arg(long, value_name = "TIME")]
+    ramp: Option<String>,
+    /// How long the rate is held [default: without an end]
+    #[arg(long, value_name = "TIME")]
+    duration: Option<String>,
+    /// How long a connection stays open: 2s, uniform(1s,5s), exponential(20s), until-end [default: 0s]
+    #[arg(long, value_name = "TIME")]
+    lifetime: Option<String>,
+    /// Who closes, and how: fin, rst, peer [default: fin]
+    #[arg(long, value_name = "HOW")]
+    close: Option<String>,
+    /// Who chooses source ports: kernel, explicit, explicit:LO-HI, naive-bind, LO-HI [default: kernel]
+    #[arg(long, value_name = "POLICY")]
+    ports: Option<String>,
+    /// Number of source addresses
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    sources: u32,
+    /// Number of (address, port) pairs connected to
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    destinations: u32,
+    /// Connections held open from beginning to end, beside those of --rate [default: 0]
+    #[arg(long, value_name = "N")]
+    held: Option<String>,
+    /// Arrivals open at once, at most; those beyond are not made
+    #[arg(long, value_name = "N")]
+    max_open: Option<String>,
+    /// The target is on this host, at a loopback address (127.0.0.0/8 or ::1)
+    #[arg(long)]
+    loopback: bool,
+    /// All sockets are in one descriptor table, as those of other programs than connstorm are
+    #[arg(long)]
+    one_table: bool,
+    /// Length of the accept queue that the listener asks for
+    #[arg(long, value_name = "N")]
+    backlog: Option<u32>,
+    /// Connections that the target accepts a second [default: as many as come]
+    #[arg(long, value_name = "RATE")]
+    accept_rate: Option<String>,
+    /// Settings of another host, as `doctor --save` writes them [default: this host's]
+    #[arg(long, value_name = "FILE")]
+    host: Option<PathBuf>,
+    /// Write demand, limits, forecast and remedies as JSON to a file, or to standard output for -
+    #[arg(long, value_name = "FILE|-")]
+    json: Option<PathBuf>,
+}
+
+/// The settings that were asked for, and the forecast for them.
+///
+/// # Errors
+/// When the settings can't be read, or the output can't be written.
+pub(super) fn run(args: &PlanArgs) -> anyhow::Result<Exit> {
+    let mut host = outlook::limits(&settings(args.host.as_deref())?);
+    host.private_tables = !args.one_table;
+    host.backlog = args.backlog.unwrap_or(host.backlog);
+    let asked = match asked(args) {
+        Ok(asked) => asked,
+        Err(mistake) => {
+            say(mistake.trim_end());
+            return Ok(Exit::Usage);
+        }
+    };
+    let json = args.json.as_deref().map(Output::open).transpose()?;
+    let answer = Answer::to(asked, host);
+    let quiet = json.as_ref().is_some_and(Output::is_stdout);
+    if let Some(json) = json {
+        json.write_json(&answer)?;
+    }
+    if !quiet {
+        let layout = Layout { width: WIDTH, style: style_for(&io::stdout()) };
+        Output::Stdout.write(&answer.text(layout))?;
+    }
+    Ok(Exit::Passed)
+}
+
+fn settings(file: Option<&Path>) -> anyhow::Result<HostSettings> {
+    let Some(path) = file else { return Ok(HostSettings::read()) };
+    let text = std::fs::read_to_string(path)
+        .with_context(|| format!("cannot read the host's settings '{}'", path.display()))?;
+    serde_json::from_str(&text).with_context(|| {
+        format!(
+            "'{}' does not hold a host's settings, as `connstorm doctor --save` writes them",
+            path.display()
+        )
+    })
+}
+
+/// A demand, and the rates at which it is looked at; none for its own rate alone.
+struct Asked {
+    demand: Demand,
+    rates: Vec<f64>,
+}
+
+/// What the arguments ask, or what is wrong with them, ready to print.
+fn asked(args: &PlanArgs) -> Result<Asked, String> {
+    let (rate, rates) = match args.rate.as_deref().map(|text| text.split_once("..").ok_or(text)) {
+        None => (Rate::ZERO, Vec::new()),
+        Some(Err(text)) => (flag("--rate", text.parse::<Rate>())?, Vec::new()),
+        Some(Ok((from, to))) => {
+            let (from, to): (Rate, Rate) = (flag("--rate", from.parse())?, flag("--rate", to.parse())?);
+            (to, steps(from, to, args.steps)?)
+        }
+    };
+    let mut demand = spoken(args, rate)?;
+    demand.sources = args.sources;
+    demand.held = args.held.as_deref().map_or(Ok(0), |text| flag("--held", parse_count(text)))?;
+    let accept_rate = args.accept_rate.as_deref().map(|text| flag("--accept-rate", text.parse::<Rate>()));
+    demand.accept_rate = accept_rate.transpose()?.map(Rate::as_per_second);
+    if rate == Rate::ZERO && demand.held == 0 {
+        return Err("connstorm: nothing is asked for; give --rate, such as --rate 2000/s, or --held".into());
+    }
+    Ok(Asked { demand, rates })
+}
+
+fn flag<T>(name: &str, value: Result<T, scenario::units::UnitError>) -> Result<T, String> {
+    value.map_err(|error| format!("connstorm: {name}: {error}"))
+}
+
+/// Evenly spread rates, whole where they are above 10 a second.
+fn steps(from: Rate, to: Rate, count: u16) -> Result<Vec<f64>, String> {
+    let (from, to) = (from.as_per_second(), to.as_per_second());
+    if !(from > 0.0 && to > from) {
+        return Err(format!("connstorm: --rate: '{from}..{to}' is not a range that grows from above zero"));
+    }
+    let at = |n: u16| from + (to - from) * f64::from(n) / f64::from(count.max(2) - 1);
+    let mut rates: Vec<f64> =
+        (0..count.max(2)).map(at).map(|rate| if rate > 10.0 { rate.round() } else { rate }).collect();
+    rates.dedup();
+    Ok(rates)
+}
+
+/// The demand of those flags that `run` has too, read by its rules.
+fn spoken(args: &PlanArgs, rate: Rate) -> Result<Demand, String> {
+    let asks = rate > Rate::ZERO;
+    let overrides = Overrides {
+        // Nothing is connected to; flags are read as part of a scenario, which has a target.
+        target: Some("tcp://127.0.0.1:1".into()),
+        rate: asks.then(|| rate.to_string()),
+        ramp: args.ramp.clone().filter(|_| asks),
+        duration: args.duration.clone(),
+        lifetime: args.lifetime.clone(),
+        close: args.close.clone(),
+        ports: args.ports.clone(),
+        max_open: args.max_open.clone(),
+        ..Overrides::default()
+    };
+    let colour = match style_for(&io::stderr()) {
+        Style::Plain => Colour::Plain,
+        Style::Coloured => Colour::Ansi,
+    };
+    let plan = scenario::from_flags(&overrides).map_err(|mistakes| mistakes.render(colour))?;
+    let ends = if args.loopback { Ends::TwoPrograms } else { Ends::Client };
+    let whereto = Whereto { destinations: args.destinations, loopback: args.loopback, ends };
+    let mut demand =
+        outlook::demand(&plan, whereto).context("an open loop has a demand").map_err(|e| e.to_string())?;
+    if !asks {
+        demand.arrivals = Arrivals { pieces: Vec::new(), after: 0.0 };
+    } else if args.duration.is_none() {
+        demand.arrivals.pieces.pop();
+        demand.arrivals.after = rate.as_per_second();
+    }
+    Ok(demand)
+}
+
+/// What is told, as text or as JSON.
+#[derive(Serialize)]
+struct Answer {
+    demand: Demand,
+    host: HostLimits,
+    #[serde(flatten)]
+    told: Told,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "snake_case", untagged)]
+enum Told {
+    One { forecast: Box<Forecast>, advice: Advice },
+    Sweep { sweep: Vec<SweepPoint> },
+}
+
+impl Answer {
+    fn to(asked: Asked, host: HostLimits) -> Answer {
+        let Asked { demand, rates } = asked;
+        let told = if rates.is_empty() {
+            Told::One { forecast: Box::new(forecast(&demand, &host)), advice: remedies(&demand, &host) }
+        } else {
+            Told::Sweep { sweep: capacity::sweep(&demand, &host, rates) }
+        };
+        Answer { demand, host, told }
+    }
+
+    fn text(&self, layout: Layout) -> String {
+        match &self.told {
+            Told::One { forecast, advice } => plan_text::render(&self.demand, forecast, advice, layout),
+            Told::Sweep { sweep } => sweep_text::render(sweep, layout),
+        }
+    }
+}
