@@ -5,7 +5,7 @@ use super::super::{
     Arrivals, Close, Connection, Lifetime, Load, Plan, PortPolicy, RateStage, Scheme, Serve, Source, Target,
 };
 use super::load;
-use crate::protocol::Behaviour;
+use crate::protocol::{Behaviour, Kind};
 use std::num::NonZeroU32;
 use std::time::Duration;
 
@@ -72,6 +72,7 @@ failed.ratio = "< 0.1%"
         },
         serve: Some(Serve {
             listen: vec!["127.0.0.1:9001".parse().unwrap(), "[::1]:0".parse().unwrap()],
+            kind: Kind::Tcp,
             behaviour: Behaviour::Sink,
             backlog: 16,
             workers: NonZeroU32::new(1),
