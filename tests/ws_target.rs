@@ -191,6 +191,7 @@ fn close_after_messages_and_after_a_time_is_with_code_1000() {
     assert!(matches!(socket.read(), Err(Error::ConnectionClosed)));
     // One that never answers the close is closed all the same.
     let mut stubborn = TcpStream::connect(address).unwrap();
+    stubborn.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
     stubborn.write_all(REQUEST.as_bytes()).unwrap();
     let mut answer = Vec::new();
     stubborn.read_to_end(&mut answer).unwrap();

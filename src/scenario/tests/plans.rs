@@ -134,3 +134,10 @@ fn connections_alone_are_made_at_the_default_rate() {
     let Arrivals::Open(stages) = plan.load.arrivals else { panic!("a closed loop") };
     assert!(stages.len() == 1 && stages[0].over >= 50 * SECOND && stages[0].over < 51 * SECOND);
 }
+
+#[test]
+fn a_target_of_every_kind_can_be_asked_for() {
+    let text = "[serve]\nkind = \"ws\"\nbehaviour = 'raw(SSH-2.0-x\\r\\n)'";
+    let serve = load(text).unwrap().serve.unwrap();
+    assert_eq!((serve.kind, serve.behaviour), (Kind::Ws, Behaviour::Raw(b"SSH-2.0-x\r\n".to_vec())));
+}
