@@ -5,8 +5,12 @@ use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
 
 fn serve(arguments: &[&str]) -> Command {
+    serve_kind("tcp", arguments)
+}
+
+fn serve_kind(kind: &str, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_connstorm"));
-    command.args(["serve", "tcp"]).args(arguments);
+    command.args(["serve", kind]).args(arguments);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
 }
@@ -102,5 +106,52 @@ fn wrong_usage_exits_with_2_and_says_what_was_expected() {
         assert_eq!(output.status.code(), Some(2), "{arguments:?}");
         let told = String::from_utf8(output.stderr).unwrap();
         assert!(told.contains(expected), "{arguments:?}: {told}");
+    }
+}
+
+#[test]
+fn every_kind_serves_and_its_json_names_it_and_counts_its_messages() {
+    for kind in ["tcp", "tls", "http", "https", "ws", "wss"] {
+        let arguments = ["--listen", "127.0.0.1:0", "--duration", "20ms", "--json", "-"];
+        let output = serve_kind(kind, &arguments).output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{kind}");
+        let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!((&json["kind"], &json["behaviour"]), (&kind.into(), &"echo".into()));
+        let counted = ["handshakes", "rejected", "messages_in", "messages_out", "pings", "tls_handshakes"];
+        assert!(counted.iter().all(|name| json["counters"][name] == 0), "{json}");
+    }
+}
+
+#[test]
+fn the_certificate_is_there_when_the_address_is_told() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("ca.pem");
+    let mut command = serve_kind("wss", &["--listen", "127.0.0.1:0", "--name", "target.test", "--write-ca"]);
+    let mut child = command.arg(&path).spawn().unwrap();
+    announced(&mut BufReader::new(child.stdout.take().unwrap()));
+    let pem = std::fs::read_to_string(&path).unwrap();
+    assert!(pem.starts_with("-----BEGIN CERTIFICATE-----\n") && pem.ends_with("-----END CERTIFICATE-----\n"));
+    send(rustix::process::Signal::TERM, &child);
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+
+    let arguments = ["--listen", "127.0.0.1:0", "--write-ca", "/no/such/ca.pem"];
+    let output = serve_kind("tls", &arguments).output().unwrap();
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(told.contains("cannot write the certificate to '/no/such/ca.pem'"), "{told}");
+}
+
+#[test]
+fn a_behaviour_of_another_kind_is_wrong_usage() {
+    for (kind, behaviour, expected) in [
+        ("tcp", "broadcast", "a tcp target can't do 'broadcast'; expected echo, sink"),
+        ("ws", "alert(40)", "a ws target can't do 'alert(40)'"),
+        ("http", "push(1s)", "a http target can't do 'push(1s)'"),
+        ("ws", "reject(200)", "'200' is not a status from 300 to 599"),
+    ] {
+        let output = serve_kind(kind, &["--behaviour", behaviour]).output().unwrap();
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{kind} {behaviour}");
+        assert!(told.contains(expected), "{told}");
     }
 }

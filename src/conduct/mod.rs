@@ -78,6 +78,6 @@ pub fn conduct(
 }
 
 fn start_target(serve: &Serve) -> Result<Running, StartError> {
-    let config = Config::new(serve.listen.clone(), serve.behaviour);
-    Target::start(Config { backlog: serve.backlog, workers: serve.workers, ..config })
+    let config = Config::new(serve.listen.clone(), serve.behaviour.clone());
+    Target::start(Config { kind: serve.kind, backlog: serve.backlog, workers: serve.workers, ..config })
 }

@@ -205,8 +205,17 @@ fn serve(top: &Table<'_>, written: &mut Written) {
     if kind.is_bad() || behaviour.is_bad() || listen.is_bad() || backlog.is_bad() || workers.is_bad() {
         return;
     }
+    let kind = kind.into_value().unwrap_or_default();
+    if let Some(Placed { value, place }) = behaviour.given()
+        && !value.suits(kind)
+    {
+        let mistake = Mistake::new(place.clone(), format!("a {kind} target can't do '{value}'"));
+        table.reader().report(mistake.expected(super::behaviour::expected(kind)));
+        return;
+    }
     let anywhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     let value = Serve {
+        kind,
         listen: listen.into_value().unwrap_or_else(|| vec![anywhere]),
         behaviour: behaviour.into_value().unwrap_or(Behaviour::Echo),
         backlog: backlog.into_value().unwrap_or(4096),

@@ -6,7 +6,7 @@
 
 use super::units::{Count, Rate};
 use crate::address::AddressSet;
-use crate::protocol::Behaviour;
+use crate::protocol::{Behaviour, Kind};
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
@@ -174,6 +174,9 @@ pub enum Close {
 pub struct Serve {
     /// Addresses and ports to listen on; port 0: the kernel's choice.
     pub listen: Vec<SocketAddr>,
+    /// What is spoken.
+    #[serde(default)]
+    pub kind: Kind,
     /// What is done with a connection.
     pub behaviour: Behaviour,
     /// Length of the accept queue that listen() is called with; the kernel cuts it to

@@ -5,7 +5,7 @@ use super::diagnostics::quote;
 use super::nearest::nearest;
 use super::plan::{Close, Lifetime, PortPolicy};
 use super::syntax::{DURATION, Fault, Syntax, choose};
-use crate::protocol::Behaviour;
+use crate::protocol::{Behaviour, Kind};
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
@@ -21,22 +21,20 @@ pub(super) const CLOSE: Syntax<Close> = Syntax {
     },
 };
 
+const BEHAVIOURS: &str = "what `connstorm serve KIND --help` lists, such as \"echo\", \"sink\", \"silent\" or \
+                          \"close-after(2s)\"";
+
 pub(super) const BEHAVIOUR: Syntax<Behaviour> = Syntax {
-    expected: behaviour::EXPECTED,
+    expected: BEHAVIOURS,
     bare_number: false,
-    parse: |text| behaviour::parse(text).map_err(|says| Fault::new(says).expected(behaviour::EXPECTED)),
+    parse: |text| behaviour::parse(text).map_err(|says| Fault::new(says).expected(BEHAVIOURS)),
 };
 
-/// What kind of target is served. TCP is the only one, so nothing is kept of it.
-pub(super) const KIND: Syntax<()> = Syntax {
-    expected: "`tcp`",
+/// What kind of target is served.
+pub(super) const KIND: Syntax<Kind> = Syntax {
+    expected: "`tcp`, `tls`, `http`, `https`, `ws` or `wss`",
     bare_number: false,
-    parse: |text| match text.trim() {
-        kind @ ("http" | "ws" | "tls" | "https" | "wss") => {
-            Err(Fault::new(format!("a {kind} target is not served by this version")).expected("`tcp`"))
-        }
-        _ => choose(text, "a kind of target", &[("tcp", ())]),
-    },
+    parse: |text| choose(text, "a kind of target", &Kind::ALL.map(|kind| (kind.name(), kind))),
 };
 
 pub(super) const LIFETIME: Syntax<Lifetime> =
@@ -204,9 +202,10 @@ mod tests {
     }
 
     #[test]
-    fn a_kind_that_is_not_served_says_so() {
-        assert!((KIND.parse)("tcp").is_ok());
-        let mistake = (KIND.parse)("ws").unwrap_err().at(super::super::diagnostics::Place::Whole);
-        assert!(mistake.summary().contains("not served by this version"));
+    fn every_kind_is_read_by_its_name() {
+        for kind in Kind::ALL {
+            assert_eq!((KIND.parse)(kind.name()), Ok(kind));
+        }
+        assert!((KIND.parse)("udp").is_err());
     }
 }

@@ -6,13 +6,17 @@
 
 use super::counters::{Counters, Tally};
 use super::listen::listen_on_all;
+use super::mailbox::{Mailbox, News};
 use super::pace::Pace;
+use super::tls::Identity;
 use super::worker::Worker;
 use super::{Behaviour, Config, StartError};
 use crate::kernel::clock::Clock;
 use crate::kernel::fd_table;
+use crate::protocol::Application;
 use rustix::event::{EventfdFlags, eventfd};
 use rustix::thread::{CpuSet, sched_setaffinity};
+use rustls::ServerConfig;
 use std::io;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
@@ -25,7 +29,7 @@ use std::thread::{Builder, JoinHandle};
 /// Threads that a target may grow to.
 const MOST_WORKERS: usize = 4096;
 /// What a worker's table holds beside listeners and connections: 0, 1, 2, the readiness set, the wake-up,
-/// and three to spare.
+/// the bell, and two to spare.
 const DESCRIPTORS_ASIDE: usize = 8;
 /// A worker's stack; its buffers are on the heap.
 const STACK_BYTES: usize = 256 * 1024;
@@ -38,6 +42,7 @@ pub struct Target;
 #[derive(Debug)]
 pub struct Running {
     addresses: Vec<SocketAddr>,
+    certificate: Option<String>,
     books: Arc<Books>,
     to_boss: Sender<Message>,
     boss: Option<JoinHandle<()>>,
@@ -69,7 +74,15 @@ pub(super) struct Shared {
     pub(super) listeners: Vec<OwnedFd>,
     /// An eventfd, readable from the moment on at which all are to stop.
     pub(super) wake_up: OwnedFd,
+    /// An eventfd that rings in all tables when there is something in a mailbox. It is watched by edge and
+    /// never read, so that one ring is heard by every worker.
+    pub(super) bell: OwnedFd,
+    /// A worker's each, in the order of their hiring.
+    mailboxes: Mutex<Vec<Arc<Mailbox>>>,
+    pub(super) application: Application,
     pub(super) behaviour: Behaviour,
+    /// What each connection is encrypted by.
+    pub(super) tls: Option<Arc<ServerConfig>>,
     pub(super) pace: Option<Pace>,
     pub(super) clock: Clock,
     /// Connections that fit into one worker's table.
@@ -79,19 +92,37 @@ pub(super) struct Shared {
     pub(super) to_boss: Sender<Message>,
 }
 
+impl Shared {
+    /// Posts news to all workers but the one whose mailbox this is; returns how many had no room for it.
+    pub(super) fn post(&self, news: &News, own: &Arc<Mailbox>) -> u64 {
+        let mailboxes = self.mailboxes.lock().unwrap_or_else(PoisonError::into_inner);
+        let others = mailboxes.iter().filter(|other| !Arc::ptr_eq(other, own));
+        others.map(|other| u64::from(!other.post(news))).sum()
+    }
+
+    /// Has all workers look into their mailboxes.
+    pub(super) fn ring(&self) {
+        // It can't fail: so many rings do not fit into the life of a machine.
+        let _ = rustix::io::write(&self.bell, &1u64.to_ne_bytes());
+    }
+}
+
 impl Target {
     /// Starts a target; it listens when this returns.
     ///
     /// # Errors
     /// See [`StartError`].
     pub fn start(config: Config) -> Result<Running, StartError> {
+        if !config.behaviour.suits(config.kind) {
+            return Err(StartError::Unsuitable { kind: config.kind, behaviour: config.behaviour });
+        }
         let (to_boss, inbox) = channel();
         let (answer, answered) = channel();
         let books = Arc::new(Books::default());
         let (sender, for_boss) = (to_boss.clone(), books.clone());
         let body = move || match Boss::new(&config, for_boss, sender, inbox) {
-            Ok((mut boss, addresses)) => {
-                let started = boss.start_first(config.workers).map(|()| addresses);
+            Ok((mut boss, made)) => {
+                let started = boss.start_first(config.workers).map(|()| made);
                 let is_well = started.is_ok();
                 // The starter waits for the answer for as long as this thread lives.
                 let _ = answer.send(started);
@@ -106,8 +137,9 @@ impl Target {
         };
         let boss = spawn("target-boss".to_owned(), body)
             .map_err(|error| StartError::Thread { what: "starting a thread", error })?;
-        let mut running = Running { addresses: Vec::new(), books, to_boss, boss: Some(boss) };
-        running.addresses = answered.recv().unwrap_or_else(|_| {
+        let (addresses, certificate) = (Vec::new(), None);
+        let mut running = Running { addresses, certificate, books, to_boss, boss: Some(boss) };
+        (running.addresses, running.certificate) = answered.recv().unwrap_or_else(|_| {
             let error = io::Error::other("the thread ended without a word");
             Err(StartError::Thread { what: "preparing the target", error })
         })?;
@@ -119,6 +151,11 @@ impl Running {
     /// The addresses it listens on, in the order of [`Config::listen`], with the ports that the kernel chose.
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
+    }
+
+    /// The certificate it has made, as PEM, for clients that are to trust it; none without TLS.
+    pub fn certificate(&self) -> Option<&str> {
+        self.certificate.as_deref()
     }
 
     /// What it has seen so far.
@@ -153,6 +190,9 @@ impl Drop for Running {
     }
 }
 
+/// What is known of a target once it listens: its addresses, and its certificate as PEM.
+type Made = (Vec<SocketAddr>, Option<String>);
+
 /// What the boss thread owns.
 struct Boss {
     shared: Arc<Shared>,
@@ -170,7 +210,7 @@ impl Boss {
         books: Arc<Books>,
         to_boss: Sender<Message>,
         inbox: Receiver<Message>,
-    ) -> Result<(Boss, Vec<SocketAddr>), StartError> {
+    ) -> Result<(Boss, Made), StartError> {
         let thread = |what| move |error| StartError::Thread { what, error };
         fd_table::make_private(&[]).map_err(thread("making a descriptor table (Linux 5.9 or later)"))?;
         if let Some(cpu) = config.cpu {
@@ -178,8 +218,14 @@ impl Boss {
             run_on(cpu)?;
         }
         let (listeners, addresses) = listen_on_all(config)?;
-        let wake_up = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)
-            .map_err(|errno| thread("making an eventfd")(errno.into()))?;
+        let identity = match config.kind.is_encrypted() {
+            true => Some(Identity::make(&config.certificate, &addresses)?),
+            false => None,
+        };
+        let new_eventfd = || {
+            eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)
+                .map_err(|errno| thread("making an eventfd")(errno.into()))
+        };
         let pace = match config.behaviour {
             Behaviour::SlowAccept { every } => Some(Pace::new(every)),
             _ => None,
@@ -187,14 +233,19 @@ impl Boss {
         let shared = Arc::new(Shared {
             room: room(config.descriptors, listeners.len())?,
             listeners,
-            wake_up,
-            behaviour: config.behaviour,
+            wake_up: new_eventfd()?,
+            bell: new_eventfd()?,
+            mailboxes: Mutex::default(),
+            application: config.kind.application(),
+            behaviour: config.behaviour.clone(),
+            tls: identity.as_ref().map(|identity| identity.config.clone()),
             pace,
             clock: Clock::start(),
             accepting: AtomicU32::new(0),
             to_boss,
         });
-        Ok((Boss { shared, books, inbox, workers: Vec::new(), wanted: 0 }, addresses))
+        let made = (addresses, identity.map(|identity| identity.pem));
+        Ok((Boss { shared, books, inbox, workers: Vec::new(), wanted: 0 }, made))
     }
 
     /// Starts the workers that there are from the beginning, and waits until they accept.
@@ -262,10 +313,11 @@ impl Boss {
     }
 
     fn hire(&mut self) -> io::Result<()> {
-        let tally = Arc::new(Tally::default());
-        let (shared, own_tally) = (self.shared.clone(), tally.clone());
+        let (tally, mailbox) = (Arc::new(Tally::default()), Arc::new(Mailbox::default()));
+        let (shared, own_tally, own_mailbox) = (self.shared.clone(), tally.clone(), mailbox.clone());
         let name = format!("target-{}", self.workers.len() + 1);
-        self.workers.push(spawn(name, move || work(shared, own_tally))?);
+        self.workers.push(spawn(name, move || work(shared, own_tally, own_mailbox))?);
+        self.shared.mailboxes.lock().unwrap_or_else(PoisonError::into_inner).push(mailbox);
         // The worker may have counted itself out already; the sum is right either way round.
         self.shared.accepting.fetch_add(1, Relaxed);
         self.books.tallies.lock().unwrap_or_else(PoisonError::into_inner).push(tally);
@@ -274,10 +326,11 @@ impl Boss {
 }
 
 /// The body of a worker thread.
-fn work(shared: Arc<Shared>, tally: Arc<Tally>) {
+fn work(shared: Arc<Shared>, tally: Arc<Tally>, mailbox: Arc<Mailbox>) {
     let to_boss = shared.to_boss.clone();
-    let kept: Vec<RawFd> = shared.listeners.iter().chain([&shared.wake_up]).map(AsRawFd::as_raw_fd).collect();
-    match fd_table::make_private(&kept).and_then(|()| Worker::new(shared, tally)) {
+    let common = shared.listeners.iter().chain([&shared.wake_up, &shared.bell]);
+    let kept: Vec<RawFd> = common.map(AsRawFd::as_raw_fd).collect();
+    match fd_table::make_private(&kept).and_then(|()| Worker::new(shared, tally, mailbox)) {
         Ok(worker) => {
             let _ = to_boss.send(Message::Started(Ok(())));
             if worker.run().is_err() {

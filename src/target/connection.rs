@@ -1,37 +1,40 @@
 //! One connection of a target: a descriptor and a few bytes, and what to do when it is ready.
 //!
 //! Invariant: while bytes wait to be sent nothing is read, so what a connection holds is at most what
-//! one read brought. A connection that is not blocked holds no buffer.
+//! one read brought, its answers up to [`super::talk::HIGH_WATER`] and one more, and an incomplete message
+//! or request. A connection that holds none of these, and no TLS, has no memory beside its slot.
 
 use super::counters::{Ending, Tally};
+use super::desk::{Desk, LONGEST_READ};
+use super::talk::{Flow, Partial, Phase, Stage, Talk};
+use super::{tls, ws};
 use crate::kernel::readiness::{Event, Interest};
 use crate::protocol::Behaviour;
 use rustix::buffer::spare_capacity;
 use rustix::io::Errno;
-use rustix::net::{RecvFlags, SendFlags, recv, send, sockopt};
+use rustix::net::{RecvFlags, SendFlags, Shutdown, recv, send, shutdown, sockopt};
+use rustls::ServerConfig;
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
 
-/// The longest read, and so the most that a connection which can't be written to holds.
-pub(super) const LONGEST_READ: usize = 16 * 1024;
+/// Bytes that may wait for a peer who does not read, before it misses what others send it.
+const PATIENCE: usize = 64 * 1024;
 
-/// What a worker does with a connection next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Next {
-    /// Wait for the same as before.
-    Wait,
-    /// Wait for this from now on.
-    WaitFor(Interest),
-    /// Close it.
-    Close(Ending),
+enum State {
+    Talking,
+    /// Neither reads nor writes, until it is released.
+    Held,
+    /// We have sent FIN; what comes is thrown away.
+    Draining,
 }
 
-/// What all connections of a worker share while one of them is served.
-#[derive(Debug)]
-pub(super) struct Desk<'w> {
-    pub(super) behaviour: Behaviour,
-    pub(super) tally: &'w Tally,
-    /// Reused by every read; its capacity is the longest read.
-    pub(super) buffer: &'w mut Vec<u8>,
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    Open,
+    /// When all is sent.
+    Linger,
+    Close(Ending),
 }
 
 /// A connection that a worker holds.
@@ -40,84 +43,365 @@ pub(super) struct Connection {
     pub(super) socket: OwnedFd,
     /// Its number among those the worker accepted (it wraps): tells it from a later one in the same slot.
     pub(super) serial: u32,
-    received: u64,
-    unsent: Option<Box<Unsent>>,
+    /// What it is watched for.
+    pub(super) watched: Interest,
+    state: State,
+    end: End,
+    phase: Phase,
+    count: u64,
+    more: Option<Box<More>>,
 }
 
-/// Bytes read that could not be written yet.
-#[derive(Debug)]
-struct Unsent {
-    bytes: Box<[u8]>,
+/// What most connections do not have most of the time.
+#[derive(Debug, Default)]
+struct More {
+    tls: Option<Box<tls::Session>>,
+    /// Received, but of no use without what follows.
+    input: Vec<u8>,
+    partial: Partial,
+    unsent: Vec<u8>,
+    /// Bytes of `unsent` that are sent.
     sent: usize,
 }
 
+impl More {
+    fn is_needed(&self) -> bool {
+        self.tls.is_some()
+            || !self.input.is_empty()
+            || !self.unsent.is_empty()
+            || !matches!(self.partial, Partial::None)
+    }
+}
+
+type Served = Result<Option<Ending>, Errno>;
+
 impl Connection {
-    pub(super) fn new(socket: OwnedFd, serial: u32) -> Connection {
-        Connection { socket, serial, received: 0, unsent: None }
+    pub(super) fn new(socket: OwnedFd, serial: u32, behaviour: &Behaviour) -> Connection {
+        let state = if *behaviour == Behaviour::Silent { State::Held } else { State::Talking };
+        let (end, phase) = (End::Open, Phase::Handshake);
+        let watched = Interest::NONE;
+        let mut new = Connection { socket, serial, watched, state, end, phase, count: 0, more: None };
+        new.watched = new.wanted();
+        new
     }
 
-    /// What a new connection is watched for.
-    pub(super) fn first_interest(behaviour: Behaviour) -> Interest {
-        match behaviour {
-            Behaviour::Silent => Interest::PEER_CLOSED,
+    /// Has it speak TLS.
+    pub(super) fn encrypt(&mut self, config: &Arc<ServerConfig>) -> Result<(), rustls::Error> {
+        self.more().tls = Some(Box::new(tls::Session::new(config)?));
+        Ok(())
+    }
+
+    /// What it has to be watched for now.
+    pub(super) fn wanted(&self) -> Interest {
+        match self.state {
+            State::Held => Interest::PEER_CLOSED,
+            _ if self.unsent() > 0 => Interest::WRITABLE,
             _ => Interest::READABLE,
         }
     }
 
-    /// Does what the event allows.
-    pub(super) fn serve(&mut self, event: Event, desk: &mut Desk<'_>) -> Next {
-        let served = match (desk.behaviour, self.unsent.is_some()) {
-            (Behaviour::Silent, _) => self.look(event),
-            (_, true) => self.flush(desk),
-            (_, false) => self.read(desk),
+    /// Whether it is a WebSocket that messages can be sent to.
+    pub(super) fn takes_messages(&self) -> bool {
+        self.phase == Phase::Open && self.state == State::Talking && self.end == End::Open
+    }
+
+    /// Does what the event allows; returns how the connection has ended, if it has.
+    pub(super) fn serve(&mut self, event: Event, desk: &mut Desk<'_>) -> Option<Ending> {
+        let served = match self.state {
+            State::Held => self.look(event),
+            _ if self.unsent() > 0 => self.flush(desk),
+            State::Draining => self.drain(desk),
+            State::Talking => self.read(desk),
         };
-        served.unwrap_or_else(|errno| match errno {
-            Errno::AGAIN | Errno::INTR => Next::Wait,
+        self.judge(served)
+    }
+
+    /// Sends what is sent without being asked; to be called once, when the connection is new.
+    pub(super) fn greet(&mut self, desk: &mut Desk<'_>) -> Option<Ending> {
+        let is_secured = self.more.as_ref().is_none_or(|more| more.tls.is_none());
+        let served = if is_secured { self.send_banner(desk) } else { Ok(None) };
+        self.judge(served)
+    }
+
+    /// Goes on with what was held back.
+    pub(super) fn release(&mut self, desk: &mut Desk<'_>) -> Option<Ending> {
+        if self.state != State::Held {
+            return None;
+        }
+        self.state = State::Talking;
+        let served = self.flush(desk);
+        self.judge(served)
+    }
+
+    /// Sends a frame to a WebSocket. One that does not read misses it.
+    pub(super) fn send_message(&mut self, frame: &[u8], desk: &mut Desk<'_>) -> Option<Ending> {
+        if self.unsent() + frame.len() > PATIENCE && self.unsent() > 0 {
+            desk.tally.message_dropped();
+            return None;
+        }
+        desk.buffers.out.clear();
+        desk.buffers.out.extend_from_slice(frame);
+        desk.tally.message_out();
+        let served = self.deliver(desk).map(|()| None);
+        self.judge(served)
+    }
+
+    /// The number of the next message that is sent unasked.
+    pub(super) fn next_number(&mut self) -> u64 {
+        self.count += 1;
+        self.count
+    }
+
+    /// Ends it, politely where the protocol has a way to.
+    pub(super) fn finish(&mut self, desk: &mut Desk<'_>) -> Option<Ending> {
+        if self.state == State::Draining || self.end != End::Open {
+            return None;
+        }
+        desk.buffers.out.clear();
+        if self.takes_messages() {
+            let mut talk = self.talk();
+            ws::close(&mut talk, &mut desk.buffers.out);
+            self.keep(talk);
+        } else {
+            self.end = End::Close(Ending::ByUs);
+        }
+        // Or a peer who does not read would keep it open.
+        desk.wishes.lingers = true;
+        let served = self.deliver(desk).and_then(|()| self.conclude(desk));
+        self.judge(served)
+    }
+
+    fn judge(&self, served: Served) -> Option<Ending> {
+        match served {
+            Ok(ended) => ended,
+            Err(Errno::AGAIN | Errno::INTR) => None,
+            // We have closed; what the peer makes of it is its own affair.
+            Err(_) if self.state == State::Draining => Some(Ending::ByUs),
             // EPIPE: a reset that an earlier write was told of.
-            Errno::CONNRESET | Errno::PIPE => Next::Close(Ending::Reset),
-            _ => Next::Close(Ending::Failed),
-        })
+            Err(Errno::CONNRESET | Errno::PIPE) => Some(Ending::Reset),
+            Err(_) => Some(Ending::Failed),
+        }
     }
 
-    /// Silent: the only thing that matters is whether the peer is still there.
-    fn look(&self, event: Event) -> Result<Next, Errno> {
+    /// Held: the only thing that matters is whether the peer is still there.
+    fn look(&self, event: Event) -> Served {
         sockopt::socket_error(&self.socket)??;
-        Ok(if event.hangup() { Next::Close(Ending::ByPeer) } else { Next::Wait })
+        Ok(event.hangup().then_some(Ending::ByPeer))
     }
 
-    fn read(&mut self, desk: &mut Desk<'_>) -> Result<Next, Errno> {
-        desk.buffer.clear();
-        let (_, received) = recv(&self.socket, spare_capacity(desk.buffer), RecvFlags::empty())?;
-        if received == 0 {
-            return Ok(Next::Close(Ending::ByPeer));
+    fn receive(&self, buffer: &mut Vec<u8>, tally: &Tally) -> Result<usize, Errno> {
+        buffer.clear();
+        buffer.reserve(LONGEST_READ);
+        let (_, received) = recv(&self.socket, spare_capacity(buffer), RecvFlags::empty())?;
+        tally.received(received);
+        Ok(received)
+    }
+
+    fn drain(&mut self, desk: &mut Desk<'_>) -> Served {
+        let received = self.receive(&mut desk.buffers.received, desk.tally)?;
+        Ok((received == 0).then_some(Ending::ByUs))
+    }
+
+    fn read(&mut self, desk: &mut Desk<'_>) -> Served {
+        if self.receive(&mut desk.buffers.received, desk.tally)? == 0 {
+            return Ok(Some(if self.phase == Phase::Closing { Ending::ByUs } else { Ending::ByPeer }));
         }
-        desk.tally.received(received);
-        self.received += received as u64;
-        if desk.behaviour.echoes() { self.echo(desk) } else { Ok(Next::Wait) }
-    }
-
-    /// Sends the desk's buffer; what does not fit is kept, and reading stops until it is gone.
-    fn echo(&mut self, desk: &mut Desk<'_>) -> Result<Next, Errno> {
-        let sent = self.send(desk.buffer, desk.tally)?;
-        if sent < desk.buffer.len() {
-            self.unsent = Some(Box::new(Unsent { bytes: desk.buffer[sent..].into(), sent: 0 }));
-            return Ok(Next::WaitFor(Interest::WRITABLE));
+        if self.more.as_ref().is_some_and(|more| more.tls.is_some()) {
+            return self.decrypt(desk);
         }
-        Ok(self.next_when_sent(desk.behaviour, Next::Wait))
+        std::mem::swap(&mut desk.buffers.received, &mut desk.buffers.plain);
+        self.advance(desk)
     }
 
-    fn flush(&mut self, desk: &mut Desk<'_>) -> Result<Next, Errno> {
-        let Some(mut unsent) = self.unsent.take() else { return Ok(Next::WaitFor(Interest::READABLE)) };
-        unsent.sent += self.send(&unsent.bytes[unsent.sent..], desk.tally)?;
-        if unsent.sent < unsent.bytes.len() {
-            self.unsent = Some(unsent);
-            return Ok(Next::Wait);
+    /// Opens what was received, lets TLS answer, and goes on with the plain text.
+    fn decrypt(&mut self, desk: &mut Desk<'_>) -> Served {
+        let Some(tls) = self.more.as_mut().and_then(|more| more.tls.as_mut()) else { return Ok(None) };
+        let buffers = &mut *desk.buffers;
+        buffers.plain.clear();
+        buffers.out.clear();
+        match tls.open(&buffers.received, &mut buffers.plain) {
+            Ok(opened) => {
+                if opened.established {
+                    desk.tally.tls_handshake();
+                    self.send_banner(desk)?;
+                }
+                self.advance(desk)?;
+                if opened.closed && self.end == End::Open {
+                    self.end = End::Close(Ending::ByPeer);
+                }
+                desk.buffers.out.clear();
+                self.deliver(desk)?;
+            }
+            Err(_) => {
+                let in_handshake = tls.is_handshaking();
+                if in_handshake {
+                    desk.tally.tls_handshake_failed()
+                } else {
+                    desk.tally.violated()
+                }
+                // The alert, and nothing after it.
+                self.deliver(desk)?;
+                self.more().tls = None;
+                self.end = End::Linger;
+            }
         }
-        Ok(self.next_when_sent(desk.behaviour, Next::WaitFor(Interest::READABLE)))
+        self.conclude(desk)
     }
 
-    fn next_when_sent(&self, behaviour: Behaviour, otherwise: Next) -> Next {
-        if behaviour.is_done_after(self.received) { Next::Close(Ending::ByUs) } else { otherwise }
+    fn send_banner(&mut self, desk: &mut Desk<'_>) -> Served {
+        desk.buffers.out.clear();
+        if let Behaviour::Raw(bytes) = desk.behaviour {
+            desk.buffers.out.extend_from_slice(bytes);
+            self.deliver(desk)?;
+        }
+        Ok(None)
+    }
+
+    /// Goes as far as possible with what is kept of the input and what is in `plain`.
+    fn advance(&mut self, desk: &mut Desk<'_>) -> Served {
+        let fresh = std::mem::take(&mut desk.buffers.plain);
+        let mut kept = self.more.as_mut().map(|more| std::mem::take(&mut more.input)).unwrap_or_default();
+        let bytes = if kept.is_empty() {
+            &fresh[..]
+        } else {
+            kept.extend_from_slice(&fresh);
+            &kept[..]
+        };
+        let used = self.converse(bytes, desk);
+        if let Ok(used) = used
+            && used < bytes.len()
+            && self.end == End::Open
+        {
+            self.more().input = bytes[used..].to_vec();
+        }
+        desk.buffers.plain = fresh;
+        desk.buffers.plain.clear();
+        used?;
+        self.conclude(desk)
+    }
+
+    /// Talks until nothing more can be done now; returns how many of the bytes were used.
+    fn converse(&mut self, bytes: &[u8], desk: &mut Desk<'_>) -> Result<usize, Errno> {
+        let mut used = 0;
+        while self.end == End::Open {
+            let (taken, flow) = self.take(&bytes[used..], desk);
+            used += taken;
+            match flow {
+                Flow::NeedMore | Flow::Continue => {}
+                Flow::Farewell => desk.wishes.lingers = true,
+                Flow::Hold { last } => {
+                    (self.state, desk.wishes.held) = (State::Held, true);
+                    self.end = if last { End::Linger } else { End::Open };
+                }
+                Flow::Linger => self.end = End::Linger,
+                Flow::Close(how) => self.end = End::Close(how),
+            }
+            self.deliver(desk)?;
+            let goes_on = matches!(flow, Flow::Continue | Flow::Farewell);
+            if !goes_on || self.unsent() > 0 {
+                break;
+            }
+        }
+        Ok(used)
+    }
+
+    /// One step of the talk; its answers are in `out`.
+    fn take(&mut self, bytes: &[u8], desk: &mut Desk<'_>) -> (usize, Flow) {
+        desk.buffers.out.clear();
+        let mut talk = self.talk();
+        let mut stage = Stage {
+            application: desk.application,
+            behaviour: desk.behaviour,
+            tally: desk.tally,
+            out: &mut desk.buffers.out,
+            news: &mut desk.wishes.news,
+        };
+        let taken = talk.take(bytes, &mut stage);
+        desk.wishes.opened |= self.phase == Phase::Handshake && talk.phase == Phase::Open;
+        self.keep(talk);
+        taken
+    }
+
+    fn talk(&mut self) -> Talk {
+        let partial = self.more.as_mut().map(|more| std::mem::take(&mut more.partial));
+        Talk { phase: self.phase, count: self.count, partial: partial.unwrap_or_default() }
+    }
+
+    fn keep(&mut self, talk: Talk) {
+        (self.phase, self.count) = (talk.phase, talk.count);
+        if !matches!(talk.partial, Partial::None) {
+            self.more().partial = talk.partial;
+        }
+    }
+
+    fn more(&mut self) -> &mut More {
+        self.more.get_or_insert_default()
+    }
+
+    fn unsent(&self) -> usize {
+        self.more.as_ref().map_or(0, |more| more.unsent.len() - more.sent)
+    }
+
+    /// Sends what is in `out`, and what TLS has to say. What does not fit is kept, and reading stops until
+    /// it is gone; nothing overtakes it.
+    fn deliver(&mut self, desk: &mut Desk<'_>) -> Result<(), Errno> {
+        let buffers = &mut *desk.buffers;
+        let mut wire = &buffers.out;
+        if let Some(tls) = self.more.as_mut().and_then(|more| more.tls.as_mut()) {
+            buffers.wire.clear();
+            tls.seal(&buffers.out, &mut buffers.wire);
+            if self.end != End::Open {
+                tls.close(&mut buffers.wire);
+            }
+            wire = &buffers.wire;
+        }
+        if wire.is_empty() {
+            return Ok(());
+        }
+        let waits = self.state == State::Held || self.unsent() > 0;
+        let sent = if waits { 0 } else { self.send(wire, desk.tally)? };
+        if sent < wire.len() {
+            let more = self.more();
+            more.unsent.drain(..more.sent);
+            more.sent = 0;
+            more.unsent.extend_from_slice(&wire[sent..]);
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self, desk: &mut Desk<'_>) -> Served {
+        let Some(more) = &self.more else { return Ok(None) };
+        let sent = self.send(&more.unsent[more.sent..], desk.tally)?;
+        let more = self.more();
+        more.sent += sent;
+        if more.sent < more.unsent.len() {
+            return Ok(None);
+        }
+        (more.unsent, more.sent) = (Vec::new(), 0);
+        desk.buffers.plain.clear();
+        if self.end == End::Open { self.advance(desk) } else { self.conclude(desk) }
+    }
+
+    /// Does what is to be done when all is sent, and lets go of what is no longer needed.
+    fn conclude(&mut self, desk: &mut Desk<'_>) -> Served {
+        if self.unsent() > 0 || self.state == State::Held {
+            return Ok(None);
+        }
+        match self.end {
+            End::Open => {
+                self.more.take_if(|more| !more.is_needed());
+                Ok(None)
+            }
+            End::Close(how) => Ok(Some(how)),
+            End::Linger => {
+                if self.state == State::Talking {
+                    (self.state, self.more) = (State::Draining, None);
+                    desk.wishes.lingers = true;
+                    shutdown(&self.socket, Shutdown::Write)?;
+                }
+                Ok(None)
+            }
+        }
     }
 
     /// Sends what the kernel takes now, which may be nothing.
@@ -139,6 +423,6 @@ mod tests {
 
     #[test]
     fn a_held_connection_is_small() {
-        assert!(size_of::<Connection>() <= 24, "{}", size_of::<Connection>());
+        assert!(size_of::<Connection>() <= 32, "{}", size_of::<Connection>());
     }
 }

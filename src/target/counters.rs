@@ -21,7 +21,7 @@ pub struct Counters {
     pub closed: u64,
     /// Of them, those that we closed, or reset, as the behaviour asks.
     pub closed_by_us: u64,
-    /// Of them, those that the peer closed first, with FIN.
+    /// Of them, those that the peer closed first: with FIN, or a WebSocket with a close frame.
     pub closed_by_peer: u64,
     /// Of them, those that the peer ended with RST.
     pub reset: u64,
@@ -35,6 +35,25 @@ pub struct Counters {
     pub bytes_out: u64,
     /// Failures of accept(), of registering what it returned, and of starting one more worker.
     pub accept_errors: u64,
+    /// TLS handshakes completed.
+    pub tls_handshakes: u64,
+    /// TLS handshakes that ended in an alert, of ours or of the peer's.
+    pub tls_handshakes_failed: u64,
+    /// WebSocket handshakes answered with 101.
+    pub handshakes: u64,
+    /// WebSocket and TLS handshakes answered with anything else, whether the behaviour asks for it or the
+    /// request was none.
+    pub rejected: u64,
+    /// WebSocket messages, or HTTP requests, received whole.
+    pub messages_in: u64,
+    /// WebSocket messages, or HTTP replies, sent.
+    pub messages_out: u64,
+    /// Pushed or broadcast messages that were not sent because their receiver, or a worker, was behind.
+    pub messages_dropped: u64,
+    /// WebSocket pings received, all of which are answered.
+    pub pings: u64,
+    /// Connections whose peer broke the protocol, in TLS, HTTP or WebSocket.
+    pub violations: u64,
 }
 
 /// How a connection ended.
@@ -64,6 +83,15 @@ pub(super) struct Tally {
     bytes_in: AtomicU64,
     bytes_out: AtomicU64,
     accept_errors: AtomicU64,
+    tls_handshakes: AtomicU64,
+    tls_handshakes_failed: AtomicU64,
+    handshakes: AtomicU64,
+    rejected: AtomicU64,
+    messages_in: AtomicU64,
+    messages_out: AtomicU64,
+    messages_dropped: AtomicU64,
+    pings: AtomicU64,
+    violations: AtomicU64,
 }
 
 /// Adds without a locked instruction: there is one writer.
@@ -90,6 +118,42 @@ impl Tally {
 
     pub(super) fn accept_failed(&self) {
         add(&self.accept_errors, 1);
+    }
+
+    pub(super) fn tls_handshake(&self) {
+        add(&self.tls_handshakes, 1);
+    }
+
+    pub(super) fn tls_handshake_failed(&self) {
+        add(&self.tls_handshakes_failed, 1);
+    }
+
+    pub(super) fn handshake(&self) {
+        add(&self.handshakes, 1);
+    }
+
+    pub(super) fn rejected(&self) {
+        add(&self.rejected, 1);
+    }
+
+    pub(super) fn message_in(&self) {
+        add(&self.messages_in, 1);
+    }
+
+    pub(super) fn message_out(&self) {
+        add(&self.messages_out, 1);
+    }
+
+    pub(super) fn message_dropped(&self) {
+        add(&self.messages_dropped, 1);
+    }
+
+    pub(super) fn ping(&self) {
+        add(&self.pings, 1);
+    }
+
+    pub(super) fn violated(&self) {
+        add(&self.violations, 1);
     }
 
     pub(super) fn set_working(&self) {
@@ -120,6 +184,19 @@ impl Tally {
         sum.bytes_in += self.bytes_in.load(Relaxed);
         sum.bytes_out += self.bytes_out.load(Relaxed);
         sum.accept_errors += self.accept_errors.load(Relaxed);
+        self.add_talk_to(sum);
+    }
+
+    fn add_talk_to(&self, sum: &mut Counters) {
+        sum.tls_handshakes += self.tls_handshakes.load(Relaxed);
+        sum.tls_handshakes_failed += self.tls_handshakes_failed.load(Relaxed);
+        sum.handshakes += self.handshakes.load(Relaxed);
+        sum.rejected += self.rejected.load(Relaxed);
+        sum.messages_in += self.messages_in.load(Relaxed);
+        sum.messages_out += self.messages_out.load(Relaxed);
+        sum.messages_dropped += self.messages_dropped.load(Relaxed);
+        sum.pings += self.pings.load(Relaxed);
+        sum.violations += self.violations.load(Relaxed);
     }
 }
 

@@ -8,6 +8,8 @@
 //! Target::start ──► target-boss: binds, starts workers, starts more when they are full, stops them
 //!                     ├── target-1: epoll over { wake-up, listeners (exclusive), its connections }
 //!                     └── target-2: …        the listeners are shared: one accept queue an address
+//!
+//! worker ──► connection: socket, what is unsent, TLS ──► talk: bytes in, answers out (stream, http, ws)
 //! ```
 //!
 //! Invariant: every connection accepted is open, or counted under exactly one way of ending
@@ -16,13 +18,21 @@
 mod boss;
 mod connection;
 mod counters;
+mod deadlines;
+mod desk;
+mod http;
 mod listen;
+mod mailbox;
 mod pace;
+mod talk;
+mod tls;
 mod worker;
+mod ws;
 
-pub use crate::protocol::Behaviour;
+pub use crate::protocol::{Behaviour, Kind};
 pub use boss::{Running, Target};
 pub use counters::Counters;
+pub use tls::{Certificate, Flaw};
 
 use std::io;
 use std::net::SocketAddr;
@@ -37,8 +47,12 @@ pub const DEFAULT_BACKLOG: u32 = 4096;
 pub struct Config {
     /// Addresses and ports to listen on, IPv4 and IPv6; port 0: the kernel's choice. At least one.
     pub listen: Vec<SocketAddr>,
-    /// What is done with a connection.
+    /// What is spoken.
+    pub kind: Kind,
+    /// What is done with a connection; it has to suit the kind.
     pub behaviour: Behaviour,
+    /// The certificate that a kind over TLS makes for itself.
+    pub certificate: Certificate,
     /// Length of the accept queue of each listener; the kernel cuts it to `net.core.somaxconn`.
     pub backlog: u32,
     /// Number of worker threads. `None`: as many as there are cores, and one more whenever too few of
@@ -51,15 +65,37 @@ pub struct Config {
 }
 
 impl Config {
-    /// A target with the defaults for all that is not said.
+    /// A TCP target with the defaults for all that is not said.
     pub fn new(listen: Vec<SocketAddr>, behaviour: Behaviour) -> Config {
-        Config { listen, behaviour, backlog: DEFAULT_BACKLOG, workers: None, descriptors: None, cpu: None }
+        Config {
+            listen,
+            kind: Kind::Tcp,
+            behaviour,
+            certificate: Certificate::default(),
+            backlog: DEFAULT_BACKLOG,
+            workers: None,
+            descriptors: None,
+            cpu: None,
+        }
     }
 }
 
 /// Why a target could not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
+    /// The behaviour is one of another kind of target.
+    #[error("a {kind} target can't do '{behaviour}'; `connstorm serve {kind} --help` lists what it can do")]
+    Unsuitable {
+        /// What is spoken.
+        kind: Kind,
+        /// What it was to do.
+        behaviour: Behaviour,
+    },
+    /// The certificate could not be made.
+    #[error(
+        "cannot make a certificate: {0}; its names are addresses, or host names in ASCII (xn--… for others)"
+    )]
+    Certificate(String),
     /// No address was given.
     #[error("the target has no address to listen on; give one, such as 127.0.0.1:9000")]
     NoAddress,

@@ -6,14 +6,17 @@
 //! while a slow target waits for its next turn. It never spins on a listener that it can't accept from.
 
 use super::boss::{Message, Shared};
-use super::connection::{Connection, Desk, LONGEST_READ, Next};
+use super::connection::Connection;
 use super::counters::{Ending, Tally};
+use super::deadlines::{Deadlines, Whom};
+use super::desk::{Buffers, Desk, Wishes};
+use super::mailbox::{Mailbox, News};
+use super::ws;
 use crate::kernel::readiness::{Event, Events, Interest, ReadinessSet};
 use crate::protocol::Behaviour;
 use rustix::io::Errno;
 use rustix::net::{SocketFlags, accept_with, sockopt};
 use slab::Slab;
-use std::collections::VecDeque;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -28,8 +31,13 @@ const ACCEPT_BATCH: usize = 64;
 const TURN: u64 = 16;
 const EVENTS_A_WAIT: usize = 256;
 
-/// Keys of the set: the wake-up, the listeners with this bit, and all others are slots of connections.
+/// How long a peer may take to close after we have.
+const LINGER: Duration = Duration::from_secs(2);
+
+/// Keys of the set: the wake-up, the bell, the listeners with this bit, and all others are slots of
+/// connections.
 const WAKE_UP: u64 = u64::MAX;
+const BELL: u64 = u64::MAX - 1;
 const LISTENER: u64 = 1 << 63;
 
 /// Whether the worker watches the listeners.
@@ -40,43 +48,45 @@ enum Gate {
     Full,
 }
 
-/// When a connection is to be closed by us. All live equally long, so a queue is in order by itself.
-#[derive(Debug)]
-struct Deadline {
-    at: Duration,
-    slot: u32,
-    serial: u32,
-}
-
 /// What one worker thread owns.
 pub(super) struct Worker {
     shared: Arc<Shared>,
     tally: Arc<Tally>,
+    mailbox: Arc<Mailbox>,
     set: ReadinessSet,
     connections: Slab<Connection>,
     gate: Gate,
-    deadlines: VecDeque<Deadline>,
+    /// When the behaviour has something to do about a connection: close, release or push.
+    behaviour_due: Deadlines,
+    /// When the peer has had time enough to close.
+    linger_due: Deadlines,
     next_serial: u32,
     admitted: u64,
-    buffer: Vec<u8>,
+    /// Whether others have news of us that they were not yet rung for.
+    has_posted: bool,
+    buffers: Buffers,
 }
 
 impl Worker {
     /// A worker that accepts. Must be made on the thread, and in the table, that it will run in.
-    pub(super) fn new(shared: Arc<Shared>, tally: Arc<Tally>) -> io::Result<Worker> {
+    pub(super) fn new(shared: Arc<Shared>, tally: Arc<Tally>, mailbox: Arc<Mailbox>) -> io::Result<Worker> {
         let set = ReadinessSet::new()?;
         set.add(&shared.wake_up, WAKE_UP, Interest::READABLE)?;
+        set.add(&shared.bell, BELL, Interest::READABLE | Interest::EDGE)?;
         watch_listeners(&set, &shared.listeners)?;
         Ok(Worker {
+            behaviour_due: Deadlines::new(time_of(&shared.behaviour)),
+            linger_due: Deadlines::new(LINGER),
             shared,
             tally,
+            mailbox,
             set,
             connections: Slab::new(),
             gate: Gate::Open,
-            deadlines: VecDeque::new(),
             next_serial: 0,
             admitted: 0,
-            buffer: Vec::with_capacity(LONGEST_READ),
+            has_posted: false,
+            buffers: Buffers::new(),
         })
     }
 
@@ -103,11 +113,15 @@ impl Worker {
             for event in self.set.wait(&mut events, timeout)? {
                 match event.key {
                     WAKE_UP => stopped = true,
+                    BELL => self.deliver_mail(),
                     listener if listener & LISTENER != 0 => self.accept((listener & !LISTENER) as usize),
                     _ => self.serve(event),
                 }
             }
             self.do_what_is_due();
+            if std::mem::take(&mut self.has_posted) {
+                self.shared.ring();
+            }
         }
         Ok(())
     }
@@ -166,45 +180,119 @@ impl Worker {
                 let linger = sockopt::set_socket_linger(&socket, Some(Duration::ZERO));
                 self.tally.ended(if linger.is_ok() { Ending::ByUs } else { Ending::Failed }, 1);
             }
-            behaviour => self.hold(socket, behaviour),
+            _ => self.hold(socket),
         }
     }
 
-    fn hold(&mut self, socket: OwnedFd, behaviour: Behaviour) {
+    fn hold(&mut self, socket: OwnedFd) {
+        let behaviour = &self.shared.behaviour;
         let serial = self.next_serial;
+        let mut connection = Connection::new(socket, serial, behaviour);
+        let plain = matches!(behaviour, Behaviour::Alert(_) | Behaviour::PlainTextReply);
+        let encrypted = self.shared.tls.as_ref().filter(|_| !plain);
+        if encrypted.is_some_and(|config| connection.encrypt(config).is_err()) {
+            return self.tally.ended(Ending::Failed, 1);
+        }
         let entry = self.connections.vacant_entry();
         let slot = entry.key();
-        if self.set.add(&socket, slot as u64, Connection::first_interest(behaviour)).is_err() {
+        if self.set.add(&connection.socket, slot as u64, connection.watched).is_err() {
             // ENOSPC at fs.epoll.max_user_watches, or ENOMEM: the next one would fare no better.
             self.tally.ended(Ending::Failed, 1);
             return self.back_off();
         }
-        entry.insert(Connection::new(socket, serial));
+        entry.insert(connection);
         self.next_serial = serial.wrapping_add(1);
-        if let Behaviour::CloseAfter(time) = behaviour {
-            let at = self.shared.clock.now().saturating_add(time);
-            // A table has at most 2^31 descriptors, and there is a slot to a descriptor.
-            self.deadlines.push_back(Deadline { at, slot: slot as u32, serial });
+        if let Behaviour::CloseAfter(_) = behaviour {
+            self.behaviour_due.set(self.shared.clock.now(), whom(slot, serial));
         }
         if self.connections.len() >= self.shared.room {
             self.shut(Gate::Full);
         }
+        self.attend(slot, Connection::greet);
     }
 
     fn serve(&mut self, event: Event) {
-        let slot = event.key as usize;
+        self.attend(event.key as usize, |connection, desk| connection.serve(event, desk));
+    }
+
+    /// Has a connection do something, and does what it wants done after that.
+    fn attend(&mut self, slot: usize, act: impl FnOnce(&mut Connection, &mut Desk<'_>) -> Option<Ending>) {
         let Some(connection) = self.connections.get_mut(slot) else { return };
-        let behaviour = self.shared.behaviour;
-        let mut desk = Desk { behaviour, tally: &self.tally, buffer: &mut self.buffer };
-        match connection.serve(event, &mut desk) {
-            Next::Wait => {}
-            Next::WaitFor(interest) => {
-                if self.set.modify(&connection.socket, event.key, interest).is_err() {
+        let mut desk = Desk {
+            application: self.shared.application,
+            behaviour: &self.shared.behaviour,
+            tally: &self.tally,
+            buffers: &mut self.buffers,
+            wishes: Wishes::default(),
+        };
+        let ended = act(connection, &mut desk);
+        let (wishes, serial, wanted) = (desk.wishes, connection.serial, connection.wanted());
+        match ended {
+            Some(how) => self.close(slot, how),
+            None if wanted != connection.watched => {
+                connection.watched = wanted;
+                if self.set.modify(&connection.socket, slot as u64, wanted).is_err() {
                     self.close(slot, Ending::Failed);
                 }
             }
-            Next::Close(how) => self.close(slot, how),
+            None => {}
         }
+        self.grant(wishes, whom(slot, serial));
+    }
+
+    fn grant(&mut self, wishes: Wishes, whom: Whom) {
+        let pushes = wishes.opened && matches!(self.shared.behaviour, Behaviour::Push { .. });
+        if pushes || wishes.held {
+            self.behaviour_due.set(self.shared.clock.now(), whom);
+        }
+        if wishes.lingers {
+            self.linger_due.set(self.shared.clock.now(), whom);
+        }
+        for news in &wishes.news {
+            (0..self.shared.post(news, &self.mailbox)).for_each(|_| self.tally.message_dropped());
+            self.has_posted = true;
+            self.spread(news, Some(whom));
+        }
+    }
+
+    fn deliver_mail(&mut self) {
+        for news in self.mailbox.empty() {
+            self.spread(&news, None);
+        }
+    }
+
+    /// Sends news to all WebSockets of this worker but the one it is from.
+    fn spread(&mut self, news: &News, from: Option<Whom>) {
+        let from = from.map(|whom| whom.slot as usize);
+        let receivers: Vec<usize> = self
+            .connections
+            .iter()
+            .filter(|(slot, connection)| Some(*slot) != from && connection.takes_messages())
+            .map(|(slot, _)| slot)
+            .collect();
+        for slot in receivers {
+            self.attend(slot, |connection, desk| connection.send_message(news, desk));
+        }
+    }
+
+    /// Tells a WebSocket the time.
+    fn push(&mut self, whom: Whom, due: Duration) {
+        let now = self.shared.clock.now();
+        let now_us = self.shared.clock.unix_micros(now);
+        let slot = whom.slot as usize;
+        if !self.connections.get(slot).is_some_and(Connection::takes_messages) {
+            return;
+        }
+        // Counted from when it was due, so that lateness does not add up; what was missed is not made up for.
+        let after = time_of(&self.shared.behaviour);
+        let from = if due + after > now { due } else { now };
+        self.behaviour_due.set(from, whom);
+        self.attend(slot, |connection, desk| {
+            let text = format!("{{\"seq\":{},\"now_us\":{now_us}}}", connection.next_number());
+            let mut frame = Vec::with_capacity(text.len() + 2);
+            ws::write(&mut frame, ws::Opcode::Text, text.as_bytes());
+            connection.send_message(&frame, desk)
+        });
     }
 
     fn close(&mut self, slot: usize, how: Ending) {
@@ -221,8 +309,7 @@ impl Worker {
     /// When there is something to do even if nothing happens.
     fn next_due(&self) -> Option<Duration> {
         let reopening = if let Gate::ShutUntil(until) = self.gate { Some(until) } else { None };
-        let deadline = self.deadlines.front().map(|deadline| deadline.at);
-        reopening.into_iter().chain(deadline).min()
+        [reopening, self.behaviour_due.next(), self.linger_due.next()].into_iter().flatten().min()
     }
 
     fn do_what_is_due(&mut self) {
@@ -230,18 +317,28 @@ impl Worker {
             return;
         }
         let now = self.shared.clock.now();
-        while let Some(&Deadline { at, slot, serial }) = self.deadlines.front()
-            && at <= now
-        {
-            self.deadlines.pop_front();
-            let slot = slot as usize;
-            if self.connections.get(slot).is_some_and(|connection| connection.serial == serial) {
-                self.close(slot, Ending::ByUs);
+        while let Some((due, whom)) = self.behaviour_due.take(now) {
+            if self.is_there(whom) {
+                match self.shared.behaviour {
+                    Behaviour::Push { .. } => self.push(whom, due),
+                    Behaviour::Slow(_) => self.attend(whom.slot as usize, Connection::release),
+                    _ => self.attend(whom.slot as usize, Connection::finish),
+                }
+            }
+        }
+        while let Some((_, whom)) = self.linger_due.take(now) {
+            if self.is_there(whom) {
+                self.close(whom.slot as usize, Ending::ByUs);
             }
         }
         if matches!(self.gate, Gate::ShutUntil(until) if until <= now) {
             self.open();
         }
+    }
+
+    /// Whether a connection is still the one that a deadline was set for.
+    fn is_there(&self, whom: Whom) -> bool {
+        self.connections.get(whom.slot as usize).is_some_and(|connection| connection.serial == whom.serial)
     }
 
     fn back_off(&mut self) {
@@ -274,6 +371,19 @@ impl Worker {
         if watch_listeners(&self.set, &self.shared.listeners).is_err() {
             self.back_off();
         }
+    }
+}
+
+/// A table has at most 2^31 descriptors, and there is a slot to a descriptor.
+fn whom(slot: usize, serial: u32) -> Whom {
+    Whom { slot: slot as u32, serial }
+}
+
+/// How far ahead the behaviour's deadlines lie; of no matter where there are none.
+fn time_of(behaviour: &Behaviour) -> Duration {
+    match behaviour {
+        Behaviour::CloseAfter(time) | Behaviour::Slow(time) | Behaviour::Push { every: time } => *time,
+        _ => Duration::ZERO,
     }
 }
 

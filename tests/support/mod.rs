@@ -9,6 +9,7 @@ pub(crate) mod namespace;
 pub(crate) mod nginx;
 pub(crate) mod redis;
 pub(crate) mod storm;
+pub(crate) mod targets;
 
 use std::io::ErrorKind;
 use std::process::{Child, Command};

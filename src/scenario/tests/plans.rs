@@ -5,7 +5,7 @@ use super::super::{
     Arrivals, Close, Connection, Lifetime, Load, Plan, PortPolicy, RateStage, Scheme, Serve, Source, Target,
 };
 use super::load;
-use crate::protocol::Behaviour;
+use crate::protocol::{Behaviour, Kind};
 use std::num::NonZeroU32;
 use std::time::Duration;
 
@@ -72,6 +72,7 @@ failed.ratio = "< 0.1%"
         },
         serve: Some(Serve {
             listen: vec!["127.0.0.1:9001".parse().unwrap(), "[::1]:0".parse().unwrap()],
+            kind: Kind::Tcp,
             behaviour: Behaviour::Sink,
             backlog: 16,
             workers: NonZeroU32::new(1),
@@ -132,4 +133,11 @@ fn connections_alone_are_made_at_the_default_rate() {
     let plan = load("[serve]\n[load]\nconnections = 5000").unwrap();
     let Arrivals::Open(stages) = plan.load.arrivals else { panic!("a closed loop") };
     assert!(stages.len() == 1 && stages[0].over >= 50 * SECOND && stages[0].over < 51 * SECOND);
+}
+
+#[test]
+fn a_target_of_every_kind_can_be_asked_for() {
+    let text = "[serve]\nkind = \"ws\"\nbehaviour = 'raw(SSH-2.0-x\\r\\n)'";
+    let serve = load(text).unwrap().serve.unwrap();
+    assert_eq!((serve.kind, serve.behaviour), (Kind::Ws, Behaviour::Raw(b"SSH-2.0-x\r\n".to_vec())));
 }

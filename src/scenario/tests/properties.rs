@@ -7,7 +7,7 @@ use super::super::{
 };
 use super::load;
 use crate::address::AddressSet;
-use crate::protocol::Behaviour;
+use crate::protocol::{Behaviour, Kind};
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
@@ -127,8 +127,10 @@ fn workers() -> impl Strategy<Value = Option<NonZeroU32>> {
 fn serve() -> impl Strategy<Value = Serve> {
     let behaviour = prop_oneof![Just(Behaviour::Echo), Just(Behaviour::Sink), Just(Behaviour::Discard)];
     let listen = any::<([u8; 4], u16)>().prop_map(SocketAddr::from);
-    (vec(listen, 0..3), behaviour, any::<u32>(), workers())
-        .prop_map(|(listen, behaviour, backlog, workers)| Serve { listen, behaviour, backlog, workers })
+    let kind = prop_oneof![Just(Kind::Tcp), Just(Kind::Wss)];
+    (vec(listen, 0..3), kind, behaviour, any::<u32>(), workers()).prop_map(
+        |(listen, kind, behaviour, backlog, workers)| Serve { listen, kind, behaviour, backlog, workers },
+    )
 }
 
 fn plan() -> impl Strategy<Value = Plan> {

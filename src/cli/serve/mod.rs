@@ -1,91 +1,33 @@
 //! `connstorm serve`: runs a target until it is interrupted or its time is over.
 
+mod args;
+mod help;
+
+pub(super) use args::Serve;
+
 use super::exit::Exit;
 use super::interrupt::Interrupt;
 use super::output::{Output, say};
 use crate::kernel::clock::Clock;
 use crate::kernel::fd_table;
-use crate::scenario::units::parse_duration;
-use crate::target::{Behaviour, Config, Counters, DEFAULT_BACKLOG, Running, Target};
+use crate::protocol::{Application, Kind};
+use crate::target::{Counters, Running, Target};
 use anyhow::Context;
-use clap::{Args, Subcommand};
 use serde::Serialize;
 use std::io::{self, IsTerminal, Write};
 use std::net::SocketAddr;
-use std::num::NonZeroU32;
-use std::path::PathBuf;
+use std::path::Path;
 use std::time::Duration;
 
 /// How often the main thread looks whether it is to end.
 const TICK: Duration = Duration::from_millis(50);
-
-/// Runs a target to connect to: one that works, or one that is broken in a chosen way.
-#[derive(Debug, Args)]
-pub(super) struct Serve {
-    #[command(subcommand)]
-    what: What,
-}
-
-#[derive(Debug, Subcommand)]
-enum What {
-    Tcp(Tcp),
-}
-
-const EXAMPLES: &str = "\
-Behaviours:
-  echo                sends back what it receives
-  sink                receives and sends nothing
-  discard             closes at once: the target's side keeps TIME_WAIT
-  close-after(TIME)   echoes, and closes so long after it accepted, such as close-after(2s)
-  close-after(SIZE)   echoes, and closes when so much has come, such as close-after(64KiB)
-  reset               sends RST right after accepting
-  silent              accepts, and neither reads nor writes
-  full-backlog        listens, and never accepts
-  slow-accept(RATE)   accepts no faster than that, such as slow-accept(10/s), and echoes
-
-Examples:
-  connstorm serve tcp
-  connstorm serve tcp --listen 127.0.0.1:9000,127.0.0.2:9000 --listen '[::1]:9000'
-  connstorm serve tcp --listen 127.0.0.1:0 --behaviour discard --duration 30s --json -
-  connstorm serve tcp --behaviour full-backlog --backlog 16
-  connstorm serve tcp --behaviour 'close-after(2s)'
-
-Ctrl-C ends it, with exit code 0.";
-
-/// Serves bare TCP.
-#[derive(Debug, Args)]
-#[command(after_help = EXAMPLES)]
-struct Tcp {
-    /// Addresses and ports to listen on, IPv4 or IPv6; port 0 is the kernel's choice
-    #[arg(long, value_name = "ADDRESS:PORT", value_delimiter = ',', default_value = "127.0.0.1:9000")]
-    #[arg(value_parser = parse_address)]
-    listen: Vec<SocketAddr>,
-    /// What to do with a connection; see below
-    #[arg(long, default_value = "echo", value_parser = crate::scenario::behaviour::parse_flag)]
-    behaviour: Behaviour,
-    /// Length of each accept queue; the kernel cuts it to net.core.somaxconn
-    #[arg(long, value_name = "CONNECTIONS", default_value_t = DEFAULT_BACKLOG)]
-    backlog: u32,
-    /// Worker threads, each with a descriptor table of its own [default: one a core, more as they fill up]
-    #[arg(long, value_name = "N")]
-    workers: Option<NonZeroU32>,
-    /// Stop by itself after this time, such as 30s
-    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
-    duration: Option<Duration>,
-    /// Run all workers on this CPU, counted from 0
-    #[arg(long, value_name = "N")]
-    cpu: Option<usize>,
-    /// Write the final counters as JSON to a file, or to standard output with '-'; the addresses then go
-    /// to standard error
-    #[arg(long, value_name = "FILE")]
-    json: Option<PathBuf>,
-}
 
 /// What `--json` writes.
 #[derive(Debug, Serialize)]
 struct Final<'a> {
     schema_version: u32,
     listened_on: &'a [SocketAddr],
+    kind: Kind,
     behaviour: String,
     elapsed_s: f64,
     counters: Counters,
@@ -93,47 +35,37 @@ struct Final<'a> {
 
 /// Runs it.
 pub(super) fn run(serve: Serve) -> anyhow::Result<Exit> {
-    let What::Tcp(tcp) = serve.what;
+    let (config, flags, write_ca) = serve.split();
     let interrupt = Interrupt::watch().context("cannot handle signals")?;
     if let Err(error) = fd_table::raise_soft_limit() {
         say(&format!("the soft limit on descriptors stays as it is, more workers will be needed: {error}"));
     }
     // Opened first: what can't be written should fail before the run, not after it.
-    let json = tcp.json.as_deref().map(Output::open).transpose()?;
+    let json = flags.json.as_deref().map(Output::open).transpose()?;
     let clock = Clock::start();
-    let running = Target::start(tcp.config())?;
+    let (kind, behaviour) = (config.kind, config.behaviour.to_string());
+    let running = Target::start(config)?;
+    if let (Some(path), Some(pem)) = (write_ca, running.certificate()) {
+        write_certificate(&path, pem)?;
+    }
+    // After the certificate: whoever waits for this may read it.
     announce(running.addresses(), json.as_ref().is_some_and(Output::is_stdout))?;
 
-    wait(&running, &interrupt, tcp.duration, clock);
+    wait(&running, &interrupt, flags.duration, clock);
     let elapsed_s = clock.now().as_secs_f64();
     let listened_on = running.addresses().to_vec();
     let counters = running.stop();
-    say(&summary(&counters, elapsed_s));
+    say(&summary(kind, &counters, elapsed_s));
     if let Some(json) = json {
-        let behaviour = tcp.behaviour.to_string();
-        let result = Final { schema_version: 1, listened_on: &listened_on, behaviour, elapsed_s, counters };
+        let listened_on = &listened_on;
+        let result = Final { schema_version: 1, listened_on, kind, behaviour, elapsed_s, counters };
         json.write_json(&result).context("cannot write the counters as JSON")?;
     }
     Ok(Exit::Passed)
 }
 
-impl Tcp {
-    fn config(&self) -> Config {
-        Config {
-            listen: self.listen.clone(),
-            behaviour: self.behaviour,
-            backlog: self.backlog,
-            workers: self.workers,
-            descriptors: None,
-            cpu: self.cpu,
-        }
-    }
-}
-
-fn parse_address(text: &str) -> Result<SocketAddr, String> {
-    text.trim().parse().map_err(|_| {
-        "expected an address and a port, such as 127.0.0.1:9000, 0.0.0.0:9000 or [::1]:9000".to_owned()
-    })
+fn write_certificate(path: &Path, pem: &str) -> anyhow::Result<()> {
+    std::fs::write(path, pem).with_context(|| format!("cannot write the certificate to '{}'", path.display()))
 }
 
 /// Says where it listens, at once, one address a line: whoever started it may be waiting for that.
@@ -182,7 +114,7 @@ fn progress(counters: &Counters) -> String {
     line
 }
 
-fn summary(counters: &Counters, elapsed_s: f64) -> String {
+fn summary(kind: Kind, counters: &Counters, elapsed_s: f64) -> String {
     let Counters { accepted, closed_at_stop, closed_by_peer, closed_by_us, reset, failed, .. } = counters;
     let Counters { bytes_in, bytes_out, accept_errors, workers, full_workers, .. } = counters;
     let mut text = format!(
@@ -190,6 +122,7 @@ fn summary(counters: &Counters, elapsed_s: f64) -> String {
          {closed_by_us} by us, {reset} reset by the peer, {failed} failed, {closed_at_stop} open at the end\n\
          {bytes_in} bytes received, {bytes_out} sent; {accept_errors} accept errors"
     );
+    text += &talked(kind, counters);
     if *full_workers > 0 && full_workers == workers {
         text += &format!(
             "\nall {workers} workers were full at the end and accepted no more: leave out --workers, \
@@ -197,6 +130,27 @@ fn summary(counters: &Counters, elapsed_s: f64) -> String {
         );
     }
     text
+}
+
+/// What there is to say of TLS, and of messages.
+fn talked(kind: Kind, counters: &Counters) -> String {
+    let Counters { tls_handshakes, tls_handshakes_failed, handshakes, rejected, .. } = counters;
+    let Counters { messages_in, messages_out, messages_dropped, pings, violations, .. } = counters;
+    let mut text = String::new();
+    if kind.is_encrypted() {
+        text += &format!("\n{tls_handshakes} TLS handshakes, {tls_handshakes_failed} failed");
+    }
+    match kind.application() {
+        Application::Stream => return text,
+        Application::Http => text += &format!("\n{messages_in} requests, {messages_out} replies"),
+        Application::WebSocket => {
+            text += &format!(
+                "\n{handshakes} WebSocket handshakes, {rejected} rejected; {messages_in} messages received, \
+                 {messages_out} sent, {messages_dropped} dropped; {pings} pings"
+            );
+        }
+    }
+    text + &format!("; {violations} violations of the protocol")
 }
 
 #[cfg(test)]
@@ -220,7 +174,7 @@ mod tests {
             ..Counters::default()
         };
         assert_eq!(
-            summary(&counters, 1.25),
+            summary(Kind::Tcp, &counters, 1.25),
             "21 connections accepted in 1.2 s: 1 closed by the peer, 2 by us, 3 reset by the peer, 4 failed, \
              11 open at the end\n12 bytes received, 13 sent; 14 accept errors\nall 2 workers were full at the \
              end and accepted no more: leave out --workers, or raise `ulimit -n`"
@@ -229,8 +183,25 @@ mod tests {
     }
 
     #[test]
-    fn an_address_without_a_port_is_told_what_is_missing() {
-        assert_eq!(parse_address(" [::1]:80 ").unwrap().to_string(), "[::1]:80");
-        assert!(parse_address("localhost").unwrap_err().contains("such as 127.0.0.1:9000"));
+    fn messages_are_in_the_summary_of_what_has_some() {
+        let counters = Counters {
+            tls_handshakes: 9,
+            tls_handshakes_failed: 8,
+            handshakes: 7,
+            rejected: 6,
+            messages_in: 5,
+            messages_out: 4,
+            messages_dropped: 3,
+            pings: 2,
+            violations: 1,
+            ..Counters::default()
+        };
+        assert_eq!(talked(Kind::Tcp, &counters), "");
+        assert_eq!(
+            talked(Kind::Wss, &counters),
+            "\n9 TLS handshakes, 8 failed\n7 WebSocket handshakes, 6 rejected; 5 messages received, 4 sent, 3 \
+             dropped; 2 pings; 1 violations of the protocol"
+        );
+        assert_eq!(talked(Kind::Http, &counters), "\n5 requests, 4 replies; 1 violations of the protocol");
     }
 }

@@ -1,0 +1,179 @@
+//! The arguments of `connstorm serve`: one subcommand a kind of target, and flags that all share.
+
+use super::help;
+use crate::protocol::{Behaviour, Kind};
+use crate::scenario::behaviour::parse_flag;
+use crate::scenario::units::parse_duration;
+use crate::target::{Certificate, Config, DEFAULT_BACKLOG, Flaw};
+use clap::{Args, Subcommand, ValueEnum};
+use std::net::SocketAddr;
+use std::num::NonZeroU32;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Runs a target to connect to: one that works, or one that is broken in a chosen way.
+#[derive(Debug, Args)]
+pub(crate) struct Serve {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    /// Serves bare TCP
+    #[command(after_help = help::TCP)]
+    Tcp {
+        /// What to do with a connection; see below
+        #[arg(long, default_value = "echo", value_parser = |text: &str| parse_flag(Kind::Tcp, text))]
+        behaviour: Behaviour,
+        #[command(flatten)]
+        flags: Flags,
+    },
+    /// Serves bytes over TLS, with a certificate made at start
+    #[command(after_help = help::TLS)]
+    Tls {
+        /// What to do with a connection; see below
+        #[arg(long, default_value = "echo", value_parser = |text: &str| parse_flag(Kind::Tls, text))]
+        behaviour: Behaviour,
+        #[command(flatten)]
+        flags: Flags,
+        #[command(flatten)]
+        identity: Identity,
+    },
+    /// Serves HTTP/1.1
+    #[command(after_help = help::HTTP)]
+    Http {
+        /// What to do with a connection; see below
+        #[arg(long, default_value = "echo", value_parser = |text: &str| parse_flag(Kind::Http, text))]
+        behaviour: Behaviour,
+        #[command(flatten)]
+        flags: Flags,
+    },
+    /// Serves HTTP/1.1 over TLS, with a certificate made at start
+    #[command(after_help = help::HTTP)]
+    Https {
+        /// What to do with a connection; see below
+        #[arg(long, default_value = "echo", value_parser = |text: &str| parse_flag(Kind::Https, text))]
+        behaviour: Behaviour,
+        #[command(flatten)]
+        flags: Flags,
+        #[command(flatten)]
+        identity: Identity,
+    },
+    /// Serves WebSocket
+    #[command(after_help = help::WS)]
+    Ws {
+        /// What to do with a connection; see below
+        #[arg(long, default_value = "echo", value_parser = |text: &str| parse_flag(Kind::Ws, text))]
+        behaviour: Behaviour,
+        #[command(flatten)]
+        flags: Flags,
+    },
+    /// Serves WebSocket over TLS, with a certificate made at start
+    #[command(after_help = help::WS)]
+    Wss {
+        /// What to do with a connection; see below
+        #[arg(long, default_value = "echo", value_parser = |text: &str| parse_flag(Kind::Wss, text))]
+        behaviour: Behaviour,
+        #[command(flatten)]
+        flags: Flags,
+        #[command(flatten)]
+        identity: Identity,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Flags {
+    /// Addresses and ports to listen on, IPv4 or IPv6; port 0 is the kernel's choice
+    #[arg(long, value_name = "ADDRESS:PORT", value_delimiter = ',', default_value = "127.0.0.1:9000")]
+    #[arg(value_parser = parse_address)]
+    listen: Vec<SocketAddr>,
+    /// Length of each accept queue; the kernel cuts it to net.core.somaxconn
+    #[arg(long, value_name = "CONNECTIONS", default_value_t = DEFAULT_BACKLOG)]
+    backlog: u32,
+    /// Worker threads, each with a descriptor table of its own [default: one a core, more as they fill up]
+    #[arg(long, value_name = "N")]
+    workers: Option<NonZeroU32>,
+    /// Stop by itself after this time, such as 30s
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    pub(super) duration: Option<Duration>,
+    /// Run all workers on this CPU, counted from 0
+    #[arg(long, value_name = "N")]
+    cpu: Option<usize>,
+    /// Write the final counters as JSON to a file, or to standard output with '-'; the addresses then go
+    /// to standard error
+    #[arg(long, value_name = "FILE")]
+    pub(super) json: Option<PathBuf>,
+}
+
+/// What a target over TLS proves itself by.
+#[derive(Debug, Default, Args)]
+pub(super) struct Identity {
+    /// Write the certificate as PEM to this file, for clients that are to trust it
+    #[arg(long, value_name = "FILE")]
+    pub(super) write_ca: Option<PathBuf>,
+    /// A host name or address that the certificate is for, beside localhost and those listened on
+    #[arg(long = "name", value_name = "NAME", value_delimiter = ',')]
+    names: Vec<String>,
+    /// What is wrong with the certificate, beside that it is signed by itself
+    #[arg(long, value_name = "FLAW", value_enum, default_value_t = FlawName::None)]
+    certificate: FlawName,
+}
+
+#[derive(Debug, Clone, Copy, Default, ValueEnum)]
+enum FlawName {
+    /// Nothing
+    #[default]
+    None,
+    /// It was valid in the year 2000
+    Expired,
+    /// It is for wrong.connstorm.invalid alone
+    WrongName,
+}
+
+impl Serve {
+    /// What the target is to be, and what is to be written where.
+    pub(super) fn split(self) -> (Config, Flags, Option<PathBuf>) {
+        let (kind, behaviour, flags, identity) = match self.what {
+            What::Tcp { behaviour, flags } => (Kind::Tcp, behaviour, flags, Identity::default()),
+            What::Http { behaviour, flags } => (Kind::Http, behaviour, flags, Identity::default()),
+            What::Ws { behaviour, flags } => (Kind::Ws, behaviour, flags, Identity::default()),
+            What::Tls { behaviour, flags, identity } => (Kind::Tls, behaviour, flags, identity),
+            What::Https { behaviour, flags, identity } => (Kind::Https, behaviour, flags, identity),
+            What::Wss { behaviour, flags, identity } => (Kind::Wss, behaviour, flags, identity),
+        };
+        let flaw = match identity.certificate {
+            FlawName::None => Flaw::None,
+            FlawName::Expired => Flaw::Expired,
+            FlawName::WrongName => Flaw::WrongName,
+        };
+        let config = Config {
+            listen: flags.listen.clone(),
+            kind,
+            behaviour,
+            certificate: Certificate { names: identity.names, flaw },
+            backlog: flags.backlog,
+            workers: flags.workers,
+            descriptors: None,
+            cpu: flags.cpu,
+        };
+        (config, flags, identity.write_ca)
+    }
+}
+
+fn parse_address(text: &str) -> Result<SocketAddr, String> {
+    text.trim().parse().map_err(|_| {
+        "expected an address and a port, such as 127.0.0.1:9000, 0.0.0.0:9000 or [::1]:9000".to_owned()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_without_a_port_is_told_what_is_missing() {
+        assert_eq!(parse_address(" [::1]:80 ").unwrap().to_string(), "[::1]:80");
+        assert!(parse_address("localhost").unwrap_err().contains("such as 127.0.0.1:9000"));
+    }
+}

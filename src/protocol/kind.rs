@@ -1,0 +1,70 @@
+//! What is spoken over a connection.
+
+use std::fmt;
+
+/// What is spoken over a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// Bare TCP.
+    #[default]
+    Tcp,
+    /// Bytes over TLS.
+    Tls,
+    /// HTTP/1.1.
+    Http,
+    /// HTTP/1.1 over TLS.
+    Https,
+    /// WebSocket (RFC 6455).
+    Ws,
+    /// WebSocket over TLS.
+    Wss,
+}
+
+/// What is spoken once TLS, where there is any, is out of the way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Application {
+    /// Bytes without a meaning.
+    Stream,
+    /// HTTP/1.1.
+    Http,
+    /// WebSocket.
+    WebSocket,
+}
+
+impl Kind {
+    /// All there are.
+    pub const ALL: [Kind; 6] = [Kind::Tcp, Kind::Tls, Kind::Http, Kind::Https, Kind::Ws, Kind::Wss];
+
+    /// Its name, as in a URL and on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Kind::Tcp => "tcp",
+            Kind::Tls => "tls",
+            Kind::Http => "http",
+            Kind::Https => "https",
+            Kind::Ws => "ws",
+            Kind::Wss => "wss",
+        }
+    }
+
+    /// Whether it goes over TLS.
+    pub fn is_encrypted(self) -> bool {
+        matches!(self, Kind::Tls | Kind::Https | Kind::Wss)
+    }
+
+    /// What is spoken above TLS, or above TCP.
+    pub fn application(self) -> Application {
+        match self {
+            Kind::Tcp | Kind::Tls => Application::Stream,
+            Kind::Http | Kind::Https => Application::Http,
+            Kind::Ws | Kind::Wss => Application::WebSocket,
+        }
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}

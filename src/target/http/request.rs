@@ -1,0 +1,141 @@
+//! The head of a request: bounded, and refused with the status that says why.
+
+use httparse::{Error, Header, Request, Status};
+
+/// The longest head that is taken, in bytes.
+pub(crate) const LONGEST_HEAD: usize = 16 * 1024;
+/// Most headers in it.
+const MOST_HEADERS: usize = 100;
+
+/// The head of a request.
+#[derive(Debug)]
+pub(crate) struct Head<'b> {
+    pub(crate) method: &'b str,
+    /// 0 or 1: the minor version.
+    pub(crate) version: u8,
+    headers: Vec<Header<'b>>,
+    /// Bytes that it takes, with the empty line.
+    pub(crate) size: usize,
+}
+
+/// A request that is answered with this status, and after which the connection is closed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct BadRequest(pub(crate) u16);
+
+/// How the body of a request is delimited.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Framing {
+    Length(u64),
+    Chunked,
+}
+
+impl<'b> Head<'b> {
+    /// `None` where the head is not complete.
+    pub(crate) fn parse(bytes: &'b [u8]) -> Result<Option<Head<'b>>, BadRequest> {
+        let mut headers = [httparse::EMPTY_HEADER; MOST_HEADERS];
+        let mut request = Request::new(&mut headers);
+        let size = match request.parse(bytes) {
+            Ok(Status::Complete(size)) if size <= LONGEST_HEAD => size,
+            Ok(Status::Partial) if bytes.len() <= LONGEST_HEAD => return Ok(None),
+            Ok(_) | Err(Error::TooManyHeaders) => return Err(BadRequest(431)),
+            Err(Error::Version) => return Err(BadRequest(505)),
+            Err(_) => return Err(BadRequest(400)),
+        };
+        let (method, version) = (request.method.unwrap_or_default(), request.version.unwrap_or_default());
+        Ok(Some(Head { method, version, headers: request.headers.to_vec(), size }))
+    }
+
+    /// The values of a header, in order.
+    pub(crate) fn values(&self, name: &str) -> impl Iterator<Item = &'b [u8]> {
+        self.headers.iter().filter(move |header| header.name.eq_ignore_ascii_case(name)).map(|h| h.value)
+    }
+
+    /// The elements of a header that is a list.
+    pub(crate) fn list(&self, name: &str) -> impl Iterator<Item = &'b [u8]> {
+        self.values(name).flat_map(|value| value.split(|&byte| byte == b',')).map(<[u8]>::trim_ascii)
+    }
+
+    /// Whether a header that is a list holds an element, in whatever case.
+    pub(crate) fn lists(&self, name: &str, element: &str) -> bool {
+        self.list(name).any(|found| found.eq_ignore_ascii_case(element.as_bytes()))
+    }
+
+    /// Whether the connection may be used for another request.
+    pub(crate) fn keeps_alive(&self) -> bool {
+        match self.version {
+            0 => self.lists("connection", "keep-alive"),
+            _ => !self.lists("connection", "close"),
+        }
+    }
+
+    /// How its body is delimited. A request that two readers could take apart in two ways is refused
+    /// (RFC 9112, section 6.3).
+    pub(crate) fn framing(&self) -> Result<Framing, BadRequest> {
+        let mut lengths = self.values("content-length").map(length);
+        let mut codings = self.list("transfer-encoding").peekable();
+        match (lengths.next(), codings.peek()) {
+            (None, None) => Ok(Framing::Length(0)),
+            (Some(_), Some(_)) => Err(BadRequest(400)),
+            (Some(length), None) => match length {
+                Some(bytes) if lengths.all(|other| other == length) => Ok(Framing::Length(bytes)),
+                _ => Err(BadRequest(400)),
+            },
+            (None, Some(coding)) => match coding.eq_ignore_ascii_case(b"chunked") && codings.count() == 1 {
+                true => Ok(Framing::Chunked),
+                false => Err(BadRequest(501)),
+            },
+        }
+    }
+}
+
+/// Digits alone: `parse` would take a sign.
+fn length(value: &[u8]) -> Option<u64> {
+    let digits = value.iter().all(u8::is_ascii_digit);
+    std::str::from_utf8(value).ok().filter(|_| digits)?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn framing(headers: &str) -> Result<Framing, BadRequest> {
+        let text = format!("POST / HTTP/1.1\r\n{headers}\r\n");
+        Head::parse(text.as_bytes()).unwrap().unwrap().framing()
+    }
+
+    #[test]
+    fn a_head_is_whole_partial_or_refused_with_a_status() {
+        let head = Head::parse(b"GET /a HTTP/1.1\r\nA: x, Y\r\na: z\r\n\r\nrest").unwrap().unwrap();
+        assert_eq!((head.method, head.version, head.size), ("GET", 1, 34));
+        assert_eq!(head.list("A").collect::<Vec<_>>(), [b"x", b"Y", b"z"]);
+        assert!(head.lists("a", "y") && !head.lists("a", "w"));
+        assert!(Head::parse(b"GET / HTT").unwrap().is_none());
+        let refused = |bytes: &[u8]| Head::parse(bytes).unwrap_err().0;
+        assert_eq!(refused(b"\x16\x03\x01\x02\x00"), 400);
+        assert_eq!(refused(b"GET / HTTP/2.0\r\n\r\n"), 505);
+        let long = format!("GET / HTTP/1.1\r\nA: {}", "x".repeat(LONGEST_HEAD));
+        assert_eq!(refused(long.as_bytes()), 431);
+        let many = format!("GET / HTTP/1.1\r\n{}\r\n", "A: b\r\n".repeat(MOST_HEADERS + 1));
+        assert_eq!(refused(many.as_bytes()), 431);
+    }
+
+    #[test]
+    fn connections_are_kept_as_the_version_says() {
+        let keeps = |head: &str| Head::parse(head.as_bytes()).unwrap().unwrap().keeps_alive();
+        assert!(keeps("GET / HTTP/1.1\r\n\r\n") && !keeps("GET / HTTP/1.0\r\n\r\n"));
+        assert!(keeps("GET / HTTP/1.0\r\nConnection: Keep-Alive\r\n\r\n"));
+        assert!(!keeps("GET / HTTP/1.1\r\nConnection: foo, close\r\n\r\n"));
+    }
+
+    #[test]
+    fn the_end_of_a_body_is_told_in_one_way_only() {
+        assert_eq!(framing(""), Ok(Framing::Length(0)));
+        assert_eq!(framing("Content-Length: 12\r\nContent-Length: 12\r\n"), Ok(Framing::Length(12)));
+        assert_eq!(framing("Transfer-Encoding: Chunked\r\n"), Ok(Framing::Chunked));
+        for headers in ["Content-Length: +1\r\n", "Content-Length: 1\r\nContent-Length: 2\r\n"] {
+            assert_eq!(framing(headers), Err(BadRequest(400)), "{headers}");
+        }
+        assert_eq!(framing("Content-Length: 1\r\nTransfer-Encoding: chunked\r\n"), Err(BadRequest(400)));
+        assert_eq!(framing("Transfer-Encoding: gzip, chunked\r\n"), Err(BadRequest(501)));
+    }
+}
