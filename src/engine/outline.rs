@@ -30,6 +30,8 @@ pub struct Outline {
     pub routes: Option<Arc<Routes>>,
     /// How source ports are chosen.
     pub choice: PortChoice,
+    /// First port of `ip_local_port_range`.
+    range_low: u16,
     /// Ports that leases leave out.
     excluded: BTreeSet<u16>,
     /// Ports to lease on each tuple; `None` where the kernel chooses.
@@ -84,7 +86,18 @@ impl Outline {
         let table_limit = fd_table::raise_soft_limit().ok().or(fd_table::limits().0);
         let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get) as u64;
         let workers = workers::how_many(plan, cores, table_limit);
-        Ok(Outline { plan: plan.clone(), workers, routes, choice, excluded, leasable, arrivals, end })
+        let range_low = host.ports().low;
+        Ok(Outline {
+            plan: plan.clone(),
+            workers,
+            routes,
+            choice,
+            range_low,
+            excluded,
+            leasable,
+            arrivals,
+            end,
+        })
     }
 
     /// The part of a worker.
@@ -105,6 +118,7 @@ impl Outline {
         Brief {
             choice: self.choice,
             connection: self.plan.connection,
+            searched_from: (self.choice == PortChoice::AtConnect).then_some(self.range_low),
             max_open: self.plan.load.max_open.map_or(u64::MAX, |most| part.share(most)),
         }
     }
