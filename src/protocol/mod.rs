@@ -2,6 +2,8 @@
 
 mod behaviour;
 mod kind;
+mod template;
 
 pub use behaviour::{Behaviour, Reply};
 pub use kind::{Application, Kind};
+pub use template::{Alphabet, Fields, MOST_RANDOM, Template, TemplateError};

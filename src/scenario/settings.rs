@@ -2,6 +2,7 @@
 
 use super::field::Field;
 use super::plan::{Close, Lifetime, PortPolicy, RateStage, Serve};
+use super::session::SessionSettings;
 use super::target_url::TargetUrl;
 use super::thresholds::Threshold;
 use super::units::{Count, Rate};
@@ -24,6 +25,7 @@ pub(super) struct Settings {
     pub(super) close: Field<Close>,
     pub(super) connect_timeout: Field<Duration>,
     pub(super) handshake_timeout: Field<Duration>,
+    pub(super) session: SessionSettings,
     pub(super) thresholds: Vec<Threshold>,
 }
 
@@ -48,6 +50,7 @@ impl Settings {
             close: self.close.or(file.close),
             connect_timeout: self.connect_timeout.or(file.connect_timeout),
             handshake_timeout: self.handshake_timeout.or(file.handshake_timeout),
+            session: self.session.over(file.session),
             thresholds,
         }
     }

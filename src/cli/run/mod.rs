@@ -3,6 +3,7 @@
 
 mod args;
 mod progress;
+mod session_args;
 
 pub(super) use args::Run;
 
