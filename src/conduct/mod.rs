@@ -59,6 +59,8 @@ pub fn conduct(
 ) -> Result<Conducted, ConductError> {
     let host = HostSettings::read();
     let own_target = plan.serve.as_ref().map(start_target).transpose()?;
+    let trusting = trusting(plan, own_target.as_ref());
+    let plan = &trusting;
     let destinations = match (&plan.target, &own_target) {
         (Some(target), _) => Destinations::resolve(target),
         (None, Some(own)) => Destinations::Known(own.addresses().to_vec()),
@@ -75,6 +77,15 @@ pub fn conduct(
     drop(own_target);
     let Observer { onsets, observations, .. } = observer;
     Ok(Conducted { run, host, onsets, observations, findings })
+}
+
+/// The plan, with the certificate of the run's own target among those it trusts.
+fn trusting(plan: &Plan, own: Option<&Running>) -> Plan {
+    let mut plan = plan.clone();
+    if let Some(own) = own.filter(|_| plan.target.is_none()) {
+        plan.session.tls.ca_pem = own.certificate().map(str::to_owned);
+    }
+    plan
 }
 
 fn start_target(serve: &Serve) -> Result<Running, StartError> {
