@@ -10,7 +10,7 @@ use crate::kernel::sock_diag::{Filter, SockDiag};
 use crate::kernel::sysctl::HostSettings;
 use crate::kernel::tcp_state::{StateSet, TcpState};
 use crate::kernel::tuple_usage::TupleCount;
-use crate::metrics::{Onset, OnsetKind, Run, SlowSearch, Tally, WindowRow};
+use crate::metrics::{Onset, OnsetKind, Reply, Run, SlowSearch, Tally, WindowRow};
 use crate::observe::{Accuracy, Detectors, Ground, Sample, Sampler, SamplerConfig, View};
 use crate::scenario::{Plan, PortPolicy};
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -132,6 +132,9 @@ impl Observer {
             held_max: run.held_max,
             tuples: run.tuples,
             failures: run.tally.failures().iter().map(failure_fact).collect(),
+            spoken: Some(plan.kind()),
+            url: plan.url(),
+            replies: run.tally.failures().iter().filter_map(reply_fact).collect(),
             syn_retransmits: run.tally.syn_retransmits(),
             slow_search: self.slow_search(&run.tally),
             host: self.host.clone(),
@@ -227,6 +230,11 @@ fn failure_fact(kind: &crate::metrics::FailureTally) -> FailureFact {
         first_ordinal: kind.first_ordinal,
         lease: kind.samples.first().map(|sample| sample.lease),
     }
+}
+
+fn reply_fact(kind: &crate::metrics::FailureTally) -> Option<(crate::attempt::Failure, Reply)> {
+    let reply = kind.samples.iter().find_map(|sample| sample.reply.as_deref())?;
+    Some((kind.failure, reply.clone()))
 }
 
 /// Where something listens on a destination's port, on whatever address of this host.

@@ -6,6 +6,7 @@
 
 mod facts;
 mod finding;
+mod handshake;
 mod limits;
 mod own_source;
 mod ports;
@@ -29,6 +30,7 @@ pub fn diagnose(facts: &Facts) -> Vec<Finding> {
         timeout::timed_out,
     ];
     let mut findings: Vec<(u64, Finding)> = rules.iter().filter_map(|rule| rule(facts)).collect();
+    findings.extend(handshake::all(facts));
     findings.sort_by_key(|(attempts, finding)| (finding.certainty, std::cmp::Reverse(*attempts)));
     findings.into_iter().map(|(_, finding)| finding).collect()
 }

@@ -167,7 +167,7 @@ impl Flow {
         match self.open_socket(started) {
             Ok((place, Progress::Established)) => self.established(place, pacer),
             Ok((place, Progress::Pending)) => self.await_connection(place, pacer),
-            Err((failure, lease)) => self.record_failure(started, failure, lease, pacer),
+            Err((failure, lease)) => self.record_failure(started, self.in_its_place(failure), lease, pacer),
         }
     }
 
@@ -284,6 +284,7 @@ impl Flow {
                 Ok(Progress::Established) => self.connected_late(key, pacer),
                 Err(error) => {
                     let failure = explained(error, &place.socket);
+                    let failure = self.in_its_place(failure);
                     self.end_place(key, Outcome::Failed(failure), pacer);
                 }
             }
@@ -436,6 +437,16 @@ impl Flow {
                 self.tally.back_off(wait);
                 pacer.again(record.ended + wait, failures);
             }
+        }
+    }
+
+    /// A connection that was lost as soon as it stood was lost at the first handshake, where there is one.
+    fn in_its_place(&self, failure: Failure) -> Failure {
+        match &self.script {
+            Some(script) if failure.stage == Stage::Session => {
+                Failure { stage: script.first_stage(), ..failure }
+            }
+            _ => failure,
         }
     }
 

@@ -52,6 +52,19 @@ impl Plan {
         }
     }
 
+    /// The target's URL; `None` where the plan brings its own target.
+    pub fn url(&self) -> Option<String> {
+        let target = self.target.as_ref()?;
+        let ports: Vec<String> = target.ports.iter().map(u16::to_string).collect();
+        let host = if target.host.contains(':') { format!("[{}]", target.host) } else { target.host.clone() };
+        let path = match target.scheme.application() {
+            crate::protocol::Application::Stream => "",
+            _ => self.session.request.path.as_str(),
+        };
+        // Several ports: the first stands for all.
+        Some(format!("{}://{host}:{}{path}", target.scheme, ports.first().map_or("", String::as_str)))
+    }
+
     /// The same without what only its owner may know: for reports.
     #[must_use]
     pub fn redacted(&self) -> Plan {

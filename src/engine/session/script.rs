@@ -1,6 +1,7 @@
 //! What every session of a run says, made ready once: the bytes of the request, the TLS configuration.
 
 use super::roots;
+use crate::attempt::Stage;
 use crate::protocol::{Application, Kind};
 use crate::scenario::{Close, Lifetime, Messages, Plan, Statuses};
 use rustls::ClientConfig;
@@ -108,6 +109,15 @@ impl Script {
             host,
             headers: headers(plan),
         }))
+    }
+
+    /// The stage that follows upon connect().
+    pub fn first_stage(&self) -> Stage {
+        match self.application {
+            _ if self.tls.is_some() => Stage::Tls,
+            Application::Stream => Stage::Session,
+            Application::Http | Application::WebSocket => Stage::Handshake,
+        }
     }
 
     /// Adds a WebSocket's handshake to `out`.
