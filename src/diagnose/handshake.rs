@@ -53,7 +53,8 @@ impl Case<'_> {
                     "the reply of {} has a head of more than 32 KiB or 128 headers: no client takes it",
                     self.url()
                 ),
-            ),
+            )
+            .remedy("let the server send fewer headers"),
             C::WrongAcceptKey | C::BadUpgrade | C::UnrequestedSubprotocol | C::UnrequestedExtension => {
                 self.violated()
             }
@@ -69,13 +70,15 @@ impl Case<'_> {
             C::TimedOut if matches!(stage, Stage::Tls | Stage::Handshake) => self.silent(),
             C::TimedOut if stage == Stage::Session => self.target(
                 "no-answer-in-the-session",
-                format!("{} took a message and did not answer it as expected in time", self.url()),
-            ),
+                format!("{} took a message and did not answer it in time: {}", self.url(), self.says()),
+            )
+            .remedy("--reply-timeout: the longest wait; look into the server's log for what it did with the message"),
             C::UnexpectedReply => self.unexpected_reply(),
             C::ProtocolViolation => self.target(
                 "protocol-violated",
                 format!("{} broke the rules of its protocol: {}", self.url(), self.says()),
-            ),
+            )
+            .remedy("mend the server; RFC 6455 for WebSocket, RFC 9112 for HTTP"),
             _ => return None,
         })
     }

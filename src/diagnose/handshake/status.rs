@@ -79,7 +79,7 @@ fn meaning(status: u16, websocket: bool) -> &'static str {
             "it wants another protocol or another version, see the headers Upgrade and Sec-WebSocket-Version"
         }
         429 => "it limits the rate of this client, see the header Retry-After",
-        400..=499 => "it does not take the request",
+        402 | 406 | 409 | 411..=425 | 427..=428 | 430..=499 => "it does not take the request",
         502 => "a proxy answers, and the server behind it does not speak to it",
         503 => "it, or a proxy before it, has no capacity left, or no server to hand the request to",
         504 => "a proxy answers, and the server behind it does not in time",

@@ -55,10 +55,9 @@ impl Flow {
         if !self.flush(key, pacer) {
             return;
         }
-        let mut buffer = std::mem::take(&mut self.buffer);
         let Some(place) = self.places.get_mut(key) else { return };
-        let read = place.socket.read(&mut buffer);
-        match read {
+        let mut buffer = std::mem::take(&mut self.buffer);
+        match place.socket.read(&mut buffer) {
             Ok(0) => self.drive_open(key, pacer, Session::end_of_stream),
             Ok(bytes) => {
                 place.bytes_in += bytes as u64;

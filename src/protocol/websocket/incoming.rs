@@ -111,12 +111,15 @@ fn of_control(control: Control) -> Result<Opcode, Violation> {
     }
 }
 
+/// A message that is whole, and not yet checked.
+type Whole<'b> = (Opcode, Cow<'b, [u8]>);
+
 fn of_data<'b>(
     data: Data,
     is_final: bool,
     payload: &'b [u8],
     fragments: &mut Fragments,
-) -> Result<Option<(Opcode, Cow<'b, [u8]>)>, Violation> {
+) -> Result<Option<Whole<'b>>, Violation> {
     let opcode = match data {
         Data::Text => Some(Opcode::Text),
         Data::Binary => Some(Opcode::Binary),
@@ -172,8 +175,10 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    type Read = (Vec<(Opcode, Vec<u8>)>, Vec<u8>);
+
     /// Feeds in pieces as a session does, the unused rest before the next piece.
-    fn read(pieces: &[&[u8]]) -> Result<(Vec<(Opcode, Vec<u8>)>, Vec<u8>), Violation> {
+    fn read(pieces: &[&[u8]]) -> Result<Read, Violation> {
         let (mut found, mut input, mut fragments) = (Vec::new(), Vec::new(), Fragments::default());
         for piece in pieces {
             input.extend_from_slice(piece);
