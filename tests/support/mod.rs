@@ -10,6 +10,7 @@ pub(crate) mod nginx;
 pub(crate) mod redis;
 pub(crate) mod storm;
 pub(crate) mod targets;
+pub(crate) mod websockets;
 
 use std::io::ErrorKind;
 use std::process::{Child, Command};
