@@ -2,6 +2,7 @@
 
 mod exit;
 mod interrupt;
+mod lab;
 mod output;
 mod plan;
 mod run;
@@ -25,6 +26,7 @@ enum Command {
     Run(Box<run::Run>),
     Plan(Box<plan::PlanArgs>),
     Serve(serve::Serve),
+    Lab(lab::Lab),
 }
 
 /// The whole program. Wrong usage is told by the parser, with [`Exit::Usage`].
@@ -33,6 +35,7 @@ pub fn main() -> ExitCode {
         Command::Run(args) => run::run(&args),
         Command::Plan(args) => plan::run(&args),
         Command::Serve(serve) => serve::run(serve),
+        Command::Lab(args) => lab::run(&args),
     };
     match done {
         Ok(exit) => exit.into(),

@@ -91,6 +91,14 @@ pub fn set_sysctl(name: &str, value: &str) -> io::Result<()> {
         .map_err(|error| io::Error::new(error.kind(), format!("cannot set {name} to '{value}': {error}")))
 }
 
+/// Reads a kernel parameter by its dotted name.
+///
+/// # Errors
+/// What reading returns; `NotFound` where this kernel has no such parameter.
+pub fn read_sysctl(name: &str) -> io::Result<String> {
+    Ok(std::fs::read_to_string(sysctl_path(name))?.trim().to_owned())
+}
+
 /// Where `/proc` keeps a parameter. A name that contains a slash is taken to be a path below `/proc/sys`
 /// already: interfaces may have dots in their names.
 pub(super) fn sysctl_path(name: &str) -> PathBuf {

@@ -53,6 +53,12 @@ pub fn bind_to_us(command: &mut Command) -> &mut Command {
     unsafe { command.pre_exec(|| Ok(set_parent_process_death_signal(Some(Signal::KILL))?)) }
 }
 
+/// Makes a program start with both limits on descriptors set to this.
+pub fn limited(command: &mut Command, descriptors: u64) -> &mut Command {
+    // SAFETY: as above; one system call, and nothing allocated.
+    unsafe { command.pre_exec(move || limit_descriptors(descriptors)) }
+}
+
 /// Sets both limits on descriptors, of this process and of what it starts.
 ///
 /// # Errors

@@ -4,6 +4,7 @@ mod findings;
 pub mod format;
 mod model;
 pub mod plan_text;
+pub mod story;
 mod style;
 pub mod summary;
 pub mod sweep_text;
