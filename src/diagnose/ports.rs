@@ -119,8 +119,8 @@ fn foreign(facts: &Facts, failed: &FailureFact, tuple: &TupleFact, usable: u32) 
     Finding::new("ports-exhausted-by-poisoned-buckets", Side::Generator, certainty, says)
         .resting_on(evidence)
         .remedy("set IP_BIND_ADDRESS_NO_PORT before bind(address, 0) in the program that binds (Go: Dialer.Control; connstorm: --ports kernel)")
-        .remedy("give that program a source address or a network namespace of its own")
-        .remedy("--source 127.0.0.2-127.0.0.9: other source addresses have other buckets")
+        .remedy("--ports explicit: ports that are bound explicitly are not searched for, and those of other tuples are no obstacle")
+        .remedy("give that program a network namespace of its own; another source address does not help, a bucket is every address's")
 }
 
 fn naive_bind(facts: &Facts, failed: &FailureFact) -> Finding {

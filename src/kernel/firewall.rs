@@ -26,8 +26,9 @@ pub struct Rule {
 pub enum Verdict {
     /// It is gone.
     Drop,
-    /// Every second SYN is gone; all else passes.
-    DropEverySecondSyn,
+    /// Every second connection loses its first SYN; all else passes. First SYNs are told by the bits of ECN,
+    /// which Linux asks for with `tcp_ecn=1`, and no more when it sends again (RFC 3168, 6.1.1.1).
+    DropEverySecondFirstSyn,
     /// It is answered with ICMP, port unreachable.
     RejectByIcmp,
     /// It is answered with RST.
@@ -105,11 +106,11 @@ fn arriving(rule: &Rule) -> io::Result<Vec<u8>> {
     }
     match rule.verdict {
         Verdict::Drop => drop_it(&mut list)?,
-        Verdict::DropEverySecondSyn => {
-            // SYN without ACK, in the flags of the TCP header.
+        Verdict::DropEverySecondFirstSyn => {
+            // SYN, ECE and CWR without ACK, in the flags of the TCP header.
             payload(&mut list, TRANSPORT, 13, 1)?;
-            masked(&mut list, 0x12)?;
-            compare(&mut list, &[0x02])?;
+            masked(&mut list, 0xd2)?;
+            compare(&mut list, &[0xc2])?;
             const INCREMENTAL: u32 = 0;
             expression(&mut list, "numgen", &[(1, REGISTER), (2, 2), (3, INCREMENTAL)])?;
             compare(&mut list, &0u32.to_ne_bytes())?;
@@ -278,10 +279,11 @@ mod tests {
             ])
             .unwrap();
             add(&[
-                rule(84, Verdict::DropEverySecondSyn),
+                rule(84, Verdict::DropEverySecondFirstSyn),
                 Rule { source: Some([127, 0, 0, 2].into()), ..rule(85, Verdict::Drop) },
             ])
             .unwrap();
+            namespace::set_sysctl("net.ipv4.tcp_ecn", "1").unwrap();
             assert_eq!(answer(81).unwrap_err().kind(), io::ErrorKind::TimedOut);
             assert_eq!(answer(82).unwrap_err().kind(), io::ErrorKind::ConnectionRefused);
             assert_eq!(answer(83).unwrap_err().kind(), io::ErrorKind::ConnectionRefused);

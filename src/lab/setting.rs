@@ -37,7 +37,7 @@ pub struct Setting {
     pub nofile: Option<u64>,
     /// What is served.
     pub servers: Vec<Server>,
-    /// Another program, which holds so many connections that it bound without `IP_BIND_ADDRESS_NO_PORT`.
+    /// Another program, which holds connections that it bound before it connected them.
     pub binder: Option<Binder>,
 }
 
@@ -95,6 +95,17 @@ pub struct Binder {
     pub destination: SocketAddr,
     /// How many.
     pub connections: u32,
+    /// When the kernel chooses its ports.
+    pub chosen: PortChosen,
+}
+
+/// When the kernel chooses the source port of a socket that is bound to an address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PortChosen {
+    /// At bind(): for this socket alone, whatever its destination.
+    AtBind,
+    /// At connect(), by `IP_BIND_ADDRESS_NO_PORT`: shared with sockets to other destinations.
+    AtConnect,
 }
 
 impl Setting {

@@ -118,6 +118,8 @@ fn beyond(cable: &Cable, setting: &Setting) -> Result<Stage, StageError> {
             links::add_address(THERE, *address, 24).map_err(no_link)?;
         }
         links::set_up(THERE).map_err(no_link)?;
+        // Every packet gets its ICMP answer, not one a second.
+        namespace::set_sysctl("net.ipv4.icmp_ratelimit", "0").map_err(no_link)?;
         let mut stage = Stage::default();
         stage.serve(&setting)?;
         home.enter().map_err(no_link)?;

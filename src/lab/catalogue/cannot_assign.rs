@@ -3,7 +3,7 @@
 //! All with 1,024 ports instead of 28,232, so that two seconds show what otherwise takes a minute.
 
 use crate::lab::experiment::{Experiment, Group::CannotAssign};
-use crate::lab::setting::{Binder, Setting};
+use crate::lab::setting::{Binder, PortChosen, Setting};
 use crate::protocol::{Behaviour, Kind};
 
 pub(super) fn experiments() -> Vec<Experiment> {
@@ -98,15 +98,17 @@ fn poisoned_buckets() -> Experiment {
             source: [127, 0, 0, 2].into(),
             destination: ([127, 0, 0, 1], 9001).into(),
             connections: 300,
+            chosen: PortChosen::AtBind,
         }),
         ..served(s).serves(Kind::Tcp, Behaviour::Sink, "127.0.0.1:9001")
     })
     .intends("ports-exhausted-by-poisoned-buckets")
-    .cure("own-address", "give the other program a source address of its own", |e| {
+    .cure("no-port", "IP_BIND_ADDRESS_NO_PORT before bind() in the other program (Go: Dialer.Control)", |e| {
         if let Some(binder) = &mut e.setting.binder {
-            binder.source = [127, 0, 0, 3].into();
+            binder.chosen = PortChosen::AtConnect;
         }
     })
+    .cure("explicit", "--ports explicit: what is bound on other tuples is no obstacle", explicit)
 }
 
 fn naive_bind() -> Experiment {
@@ -146,7 +148,7 @@ fn server_side_has_no_limit() -> Experiment {
         CannotAssign,
         "server-side-has-no-limit",
         "One listener holds 2,400 connections, more than twice as many as one client address has ports.",
-        "tcp://127.0.0.1:9000 --rate 1200/s --duration 2s --lifetime until-end --source 127.0.0.2-127.0.0.5",
+        "tcp://127.0.0.1:9000 --rate 1200/s --duration 2s --lifetime until-end --source 127.0.0.2-127.0.0.7",
     )
     .stands_for("The limitation on the number of local ports only applies to the client.")
     .setting(served)

@@ -92,11 +92,11 @@ fn syn_lost() -> Experiment {
     Experiment::new(
         Timeout,
         "syn-lost",
-        "The host is up, and every second SYN is lost on the way: connections are late by a second.",
+        "The host is up, and every second connection loses its first SYN on the way: it is late by a second.",
         "tcp://10.77.0.2:9000 --rate 40/s --duration 1500ms --connect-timeout 3s",
     )
     .stands_for("Slow connect, no error: SYN retransmitted.")
-    .setting(|s| far_server(s).rule(9000, None, Verdict::DropEverySecondSyn))
+    .setting(|s| far_server(s).sysctl("net.ipv4.tcp_ecn", 1).rule(9000, None, Verdict::DropEverySecondFirstSyn))
     .intends("syn-lost-on-the-way")
     .cure("mend-the-way", "mend the link, or the queue, that loses packets", |e| e.setting.rules.clear())
 }
