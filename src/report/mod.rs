@@ -1,6 +1,7 @@
 //! The result of a run as data, and one file a format that renders it.
 
 mod findings;
+pub mod forecast;
 pub mod format;
 mod model;
 pub mod plan_text;
