@@ -35,10 +35,15 @@ pub fn main() -> ExitCode {
         Command::Run(args) => run::run(&args),
         Command::Plan(args) => plan::run(&args),
         Command::Serve(serve) => serve::run(serve),
-        Command::Lab(args) => lab::run(&args),
+        Command::Lab(args) => return ended(lab::run(&args)),
     };
+    ended(done.map(ExitCode::from))
+}
+
+/// The exit code; an error is told first.
+fn ended(done: anyhow::Result<ExitCode>) -> ExitCode {
     match done {
-        Ok(exit) => exit.into(),
+        Ok(exit) => exit,
         Err(error) => {
             use std::io::Write;
             // If the terminal is gone, the exit code still tells.

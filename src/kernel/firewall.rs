@@ -12,8 +12,8 @@ use std::net::Ipv4Addr;
 /// What befalls TCP segments that arrive here for a port.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Rule {
-    /// Their destination port.
-    pub port: u16,
+    /// Their destination port; `None`: any.
+    pub port: Option<u16>,
     /// Their source address; `None`: any.
     pub source: Option<Ipv4Addr>,
     /// What befalls them.
@@ -100,7 +100,9 @@ pub fn do_not_track(port: u16) -> io::Result<()> {
 /// The expressions of a rule about segments that arrive.
 fn arriving(rule: &Rule) -> io::Result<Vec<u8>> {
     let mut list = tcp()?;
-    equal(&mut list, TRANSPORT, DESTINATION_PORT, &rule.port.to_be_bytes())?;
+    if let Some(port) = rule.port {
+        equal(&mut list, TRANSPORT, DESTINATION_PORT, &port.to_be_bytes())?;
+    }
     if let Some(source) = rule.source {
         equal(&mut list, NETWORK, 12, &source.octets())?;
     }
@@ -271,7 +273,7 @@ mod tests {
         namespace::for_test(|| {
             let _listeners: Vec<_> =
                 (81..=85).map(|port| TcpListener::bind(("127.0.0.1", port)).unwrap()).collect();
-            let rule = |port, verdict| Rule { port, source: None, verdict };
+            let rule = |port, verdict| Rule { port: Some(port), source: None, verdict };
             add(&[
                 rule(81, Verdict::Drop),
                 rule(82, Verdict::RejectByIcmp),

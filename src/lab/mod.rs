@@ -18,9 +18,11 @@ mod load;
 mod perform;
 mod reproduce;
 mod setting;
+pub mod shell;
 mod stage;
 pub mod table;
 pub mod text;
+mod watch;
 
 pub use catalogue::{all, find};
 pub use experiment::{Cure, Experiment, Group};

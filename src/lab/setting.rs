@@ -1,6 +1,7 @@
 //! What is in an experiment's namespace: kernel settings, addresses, rules, servers.
 
 use crate::kernel::firewall::{Rule, Verdict};
+use crate::kernel::socket::PortChoice;
 use crate::protocol::{Behaviour, Kind};
 use crate::target::Config;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -96,16 +97,7 @@ pub struct Binder {
     /// How many.
     pub connections: u32,
     /// When the kernel chooses its ports.
-    pub chosen: PortChosen,
-}
-
-/// When the kernel chooses the source port of a socket that is bound to an address.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PortChosen {
-    /// At bind(): for this socket alone, whatever its destination.
-    AtBind,
-    /// At connect(), by `IP_BIND_ADDRESS_NO_PORT`: shared with sockets to other destinations.
-    AtConnect,
+    pub chosen: PortChoice,
 }
 
 impl Setting {
@@ -154,7 +146,7 @@ impl Setting {
     /// The same with a rule about a port.
     #[must_use]
     pub fn rule(mut self, port: u16, source: Option<Ipv4Addr>, verdict: Verdict) -> Setting {
-        self.rules.push(Rule { port, source, verdict });
+        self.rules.push(Rule { port: Some(port), source, verdict });
         self
     }
 }

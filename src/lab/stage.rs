@@ -1,7 +1,9 @@
 //! Makes a setting true in the namespace that this process is in, and keeps it so until it is dropped.
 
 use super::setting::{Binder, Cable, Server, Setting, Socket, Tracking};
+use crate::attempt::Lease;
 use crate::kernel::namespace::{self, Namespace};
+use crate::kernel::socket::{CallError, Connection};
 use crate::kernel::{clock::Clock, firewall, links, sandbox, tracked};
 use crate::protocol::Behaviour;
 use crate::target::{Config, Running, Target};
@@ -42,7 +44,7 @@ pub enum StageError {
 pub(super) struct Stage {
     targets: Vec<Running>,
     processes: Vec<Child>,
-    held: Vec<TcpStream>,
+    held: Vec<Connection>,
     restarts: Vec<Restart>,
 }
 
@@ -81,8 +83,9 @@ pub(super) fn set(setting: &Setting) -> Result<Stage, StageError> {
     }
     track(setting.tracking)?;
     if let Some(binder) = setting.binder {
-        stage.held =
-            bind(binder).map_err(|error| StageError::Server(format!("the other program: {error}")))?;
+        stage.held = bind(binder).map_err(|failed| {
+            StageError::Server(format!("the other program: {}: {}", failed.stage, failed.errno.text()))
+        })?;
     }
     if let Some(nofile) = setting.nofile {
         sandbox::limit_descriptors(nofile)
@@ -274,13 +277,13 @@ impl Drop for Serving {
     }
 }
 
-/// Connections that were bound before they had a destination, as an older program makes them.
-fn bind(binder: Binder) -> io::Result<Vec<TcpStream>> {
+/// Connections of another program, each bound to an address before it is connected.
+fn bind(binder: Binder) -> Result<Vec<Connection>, CallError> {
+    let lease = Lease { source: Some(binder.source.into()), port: None, destination: binder.destination };
     let one = |_| {
-        let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None)?;
-        socket.bind(&SocketAddr::from((binder.source, 0)).into())?;
-        socket.connect(&binder.destination.into())?;
-        Ok(socket.into())
+        let connection = Connection::bind(&lease, binder.chosen)?;
+        connection.connect(binder.destination)?;
+        Ok(connection)
     };
     (0..binder.connections).map(one).collect()
 }

@@ -2,6 +2,7 @@
 
 use super::experiment::{Experiment, Group};
 use super::setting::{Setting, Tracking};
+use crate::kernel::firewall::{Rule, Verdict};
 use crate::report::Style;
 use std::fmt::Write;
 
@@ -26,14 +27,24 @@ fn described(setting: &Setting) -> String {
     parts.extend(setting.addresses.iter().map(|address| format!("{address} on lo")));
     parts.extend(setting.hosts.iter().map(|(address, name)| format!("{name} → {address} in /etc/hosts")));
     parts.extend(setting.environment.iter().map(|(name, value)| format!("{name}={value}")));
-    parts.extend(
-        setting.rules.iter().map(|rule| format!("a rule about port {} ({:?})", rule.port, rule.verdict)),
-    );
+    parts.extend(setting.rules.iter().map(described_rule));
     parts.extend(setting.nofile.map(|most| format!("ulimit -n {most}")));
     if let Tracking::Full { .. } = setting.tracking {
         parts.push("connection tracking filled to nf_conntrack_max".into());
     }
     if parts.is_empty() { "nothing special".into() } else { parts.join(", ") }
+}
+
+fn described_rule(rule: &Rule) -> String {
+    let what = match rule.verdict {
+        Verdict::Drop => "drops",
+        Verdict::DropEverySecondFirstSyn => "drops every second first SYN of",
+        Verdict::RejectByIcmp => "rejects, by ICMP,",
+        Verdict::RejectByReset => "rejects, by RST,",
+    };
+    let port = rule.port.map_or("what comes".to_owned(), |port| format!("what comes for port {port}"));
+    let source = rule.source.map_or(String::new(), |source| format!(" from {source}"));
+    format!("a rule that {what} {port}{source}")
 }
 
 /// All experiments with their cures, by group.

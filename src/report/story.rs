@@ -3,7 +3,7 @@
 
 use super::findings::{self, line, wrapped};
 use super::format::{micros, seconds, thousands};
-use super::model::{FailureKind, RunResult};
+use super::model::{FailureKind, OnsetReport, RunResult};
 use super::style::Style;
 use crate::attempt::{Cause, Stage};
 use crate::diagnose::{Certainty, Finding};
@@ -79,14 +79,21 @@ fn onsets(out: &mut String, result: &RunResult, style: Style) {
         return;
     }
     line(out, format_args!("{}", style.bold("What began when")));
-    for onset in &result.onsets {
-        let attempt = onset.ordinal.map_or(String::new(), |n| format!(", attempt {}", thousands(n)));
-        line(out, format_args!("  {:>7}  {}{attempt}", seconds(onset.at_s), style.warn(onset.kind.name())));
-        let numbers = findings::numbers(onset);
-        if !numbers.is_empty() {
-            line(out, format_args!("           {numbers}"));
-        }
+    for told in &result.onsets {
+        out.push_str(&onset(told, style));
     }
+}
+
+/// An onset, in a line or two.
+pub fn onset(onset: &OnsetReport, style: Style) -> String {
+    let attempt = onset.ordinal.map_or(String::new(), |n| format!(", attempt {}", thousands(n)));
+    let mut out = String::new();
+    line(&mut out, format_args!("  {:>7}  {}{attempt}", seconds(onset.at_s), style.warn(onset.kind.name())));
+    let numbers = findings::numbers(onset);
+    if !numbers.is_empty() {
+        line(&mut out, format_args!("           {numbers}"));
+    }
+    out
 }
 
 fn meaning(out: &mut String, result: &RunResult, style: Style) {

@@ -1,5 +1,7 @@
 //! `connstorm lab`: failures on demand, in namespaces that leave nothing behind.
 
+mod shell;
+
 use super::exit::Exit;
 use super::output::{Output, say, style_for};
 use crate::lab::table::{self, Row};
@@ -9,6 +11,7 @@ use clap::{Args, Subcommand};
 use serde::Serialize;
 use std::io;
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -60,6 +63,7 @@ pub(in crate::cli) struct Lab {
 enum What {
     /// Lists all experiments
     List,
+    Shell(shell::Shell),
 }
 
 /// What was had, for JSON.
@@ -79,11 +83,18 @@ struct Cured {
 }
 
 /// Does what is asked.
-pub(super) fn run(args: &Lab) -> anyhow::Result<Exit> {
-    if let Some(What::List) = args.what {
-        Output::Stdout.write(&text::list(&lab::all(), style_for(&io::stdout())))?;
-        return Ok(Exit::Passed);
+pub(super) fn run(args: &Lab) -> anyhow::Result<ExitCode> {
+    match &args.what {
+        Some(What::Shell(args)) => shell::run(args),
+        Some(What::List) => {
+            Output::Stdout.write(&text::list(&lab::all(), style_for(&io::stdout())))?;
+            Ok(Exit::Passed.into())
+        }
+        None => Ok(experiments(args)?.into()),
     }
+}
+
+fn experiments(args: &Lab) -> anyhow::Result<Exit> {
     if let Some(name) = &args.perform {
         return perform(name, args.cure.as_deref());
     }

@@ -2,8 +2,9 @@
 //!
 //! All with 1,024 ports instead of 28,232, so that two seconds show what otherwise takes a minute.
 
+use crate::kernel::socket::PortChoice;
 use crate::lab::experiment::{Experiment, Group::CannotAssign};
-use crate::lab::setting::{Binder, PortChosen, Setting};
+use crate::lab::setting::{Binder, Setting};
 use crate::protocol::{Behaviour, Kind};
 
 pub(super) fn experiments() -> Vec<Experiment> {
@@ -98,14 +99,14 @@ fn poisoned_buckets() -> Experiment {
             source: [127, 0, 0, 2].into(),
             destination: ([127, 0, 0, 1], 9001).into(),
             connections: 300,
-            chosen: PortChosen::AtBind,
+            chosen: PortChoice::AtBind,
         }),
         ..served(s).serves(Kind::Tcp, Behaviour::Sink, "127.0.0.1:9001")
     })
     .intends("ports-exhausted-by-poisoned-buckets")
     .cure("no-port", "IP_BIND_ADDRESS_NO_PORT before bind() in the other program (Go: Dialer.Control)", |e| {
         if let Some(binder) = &mut e.setting.binder {
-            binder.chosen = PortChosen::AtConnect;
+            binder.chosen = PortChoice::AtConnect;
         }
     })
     .cure("explicit", "--ports explicit: what is bound on other tuples is no obstacle", explicit)

@@ -96,7 +96,9 @@ fn syn_lost() -> Experiment {
         "tcp://10.77.0.2:9000 --rate 40/s --duration 1500ms --connect-timeout 3s",
     )
     .stands_for("Slow connect, no error: SYN retransmitted.")
-    .setting(|s| far_server(s).sysctl("net.ipv4.tcp_ecn", 1).rule(9000, None, Verdict::DropEverySecondFirstSyn))
+    .setting(|s| {
+        far_server(s).sysctl("net.ipv4.tcp_ecn", 1).rule(9000, None, Verdict::DropEverySecondFirstSyn)
+    })
     .intends("syn-lost-on-the-way")
     .cure("mend-the-way", "mend the link, or the queue, that loses packets", |e| e.setting.rules.clear())
 }
