@@ -86,6 +86,7 @@ impl Watch {
         let since_start = sample.since(&self.first);
         onsets.extend(self.queue(now, &since_start));
         onsets.extend(self.refusals(now, &since_start));
+        onsets.extend(self.retransmits(now, &since_start));
         onsets.extend(self.ports(now, &sample));
         // The detectors and the quick looks may see the same: it is told once.
         onsets.retain(|onset| {
@@ -99,7 +100,7 @@ impl Watch {
     /// How full it became.
     pub(super) fn summary(&self) -> String {
         match &self.fullest {
-            None => "no connection was seen".into(),
+            None => "no connection stayed for long enough to be seen".into(),
             Some(tuple) => format!(
                 "{} to {}: {} of {} ports in use at most, {} of them in TIME_WAIT",
                 tuple.source,
@@ -139,6 +140,13 @@ impl Watch {
         let overflows = since_start.counters?.listen_overflows;
         let evidence = Evidence::default().with("listen_overflows_in_this_window", overflows);
         (overflows > 0).then(|| Onset::new(OnsetKind::AcceptQueueFull, now, evidence))
+    }
+
+    /// A SYN that was sent again, and again: once may be chance.
+    fn retransmits(&self, now: Stamp, since_start: &Delta) -> Option<Onset> {
+        let again = since_start.counters?.syn_retransmits;
+        let evidence = Evidence::default().with("tcp_syn_retrans", again);
+        (again > 1).then(|| Onset::new(OnsetKind::SynRetransmits, now, evidence))
     }
 
     /// A handshake that failed, and a RST of this namespace's own.
