@@ -53,7 +53,7 @@ fn time_wait_churn() -> Experiment {
         CannotAssign,
         "time-wait-churn",
         "Short connections, closed by the client, leave a port in TIME_WAIT each, for 60 s.",
-        "tcp://127.0.0.1:9000 --rate 800/s --duration 2s --source 127.0.0.2 --workers 1",
+        "tcp://127.0.0.1:9000 --rate 400/s --duration 3500ms --source 127.0.0.2 --workers 1",
     )
     .stands_for("Initiating a large number of short-lived connections in a short period of time.")
     .setting(served)
@@ -80,7 +80,7 @@ fn reserved_ports() -> Experiment {
     )
     .stands_for("Reserved ports: count = range − reserved.")
     .setting(|s| served(s).sysctl("net.ipv4.ip_local_reserved_ports", "40100-41023"))
-    .intends("ports-exhausted-by-live-connections")
+    .intends("ports-exhausted-by-reserved-ports")
     .cure("edit-the-list", "sysctl -w net.ipv4.ip_local_reserved_ports=\"\"", |e| {
         e.setting.set_sysctl("net.ipv4.ip_local_reserved_ports", "");
     })
