@@ -22,7 +22,8 @@ fn holds(name: &str) {
     let experiment = lab::find(name).unwrap();
     let output = lab(&format!("{name} --cure=all --json -"));
     let errors = String::from_utf8_lossy(&output.stderr);
-    let had: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|e| panic!("{name}: {e}: {errors}"));
+    let had: Value =
+        serde_json::from_slice(&output.stdout).unwrap_or_else(|e| panic!("{name}: {e}: {errors}"));
     let before = &had["before"];
     let found = ids(before, |_| true);
     assert_eq!(found.first().map(String::as_str), experiment.intended, "{name}: {:#}", before["findings"]);
@@ -83,6 +84,7 @@ experiments! {
     naive_bind = "naive-bind";
     source_not_local = "source-not-local";
     server_side_has_no_limit = "server-side-has-no-limit";
+    emfile_in_target = "emfile-in-target";
     emfile_in_client = "emfile-in-client";
     conntrack_full = "conntrack-full";
     time_wait_capped = "time-wait-capped";
@@ -166,7 +168,8 @@ fn a_program_of_the_users_runs_in_the_shell_and_its_exit_code_is_ours() {
 #[test]
 fn the_shells_settings_are_the_programs() {
     let script = "ulimit -n; cat /proc/sys/net/core/somaxconn /proc/sys/net/ipv4/tcp_tw_reuse; kill -TERM $$";
-    let output = shell(&["--nofile", "32", "--backlog", "7", "--tw-reuse", "1", "-q", "--", "sh", "-c", script]);
+    let output =
+        shell(&["--nofile", "32", "--backlog", "7", "--tw-reuse", "1", "-q", "--", "sh", "-c", script]);
     assert_eq!(String::from_utf8_lossy(&output.stdout), "32\n7\n1\n");
     assert_eq!(output.status.code(), Some(128 + 15));
     assert_eq!(output.stderr, b"", "-q is quiet");
@@ -205,9 +208,12 @@ fn what_the_program_leaves_behind_is_ended() {
 fn nothing_is_left_of_a_shell_that_is_killed() {
     for signal in ["KILL", "TERM"] {
         let mark = mark(signal);
-        let mut outer =
-            connstorm().args(["lab", "shell", "-q", "--", "sleep", &mark]).stdin(Stdio::null()).spawn().unwrap();
-        assert_eq!(eventually(true, || processes_with(&mark) > 3), true, "it never started");
+        let mut outer = connstorm()
+            .args(["lab", "shell", "-q", "--", "sleep", &mark])
+            .stdin(Stdio::null())
+            .spawn()
+            .unwrap();
+        assert!(eventually(true, || processes_with(&mark) > 3), "it never started");
         end(&mut outer, signal);
         assert_eq!(eventually(0, || processes_with(&mark)), 0, "after SIG{signal}");
     }
@@ -231,7 +237,9 @@ fn nothing_is_left_of_an_experiment_that_is_killed() {
         assert!(started, "it never started");
         let namespace = namespace_of(inner.unwrap()).unwrap();
         end(&mut outer, signal);
-        let users = || all_processes().into_iter().filter(|pid| namespace_of(*pid).as_ref() == Some(&namespace)).count();
+        let users = || {
+            all_processes().into_iter().filter(|pid| namespace_of(*pid).as_ref() == Some(&namespace)).count()
+        };
         assert_eq!(eventually(0, users), 0, "after SIG{signal}");
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
         assert!(!Path::new("/tmp/laid-over").exists());

@@ -15,6 +15,7 @@
 mod catalogue;
 mod experiment;
 mod load;
+pub mod ordinary;
 mod perform;
 mod reproduce;
 mod setting;

@@ -60,10 +60,10 @@ pub enum Tracking {
 pub enum Server {
     /// One of ours, in this process.
     Ours(Config),
-    /// One of ours, in a process of its own with so many descriptors.
-    Limited {
-        /// What is served.
-        config: Config,
+    /// An ordinary one, in a process of its own: it accepts connections, and keeps them.
+    Ordinary {
+        /// Where it listens.
+        listen: SocketAddr,
         /// Its `RLIMIT_NOFILE`.
         nofile: u64,
     },

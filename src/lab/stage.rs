@@ -7,8 +7,8 @@ use crate::kernel::socket::{CallError, Connection};
 use crate::kernel::{clock::Clock, firewall, links, sandbox, tracked};
 use crate::protocol::Behaviour;
 use crate::target::{Config, Running, Target};
-use std::io;
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::io::{self, BufRead, BufReader};
+use std::net::{SocketAddr, TcpListener};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -147,7 +147,7 @@ impl Stage {
         for server in &setting.servers {
             match server {
                 Server::Ours(config) => self.targets.push(start(config.clone())?),
-                Server::Limited { config, nofile } => self.processes.push(limited(config, *nofile)?),
+                Server::Ordinary { listen, nofile } => self.processes.push(ordinary(*listen, *nofile)?),
                 Server::Restarting { listen, away, socket } => {
                     self.restarts.push(Restart::start(*listen, *away, *socket)?);
                 }
@@ -161,28 +161,23 @@ fn start(config: Config) -> Result<Running, StageError> {
     Target::start(config).map_err(|error| StageError::Server(error.to_string()))
 }
 
-/// `connstorm serve` in a process of its own, under a limit on descriptors.
-fn limited(config: &Config, nofile: u64) -> Result<Child, StageError> {
-    let failed = |error: io::Error| StageError::Server(error.to_string());
-    let listen: Vec<String> = config.listen.iter().map(ToString::to_string).collect();
+/// An ordinary server in a process of its own, under a limit on descriptors.
+fn ordinary(listen: SocketAddr, nofile: u64) -> Result<Child, StageError> {
+    let failed = |error: io::Error| StageError::Server(format!("{listen}: {error}"));
     let mut command = Command::new(std::env::current_exe().map_err(failed)?);
-    command
-        .args(["serve", config.kind.name(), "--workers", "1", "--listen", &listen.join(",")])
-        .args(["--behaviour", &config.behaviour.to_string(), "--backlog", &config.backlog.to_string()])
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null());
+    command.args(["lab", "--ordinary-server", &listen.to_string()]);
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
     sandbox::bind_to_us(sandbox::limited(&mut command, nofile));
     let mut child = command.spawn().map_err(failed)?;
-    for _ in 0..500 {
-        if config.listen.iter().all(|address| TcpStream::connect(address).is_ok()) {
-            return Ok(child);
-        }
-        std::thread::sleep(Duration::from_millis(10));
+    // It says a line when it listens, and nothing when it can't.
+    let mut ready = String::new();
+    let said = child.stdout.take().map(|stdout| BufReader::new(stdout).read_line(&mut ready));
+    if ready.is_empty() {
+        let _ = child.kill();
+        let _ = child.wait();
+        return Err(StageError::Server(format!("{listen}: it does not listen ({said:?})")));
     }
-    let _ = child.kill();
-    let _ = child.wait();
-    Err(StageError::Server(format!("nothing listens on {}", listen.join(","))))
+    Ok(child)
 }
 
 /// A server that is away for a while; or whatever else has to be kept until the end.

@@ -99,3 +99,49 @@ pub fn markdown(rows: &[Row]) -> String {
     }
     out
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row() -> Row {
+        Row {
+            name: "drop-rule".into(),
+            intended: Some("dropped-on-the-way".into()),
+            first: Some(("dropped-on-the-way".into(), Certainty::Likely)),
+            wrongly_proved: vec![],
+            beside: vec!["proxy-in-the-way".into()],
+            failed: (20, 20),
+            cured: vec![("open-the-port".into(), 0, true)],
+        }
+    }
+
+    #[test]
+    fn a_row_is_as_intended_only_with_the_right_cause_first_and_no_other_proved() {
+        assert!(row().is_named() && row().is_cured());
+        assert!(!Row { first: None, ..row() }.is_named());
+        assert!(!Row { first: Some(("nothing-listens".into(), Certainty::Proved)), ..row() }.is_named());
+        assert!(!Row { wrongly_proved: vec!["conntrack-full".into()], ..row() }.is_named());
+        assert!(Row { intended: None, first: None, ..row() }.is_named());
+        assert!(!Row { intended: None, ..row() }.is_named());
+    }
+
+    #[test]
+    fn a_cure_lets_all_through_and_the_finding_is_gone() {
+        assert!(!Row { cured: vec![("x".into(), 1, true)], ..row() }.is_cured());
+        assert!(!Row { cured: vec![("x".into(), 0, false)], ..row() }.is_cured());
+    }
+
+    #[test]
+    fn the_table_is_markdown() {
+        let wrong = Row { first: None, cured: vec![("pray".into(), 20, false)], ..row() };
+        let text = markdown(&[row(), wrong]);
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(
+            lines[2],
+            "| `drop-rule` | 20 of 20 | `dropped-on-the-way` | likely | yes | `proxy-in-the-way` | open-the-port: 0 |"
+        );
+        assert!(lines[3].contains("| nothing | – | **no**: `dropped-on-the-way` |"), "{}", lines[3]);
+        assert!(lines[3].contains("pray: 20, **still there**"), "{}", lines[3]);
+    }
+}

@@ -6,6 +6,10 @@ use crate::kernel::firewall::{Rule, Verdict};
 use crate::report::Style;
 use std::fmt::Write;
 
+/// Columns that the list is broken to, and those of its names.
+const WIDTH: usize = 100;
+const INDENT: usize = 27;
+
 /// What is about to happen, before it does.
 pub fn introduction(experiment: &Experiment, style: Style) -> String {
     let mut out =
@@ -57,12 +61,54 @@ pub fn list(experiments: &[Experiment], style: Style) -> String {
         }
         let _ = writeln!(out, "{}", style.bold(&group.to_string()));
         for experiment in of_group {
-            let _ = writeln!(out, "  {:<26}{}", experiment.name, experiment.about);
+            let mut name = experiment.name;
             let cures: Vec<&str> = experiment.cures.iter().map(|cure| cure.name).collect();
-            if !cures.is_empty() {
-                let _ = writeln!(out, "  {:<26}cures: {}", "", cures.join(", "));
+            let cures = if cures.is_empty() { String::new() } else { format!("cures: {}", cures.join(", ")) };
+            for text in [experiment.about, &cures] {
+                for line in broken(text, WIDTH - INDENT - 2) {
+                    let _ = writeln!(out, "  {name:<INDENT$}{line}");
+                    name = "";
+                }
             }
         }
     }
     out
+}
+
+/// Text in lines of so many characters at most, broken at spaces.
+fn broken(text: &str, width: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split_whitespace() {
+        match lines.last_mut() {
+            Some(line) if line.chars().count() + 1 + word.chars().count() <= width => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lab::all;
+
+    #[test]
+    fn the_list_names_all_in_lines_that_fit() {
+        let list = list(&all(), Style::Plain);
+        for experiment in all() {
+            assert_eq!(list.matches(&format!("  {} ", experiment.name)).count(), 1, "{}", experiment.name);
+        }
+        assert!(list.lines().all(|line| line.chars().count() <= WIDTH), "{list}");
+    }
+
+    #[test]
+    fn an_introduction_says_what_is_run_and_in_what() {
+        let experiment = crate::lab::find("drop-rule").unwrap();
+        let text = introduction(&experiment, Style::Plain);
+        assert!(text.contains("connstorm run tcp://10.77.0.2:9000 --rate 20/s"), "{text}");
+        assert!(text.contains("a rule that drops what comes for port 9000"), "{text}");
+    }
 }

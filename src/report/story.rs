@@ -158,3 +158,37 @@ pub fn side_by_side(before: &RunResult, after: &RunResult, style: Style) -> Stri
     }
     out
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::attempt::{Errno, Failure};
+    use crate::report::LatencySummary;
+
+    fn kind(failure: Failure) -> FailureKind {
+        FailureKind {
+            stage: failure.stage,
+            cause: failure.cause,
+            errno: failure.errno,
+            side: failure.side(),
+            count: 1,
+            first_at_s: 0.0,
+            first_ordinal: 1,
+            last_at_s: 0.0,
+            latency_us: LatencySummary::default(),
+            samples: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn an_application_sees_its_call_and_the_words_of_the_c_library() {
+        let seen = |stage, errno| as_seen(&kind(Failure::from_errno(stage, errno)));
+        assert_eq!(seen(Stage::Connect, Errno::EADDRNOTAVAIL), "connect: Cannot assign requested address");
+        assert_eq!(seen(Stage::Bind, Errno::EADDRINUSE), "bind: Address already in use");
+        assert_eq!(seen(Stage::Bind, Errno::EMFILE), "socket: Too many open files");
+        let timed_out = kind(Failure::new(Stage::Connect, Cause::TimedOut));
+        assert_eq!(as_seen(&timed_out), "connect: Connection timed out");
+        let no_port = kind(Failure::new(Stage::Lease, Cause::NoFreePort));
+        assert_eq!(as_seen(&no_port), "lease: no free port");
+    }
+}

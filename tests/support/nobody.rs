@@ -30,7 +30,8 @@ pub(crate) fn binary() -> &'static std::path::Path {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
     BINARY.get_or_init(|| {
         let built = PathBuf::from(env!("CARGO_BIN_EXE_connstorm"));
-        let tried = unprivileged(&built).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
+        let tried =
+            unprivileged(&built).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
         if tried.unwrap_or_else(|error| panic!("{}", missing("setpriv", "util-linux", &error))).success() {
             return built;
         }

@@ -5,11 +5,12 @@ mod shell;
 use super::exit::Exit;
 use super::output::{Output, say, style_for};
 use crate::lab::table::{self, Row};
-use crate::lab::{self, Answer, Cure, Experiment, text};
+use crate::lab::{self, Answer, Cure, Experiment, ordinary, text};
 use crate::report::{RunResult, story};
 use clap::{Args, Subcommand};
 use serde::Serialize;
 use std::io;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -39,7 +40,7 @@ pub(in crate::cli) struct Lab {
     #[command(subcommand)]
     what: Option<What>,
     /// The experiment; `connstorm lab list` names all
-    #[arg(value_name = "NAME", required_unless_present_any = ["all", "perform"])]
+    #[arg(value_name = "NAME", required_unless_present_any = ["all", "perform", "ordinary_server"])]
     name: Option<String>,
     /// Then do it again with the remedy applied: the first cure, the one of this name, or all
     #[arg(long, value_name = "CURE", num_args = 0..=1, require_equals = true, default_missing_value = "")]
@@ -57,6 +58,9 @@ pub(in crate::cli) struct Lab {
     /// Inside the namespace: do the experiment of this name, and answer with JSON
     #[arg(long, hide = true, value_name = "NAME", conflicts_with_all = ["all", "name"])]
     perform: Option<String>,
+    /// Inside the namespace: be a server like most
+    #[arg(long, hide = true, value_name = "ADDRESS:PORT", conflicts_with_all = ["all", "name", "perform"])]
+    ordinary_server: Option<SocketAddr>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -97,6 +101,9 @@ pub(super) fn run(args: &Lab) -> anyhow::Result<ExitCode> {
 fn experiments(args: &Lab) -> anyhow::Result<Exit> {
     if let Some(name) = &args.perform {
         return perform(name, args.cure.as_deref());
+    }
+    if let Some(listen) = args.ordinary_server {
+        ordinary::serve(listen, || drop(Output::Stdout.write("ready\n")))?;
     }
     let experiments = match &args.name {
         None => lab::all(),

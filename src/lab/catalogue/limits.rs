@@ -1,15 +1,35 @@
 //! Limits of the host that a connection needs more of.
 
 use crate::lab::experiment::{Experiment, Group::Limits};
-use crate::lab::setting::{Setting, Tracking};
+use crate::lab::setting::{Server, Setting, Tracking};
 use crate::protocol::{Behaviour, Kind};
 
 pub(super) fn experiments() -> Vec<Experiment> {
-    vec![emfile_in_client(), conntrack_full(), time_wait_capped()]
+    vec![emfile_in_target(), emfile_in_client(), conntrack_full(), time_wait_capped()]
 }
 
 fn served(setting: Setting) -> Setting {
     setting.serves(Kind::Tcp, Behaviour::Sink, "127.0.0.1:9000")
+}
+
+fn emfile_in_target() -> Experiment {
+    let server = |nofile| Server::Ordinary { listen: ([127, 0, 0, 1], 9000).into(), nofile };
+    Experiment::new(
+        Limits,
+        "emfile-in-target",
+        "The server may have 64 descriptors: it accepts some 60 connections, and the kernel goes on without it.",
+        "tcp://127.0.0.1:9000 --rate 100/s --duration 3s --lifetime until-end --connect-timeout 1500ms",
+    )
+    .stands_for("Connected, then silence: server out of fds, stopped, stuck.")
+    .setting(|s| Setting { servers: vec![server(64)], ..s })
+    .intends("target-out-of-descriptors")
+    .cure("raise-it", "LimitNOFILE= of the server's unit, or ulimit -n 4096 before it starts", |e| {
+        for server in &mut e.setting.servers {
+            if let Server::Ordinary { nofile, .. } = server {
+                *nofile = 4096;
+            }
+        }
+    })
 }
 
 fn emfile_in_client() -> Experiment {
