@@ -2,6 +2,7 @@
 
 mod exit;
 mod interrupt;
+mod lab;
 mod output;
 mod plan;
 mod run;
@@ -25,6 +26,7 @@ enum Command {
     Run(Box<run::Run>),
     Plan(Box<plan::PlanArgs>),
     Serve(serve::Serve),
+    Lab(lab::Lab),
 }
 
 /// The whole program. Wrong usage is told by the parser, with [`Exit::Usage`].
@@ -33,9 +35,15 @@ pub fn main() -> ExitCode {
         Command::Run(args) => run::run(&args),
         Command::Plan(args) => plan::run(&args),
         Command::Serve(serve) => serve::run(serve),
+        Command::Lab(args) => return ended(lab::run(&args)),
     };
+    ended(done.map(ExitCode::from))
+}
+
+/// The exit code; an error is told first.
+fn ended(done: anyhow::Result<ExitCode>) -> ExitCode {
     match done {
-        Ok(exit) => exit.into(),
+        Ok(exit) => exit,
         Err(error) => {
             use std::io::Write;
             // If the terminal is gone, the exit code still tells.

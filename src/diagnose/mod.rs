@@ -6,6 +6,7 @@
 
 mod facts;
 mod finding;
+mod late;
 mod limits;
 mod own_source;
 mod ports;
@@ -27,6 +28,7 @@ pub fn diagnose(facts: &Facts) -> Vec<Finding> {
         limits::time_wait_capped,
         refused::refused,
         timeout::timed_out,
+        late::syn_lost,
     ];
     let mut findings: Vec<(u64, Finding)> = rules.iter().filter_map(|rule| rule(facts)).collect();
     findings.sort_by_key(|(attempts, finding)| (finding.certainty, std::cmp::Reverse(*attempts)));

@@ -58,7 +58,7 @@ pub(super) fn numbers(onset: &OnsetReport) -> String {
 }
 
 /// Text broken at spaces, indented.
-fn wrapped(out: &mut String, text: &str, indent: usize) {
+pub(super) fn wrapped(out: &mut String, text: &str, indent: usize) {
     let mut current = String::new();
     for word in text.split_whitespace() {
         if !current.is_empty() && indent + current.chars().count() + 1 + word.chars().count() > WIDTH {
