@@ -6,7 +6,9 @@
 
 mod facts;
 mod finding;
+pub mod host;
 mod limits;
+mod listening;
 mod own_source;
 mod ports;
 mod refused;
@@ -14,6 +16,7 @@ mod timeout;
 
 pub use facts::{Blocked, Facts, FailureFact, ForeignSockets, TupleFact};
 pub use finding::{Certainty, Finding};
+pub use listening::{Listening, Proxy, ProxyListener, exempted};
 
 /// What the facts show, the surest and weightiest first.
 pub fn diagnose(facts: &Facts) -> Vec<Finding> {
