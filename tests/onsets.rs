@@ -251,7 +251,10 @@ fn refusals_and_descriptor_limits_are_told() {
 #[test]
 fn a_quiet_run_tells_nothing() {
     Namespace::of("a_quiet_run_tells_nothing").run(|| {
-        let _target = target("127.0.0.1:9000", Behaviour::Echo);
+        // A queue long enough for the target to be kept from its CPU for a while.
+        let listen = vec!["127.0.0.1:9000".parse().unwrap()];
+        let config = Config { backlog: 4096, ..Config::new(listen, Behaviour::Echo) };
+        let _target = Target::start(config).unwrap();
         let quiet = storm("tcp://127.0.0.1:9000 --rate 50/s --duration 4s --lifetime 200ms --close rst");
         assert_eq!((kinds(&quiet), findings(&quiet).0.as_str()), (vec![], ""), "{:#}", quiet["onsets"]);
         let beside = std::thread::spawn(|| {

@@ -1,6 +1,7 @@
 //! The result of a conducted run, as it is saved.
 
 use super::{Conducted, Observation};
+use crate::report::forecast::ForecastReport;
 use crate::report::{KernelWindow, RunResult};
 use crate::scenario::Plan;
 
@@ -17,6 +18,8 @@ impl Conducted {
         }
         result.onsets = self.onsets.iter().map(Into::into).collect();
         result.findings = self.findings;
+        result.forecast =
+            self.forecast.map(|(demand, forecast)| ForecastReport::new(demand, forecast, &result));
         result.host = self.host;
         let why = self.run.unresolved.as_ref();
         let troubles = why.map(|why| format!("the target's name could not be resolved: {why}"));

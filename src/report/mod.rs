@@ -2,6 +2,7 @@
 
 pub mod examination;
 mod findings;
+pub mod forecast;
 pub mod format;
 mod model;
 pub mod plan_text;

@@ -2,6 +2,7 @@
 //!
 //! Every format is written from this, and from nothing else: what a saved JSON holds is what there is.
 
+use super::forecast::ForecastReport;
 use crate::attempt::{Cause, Errno, Side, Stage};
 use crate::diagnose::Finding;
 use crate::kernel::sysctl::HostSettings;
@@ -34,6 +35,10 @@ pub struct RunResult {
     pub plan: Plan,
     /// The settings and limits of this host when it began.
     pub host: HostSettings,
+    /// What was forecast before it began, beside what was measured; absent where nothing can be: a closed
+    /// loop whose connections are closed at once, or no destination.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub forecast: Option<ForecastReport>,
     /// Where it connected to.
     pub destinations: Vec<SocketAddr>,
     /// Source addresses × destinations that it could use.
@@ -283,6 +288,7 @@ impl RunResult {
             elapsed_s: run.elapsed.as_secs_f64(),
             plan: plan.clone(),
             host: HostSettings::default(),
+            forecast: None,
             onsets: Vec::new(),
             findings: Vec::new(),
             thresholds: Vec::new(),

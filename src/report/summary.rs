@@ -1,6 +1,7 @@
 //! The result for a person at a terminal: what broke first, then the figures. Fits 80 columns.
 
 use super::findings::{self, line};
+use super::forecast;
 use super::format::{bytes, micros, percent, seconds, thousands};
 use super::model::{FailureKind, LatencySummary, RunResult, Verdict};
 use super::style::Style;
@@ -17,6 +18,9 @@ pub fn render(result: &RunResult, style: Style) -> String {
     onsets(&mut out, result, style);
     counts(&mut out, result);
     latencies(&mut out, result);
+    if let Some(report) = &result.forecast {
+        forecast::render(&mut out, report, style);
+    }
     thresholds(&mut out, result, style);
     cost(&mut out, result);
     out

@@ -9,9 +9,9 @@ pub(super) use args::Run;
 use super::exit::Exit;
 use super::interrupt::Interrupt;
 use super::output::{Output, say, style_for};
-use crate::conduct::{Conducted, conduct};
+use crate::conduct::{Conducted, Prepared};
 use crate::engine::Control;
-use crate::report::{RunResult, Style, Verdict, summary};
+use crate::report::{RunResult, Style, Verdict, forecast, summary};
 use crate::scenario::{self, Arrivals, Colour, Plan};
 use anyhow::Context;
 use args::{OutputFlags, ProgressWhen};
@@ -70,7 +70,11 @@ fn watched(plan: &Plan, interrupt: &Interrupt, output: &OutputFlags) -> anyhow::
     let wanted = !output.quiet && output.progress == ProgressWhen::Auto;
     let line = progress::Line::new(wanted, end(plan), plan.load.connections);
     let control = Control::default();
-    let conducted = conduct(plan, &control, |progress| {
+    let prepared = Prepared::new(plan)?;
+    if let Some(forecast) = prepared.forecast().filter(|_| !output.quiet) {
+        say(&format!("forecast: {}", forecast::beforehand(forecast)));
+    }
+    let conducted = prepared.run(&control, |progress| {
         if interrupt.asked() {
             control.interrupt();
         }
