@@ -10,6 +10,8 @@ mod observer;
 pub mod outlook;
 mod result;
 pub mod saved_host;
+mod server_watch;
+mod surroundings;
 
 pub use observer::Observation;
 
