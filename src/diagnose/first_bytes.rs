@@ -46,6 +46,8 @@ pub enum Spoken {
     Vnc,
     /// A negotiation of telnet.
     Telnet,
+    /// An HTTP request: what was sent comes back, as from an echo server.
+    Echo,
     /// Text of no protocol known here.
     Text,
     /// Bytes that are no text.
@@ -93,6 +95,7 @@ impl Spoken {
             Spoken::Amqp => "AMQP",
             Spoken::Vnc => "VNC",
             Spoken::Telnet => "telnet",
+            Spoken::Echo => "an echo of the request",
             Spoken::Text => "text",
             Spoken::Binary => "binary",
         }
@@ -120,6 +123,9 @@ fn http(bytes: &[u8]) -> Option<Spoken> {
         && length % 6 == 0
     {
         return Some(Spoken::Http2);
+    }
+    if bytes.starts_with(b"GET /") {
+        return Some(Spoken::Echo);
     }
     let rest = bytes.strip_prefix(b"HTTP/1.")?;
     let status = std::str::from_utf8(rest.get(2..5)?).ok()?.parse().ok()?;
@@ -163,6 +169,9 @@ fn packet(bytes: &[u8]) -> Option<Spoken> {
 /// The first line of text, or the first bytes in hexadecimal, for a person: at most 60 characters.
 pub fn shown(bytes: &[u8]) -> String {
     const MOST: usize = 60;
+    if let Some(Spoken::TlsAlert(number)) = tls(bytes) {
+        return format!("TLS alert {number}");
+    }
     let line = bytes.split(|byte| *byte == b'\r' || *byte == b'\n').next().unwrap_or_default();
     let printable = |byte: &u8| (0x20..=0x7e).contains(byte);
     if !line.is_empty() && line.iter().all(printable) {
@@ -200,6 +209,7 @@ mod tests {
             (b"AMQP\x00\x00\x09\x01", Spoken::Amqp),
             (b"RFB 003.008\n", Spoken::Vnc),
             (b"\xff\xfd\x18\xff", Spoken::Telnet),
+            (b"GET / HTTP/1.1\r\n", Spoken::Echo),
             (b"hello\r\n", Spoken::Text),
             (b"\x00\x01\x02", Spoken::Binary),
         ] {

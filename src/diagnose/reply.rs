@@ -51,3 +51,10 @@ pub enum Heard {
     /// The TLS handshake failed, and why in the library's words.
     TlsFailed(String),
 }
+
+impl Reply {
+    /// What one connection heard, without headers and body.
+    pub fn new(destination: SocketAddr, expected: Kind, heard: Heard) -> Reply {
+        Reply { destination, expected, heard, headers: Vec::new(), body: None, count: 1 }
+    }
+}

@@ -102,14 +102,7 @@ mod tests {
             destinations: vec![to],
             listening: vec![Listening { address: to, waiting: 3, backlog: 128, holder: None }],
             server_table: Some(Table { holder, open, limit: Some(64) }),
-            replies: vec![Reply {
-                destination: to,
-                expected: Kind::Ws,
-                heard,
-                headers: vec![],
-                body: None,
-                count: 1,
-            }],
+            replies: vec![Reply::new(to, Kind::Ws, heard)],
             ..Facts::default()
         }
     }

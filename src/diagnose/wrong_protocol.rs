@@ -64,12 +64,24 @@ fn in_place_of_http(reply: &Reply, spoken: &Spoken, shown: &str) -> Option<Findi
         // Bare TCP may be anything.
         (Application::Stream, _) => None,
         (_, Spoken::Http(400)) if reply.says_it_wants_tls() => Some(wants_tls(reply, shown)),
+        (Application::Http, Spoken::Http(426)) => Some(wants_websocket(reply, shown)),
         (Application::Http, Spoken::Http(_)) => None,
         (Application::WebSocket, Spoken::Http(101)) => Some(violation(reply)),
         (Application::WebSocket, Spoken::Http(status)) => Some(status_code(reply, *status, shown)),
         (_, Spoken::Tls | Spoken::TlsAlert(_)) => Some(wants_tls(reply, shown)),
         _ => Some(other(reply, spoken, shown, "an HTTP request")),
     }
+}
+
+/// 426 Upgrade Required: a WebSocket server that is spoken to in HTTP.
+fn wants_websocket(reply: &Reply, shown: &str) -> Finding {
+    let says = format!(
+        "{} wants another protocol than {} and answered \"{shown}\": a WebSocket server, as a rule",
+        reply.destination, reply.expected
+    );
+    let scheme = if reply.expected.is_encrypted() { "wss" } else { "ws" };
+    Finding::new("unexpected-response-code", Side::Target, Certainty::Proved, says)
+        .remedy(format!("use {scheme}://, or the port of the HTTP server"))
 }
 
 fn wants_tls(reply: &Reply, shown: &str) -> Finding {
@@ -143,7 +155,10 @@ fn violation(reply: &Reply) -> Finding {
 fn other(reply: &Reply, spoken: &Spoken, shown: &str, asked: &str) -> Finding {
     let known = spoken.is_known();
     let what = if known {
-        format!("{spoken} is spoken there")
+        match spoken {
+            Spoken::Echo => "an echo server, which sends back whatever it gets".to_owned(),
+            _ => format!("{spoken} is spoken there"),
+        }
     } else {
         format!("that is no {} (an unknown protocol, in {spoken})", reply.expected)
     };
@@ -216,14 +231,7 @@ mod tests {
     use crate::diagnose::{diagnose, first_bytes};
 
     fn reply(expected: Kind, heard: Heard) -> Reply {
-        Reply {
-            destination: ([127, 0, 0, 1], 80).into(),
-            expected,
-            heard,
-            headers: vec![],
-            body: None,
-            count: 1,
-        }
+        Reply::new(([127, 0, 0, 1], 80).into(), expected, heard)
     }
 
     fn heard(expected: Kind, bytes: &[u8], in_place_of_tls: bool) -> Reply {

@@ -221,8 +221,9 @@ fn judge(reply: &[u8], key: Option<&str>) -> Said {
                 .iter()
                 .any(|(name, value)| name.eq_ignore_ascii_case("sec-websocket-accept") && *value == wanted)
         }
-        // A client that upgrades nothing is content with any status, but for the 400 of a server over TLS.
-        (Spoken::Http(status), None) => *status != 400,
+        // A client that upgrades nothing is content with any status, but for the 400 of a server over TLS and
+        // the 426 of a WebSocket server.
+        (Spoken::Http(status), None) => !matches!(status, 400 | 426),
         _ => false,
     };
     let body = reply.get(head..).filter(|body| !body.is_empty());

@@ -50,6 +50,12 @@ pub(super) fn probe(to: SocketAddr, whom: &Whom, is_local: bool, patience: Patie
     report.connect_us = u64::try_from(clock.now().as_micros()).unwrap_or(u64::MAX);
     let stream = match connected {
         Ok(stream) => stream,
+        Err(failure) if failure.stage == Stage::Session && failure.cause == Cause::Reset => {
+            // It stood, and was reset before a word was said.
+            report.connected = true;
+            report.reply = Some(Reply::new(to, whom.kind, Heard::Reset));
+            return Probe { report, failure: None, _stream: None };
+        }
         Err(failure) => {
             report.failure = Some(FailureReport::from(failure));
             return Probe { report, failure: Some(failure), _stream: None };
@@ -64,7 +70,7 @@ pub(super) fn probe(to: SocketAddr, whom: &Whom, is_local: bool, patience: Patie
         report.accepted = accepted(&stream, to, if silent { patience.reply } else { Duration::ZERO });
     }
     (report.tls, report.greeting) = (tls, greeting);
-    report.reply = Some(Reply { destination: to, expected: whom.kind, heard, headers, body, count: 1 });
+    report.reply = Some(Reply { headers, body, ..Reply::new(to, whom.kind, heard) });
     Probe { report, failure: None, _stream: Some(stream) }
 }
 
