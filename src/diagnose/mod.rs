@@ -50,6 +50,7 @@ mod wrong_protocol;
 pub use facts::{Blocked, Facts, FailureFact, ForeignSockets, Name, Refusals, TupleFact};
 pub use finding::{Certainty, Finding};
 pub use listening::{Listening, Proxy, ProxyListener, exempted};
+pub use names::is_localhost;
 pub use place::{Place, Sort};
 pub use reply::{Heard, Reply};
 

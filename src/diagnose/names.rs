@@ -139,7 +139,8 @@ fn this_host(name: &Name) -> Option<Told> {
     Some((Certainty::Possible, says, format!("getent ahosts {}", name.name)))
 }
 
-fn is_localhost(name: &str) -> bool {
+/// Whether a name is this host's by definition (RFC 6761).
+pub fn is_localhost(name: &str) -> bool {
     name == "localhost" || name.ends_with(".localhost")
 }
 

@@ -47,7 +47,7 @@ pub struct TargetExamination {
     pub places: Vec<Place>,
     /// The connections that were tried, one to each address.
     pub attempts: Vec<AttemptReport>,
-    /// Addresses that were not tried, as there are many.
+    /// Addresses that were not tried: those without a route where others have one, and those beyond eight.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub untried: Vec<SocketAddr>,
 }
@@ -176,7 +176,8 @@ pub fn render_target(out: &mut String, target: &TargetExamination, style: Style)
         line(out, format_args!("  attempt   {}: {told}", attempt.destination));
     }
     if !target.untried.is_empty() {
-        line(out, format_args!("  {} more addresses were not tried", target.untried.len()));
+        let listed: Vec<String> = target.untried.iter().map(ToString::to_string).collect();
+        line(out, format_args!("  not tried {}: no route, or many others", listed.join(", ")));
     }
 }
 
@@ -240,6 +241,11 @@ fn check(out: &mut String, check: &Check, style: Style) {
 pub fn render_findings(out: &mut String, examination: &Examination, style: Style) {
     if examination.findings.is_empty() && examination.target.is_some() {
         line(out, format_args!("  {}", style.good("nothing wrong was found with the target")));
+    }
+    let warnings = examination.checks.iter().filter(|check| check.worth == Worth::Warning).count();
+    if warnings > 0 && examination.target.is_some() {
+        let told = format!("{warnings} settings of this host may make connections fail: connstorm doctor");
+        line(out, format_args!("  {}", style.warn(&told)));
     }
     for finding in &examination.findings {
         findings::render_one(out, finding, usize::MAX, style);

@@ -9,7 +9,7 @@ use crate::kernel::readiness::{Events, Interest, ReadinessSet};
 use crate::kernel::sock_diag::{Filter, SockDiag};
 use crate::kernel::socket::{CallError, Connection, IcmpError, PortChoice, Progress};
 use crate::kernel::tcp_info::TcpInfo;
-use crate::kernel::tcp_state::StateSet;
+use crate::kernel::tcp_state::{StateSet, TcpState};
 use crate::report::examination::{AttemptReport, FailureReport};
 use std::io;
 use std::net::{SocketAddr, TcpStream};
@@ -137,10 +137,12 @@ fn wait(socket: &Connection, limit: Duration) -> Result<bool, CallError> {
 /// or the time is over; `None` where its end can't be seen.
 fn accepted(stream: &TcpStream, to: SocketAddr, limit: Duration) -> Option<bool> {
     let own = stream.local_addr().ok()?;
+    // Not SYN_RECV: with TCP_DEFER_ACCEPT a server takes a connection when its first byte has come.
+    let states = StateSet::NONE.with(TcpState::Established).with(TcpState::CloseWait);
     let filter = Filter {
         source_ports: vec![to.port()..=to.port()],
         destinations: vec![own],
-        ..Filter::states(StateSet::CONNECTIONS)
+        ..Filter::states(states)
     };
     let (mut diag, clock) = (SockDiag::open().ok()?, Clock::start());
     loop {
