@@ -25,9 +25,13 @@
 //! | `private-address-out-of-reach`, `no-such-host`, `gateway-silent`, `no-route`, `host-unreachable` | no way to the address |
 //! | `name-does-not-resolve`, `name-leads-elsewhere`, `some-addresses-fail` | the target's name |
 //! | `proxy-in-the-way` | proxy variables are set |
-//! | `target-out-of-descriptors`, `not-accepted`, `silent-server` | connected, then silence |
-//! | `unexpected-response-code`, `websocket-handshake-violation`, `wrong-protocol`, `plain-to-a-tls-port`, `tls-to-a-plain-port`, `tls-handshake-failed`, `closed-before-reply`, `reset-before-reply` | connected, and another answer than was due |
+//! | `target-out-of-descriptors`, `not-accepted`, `silent-after-connect` | connected, then silence |
+//! | `no-websocket-there`, `redirected`, `not-authorised`, `wrong-path`, `upgrade-required`, `rate-limited`, `bad-request`, `no-backend`, `unavailable`, `server-error` | a status other than the one that was due ("Unexpected response code") |
+//! | `reply-is-not-http`, `wrong-accept-key` | another protocol ("`ERR_INVALID_HTTP_RESPONSE`"), or a WebSocket server that does not prove itself |
+//! | `plain-text-to-a-tls-port`, `tls-to-a-plain-port`, `tls-to-another-protocol`, `tls-fails` | TLS where there is none, or the other way round |
+//! | `closed-before-the-reply`, `reset-in-the-handshake` | the server ended the connection |
 
+mod exchange;
 mod facts;
 mod finding;
 pub mod first_bytes;
@@ -41,18 +45,17 @@ mod place;
 mod ports;
 mod proxies;
 mod refused;
-mod reply;
 mod silence;
 mod timeout;
 mod unreachable;
 mod wrong_protocol;
 
+pub use exchange::{Exchange, Heard};
 pub use facts::{Blocked, Facts, FailureFact, ForeignSockets, Name, Refusals, TupleFact};
 pub use finding::{Certainty, Finding};
 pub use listening::{Listening, Proxy, ProxyListener, exempted};
 pub use names::is_localhost;
 pub use place::{Place, Sort};
-pub use reply::{Heard, Reply};
 
 /// What the facts show, the surest and weightiest first.
 pub fn diagnose(facts: &Facts) -> Vec<Finding> {
@@ -64,13 +67,14 @@ pub fn diagnose(facts: &Facts) -> Vec<Finding> {
         limits::memory,
         limits::conntrack,
         limits::time_wait_capped,
+        // Where two are as sure, the name that leads there goes before what there is.
+        names::elsewhere,
         refused::refused,
         timeout::timed_out,
         timeout::aborted_on_overflow,
         unreachable::unreachable,
         unreachable::not_permitted,
         names::unresolved,
-        names::elsewhere,
         names::some_fail,
         silence::out_of_descriptors,
         silence::silent,

@@ -5,7 +5,7 @@ use super::format::micros;
 use super::style::Style;
 use crate::attempt::{Cause, Errno, Failure, Side, Stage};
 use crate::diagnose::host::{Area, Check, HostState, Worth};
-use crate::diagnose::{Finding, Heard, Name, Place, Reply};
+use crate::diagnose::{Exchange, Finding, Heard, Name, Place};
 use crate::kernel::sysctl::HostSettings;
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
@@ -82,7 +82,7 @@ pub struct AttemptReport {
     pub greeting: Option<String>,
     /// What came back, against what was due.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub reply: Option<Reply>,
+    pub exchange: Option<Exchange>,
 }
 
 /// A failure in the words of results of runs.
@@ -119,7 +119,7 @@ impl AttemptReport {
             accepted: None,
             tls: None,
             greeting: None,
-            reply: None,
+            exchange: None,
         }
     }
 
@@ -141,7 +141,7 @@ impl AttemptReport {
         if let Some(version) = &self.tls {
             text.push_str(&format!(", {version}"));
         }
-        match (&self.greeting, self.reply.as_ref().map(|reply| &reply.heard)) {
+        match (&self.greeting, self.exchange.as_ref().map(|exchange| &exchange.heard)) {
             (Some(greeting), _) => text.push_str(&format!(", answered \"{greeting}\"")),
             (None, Some(Heard::Silence { .. })) => text.push_str(", silence"),
             (None, Some(Heard::Closed)) => text.push_str(", closed by the server"),

@@ -102,7 +102,7 @@ fn add_probes(facts: &mut Facts, probes: &[Probe]) {
     for (ordinal, probe) in (0..).zip(probes) {
         let report = &probe.report;
         facts.syn_retransmits += u64::from(report.syn_retransmits > 0);
-        facts.replies.extend(report.reply.clone());
+        facts.exchanges.extend(report.exchange.clone());
         if report.accepted == Some(false) && facts.unaccepted.is_none() {
             facts.unaccepted = Some(report.destination);
             facts.server_table = server_table(report.destination);

@@ -3,7 +3,7 @@
 use super::Whom;
 use super::exchange::{Said, exchange};
 use crate::attempt::{Cause, Errno, Failure, Lease, Stage};
-use crate::diagnose::{Heard, Reply};
+use crate::diagnose::{Exchange, Heard};
 use crate::kernel::clock::Clock;
 use crate::kernel::readiness::{Events, Interest, ReadinessSet};
 use crate::kernel::sock_diag::{Filter, SockDiag};
@@ -53,7 +53,7 @@ pub(super) fn probe(to: SocketAddr, whom: &Whom, is_local: bool, patience: Patie
         Err(failure) if failure.stage == Stage::Session && failure.cause == Cause::Reset => {
             // It stood, and was reset before a word was said.
             report.connected = true;
-            report.reply = Some(Reply::new(to, whom.kind, Heard::Reset));
+            report.exchange = Some(Exchange::new(to, whom.kind, Heard::Reset));
             return Probe { report, failure: None, _stream: None };
         }
         Err(failure) => {
@@ -70,7 +70,7 @@ pub(super) fn probe(to: SocketAddr, whom: &Whom, is_local: bool, patience: Patie
         report.accepted = accepted(&stream, to, if silent { patience.reply } else { Duration::ZERO });
     }
     (report.tls, report.greeting) = (tls, greeting);
-    report.reply = Some(Reply { headers, body, ..Reply::new(to, whom.kind, heard) });
+    report.exchange = Some(Exchange { headers, body, ..Exchange::new(to, whom.kind, heard) });
     Probe { report, failure: None, _stream: Some(stream) }
 }
 
