@@ -5,7 +5,7 @@ use super::format::micros;
 use super::style::Style;
 use crate::attempt::{Cause, Errno, Failure, Side, Stage};
 use crate::diagnose::host::{Area, Check, HostState, Worth};
-use crate::diagnose::{Exchange, Finding, Heard, Name, Place};
+use crate::diagnose::{Exchange, Finding, Heard, Listening, Name, Place};
 use crate::kernel::sysctl::HostSettings;
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
@@ -45,6 +45,9 @@ pub struct TargetExamination {
     pub name: Option<Name>,
     /// Its addresses, seen from this host.
     pub places: Vec<Place>,
+    /// Sockets of this host that listen on the target's port, where the target is this host.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub listening: Vec<Listening>,
     /// The connections that were tried, one to each address.
     pub attempts: Vec<AttemptReport>,
     /// Addresses that were not tried: those without a route where others have one, and those beyond eight.
@@ -169,6 +172,11 @@ pub fn render_target(out: &mut String, target: &TargetExamination, style: Style)
     }
     for place in &target.places {
         line(out, format_args!("  address   {}: {}", place.address, way(place)));
+    }
+    for at in &target.listening {
+        let queue = format!("{} of {} wait for accept()", at.waiting, at.backlog);
+        let queue = if at.is_full() { style.bad(&queue) } else { queue };
+        line(out, format_args!("  listener  {}: {queue}", at.described()));
     }
     for attempt in &target.attempts {
         let told = attempt.told();

@@ -14,7 +14,7 @@ use super::server_watch::server_table;
 use super::{host_state, surroundings};
 use crate::attempt::{Cause, Failure, Lease, Stage};
 use crate::diagnose::host::checks;
-use crate::diagnose::{Facts, FailureFact, TupleFact, diagnose, is_localhost};
+use crate::diagnose::{Facts, FailureFact, Listening, TupleFact, diagnose, is_localhost};
 use crate::engine::Destinations;
 use crate::kernel::addresses::{is_local, route_to};
 use crate::kernel::clock::Clock;
@@ -71,10 +71,12 @@ pub fn target(whom: &Whom, expected: &[IpAddr], patience: Patience) -> Examinati
     add_counted(&mut facts, &before, &after);
     add_ports(&mut facts, &examination);
     let findings = diagnose(&facts);
+    let on_port = |at: &Listening| at.address.port() == whom.port && facts.target_is_local == Some(true);
     let target = TargetExamination {
         url: whom.to_string(),
         name: facts.name,
         places: facts.places,
+        listening: facts.listening.iter().filter(|at| on_port(at)).cloned().collect(),
         attempts: probes.into_iter().map(|probe| probe.report).collect(),
         untried,
     };
