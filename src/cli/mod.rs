@@ -5,6 +5,7 @@ mod interrupt;
 mod output;
 mod plan;
 mod run;
+mod schema;
 mod serve;
 
 pub use exit::Exit;
@@ -25,6 +26,7 @@ enum Command {
     Run(Box<run::Run>),
     Plan(Box<plan::PlanArgs>),
     Serve(serve::Serve),
+    Schema(schema::SchemaArgs),
 }
 
 /// The whole program. Wrong usage is told by the parser, with [`Exit::Usage`].
@@ -33,6 +35,7 @@ pub fn main() -> ExitCode {
         Command::Run(args) => run::run(&args),
         Command::Plan(args) => plan::run(&args),
         Command::Serve(serve) => serve::run(serve),
+        Command::Schema(args) => schema::run(&args),
     };
     match done {
         Ok(exit) => exit.into(),

@@ -14,7 +14,7 @@ use std::str::FromStr;
 ///
 /// Names are the kernel's (Documentation/networking/ip-sysctl.rst, admin-guide/sysctl/). Times are in
 /// seconds unless the name says otherwise; `None` is what could not be read.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default)]
 pub struct HostSettings {
     /// `uname -r`.
@@ -84,7 +84,7 @@ pub struct HostSettings {
 }
 
 /// Limits and timeouts of connection tracking, `net.netfilter.nf_conntrack_*`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default)]
 pub struct ConntrackSettings {
     /// Entries at most; above it packets of new connections are dropped.

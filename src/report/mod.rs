@@ -4,6 +4,10 @@ mod findings;
 pub mod format;
 mod model;
 pub mod plan_text;
+mod read;
+#[cfg(test)]
+mod sample;
+pub mod schema;
 mod style;
 pub mod summary;
 pub mod sweep_text;
@@ -14,5 +18,6 @@ pub use model::{
     Counts, FailureKind, FailureSample, KernelWindow, LatencySummary, OnsetReport, Resources, RunResult,
     SCHEMA_VERSION, Verdict, WindowSummary,
 };
+pub use read::ReadError;
 pub use style::Style;
 pub use thresholds::DEFAULT as DEFAULT_THRESHOLD;

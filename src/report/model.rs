@@ -16,7 +16,7 @@ use std::net::{IpAddr, SocketAddr};
 pub const SCHEMA_VERSION: u32 = 1;
 
 /// Everything that is known of a run.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct RunResult {
     /// See [`SCHEMA_VERSION`].
     pub schema_version: u32,
@@ -28,6 +28,9 @@ pub struct RunResult {
     pub reasons: Vec<String>,
     /// When it began, RFC 3339, UTC.
     pub began: String,
+    /// The same in microseconds since 1970; 0 where it is not known.
+    #[serde(default)]
+    pub began_unix_us: u64,
     /// How long it took, in seconds.
     pub elapsed_s: f64,
     /// What was planned.
@@ -55,6 +58,9 @@ pub struct RunResult {
     pub findings: Vec<Finding>,
     /// What it was judged by.
     pub thresholds: Vec<Evaluation>,
+    /// Why it was ended early: the condition of `abort_when` that held, with the value; absent otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub aborted: Option<String>,
     /// What the run cost this machine.
     pub resources: Resources,
     /// The run second by second.
@@ -62,7 +68,7 @@ pub struct RunResult {
 }
 
 /// What a run is worth.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
     /// Everything it was to be judged by holds.
@@ -76,7 +82,7 @@ pub enum Verdict {
 }
 
 /// Attempts by outcome. planned = started + skipped; started = ok + failed + in flight.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Counts {
     /// Arrivals that became due.
     pub planned: u64,
@@ -103,7 +109,7 @@ pub struct Counts {
 }
 
 /// All failures of one kind.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct FailureKind {
     /// How far the attempts had come.
     pub stage: Stage,
@@ -128,7 +134,7 @@ pub struct FailureKind {
 }
 
 /// One failed attempt in detail.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct FailureSample {
     /// Which attempt; the first of the run is 1.
     pub ordinal: u64,
@@ -143,7 +149,7 @@ pub struct FailureSample {
 }
 
 /// The beginning of a trouble, or of its end.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct OnsetReport {
     /// What begins.
     pub kind: OnsetKind,
@@ -173,7 +179,7 @@ impl From<&Onset> for OnsetReport {
 }
 
 /// A latency, in microseconds.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct LatencySummary {
     /// Number of values.
     pub count: u64,
@@ -196,7 +202,7 @@ pub struct LatencySummary {
 }
 
 /// What the run cost this machine.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Resources {
     /// Worker threads.
     pub workers: u32,
@@ -211,7 +217,7 @@ pub struct Resources {
 }
 
 /// What happened in one second of the run.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct WindowSummary {
     /// When it ended, in seconds since the start.
     pub at_s: f64,
@@ -231,6 +237,9 @@ pub struct WindowSummary {
     pub open: u64,
     /// Median of connect, in microseconds.
     pub connect_p50_us: u64,
+    /// 90th percentile of connect, in microseconds.
+    #[serde(default)]
+    pub connect_p90_us: u64,
     /// 99th percentile of connect, in microseconds.
     pub connect_p99_us: u64,
     /// Largest connect, in microseconds.
@@ -241,6 +250,10 @@ pub struct WindowSummary {
     pub lateness_p99_us: u64,
     /// CPU time of the workers, in seconds.
     pub cpu_s: f64,
+    /// All connect latencies of the window: compressed HdrHistogram V2, base64. Absent where there is none,
+    /// and where it would be long: its percentiles are then all that is kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub connect_histogram: Option<String>,
     /// Failures by `stage/cause`.
     pub failures: BTreeMap<String, u64>,
     /// What the kernel showed at its end; absent where no sample was taken.
@@ -249,10 +262,13 @@ pub struct WindowSummary {
 }
 
 /// What the kernel showed at the end of a window.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct KernelWindow {
     /// Ports in use on the fullest tuple.
     pub ports_in_use: u64,
+    /// Ports that a tuple can have; absent where that is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ports_usable: Option<u64>,
     /// TIME_WAIT among them.
     pub time_wait: u64,
     /// TIME_WAIT sockets of the whole namespace.
@@ -261,6 +277,9 @@ pub struct KernelWindow {
     pub forecast_exhausted_at_s: Option<f64>,
     /// SYN and SYN-ACK segments sent again since the last sample, by all of the namespace.
     pub syn_retransmits: Option<u64>,
+    /// Segments of any kind sent again since the last sample, by all of the namespace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retransmits: Option<u64>,
     /// Handshakes that met a full accept queue since the last sample, by all of the namespace.
     pub listen_overflows: Option<u64>,
     /// Whether every socket was counted, rather than some that stand for all.
@@ -280,12 +299,14 @@ impl RunResult {
             verdict: if run.interrupted { Verdict::Interrupted } else { Verdict::Passed },
             reasons: Vec::new(),
             began: run.began.clone(),
+            began_unix_us: run.began_unix_us,
             elapsed_s: run.elapsed.as_secs_f64(),
             plan: plan.clone(),
             host: HostSettings::default(),
             onsets: Vec::new(),
             findings: Vec::new(),
             thresholds: Vec::new(),
+            aborted: None,
             destinations: run.destinations.clone(),
             tuples: run.tuples,
             leasable_ports: run.leasable_ports,
@@ -385,7 +406,7 @@ impl WindowSummary {
         for (failure, count) in &row.failures {
             *failures.entry(format!("{}/{}", failure.stage, failure.cause)).or_insert(0) += count;
         }
-        let [connect_p50_us, connect_p99_us, connect_max_us] = row.connect_us;
+        let [connect_p50_us, connect_p90_us, connect_p99_us, connect_max_us] = row.connect_us;
         WindowSummary {
             at_s: row.at.as_secs_f64(),
             planned: row.planned,
@@ -396,11 +417,13 @@ impl WindowSummary {
             skipped: row.skipped,
             open: row.open,
             connect_p50_us,
+            connect_p90_us,
             connect_p99_us,
             connect_max_us,
             connect_call_p99_us: row.connect_call_p99_us,
             lateness_p99_us: row.lateness_p99_us,
             cpu_s: row.cpu.as_secs_f64(),
+            connect_histogram: row.connect_histogram.clone(),
             failures,
             kernel: None,
         }

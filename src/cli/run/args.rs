@@ -62,6 +62,7 @@ impl Run {
             connect_timeout: connection.connect_timeout.clone(),
             handshake_timeout: connection.handshake_timeout.clone(),
             thresholds: self.output.thresholds.clone(),
+            abort_when: self.output.abort_when.clone(),
             workers: load.workers.clone(),
             seed: load.seed.clone(),
             name: load.name.clone(),
@@ -134,6 +135,10 @@ pub(super) struct OutputFlags {
     /// What the result is judged by, such as 'connect.p99 < 50ms'; may be given several times
     #[arg(long = "threshold", value_name = "METRIC OP VALUE")]
     pub(super) thresholds: Vec<String>,
+    /// End the run early, as failed, as soon as this holds, such as 'failed.ratio > 50%'; looked at each
+    /// second; may be given several times
+    #[arg(long = "abort-when", value_name = "METRIC OP VALUE")]
+    pub(super) abort_when: Vec<String>,
     /// Write the result as JSON to a file, or to standard output with '-'; the summary then goes to
     /// standard error
     #[arg(long, value_name = "FILE")]
