@@ -3,8 +3,11 @@
 mod exit;
 mod interrupt;
 mod output;
+mod outputs;
 mod plan;
+mod report;
 mod run;
+mod saved;
 mod schema;
 mod serve;
 
@@ -25,6 +28,7 @@ struct Cli {
 enum Command {
     Run(Box<run::Run>),
     Plan(Box<plan::PlanArgs>),
+    Report(Box<report::ReportArgs>),
     Serve(serve::Serve),
     Schema(schema::SchemaArgs),
 }
@@ -34,6 +38,7 @@ pub fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Run(args) => run::run(&args),
         Command::Plan(args) => plan::run(&args),
+        Command::Report(args) => report::run(&args),
         Command::Serve(serve) => serve::run(serve),
         Command::Schema(args) => schema::run(&args),
     };

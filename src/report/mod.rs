@@ -1,18 +1,31 @@
 //! The result of a run as data, and one file a format that renders it.
 
+mod csv;
 mod findings;
 pub mod format;
+#[cfg(test)]
+mod golden;
+mod hlog;
+mod html;
+mod junit;
+mod markdown;
 mod model;
+pub mod openmetrics;
+pub mod output;
 pub mod plan_text;
 mod read;
 #[cfg(test)]
 mod sample;
 pub mod schema;
+mod story;
 mod style;
 pub mod summary;
 pub mod sweep_text;
 mod thresholds;
 mod verdict;
+mod windows;
+
+use findings::remedy_command;
 
 pub use model::{
     Counts, FailureKind, FailureSample, KernelWindow, LatencySummary, OnsetReport, Resources, RunResult,

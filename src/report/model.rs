@@ -163,6 +163,9 @@ pub struct OnsetReport {
     pub destination: Option<SocketAddr>,
     /// The numbers that prove it.
     pub evidence: Evidence,
+    /// On which machine, in a result that was merged; absent otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<String>,
 }
 
 impl From<&Onset> for OnsetReport {
@@ -174,6 +177,7 @@ impl From<&Onset> for OnsetReport {
             source: onset.source,
             destination: onset.destination,
             evidence: onset.evidence.clone(),
+            host: None,
         }
     }
 }
