@@ -2,6 +2,7 @@
 
 mod exit;
 mod interrupt;
+mod merge;
 mod output;
 mod outputs;
 mod plan;
@@ -29,6 +30,7 @@ enum Command {
     Run(Box<run::Run>),
     Plan(Box<plan::PlanArgs>),
     Report(Box<report::ReportArgs>),
+    Merge(Box<merge::MergeArgs>),
     Serve(serve::Serve),
     Schema(schema::SchemaArgs),
 }
@@ -39,6 +41,7 @@ pub fn main() -> ExitCode {
         Command::Run(args) => run::run(&args),
         Command::Plan(args) => plan::run(&args),
         Command::Report(args) => report::run(&args),
+        Command::Merge(args) => merge::run(&args),
         Command::Serve(serve) => serve::run(serve),
         Command::Schema(args) => schema::run(&args),
     };

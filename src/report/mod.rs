@@ -9,6 +9,7 @@ mod hlog;
 mod html;
 mod junit;
 mod markdown;
+pub mod merge;
 mod model;
 pub mod openmetrics;
 pub mod output;
@@ -22,14 +23,15 @@ mod style;
 pub mod summary;
 pub mod sweep_text;
 mod thresholds;
+mod timeline;
 mod verdict;
 mod windows;
 
 use findings::remedy_command;
 
 pub use model::{
-    Counts, FailureKind, FailureSample, KernelWindow, LatencySummary, OnsetReport, Resources, RunResult,
-    SCHEMA_VERSION, Verdict, WindowSummary,
+    Counts, FailureKind, FailureSample, KernelWindow, LatencySummary, OnsetReport, Part, Resources,
+    RunResult, SCHEMA_VERSION, Verdict, WindowSummary,
 };
 pub use read::ReadError;
 pub use style::Style;

@@ -65,6 +65,26 @@ pub struct RunResult {
     pub resources: Resources,
     /// The run second by second.
     pub windows: Vec<WindowSummary>,
+    /// The results that this one was merged from; empty where it is of one run.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub parts: Vec<Part>,
+}
+
+/// One of the results that another was merged from.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct Part {
+    /// The file that it was read from.
+    pub name: String,
+    /// The settings and limits of its host.
+    pub host: HostSettings,
+    /// When it began, RFC 3339, UTC.
+    pub began: String,
+    /// How long it took, in seconds.
+    pub elapsed_s: f64,
+    /// What it was worth.
+    pub verdict: Verdict,
+    /// Its attempts by outcome.
+    pub counts: Counts,
 }
 
 /// What a run is worth.
@@ -343,6 +363,7 @@ impl RunResult {
                 rss_peak_bytes: run.memory.1,
             },
             windows: run.windows.iter().map(WindowSummary::of).collect(),
+            parts: Vec::new(),
         }
     }
 

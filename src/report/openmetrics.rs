@@ -188,7 +188,7 @@ fn buckets(name: &str, summary: &LatencySummary) -> Result<Buckets, RenderError>
             (bound as f64 / 1e6, inside)
         })
         .collect();
-    buckets.push((f64::MAX, latency.count() - below));
+    buckets.push((f64::INFINITY, latency.count() - below));
     Ok(Buckets { sum_s: summary.mean * summary.count as f64 / 1e6, count: summary.count, buckets })
 }
 

@@ -167,7 +167,7 @@ await check("a good run is drawn", () => on(good, { viewport: wide }, async page
   await page.screenshot({ path: `${folder}/good.png`, fullPage: true });
 }));
 
-await check("a picture for the README", () => on(bad, { viewport: { width: 1000, height: 1000 }, colorScheme: "light" }, async page => {
+await check("a picture for the README", () => on(bad, { viewport: { width: 1200, height: 960 }, colorScheme: "light" }, async page => {
   await page.locator("#h-plots").scrollIntoViewIfNeeded();
   await page.evaluate(() => scrollTo(0, document.getElementById("h-plots").offsetTop - 20));
   await page.screenshot({ path: `${folder}/report.png` });

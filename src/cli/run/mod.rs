@@ -13,7 +13,7 @@ use super::output::{say, style_for};
 use super::outputs::{Outputs, summarise};
 use crate::conduct::{Conducted, conduct};
 use crate::engine::Control;
-use crate::report::{RunResult, Style, Verdict};
+use crate::report::{RunResult, Style};
 use crate::scenario::{self, Arrivals, Colour, Plan};
 use anyhow::Context;
 use args::{JudgementFlags, ProgressWhen};
@@ -39,7 +39,7 @@ pub(super) fn run(args: &Run) -> anyhow::Result<Exit> {
     let result = conducted.into_result(&plan);
     report(&result, outputs, args.judgement.quiet)?;
     balance.map_err(anyhow::Error::msg).context("the books don't balance: a defect of connstorm")?;
-    Ok(exit(result.verdict))
+    Ok(Exit::of(result.verdict))
 }
 
 /// The plan, or the mistakes in it, ready to print.
@@ -103,13 +103,4 @@ fn report(result: &RunResult, outputs: Outputs, quiet: bool) -> anyhow::Result<(
         summarise(result, stdout_is_taken)?;
     }
     written
-}
-
-fn exit(verdict: Verdict) -> Exit {
-    match verdict {
-        Verdict::Passed => Exit::Passed,
-        Verdict::Failed => Exit::ThresholdsFailed,
-        Verdict::Invalid => Exit::Invalid,
-        Verdict::Interrupted => Exit::Interrupted,
-    }
 }
