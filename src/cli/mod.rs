@@ -1,5 +1,6 @@
 //! The command line: raw arguments, one file a subcommand, and the only place besides `report/` that prints.
 
+mod compare;
 mod exit;
 mod interrupt;
 mod merge;
@@ -30,6 +31,7 @@ enum Command {
     Run(Box<run::Run>),
     Plan(Box<plan::PlanArgs>),
     Report(Box<report::ReportArgs>),
+    Compare(compare::CompareArgs),
     Merge(Box<merge::MergeArgs>),
     Serve(serve::Serve),
     Schema(schema::SchemaArgs),
@@ -41,6 +43,7 @@ pub fn main() -> ExitCode {
         Command::Run(args) => run::run(&args),
         Command::Plan(args) => plan::run(&args),
         Command::Report(args) => report::run(&args),
+        Command::Compare(args) => compare::run(&args),
         Command::Merge(args) => merge::run(&args),
         Command::Serve(serve) => serve::run(serve),
         Command::Schema(args) => schema::run(&args),

@@ -1,5 +1,6 @@
 //! The result of a run as data, and one file a format that renders it.
 
+pub mod compare;
 mod csv;
 mod findings;
 pub mod format;
