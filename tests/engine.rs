@@ -125,6 +125,16 @@ fn an_open_loop_makes_exactly_its_planned_arrivals() {
 }
 
 #[test]
+fn a_number_of_attempts_is_made_in_full_however_late() {
+    let server = Server::start();
+    let mut plan = plan(server.address);
+    // All of them are due within 2 ms, which nobody can keep.
+    plan.load = Load { connections: Some(2000), ..open(1e6, Duration::from_millis(2)) };
+    let run = go(&plan);
+    assert_eq!((run.tally.started(), run.tally.ok(), run.tally.skipped()), (2000, 2000, 0));
+}
+
+#[test]
 fn explicit_ports_are_those_of_the_range_each_once() {
     let server = Server::start();
     let mut plan = plan(server.address);

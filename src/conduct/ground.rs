@@ -21,7 +21,6 @@ pub(super) fn ground(plan: &Plan, destinations: &[SocketAddr], host: &HostSettin
         usable_ports: Some(usable_ports),
         reserved_ports,
         tuples: tuples(&plan.source.addresses, destinations),
-        kernel_searches: matches!(plan.source.ports, PortPolicy::Kernel | PortPolicy::Range { .. }),
         time_wait_blocks: time_wait_blocks(plan, destinations, host),
         time_wait_cap: host.tcp_max_tw_buckets,
         target_is_local: are_local(destinations),

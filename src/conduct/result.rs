@@ -1,6 +1,7 @@
 //! The result of a conducted run, as it is saved.
 
 use super::{Conducted, Observation};
+use crate::report::forecast::ForecastReport;
 use crate::report::{KernelWindow, RunResult, Verdict};
 use crate::scenario::Plan;
 
@@ -17,6 +18,8 @@ impl Conducted {
         }
         result.onsets = self.onsets.iter().map(Into::into).collect();
         result.findings = self.findings;
+        result.forecast =
+            self.forecast.map(|(demand, forecast)| ForecastReport::new(demand, forecast, &result));
         result.host = self.host;
         if self.aborted.is_some() {
             // It was ended from inside, by what the user asked for.

@@ -8,6 +8,7 @@
 use super::{Blocked, Certainty, Facts, FailureFact, Finding, TupleFact};
 use crate::attempt::{Cause, Side, Stage};
 use crate::metrics::Evidence;
+use std::time::Duration;
 
 /// The tuple's own sockets have to fill this share of its ports for them to be the cause. Not all: some
 /// may have ended between the failure and the count.
@@ -165,16 +166,18 @@ fn all_leased(facts: &Facts, failed: &FailureFact) -> Finding {
 pub(super) fn search_slow(facts: &Facts) -> Option<(u64, Finding)> {
     let slow = facts.slow_search?;
     let (tuple, usable) = (facts.tuple?, facts.usable_ports?);
-    let (before, after) = (slow.before.as_secs_f64() * 1e6, slow.after.as_secs_f64() * 1e6);
+    let us = |call: Duration| call.as_secs_f64() * 1e6;
+    let instead = slow.before.map(|before| format!(" instead of {:.0} µs", us(before))).unwrap_or_default();
     let says = format!(
-        "from attempt {} on, a connect() call cost {after:.0} µs instead of {before:.0} µs: with half of the \
+        "from attempt {} on, a connect() call cost {:.0} µs{instead}: with half of the \
          ports of a tuple taken, the kernel searches through all of that half first. It is the first sign of \
          ports running out",
-        slow.ordinal + 1
+        slow.ordinal + 1,
+        us(slow.after)
     );
     let evidence = occupation(facts, &tuple, usable)
-        .with("connect_call_before_us", before)
-        .with("connect_call_after_us", after)
+        .with_known("connect_call_before_us", slow.before.map(us))
+        .with("connect_call_after_us", us(slow.after))
         .with("attempt", slow.ordinal + 1);
     let finding = Finding::new("port-search-slow", Side::Generator, Certainty::Likely, says)
         .resting_on(evidence)

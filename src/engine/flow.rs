@@ -13,7 +13,7 @@ use crate::kernel::clock::Clock;
 use crate::kernel::readiness::{Interest, ReadinessSet};
 use crate::kernel::socket::{CallError, Connection as Socket, PortChoice, Progress};
 use crate::kernel::tcp_info::TcpInfo;
-use crate::metrics::{Opening, SearchCost, Tally};
+use crate::metrics::{Opening, PortSearch, Tally};
 use crate::scenario::{Close, Connection};
 use slab::Slab;
 use std::io;
@@ -30,6 +30,9 @@ pub struct Brief {
     pub connection: Connection,
     /// Attempts that may be open or opening at once.
     pub max_open: u64,
+    /// First port of the range that the kernel searches, one parity after the other; `None` where it does
+    /// not: at bind(), in a range of the socket's own (`IP_LOCAL_PORT_RANGE`), and where ports are leased.
+    pub searched_from: Option<u16>,
 }
 
 /// See the module.
@@ -43,8 +46,8 @@ pub struct Flow {
     buffer: Box<[u8]>,
     open: u64,
     open_max: u64,
-    /// `None` where the kernel searches for no port.
-    search_cost: Option<SearchCost>,
+    /// `None` where the kernel does not search by parity, and when there is no more to learn.
+    port_search: Option<PortSearch>,
     /// Every socket that has a place. Watched by the runtime as one descriptor.
     pub readiness: AsyncFd<ReadinessSet>,
     /// What falls due.
@@ -91,7 +94,7 @@ impl Flow {
             buffer: vec![0; 64 * 1024].into(),
             open: 0,
             open_max: 0,
-            search_cost: (brief.choice != PortChoice::Leased).then(SearchCost::default),
+            port_search: brief.searched_from.map(PortSearch::from),
             readiness,
             deadlines: Deadlines::default(),
             tally: Tally::default(),
@@ -164,10 +167,15 @@ impl Flow {
         let call = returned.saturating_sub(bound);
         self.tally.latencies.bind_call.record(bound.saturating_sub(started.at));
         self.tally.latencies.connect_call.record(call);
-        if let Some(cost) = &mut self.search_cost
-            && let Some(slow) = cost.note(call, || (started.ticket.ordinal, returned, *lease))
+        if let Some(search) = &mut self.port_search
+            && let Some(port) = socket.local_address().map(|local| local.port())
         {
-            self.tally.search_slowed(slow);
+            if let Some(slow) = search.note(call, port, || (started.ticket.ordinal, returned, *lease)) {
+                self.tally.search_slowed(slow);
+            }
+            if !search.is_open() {
+                self.port_search = None;
+            }
         }
         Ok((socket, progress))
     }

@@ -30,6 +30,8 @@ pub struct Outline {
     pub routes: Option<Arc<Routes>>,
     /// How source ports are chosen.
     pub choice: PortChoice,
+    /// First port of `ip_local_port_range`.
+    range_low: u16,
     /// Ports that leases leave out.
     excluded: BTreeSet<u16>,
     /// Ports to lease on each tuple; `None` where the kernel chooses.
@@ -38,7 +40,12 @@ pub struct Outline {
     arrivals: Due,
     /// When the run ends by time.
     pub end: Option<Duration>,
+    /// How long after it late attempts are still started: where a number of them was asked for.
+    pub grace: Duration,
 }
+
+/// How long a run of a number of attempts goes past its plan to start those that are late.
+const GRACE: Duration = Duration::from_secs(10);
 
 /// When attempts become due: the arrivals of the plan, made ready.
 #[derive(Debug)]
@@ -72,19 +79,32 @@ impl Outline {
             }
             Destinations::Unresolved(_) => None,
         };
-        let (arrivals, end) = match &plan.load.arrivals {
+        let (arrivals, end, grace) = match &plan.load.arrivals {
             Arrivals::Open(stages) => {
                 let schedule = Schedule::new(stages, plan.load.connections);
                 let end = schedule.end();
-                (Due::Planned(Arc::new(schedule)), Some(end))
+                let grace = if schedule.ends_by_count() { GRACE } else { Duration::ZERO };
+                (Due::Planned(Arc::new(schedule)), Some(end), grace)
             }
-            Arrivals::Closed { slots, duration } => (Due::Slots(*slots), *duration),
+            Arrivals::Closed { slots, duration } => (Due::Slots(*slots), *duration, Duration::ZERO),
         };
         // Raising the soft limit to the hard one takes no privilege; where it fails, it stays as it is.
         let table_limit = fd_table::raise_soft_limit().ok().or(fd_table::limits().0);
         let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get) as u64;
         let workers = workers::how_many(plan, cores, table_limit);
-        Ok(Outline { plan: plan.clone(), workers, routes, choice, excluded, leasable, arrivals, end })
+        let range_low = host.ports().low;
+        Ok(Outline {
+            plan: plan.clone(),
+            workers,
+            routes,
+            choice,
+            range_low,
+            excluded,
+            leasable,
+            arrivals,
+            end,
+            grace,
+        })
     }
 
     /// The part of a worker.
@@ -105,6 +125,7 @@ impl Outline {
         Brief {
             choice: self.choice,
             connection: self.plan.connection,
+            searched_from: (self.choice == PortChoice::AtConnect).then_some(self.range_low),
             max_open: self.plan.load.max_open.map_or(u64::MAX, |most| part.share(most)),
         }
     }

@@ -5,15 +5,15 @@
 mod evidence;
 mod latency;
 mod onset;
+mod port_search;
 mod run;
-mod search_cost;
 mod tally;
 mod window;
 
 pub use evidence::{Evidence, Fact};
 pub use latency::Latency;
 pub use onset::{Onset, OnsetKind};
+pub use port_search::{PortSearch, SlowSearch};
 pub use run::{Run, WindowRow};
-pub use search_cost::{SearchCost, SlowSearch};
 pub use tally::{FailureTally, Latencies, Opening, SAMPLES, Sample, Tally};
 pub use window::{Handover, Timeline, Window};

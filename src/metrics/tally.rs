@@ -31,7 +31,7 @@ pub struct Tally {
     pub bytes_out: u64,
     /// Latencies of attempts that succeeded in the measured step.
     pub latencies: Latencies,
-    /// Moments at which the connect() call seemed to become expensive, by time: the first few.
+    /// Moments from which workers' calls of connect() had to search half of a range, by time: the first few.
     slow_searches: Vec<SlowSearch>,
     /// Connections whose SYN had to be sent again, and attempts that timed out with one sent again.
     syn_retransmitted: u64,
@@ -162,7 +162,7 @@ impl Tally {
         self.backoff += wait;
     }
 
-    /// The connect() call seems to have become expensive.
+    /// The connect() call has to search half of a range from now on.
     pub fn search_slowed(&mut self, slow: SlowSearch) {
         self.slow_searches.push(slow);
         self.slow_searches.sort_by_key(|slow| (slow.at, slow.ordinal));
@@ -179,7 +179,7 @@ impl Tally {
         self.syn_retransmitted
     }
 
-    /// Moments at which the connect() call seemed to become expensive, by time: the first few.
+    /// Moments from which workers' calls of connect() had to search half of a range, by time: the first few.
     pub fn slow_searches(&self) -> &[SlowSearch] {
         &self.slow_searches
     }

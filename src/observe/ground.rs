@@ -15,8 +15,6 @@ pub struct Ground {
     pub reserved_ports: u32,
     /// Tuples that the run can use.
     pub tuples: u64,
-    /// Whether the kernel searches for a port at connect().
-    pub kernel_searches: bool,
     /// After what time the port of a TIME_WAIT of ours can be taken again: 60 s, or the delay of
     /// `tcp_tw_reuse` where it is at work, or zero for explicit ports with timestamps.
     pub time_wait_blocks: Duration,

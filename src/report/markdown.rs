@@ -15,6 +15,7 @@ pub(super) fn render(result: &RunResult) -> Result<String, RenderError> {
     findings(&mut out, result);
     failures(&mut out, result);
     onsets(&mut out, result);
+    forecast(&mut out, result);
     figures(&mut out, result);
     Ok(out)
 }
@@ -99,6 +100,17 @@ fn onsets(out: &mut String, result: &RunResult) {
         let attempt = onset.ordinal.map_or(String::new(), thousands);
         let numbers = escaped(&numbers(onset));
         line(out, format_args!("| {} | {attempt} | {} | {numbers} |", seconds(onset.at_s), onset.kind));
+    }
+}
+
+fn forecast(out: &mut String, result: &RunResult) {
+    let rows = result.forecast.as_ref().map(super::forecast::rows).unwrap_or_default();
+    if rows.is_empty() {
+        return;
+    }
+    line(out, format_args!("\n| | forecast | measured | error |\n|---|---:|---:|---:|"));
+    for [title, forecast, measured, error] in rows {
+        line(out, format_args!("| {} | {forecast} | {measured} | {error} |", title.trim()));
     }
 }
 

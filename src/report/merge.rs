@@ -97,6 +97,8 @@ pub fn merge(mut parts: Vec<Named>) -> Result<RunResult, MergeError> {
     merged.failures = whole.failures()?;
     merged.onsets = whole.onsets();
     merged.findings = whole.findings();
+    // A part's forecast is none of the whole.
+    merged.forecast = None;
     merged.windows = aligned(&whole.tracks());
     merged.counts = whole.counts(merged.windows.iter().map(|window| window.open).max().unwrap_or(0));
     merged.resources = whole.resources();

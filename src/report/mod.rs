@@ -3,6 +3,7 @@
 pub mod compare;
 mod csv;
 mod findings;
+pub mod forecast;
 pub mod format;
 #[cfg(test)]
 mod golden;
@@ -26,6 +27,7 @@ pub mod sweep_text;
 mod thresholds;
 mod timeline;
 mod verdict;
+mod window;
 mod windows;
 
 use findings::remedy_command;

@@ -1,6 +1,7 @@
 //! The result for a person at a terminal: what broke first, then the figures. Fits 80 columns.
 
 use super::findings::{self, WIDTH, line, wrapped};
+use super::forecast;
 use super::format::{bytes, micros, seconds, thousands};
 use super::model::{FailureKind, LatencySummary, RunResult, Verdict};
 use super::story;
@@ -20,6 +21,9 @@ pub fn render(result: &RunResult, style: Style) -> String {
     counts(&mut out, result);
     course(&mut out, result);
     latencies(&mut out, result);
+    if let Some(report) = &result.forecast {
+        forecast::render(&mut out, report, style);
+    }
     thresholds(&mut out, result, style);
     cost(&mut out, result);
     out

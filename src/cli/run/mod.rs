@@ -11,9 +11,9 @@ use super::exit::Exit;
 use super::interrupt::Interrupt;
 use super::output::{say, style_for};
 use super::outputs::{Outputs, summarise};
-use crate::conduct::{Conducted, conduct};
+use crate::conduct::{Conducted, Prepared};
 use crate::engine::Control;
-use crate::report::{RunResult, Style};
+use crate::report::{RunResult, Style, forecast};
 use crate::scenario::{self, Arrivals, Colour, Plan};
 use anyhow::Context;
 use args::{JudgementFlags, ProgressWhen};
@@ -74,7 +74,11 @@ fn watched(plan: &Plan, interrupt: &Interrupt, flags: &JudgementFlags) -> anyhow
     let mut exporter = flags.listen.map(Exporter::start).transpose()?;
     let line = progress::Line::new(wanted, end(plan), plan.load.connections);
     let control = Control::default();
-    let conducted = conduct(plan, &control, |progress| {
+    let prepared = Prepared::new(plan)?;
+    if let Some(forecast) = prepared.forecast().filter(|_| !flags.quiet) {
+        say(&format!("forecast: {}", forecast::beforehand(forecast)));
+    }
+    let conducted = prepared.run(&control, |progress| {
         if interrupt.asked() {
             control.interrupt();
         }

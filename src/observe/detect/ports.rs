@@ -5,9 +5,6 @@ use crate::attempt::{Cause, Stage, Stamp};
 use crate::kernel::tuple_usage::TupleCount;
 use crate::metrics::{Evidence, FailureTally, Onset, OnsetKind, SlowSearch};
 
-/// Share of a tuple's ports that has to be taken, at that moment, for an expensive connect() to be the
-/// search's doing. Half of them makes it expensive; the moment is interpolated between samples.
-const SEARCH_SHARE: f64 = 0.45;
 /// Share at which ports are low.
 const LOW_SHARE: f64 = 0.8;
 
@@ -15,8 +12,6 @@ const LOW_SHARE: f64 = 0.8;
 #[derive(Debug, Default)]
 pub(super) struct Ports {
     search_told: bool,
-    /// The sample before the newest: when, and how many ports the fullest tuple then used.
-    before: (Stamp, u64),
     low_told: bool,
     exhausted: Exhaustion,
 }
@@ -47,7 +42,6 @@ impl Ports {
             onsets.extend(self.low(view, ground, fullest.as_ref(), forecast));
         }
         onsets.extend(self.exhaustion(view, ground, fullest.as_ref()));
-        self.before = (view.sample.taken_at, fullest.map_or(0, |tuple| tuple.sockets.total()));
     }
 
     fn search(
@@ -57,18 +51,9 @@ impl Ports {
         fullest: Option<&TupleCount>,
         forecast: Option<Stamp>,
     ) -> Option<Onset> {
-        if self.search_told || !ground.kernel_searches {
-            return None;
-        }
-        let (tuple, usable) = (fullest?, ground.usable_ports?);
-        let (now, used_now) = (view.sample.taken_at, tuple.sockets.total());
-        let enough = |used: f64| used >= f64::from(usable) * SEARCH_SHARE;
-        let used_at = |at: Stamp| interpolated(self.before, (now, used_now), at);
-        // Jumps before the last sample were judged with it.
-        let fresh = view.totals.slow_searches().iter().filter(|slow| slow.at >= self.before.0);
-        let slow = fresh.filter(|slow| enough(used_at(slow.at))).copied().next()?;
+        let slow = view.totals.slow_searches().first().filter(|_| !self.search_told)?;
         self.search_told = true;
-        Some(slow_search(&slow, tuple, ground, forecast.filter(|at| *at > slow.at)))
+        Some(slow_search(slow, fullest, ground, forecast.filter(|at| *at > slow.at)))
     }
 
     fn low(
@@ -118,16 +103,6 @@ impl Ports {
     }
 }
 
-/// The number at a moment between two known ones; beyond the second, the second's.
-fn interpolated((t0, n0): (Stamp, u64), (t1, n1): (Stamp, u64), at: Stamp) -> f64 {
-    let span = t1.saturating_sub(t0).as_secs_f64();
-    if span <= 0.0 || at >= t1 {
-        return n1 as f64;
-    }
-    let share = at.saturating_sub(t0).as_secs_f64() / span;
-    n0 as f64 + (n1 as f64 - n0 as f64) * share
-}
-
 /// Failures that mean: no port left. EADDRNOTAVAIL from bind() is not one; there the address is not ours.
 fn for_want_of_a_port<'a>(view: &View<'a>) -> impl Iterator<Item = &'a FailureTally> {
     view.totals.failures().iter().filter(|kind| {
@@ -140,14 +115,20 @@ fn for_want_of_a_port<'a>(view: &View<'a>) -> impl Iterator<Item = &'a FailureTa
     })
 }
 
-fn slow_search(slow: &SlowSearch, tuple: &TupleCount, ground: &Ground, forecast: Option<Stamp>) -> Onset {
-    let evidence = occupation(tuple, ground)
-        .with("connect_call_before_us", slow.before.as_secs_f64() * 1e6)
+fn slow_search(
+    slow: &SlowSearch,
+    fullest: Option<&TupleCount>,
+    ground: &Ground,
+    forecast: Option<Stamp>,
+) -> Onset {
+    let evidence = fullest
+        .map_or_else(Evidence::default, |tuple| occupation(tuple, ground))
+        .with_known("connect_call_before_us", slow.before.map(|before| before.as_secs_f64() * 1e6))
         .with("connect_call_after_us", slow.after.as_secs_f64() * 1e6)
         .with_known("forecast_exhausted_at_s", forecast.map(|at| at.as_secs_f64()));
     Onset {
         ordinal: Some(slow.ordinal),
-        source: slow.lease.source.or(Some(tuple.source)),
+        source: slow.lease.source.or(fullest.map(|tuple| tuple.source)),
         destination: Some(slow.lease.destination),
         ..Onset::new(OnsetKind::PortSearchSlow, slow.at, evidence)
     }

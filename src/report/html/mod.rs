@@ -13,7 +13,7 @@ use super::findings::numbers;
 use super::format::{bytes, micros, percent, seconds, thousands};
 use super::model::{RunResult, Verdict};
 use super::output::{RenderError, library};
-use super::{remedy_command, story};
+use super::{forecast, remedy_command, story};
 use crate::diagnose::Finding;
 use minijinja::{Environment, Value, context};
 
@@ -163,7 +163,8 @@ fn forecasts(result: &RunResult) -> Value {
             last = Some(at);
         }
     }
-    let before = serde_json::to_value(result).ok().and_then(|whole| whole.get("forecast").map(rows));
+    let before = result.forecast.as_ref().map(forecast::rows).unwrap_or_default();
+    let before: Vec<Vec<String>> = before.into_iter().map(Vec::from).collect();
     context! { during, came => came.map(|came| seconds(came.at_s)), before }
 }
 
