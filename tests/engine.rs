@@ -73,6 +73,7 @@ fn plan(address: SocketAddr) -> Plan {
         serve: None,
         workers: NonZeroU32::new(2),
         thresholds: Vec::new(),
+        abort_when: Vec::new(),
     }
 }
 
@@ -122,6 +123,16 @@ fn an_open_loop_makes_exactly_its_planned_arrivals() {
     assert_eq!((run.planned, run.tally.ok()), (500, 500));
     assert_eq!(run.tally.latencies.lateness.count(), 500);
     assert_eq!(run.tally.latencies.connect_from_due.count(), 500);
+}
+
+#[test]
+fn a_number_of_attempts_is_made_in_full_however_late() {
+    let server = Server::start();
+    let mut plan = plan(server.address);
+    // All of them are due within 2 ms, which nobody can keep.
+    plan.load = Load { connections: Some(2000), ..open(1e6, Duration::from_millis(2)) };
+    let run = go(&plan);
+    assert_eq!((run.tally.started(), run.tally.ok(), run.tally.skipped()), (2000, 2000, 0));
 }
 
 #[test]

@@ -14,6 +14,8 @@ fn narrow(test: &'static str) -> Namespace {
     Namespace::of(test)
         .sysctl("net.ipv4.ip_local_port_range", "40000 41023")
         .sysctl("net.ipv4.tcp_tw_reuse", 0)
+        // A late RST must not end a TIME_WAIT (RFC 1337): the counts are to be exact.
+        .sysctl("net.ipv4.tcp_rfc1337", 1)
 }
 
 /// A target that reads and never closes first.

@@ -10,7 +10,7 @@ use serde_json::Value;
 use std::net::{SocketAddr, TcpStream};
 use std::process::Command;
 use support::namespace::Namespace;
-use support::storm::{count, storm};
+use support::storm::{connstorm, count, storm};
 
 const PORTS: u64 = 1024;
 
@@ -168,17 +168,25 @@ fn with_reuse_ports_run_out_above_the_sustainable_rate_only() {
     let namespace = narrow("with_reuse_ports_run_out_above_the_sustainable_rate_only");
     namespace.sysctl("net.ipv4.tcp_tw_reuse", 1).run(|| {
         let _target = target("127.0.0.1:9000", Behaviour::Sink);
-        let at = |rate: u32, source: &str| {
+        let at = |rate: f64, source: &str| {
             storm(&format!(
                 "tcp://127.0.0.1:9000 --rate {rate}/s --duration 4s --source {source} --workers 1"
             ))
         };
-        let below = at(800, "127.0.0.2");
+        let sustainable = planned_rate();
+        let below = at(sustainable * 0.95, "127.0.0.2");
         assert_eq!((count(&below, "failed"), onset(&below, "ports_exhausted")), (0, None));
-        let above = at(1600, "127.0.0.3");
+        let above = at(sustainable * 1.05, "127.0.0.3");
         assert!(onset(&above, "ports_exhausted").is_some(), "{:#}", above["failures"]);
         assert!(count(&above, "ok") > 2 * PORTS, "a ceiling: ports came back, {} times", count(&above, "ok"));
     });
+}
+
+/// The rate that `connstorm plan` calls sustainable here, per second.
+fn planned_rate() -> f64 {
+    let planned = connstorm().args(["plan", "--rate", "1/s", "--loopback", "--json", "-"]).output().unwrap();
+    let answer: Value = serde_json::from_slice(&planned.stdout).unwrap();
+    answer["forecast"]["ports"]["sustainable"]["per_second"].as_f64().unwrap()
 }
 
 #[test]
@@ -251,7 +259,10 @@ fn refusals_and_descriptor_limits_are_told() {
 #[test]
 fn a_quiet_run_tells_nothing() {
     Namespace::of("a_quiet_run_tells_nothing").run(|| {
-        let _target = target("127.0.0.1:9000", Behaviour::Echo);
+        // A queue long enough for the target to be kept from its CPU for a while.
+        let listen = vec!["127.0.0.1:9000".parse().unwrap()];
+        let config = Config { backlog: 4096, ..Config::new(listen, Behaviour::Echo) };
+        let _target = Target::start(config).unwrap();
         let quiet = storm("tcp://127.0.0.1:9000 --rate 50/s --duration 4s --lifetime 200ms --close rst");
         assert_eq!((kinds(&quiet), findings(&quiet).0.as_str()), (vec![], ""), "{:#}", quiet["onsets"]);
         let beside = std::thread::spawn(|| {

@@ -1,10 +1,18 @@
 //! The command line: raw arguments, one file a subcommand, and the only place besides `report/` that prints.
 
+mod compare;
+mod doctor;
 mod exit;
 mod interrupt;
+mod lab;
+mod merge;
 mod output;
+mod outputs;
 mod plan;
+mod report;
 mod run;
+mod saved;
+mod schema;
 mod serve;
 
 pub use exit::Exit;
@@ -24,7 +32,13 @@ struct Cli {
 enum Command {
     Run(Box<run::Run>),
     Plan(Box<plan::PlanArgs>),
+    Doctor(doctor::DoctorArgs),
     Serve(serve::Serve),
+    Lab(lab::Lab),
+    Report(Box<report::ReportArgs>),
+    Compare(compare::CompareArgs),
+    Merge(Box<merge::MergeArgs>),
+    Schema(schema::SchemaArgs),
 }
 
 /// The whole program. Wrong usage is told by the parser, with [`Exit::Usage`].
@@ -32,10 +46,21 @@ pub fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Run(args) => run::run(&args),
         Command::Plan(args) => plan::run(&args),
+        Command::Doctor(args) => doctor::run(&args),
         Command::Serve(serve) => serve::run(serve),
+        Command::Lab(args) => return ended(lab::run(&args)),
+        Command::Report(args) => report::run(&args),
+        Command::Compare(args) => compare::run(&args),
+        Command::Merge(args) => merge::run(&args),
+        Command::Schema(args) => schema::run(&args),
     };
+    ended(done.map(ExitCode::from))
+}
+
+/// The exit code; an error is told first.
+fn ended(done: anyhow::Result<ExitCode>) -> ExitCode {
     match done {
-        Ok(exit) => exit.into(),
+        Ok(exit) => exit,
         Err(error) => {
             use std::io::Write;
             // If the terminal is gone, the exit code still tells.

@@ -3,20 +3,31 @@
 //! The command line and the lab both start runs; this is what they share. It stands between them and the
 //! engine, which knows nothing of observation, and reports, which know nothing of running.
 
+mod abort;
+pub mod examine;
 mod ground;
+pub mod host_state;
 mod observer;
 pub mod outlook;
 mod result;
+pub mod saved_host;
+mod server_watch;
+mod surroundings;
+mod watched;
 
 pub use observer::Observation;
+pub use watched::Watched;
 
+use crate::capacity::{self, Demand, Ends, Forecast};
 use crate::diagnose::{Finding, diagnose};
-use crate::engine::{self, Control, Destinations, Progress, RunError};
+use crate::engine::{self, Control, Destinations, RunError};
 use crate::kernel::sysctl::HostSettings;
 use crate::metrics::{Onset, Run};
 use crate::scenario::{Plan, Serve};
 use crate::target::{Config, Running, StartError, Target};
 use observer::Observer;
+use outlook::Whereto;
+use std::net::SocketAddr;
 
 /// Everything that a run came to.
 #[derive(Debug)]
@@ -25,12 +36,16 @@ pub struct Conducted {
     pub run: Run,
     /// The settings of this host when it began.
     pub host: HostSettings,
+    /// What was forecast of it, and of what.
+    pub forecast: Option<(Demand, Forecast)>,
     /// What began when.
     pub onsets: Vec<Onset>,
     /// What was seen of the kernel, a window each.
     pub observations: Vec<Observation>,
     /// Causes, the surest first.
     pub findings: Vec<Finding>,
+    /// Why the run was ended early, if one of the plan's conditions for that held.
+    pub aborted: Option<String>,
 }
 
 /// Why a run could not begin.
@@ -47,36 +62,98 @@ pub enum ConductError {
     NoTarget,
 }
 
-/// Starts the plan's own target if it has one, runs the plan, watches the kernel meanwhile, and looks for
-/// the causes of what failed. `watch` is told of progress at least ten times a second.
+/// Starts the plan's own target if it has one, runs the plan, watches the kernel meanwhile, ends the run when
+/// one of the plan's conditions for that holds, and looks for the causes of what failed. `watch` is told of progress at least ten times a second.
 ///
 /// # Errors
 /// When the run could not begin. Whatever happens after that is in the result.
 pub fn conduct(
     plan: &Plan,
     control: &Control,
-    mut watch: impl FnMut(&Progress<'_>),
+    watch: impl FnMut(&Watched<'_>),
 ) -> Result<Conducted, ConductError> {
-    let host = HostSettings::read();
-    let own_target = plan.serve.as_ref().map(start_target).transpose()?;
-    let trusting = trusting(plan, own_target.as_ref());
-    let plan = &trusting;
-    let destinations = match (&plan.target, &own_target) {
-        (Some(target), _) => Destinations::resolve(target),
-        (None, Some(own)) => Destinations::Known(own.addresses().to_vec()),
-        (None, None) => return Err(ConductError::NoTarget),
+    Prepared::new(plan)?.run(control, watch)
+}
+
+/// A run that is ready to begin: its own target listens, and its target's name is resolved.
+#[derive(Debug)]
+pub struct Prepared<'a> {
+    plan: &'a Plan,
+    host: HostSettings,
+    own_target: Option<Running>,
+    destinations: Destinations,
+    forecast: Option<(Demand, Forecast)>,
+}
+
+impl<'a> Prepared<'a> {
+    /// Makes everything ready.
+    ///
+    /// # Errors
+    /// When the plan's own target can't start, or there is nothing to connect to.
+    pub fn new(plan: &'a Plan) -> Result<Prepared<'a>, ConductError> {
+        let host = HostSettings::read();
+        let own_target = plan.serve.as_ref().map(start_target).transpose()?;
+        let destinations = match (&plan.target, &own_target) {
+            (Some(target), _) => Destinations::resolve(target),
+            (None, Some(own)) => Destinations::Known(own.addresses().to_vec()),
+            (None, None) => return Err(ConductError::NoTarget),
+        };
+        let whereto = whereto(destinations.addresses(), own_target.is_some());
+        let demand = whereto.and_then(|whereto| outlook::demand(plan, whereto));
+        let forecast = demand.map(|demand| {
+            let forecast = capacity::forecast(&demand, &outlook::limits(&host));
+            (demand, forecast)
+        });
+        Ok(Prepared { plan, host, own_target, destinations, forecast })
+    }
+
+    /// What is to be expected of it. `None` where it can't be told: a closed loop whose connections are
+    /// closed at once, or no destination.
+    pub fn forecast(&self) -> Option<&Forecast> {
+        self.forecast.as_ref().map(|(_, forecast)| forecast)
+    }
+
+    /// Runs it.
+    ///
+    /// # Errors
+    /// When it could not begin. Whatever happens after that is in the result.
+    pub fn run(
+        self,
+        control: &Control,
+        mut watch: impl FnMut(&Watched<'_>),
+    ) -> Result<Conducted, ConductError> {
+        let Prepared { plan, host, own_target, destinations, forecast } = self;
+        let trusting = trusting(plan, own_target.as_ref());
+        let mut observer = Observer::new(plan, destinations.addresses(), host.clone());
+        let mut abort = abort::Abort::new(plan);
+        let run = engine::run(&trusting, &destinations, control, |progress| {
+            if let Some(window) = progress.window {
+                observer.window(window, progress.tally);
+            }
+            let watched =
+                Watched { plan, progress, onsets: &observer.onsets, seen: observer.observations.last() };
+            if abort.is_due(&watched) {
+                control.interrupt();
+            }
+            watch(&watched);
+        })?;
+        let findings = diagnose(&observer.facts(plan, &run));
+        drop(own_target);
+        let Observer { onsets, observations, .. } = observer;
+        Ok(Conducted { run, host, forecast, onsets, observations, findings, aborted: abort.why() })
+    }
+}
+
+/// Where the connections go, in the planner's terms. `None` where they go nowhere.
+fn whereto(destinations: &[SocketAddr], own_target: bool) -> Option<Whereto> {
+    let ends = match () {
+        () if own_target => Ends::OneProgram,
+        () if ground::are_local(destinations) => Ends::TwoPrograms,
+        () => Ends::Client,
     };
-    let mut observer = Observer::new(plan, destinations.addresses(), host.clone());
-    let run = engine::run(plan, &destinations, control, |progress| {
-        if let Some(window) = progress.window {
-            observer.window(window, progress.tally);
-        }
-        watch(progress);
-    })?;
-    let findings = diagnose(&observer.facts(plan, &run));
-    drop(own_target);
-    let Observer { onsets, observations, .. } = observer;
-    Ok(Conducted { run, host, onsets, observations, findings })
+    let count = u32::try_from(destinations.len()).unwrap_or(u32::MAX);
+    let loopback = destinations.iter().all(|destination| destination.ip().is_loopback());
+    (count > 0).then_some(Whereto { destinations: count, loopback, ends })
 }
 
 /// The plan, with the certificate of the run's own target among those it trusts.

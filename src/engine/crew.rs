@@ -101,7 +101,7 @@ impl Post {
         let Ok(clock) = starting_shot.recv() else { return Ok(()) };
         let part = outline.part(worker);
         let chance = Chance::new(outline.plan.seed, worker);
-        let turn = Turn { number: worker, end: outline.end, clock, control, to_main };
+        let turn = Turn { number: worker, end: outline.end, grace: outline.grace, clock, control, to_main };
         runtime.block_on(async {
             let flow =
                 Flow::new(outline.brief(part), clock, outline.pool(part), chance, outline.script.clone())?;

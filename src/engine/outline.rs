@@ -43,7 +43,12 @@ pub struct Outline {
     arrivals: Due,
     /// When the run ends by time.
     pub end: Option<Duration>,
+    /// How long after it late attempts are still started: where a number of them was asked for.
+    pub grace: Duration,
 }
+
+/// How long a run of a number of attempts goes past its plan to start those that are late.
+const GRACE: Duration = Duration::from_secs(10);
 
 /// When attempts become due: the arrivals of the plan, made ready.
 #[derive(Debug)]
@@ -78,13 +83,14 @@ impl Outline {
             Destinations::Unresolved(_) => None,
         };
         let script = Script::of(plan)?.map(Arc::new);
-        let (arrivals, end) = match &plan.load.arrivals {
+        let (arrivals, end, grace) = match &plan.load.arrivals {
             Arrivals::Open(stages) => {
                 let schedule = Schedule::new(stages, plan.load.connections);
                 let end = schedule.end();
-                (Due::Planned(Arc::new(schedule)), Some(end))
+                let grace = if schedule.ends_by_count() { GRACE } else { Duration::ZERO };
+                (Due::Planned(Arc::new(schedule)), Some(end), grace)
             }
-            Arrivals::Closed { slots, duration } => (Due::Slots(*slots), *duration),
+            Arrivals::Closed { slots, duration } => (Due::Slots(*slots), *duration, Duration::ZERO),
         };
         // Raising the soft limit to the hard one takes no privilege; where it fails, it stays as it is.
         let table_limit = fd_table::raise_soft_limit().ok().or(fd_table::limits().0);
@@ -102,6 +108,7 @@ impl Outline {
             script,
             arrivals,
             end,
+            grace,
         })
     }
 

@@ -14,6 +14,8 @@ pub struct Schedule {
     pieces: Vec<Piece>,
     end: Duration,
     total: u64,
+    /// The limit, rather than the time, is what ends it.
+    ends_by_count: bool,
 }
 
 /// A stage with what came before it.
@@ -59,7 +61,8 @@ impl Schedule {
             pieces.push(piece);
         }
         let planned = whole(before);
-        Schedule { pieces, end, total: limit.map_or(planned, |limit| limit.min(planned)) }
+        let total = limit.map_or(planned, |limit| limit.min(planned));
+        Schedule { pieces, end, total, ends_by_count: limit == Some(total) }
     }
 
     /// The number of arrivals in all.
@@ -70,6 +73,11 @@ impl Schedule {
     /// How long the schedule lasts.
     pub fn end(&self) -> Duration {
         self.end
+    }
+
+    /// Whether a number of arrivals was asked for, and the stages have room for it.
+    pub fn ends_by_count(&self) -> bool {
+        self.ends_by_count
     }
 
     /// When arrival `n`, from 0, is due; `None` past the last.
@@ -126,6 +134,12 @@ mod tests {
         assert_eq!(schedule.due_before(Duration::from_secs(5)), 1250, "a quarter by half-time");
         assert_eq!(schedule.due(5000), Some(Duration::from_secs(10)));
         assert_eq!(schedule.due(5999).unwrap().as_millis(), 10_999);
+    }
+
+    #[test]
+    fn a_number_ends_it_only_where_the_stages_have_room_for_it() {
+        let of = |limit| Schedule::new(&[stage(100.0, 100.0, 1000)], limit).ends_by_count();
+        assert_eq!([of(Some(99)), of(Some(100)), of(Some(101)), of(None)], [true, true, false, false]);
     }
 
     #[test]

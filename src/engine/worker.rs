@@ -31,6 +31,7 @@ pub struct Worker {
     number: u32,
     /// When the run ends; `None`: when every attempt has been made and has ended.
     end: Option<Stamp>,
+    grace: Duration,
     clock: Clock,
     control: Control,
     pacer: Pacer,
@@ -55,6 +56,8 @@ pub struct Turn {
     pub number: u32,
     /// When the run ends; `None`: when every attempt has been made and has ended.
     pub end: Option<Stamp>,
+    /// How long after it late attempts are still started.
+    pub grace: Duration,
     /// The clock of the run.
     pub clock: Clock,
     /// The flag that ends it early.
@@ -69,13 +72,14 @@ impl Worker {
     /// # Errors
     /// When a descriptor for the alarm can't be had.
     pub fn new(turn: Turn, pacer: Pacer, flow: Flow) -> io::Result<Worker> {
-        let Turn { number, end, clock, control, to_main } = turn;
+        let Turn { number, end, grace, clock, control, to_main } = turn;
         let alarm = Alarm::new()?;
         // Edge-triggered: it is set anew before every rest and never read.
         flow.readiness.get_ref().add(&alarm, ALARM, Interest::READABLE | Interest::EDGE)?;
         Ok(Worker {
             number,
             end,
+            grace,
             clock,
             control,
             pacer,
@@ -130,7 +134,8 @@ impl Worker {
     }
 
     fn is_over(&self, now: Stamp) -> bool {
-        self.end.is_some_and(|end| now >= end)
+        // What is due and late is waited for, as far as the grace goes.
+        self.end.is_some_and(|end| now >= end && (self.pacer.is_done() || now >= end + self.grace))
     }
 
     /// Starts attempts as long as some are due, up to a batch. `Next::Start` says that more may be due.

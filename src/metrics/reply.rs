@@ -8,7 +8,7 @@ pub const BODY_KEPT: usize = 200;
 const BYTES_KEPT: usize = 48;
 
 /// What came instead of what was expected.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default)]
 pub struct Reply {
     /// Status and reason of an HTTP reply, such as `403 Forbidden`.

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 macro_rules! counted {
     ($($(#[$doc:meta])* $field:ident,)*) => {
         /// Messages of WebSockets, requests over HTTP, pieces of a stream that were sent as one.
-        #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+        #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
         #[serde(default)]
         pub struct Traffic { $($(#[$doc])* pub $field: u64,)* }
 

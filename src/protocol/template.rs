@@ -12,7 +12,7 @@ use std::ops::Range;
 pub const MOST_RANDOM: u64 = 16 << 20;
 
 /// A text with placeholders.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(try_from = "String", into = "String")]
 pub struct Template {
     text: String,

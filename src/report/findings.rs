@@ -8,18 +8,23 @@ use crate::metrics::{Fact, OnsetKind};
 use std::fmt::Write;
 
 /// Columns that text is wrapped to.
-const WIDTH: usize = 78;
+pub(super) const WIDTH: usize = 78;
 
 /// Every finding, the first with all its remedies, the others with their best.
 pub(super) fn render(out: &mut String, result: &RunResult, style: Style) {
     for (place, finding) in result.findings.iter().enumerate() {
-        line(out, format_args!(""));
-        let head = format!("{}, {}:", finding.certainty, finding.side);
-        let head = if finding.certainty == Certainty::Proved { style.bad(&head) } else { style.warn(&head) };
-        line(out, format_args!("  {head} {}", finding.id));
-        wrapped(out, &finding.says, 4);
-        remedies(out, finding, if place == 0 { usize::MAX } else { 1 }, style);
+        render_one(out, finding, if place == 0 { usize::MAX } else { 1 }, style);
     }
+}
+
+/// One finding, with as many of its remedies as are wanted.
+pub(super) fn render_one(out: &mut String, finding: &Finding, remedies: usize, style: Style) {
+    line(out, format_args!(""));
+    let head = format!("{}, {}:", finding.certainty, finding.side);
+    let head = if finding.certainty == Certainty::Proved { style.bad(&head) } else { style.warn(&head) };
+    line(out, format_args!("  {head} {}", finding.id));
+    wrapped(out, &finding.says, 4);
+    self::remedies(out, finding, remedies, style);
 }
 
 fn remedies(out: &mut String, finding: &Finding, most: usize, style: Style) {
@@ -57,8 +62,20 @@ pub(super) fn numbers(onset: &OnsetReport) -> String {
     parts.join("; ")
 }
 
+/// The part of a remedy that can be typed as it is: the whole, without its comment, or the flag behind a
+/// colon. `None` where it is advice.
+pub(super) fn remedy_command(remedy: &str) -> Option<&str> {
+    const PROGRAMS: [&str; 8] =
+        ["sysctl ", "ip ", "ulimit ", "nft ", "connstorm ", "systemctl ", "ss ", "sudo "];
+    let typed = remedy.split(" #").next().unwrap_or(remedy).trim_end();
+    if PROGRAMS.iter().any(|program| typed.starts_with(program)) {
+        return Some(typed);
+    }
+    typed.find(": --").map(|at| &typed[at + 2..])
+}
+
 /// Text broken at spaces, indented.
-fn wrapped(out: &mut String, text: &str, indent: usize) {
+pub(super) fn wrapped(out: &mut String, text: &str, indent: usize) {
     let mut current = String::new();
     for word in text.split_whitespace() {
         if !current.is_empty() && indent + current.chars().count() + 1 + word.chars().count() > WIDTH {
@@ -77,4 +94,25 @@ fn wrapped(out: &mut String, text: &str, indent: usize) {
 pub(super) fn line(out: &mut String, text: std::fmt::Arguments<'_>) {
     // Writing to a String can't fail.
     let _ = writeln!(out, "{text}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commands_are_told_from_advice() {
+        for (remedy, command) in [
+            (
+                "sysctl -w net.ipv4.tcp_tw_reuse=1    # ports come back",
+                Some("sysctl -w net.ipv4.tcp_tw_reuse=1"),
+            ),
+            ("close by RST (SO_LINGER 0): --close rst", Some("--close rst")),
+            ("choose the ports yourself: --ports explicit    # 64,512", Some("--ports explicit")),
+            ("let the server close first: it then keeps TIME_WAIT", None),
+            ("ipconfig is of another system", None),
+        ] {
+            assert_eq!(remedy_command(remedy), command);
+        }
+    }
 }

@@ -98,7 +98,7 @@ fn first(out: &mut String, forecast: &Forecast, layout: Layout) {
 }
 
 /// What happens when a limit is met.
-fn consequence(limit: Limit, forecast: &Forecast) -> &'static str {
+pub(super) fn consequence(limit: Limit, forecast: &Forecast) -> &'static str {
     match (limit, forecast.ports.error) {
         (Limit::Ports, ExhaustionError::AddressNotAvailable) => {
             "source ports run out (EADDRNOTAVAIL from connect())"
@@ -319,7 +319,7 @@ fn sustained(uncut: RateBound, sustainable: RateBound) -> String {
     }
 }
 
-fn moment(when: Moment) -> String {
+pub(super) fn moment(when: Moment) -> String {
     format!("after {}, at attempt {}", seconds(when.at_s), thousands(when.ordinal))
 }
 

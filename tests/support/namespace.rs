@@ -87,12 +87,14 @@ impl Namespace {
                 None => std::thread::sleep(Duration::from_millis(5)),
             }
         };
-        if done.exists() {
-            return;
-        }
         let mut output = String::new();
         log.rewind().unwrap();
         log.read_to_string(&mut output).unwrap();
+        if done.exists() {
+            // For whoever asks for it, with --no-capture.
+            println!("{output}");
+            return;
+        }
         if output.contains("running 0 tests") {
             panic!("no test of this binary is named '{}'", self.test);
         }

@@ -14,6 +14,9 @@ fn fact(failure: Failure, first_s: u64, last_s: u64) -> FailureFact {
         last_at: Duration::from_secs(last_s),
         first_ordinal: 0,
         lease: None,
+        by_source: Vec::new(),
+        by_destination: Vec::new(),
+        icmp_code: None,
     }
 }
 

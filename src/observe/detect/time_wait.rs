@@ -9,6 +9,8 @@ use std::collections::VecDeque;
 
 /// Windows over which growth is measured.
 const SPAN: usize = 4;
+/// Windows in which exhaustion is so near that two samples have to do.
+const SOON: u32 = 3;
 /// Windows over which nothing may grow for TIME_WAIT to be steady.
 const STEADY_SPAN: usize = 8;
 /// Share of a tuple's ports that TIME_WAIT has to hold before its growth is worth telling.
@@ -58,7 +60,7 @@ impl TimeWait {
                 .then(|| forecast(view.sample.taken_at, used, usable, growth, ground.time_wait_blocks))?
         });
         let worth_telling = usable.is_some_and(|usable| time_wait as f64 >= usable as f64 * WORTH_TELLING);
-        if !self.building_told && worth_telling && self.grew_each_time() {
+        if !self.building_told && worth_telling && self.builds_up() {
             self.building_told = true;
             let evidence = occupation(&tuple, ground)
                 .with_known("growth_per_s", growth)
@@ -97,11 +99,13 @@ impl TimeWait {
         (seconds > 0.0).then(|| (last.1 as f64 - first.1 as f64) / seconds)
     }
 
-    /// Whether TIME_WAIT grew from each of the last three samples to the next.
-    fn grew_each_time(&self) -> bool {
-        let mut last = self.seen.iter().rev().map(|(_, _, time_wait)| *time_wait);
-        let (Some(c), Some(b), Some(a)) = (last.next(), last.next(), last.next()) else { return false };
-        a < b && b < c
+    /// Whether TIME_WAIT grew from each of the last three samples to the next; of the last two, where the
+    /// ports will be gone before there can be many more: a forecast is worth most while it lies ahead.
+    fn builds_up(&self) -> bool {
+        let mut last = self.seen.iter().rev().map(|(at, _, time_wait)| (*at, *time_wait));
+        let (Some((now, c)), Some((before, b))) = (last.next(), last.next()) else { return false };
+        let soon = self.forecast.is_some_and(|at| at < now + SOON * now.saturating_sub(before));
+        b < c && (soon || last.next().is_some_and(|(_, a)| a < b))
     }
 
     fn is_steady(&self) -> bool {

@@ -21,7 +21,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 /// Everything above TCP.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default)]
 pub struct Session {
     /// The HTTP request, that of a WebSocket's handshake too.
@@ -35,7 +35,7 @@ pub struct Session {
 }
 
 /// An HTTP request.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default)]
 pub struct Request {
     /// Path and query.
@@ -66,7 +66,7 @@ impl Default for Request {
 }
 
 /// One header of a request.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Header {
     /// Its name.
     pub name: String,
@@ -75,7 +75,7 @@ pub struct Header {
 }
 
 /// Statuses that are as they should be: ranges, both ends included.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Statuses(pub Vec<(u16, u16)>);
 
 impl Statuses {
@@ -93,7 +93,7 @@ impl Default for Statuses {
 }
 
 /// TLS, as a client speaks it.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default)]
 pub struct Tls {
     /// Certificates that are trusted, as PEM, in a file; `None`: those of the system.
@@ -117,7 +117,7 @@ pub struct Tls {
 }
 
 /// A version of TLS.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub enum TlsVersion {
     /// 1.2
     #[serde(rename = "1.2")]
@@ -128,7 +128,7 @@ pub enum TlsVersion {
 }
 
 /// Messages of a WebSocket, requests over HTTP, or bytes.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default)]
 pub struct Messages {
     /// What is sent; over HTTP the body of the request. `None`: nothing.
@@ -172,7 +172,7 @@ impl Default for Messages {
 }
 
 /// What answers a message.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Expect {
     /// The same message.
@@ -203,7 +203,7 @@ impl fmt::Display for Expect {
 }
 
 /// What is done when a connection is lost, or can't be had.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Reconnect {
     /// The first wait.
     pub backoff: Duration,

@@ -1,0 +1,195 @@
+//! The forecast of a run, and what was measured beside it.
+
+use super::findings::line;
+use super::format::{seconds, thousands};
+use super::model::RunResult;
+use super::plan_text;
+use super::style::Style;
+use crate::capacity::{Demand, Forecast, Limit, Moment};
+use crate::metrics::OnsetKind;
+use serde::{Deserialize, Serialize};
+
+/// What was forecast before the run, and how far it was off.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct ForecastReport {
+    /// What the planner was asked: the plan in its terms.
+    pub demand: Demand,
+    /// What it said.
+    #[serde(flatten)]
+    pub forecast: Forecast,
+    /// What was measured, beside it.
+    pub compared: Vec<Compared>,
+}
+
+/// One figure of the forecast beside the run's own.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct Compared {
+    /// Which figure, as a name for machines, with its unit.
+    pub figure: Figure,
+    /// As forecast; absent: never.
+    pub forecast: Option<f64>,
+    /// As measured; absent: never.
+    pub measured: Option<f64>,
+    /// |forecast − measured| ÷ measured; absent where one of them is.
+    pub error: Option<f64>,
+}
+
+/// A figure that is both forecast and measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Figure {
+    /// When connect() became slow, in seconds since the start.
+    PortSearchSlowAtS,
+    /// When no port was left, in seconds since the start.
+    PortsExhaustedAtS,
+    /// At which attempt, from 1.
+    PortsExhaustedOrdinal,
+    /// The most connections open at once.
+    HeldMax,
+    /// The most TIME_WAIT sockets of the namespace in any sample.
+    TimeWaitMax,
+}
+
+impl Figure {
+    fn title(self) -> &'static str {
+        match self {
+            Figure::PortSearchSlowAtS => "port search slow",
+            Figure::PortsExhaustedAtS => "ports exhausted",
+            Figure::PortsExhaustedOrdinal => "  at attempt",
+            Figure::HeldMax => "open at most",
+            Figure::TimeWaitMax => "TIME_WAIT at most",
+        }
+    }
+
+    fn text(self, value: Option<f64>) -> String {
+        match (self, value) {
+            (_, None) => "never".to_owned(),
+            (Figure::PortSearchSlowAtS | Figure::PortsExhaustedAtS, Some(s)) => seconds(s),
+            (_, Some(count)) => thousands(count.round() as u64),
+        }
+    }
+}
+
+impl ForecastReport {
+    /// A forecast beside what the result measured.
+    pub fn new(demand: Demand, forecast: Forecast, result: &RunResult) -> ForecastReport {
+        let ports = &forecast.ports;
+        let onset = |kind| result.onsets.iter().find(|onset| onset.kind == kind);
+        let slow = onset(OnsetKind::PortSearchSlow).map(|onset| onset.at_s);
+        let exhausted = onset(OnsetKind::PortsExhausted);
+        let at = |moment: Option<Moment>| moment.map(|moment| moment.at_s);
+        let time_wait = result.windows.iter().filter_map(|w| w.kernel.as_ref()?.time_wait_total).max();
+        let mut compared = vec![
+            Compared::of(Figure::PortSearchSlowAtS, at(ports.search_slow), slow),
+            Compared::of(Figure::PortsExhaustedAtS, at(ports.exhausted), exhausted.map(|onset| onset.at_s)),
+            Compared::of(
+                Figure::PortsExhaustedOrdinal,
+                ports.exhausted.map(|moment| moment.ordinal as f64),
+                exhausted.and_then(|onset| onset.ordinal).map(|ordinal| ordinal as f64),
+            ),
+            Compared::of(
+                Figure::HeldMax,
+                Some(forecast.open.attainable as f64),
+                Some(result.counts.held_max as f64),
+            ),
+        ];
+        // The kernel's count is of all of the namespace: only where it began with none is it ours.
+        compared.extend(time_wait.map(|measured| {
+            Compared::of(Figure::TimeWaitMax, Some(forecast.time_wait.peak as f64), Some(measured as f64))
+        }));
+        ForecastReport { demand, forecast, compared }
+    }
+
+    /// The figure of that name.
+    pub fn figure(&self, figure: Figure) -> Option<&Compared> {
+        self.compared.iter().find(|row| row.figure == figure)
+    }
+}
+
+impl Compared {
+    fn of(figure: Figure, forecast: Option<f64>, measured: Option<f64>) -> Compared {
+        let error = forecast
+            .zip(measured)
+            .filter(|(_, measured)| *measured > 0.0)
+            .map(|(forecast, measured)| (forecast - measured).abs() / measured);
+        Compared { figure, forecast, measured, error }
+    }
+
+    /// Whether it is worth a line: something was forecast or measured, that is not nothing.
+    fn is_telling(&self) -> bool {
+        let there = |value: Option<f64>| value.is_some_and(|value| value >= 1e-9);
+        (there(self.forecast) || there(self.measured))
+            // Short connections are never open at the end of a window, where this is looked at.
+            && !(self.figure == Figure::HeldMax && self.forecast.unwrap_or(0.0) < 2.0)
+    }
+}
+
+/// The forecast in a line, before the run begins.
+pub fn beforehand(forecast: &Forecast) -> String {
+    let Some(broken) = forecast.breaks_first() else {
+        return match forecast.limit(Limit::PortSearch).and_then(|limit| limit.when) {
+            None => "nothing breaks".to_owned(),
+            Some(slow) => format!("nothing breaks, but connect() becomes slow {}", plan_text::moment(slow)),
+        };
+    };
+    let when = broken.when.map_or(String::new(), plan_text::moment);
+    format!("{} {when}", plan_text::consequence(broken.limit, forecast))
+}
+
+/// The figures worth telling, each with what it is, as forecast, as measured, and the error.
+pub(super) fn rows(report: &ForecastReport) -> Vec<[String; 4]> {
+    let telling = report.compared.iter().filter(|row| row.is_telling());
+    let row = |row: &Compared| {
+        let error = row.error.map_or("-".to_owned(), |error| format!("{:.1} %", error * 100.0));
+        [row.figure.title().to_owned(), row.figure.text(row.forecast), row.figure.text(row.measured), error]
+    };
+    telling.map(row).collect()
+}
+
+/// Measured beside forecast, a line each.
+pub(super) fn render(out: &mut String, report: &ForecastReport, style: Style) {
+    let rows = rows(report);
+    if rows.is_empty() {
+        return;
+    }
+    line(out, format_args!(""));
+    let head = format!("  {:<20}{:>12}{:>12}{:>9}", "", "forecast", "measured", "error");
+    line(out, format_args!("{}", style.bold(&head)));
+    for [title, forecast, measured, error] in rows {
+        line(out, format_args!("  {title:<20}{forecast:>12}{measured:>12}{error:>9}"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::capacity::{HostLimits, PortSpan, forecast};
+
+    fn host() -> HostLimits {
+        HostLimits {
+            port_range: PortSpan { low: 40_000, high: 41_023 },
+            tw_reuse: 0,
+            ..HostLimits::default()
+        }
+    }
+
+    #[test]
+    fn the_line_before_the_run_says_what_breaks_and_when() {
+        let text = beforehand(&forecast(&Demand::constant(512.0), &host()));
+        assert_eq!(
+            text,
+            "source ports run out (EADDRNOTAVAIL from connect()) after 2.00 s, at attempt 1,025"
+        );
+        assert_eq!(beforehand(&forecast(&Demand::constant(1.0), &host())), "nothing breaks");
+        let slow = beforehand(&forecast(&Demand::constant(12.0), &host()));
+        assert!(slow.starts_with("nothing breaks, but connect() becomes slow after "), "{slow}");
+    }
+
+    #[test]
+    fn an_error_is_a_share_of_what_was_measured() {
+        let row = |forecast, measured| Compared::of(Figure::PortsExhaustedAtS, forecast, measured);
+        assert_eq!(row(Some(2.2), Some(2.0)).error.map(|e| (e * 1000.0).round()), Some(100.0));
+        assert_eq!(row(None, Some(2.0)).error, None);
+        assert_eq!((row(None, None).error, row(None, None).is_telling()), (None, false));
+    }
+}
