@@ -151,7 +151,7 @@ fn counts(out: &mut String, result: &RunResult) {
             bytes(counts.bytes_out)
         ),
     );
-    if counts.backoffs > 0 {
+    if counts.backoffs > 0 && result.plan.session.reconnect.is_none() {
         let times = thousands(counts.backoffs);
         line(out, format_args!("  slots backed off {times} times after failures (10 ms, doubling to 1 s)"));
     }
