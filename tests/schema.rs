@@ -154,6 +154,7 @@ fn the_schema_has_every_field_that_is_read_and_no_other() {
         .map(|(name, _)| name.clone())
         .collect();
     let looked_at =
-        ["connection", "http", "load", "messages", "reconnect", "serve", "source", "target", "tls"].map(str::to_owned);
+        ["connection", "http", "load", "messages", "reconnect", "serve", "source", "target", "tls"]
+            .map(str::to_owned);
     assert_eq!(tables, BTreeSet::from(looked_at));
 }
