@@ -3,6 +3,7 @@
 mod doctor;
 mod exit;
 mod interrupt;
+mod lab;
 mod output;
 mod plan;
 mod run;
@@ -27,6 +28,7 @@ enum Command {
     Plan(Box<plan::PlanArgs>),
     Doctor(doctor::DoctorArgs),
     Serve(serve::Serve),
+    Lab(lab::Lab),
 }
 
 /// The whole program. Wrong usage is told by the parser, with [`Exit::Usage`].
@@ -36,9 +38,15 @@ pub fn main() -> ExitCode {
         Command::Plan(args) => plan::run(&args),
         Command::Doctor(args) => doctor::run(&args),
         Command::Serve(serve) => serve::run(serve),
+        Command::Lab(args) => return ended(lab::run(&args)),
     };
+    ended(done.map(ExitCode::from))
+}
+
+/// The exit code; an error is told first.
+fn ended(done: anyhow::Result<ExitCode>) -> ExitCode {
     match done {
-        Ok(exit) => exit.into(),
+        Ok(exit) => exit,
         Err(error) => {
             use std::io::Write;
             // If the terminal is gone, the exit code still tells.

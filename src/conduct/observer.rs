@@ -164,8 +164,8 @@ impl Observer {
         tally.slow_searches().iter().find(|slow| Some(slow.ordinal) == told.ordinal).copied()
     }
 
-    /// What others hold of the ports that a tuple could have: sockets on its source address, or on all
-    /// addresses, that go elsewhere or nowhere.
+    /// What others hold of the ports that a tuple could have and has not, on whatever address: a bucket that
+    /// a bind() made is passed over for every source address.
     fn foreign(&self, tuple: &TupleCount) -> ForeignSockets {
         let Ok(mut diag) = SockDiag::open() else { return ForeignSockets::default() };
         let filter = Filter {
@@ -177,7 +177,7 @@ impl Observer {
             let (address, port) = (socket.source.ip(), socket.source.port());
             if address == tuple.source && socket.destination == tuple.destination {
                 own.insert(port);
-            } else if address == tuple.source || address.is_unspecified() {
+            } else {
                 others.insert(port, socket.inode);
             }
         });

@@ -150,8 +150,8 @@ pub struct TupleFact {
 /// What others hold of the port range.
 #[derive(Debug, Clone, Default)]
 pub struct ForeignSockets {
-    /// Ports of the range that the tuple does not use and that sockets to elsewhere, or to nowhere, hold
-    /// on the same source address or on all addresses.
+    /// Ports of the range that the tuple does not use and that other sockets hold, on whatever address: to
+    /// connect()'s search a bucket belongs to its port alone.
     pub ports: u32,
     /// The processes that hold them, as far as a short search found them, each with its number of sockets.
     pub holders: Vec<(Holder, u32)>,

@@ -6,6 +6,7 @@ pub mod forecast;
 pub mod format;
 mod model;
 pub mod plan_text;
+pub mod story;
 mod style;
 pub mod summary;
 pub mod sweep_text;

@@ -8,6 +8,7 @@
 pub(crate) mod doctor;
 pub(crate) mod namespace;
 pub(crate) mod nginx;
+pub(crate) mod nobody;
 pub(crate) mod redis;
 pub(crate) mod storm;
 pub(crate) mod targets;
