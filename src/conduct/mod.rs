@@ -3,6 +3,7 @@
 //! The command line and the lab both start runs; this is what they share. It stands between them and the
 //! engine, which knows nothing of observation, and reports, which know nothing of running.
 
+mod abort;
 pub mod examine;
 mod ground;
 pub mod host_state;
@@ -12,12 +13,14 @@ mod result;
 pub mod saved_host;
 mod server_watch;
 mod surroundings;
+mod watched;
 
 pub use observer::Observation;
+pub use watched::Watched;
 
 use crate::capacity::{self, Demand, Ends, Forecast};
 use crate::diagnose::{Finding, diagnose};
-use crate::engine::{self, Control, Destinations, Progress, RunError};
+use crate::engine::{self, Control, Destinations, RunError};
 use crate::kernel::sysctl::HostSettings;
 use crate::metrics::{Onset, Run};
 use crate::scenario::{Plan, Serve};
@@ -41,6 +44,8 @@ pub struct Conducted {
     pub observations: Vec<Observation>,
     /// Causes, the surest first.
     pub findings: Vec<Finding>,
+    /// Why the run was ended early, if one of the plan's conditions for that held.
+    pub aborted: Option<String>,
 }
 
 /// Why a run could not begin.
@@ -57,44 +62,45 @@ pub enum ConductError {
     NoTarget,
 }
 
-/// Starts the plan's own target if it has one, runs the plan, watches the kernel meanwhile, and looks for
-/// the causes of what failed. `watch` is told of progress at least ten times a second.
+/// Starts the plan's own target if it has one, runs the plan, watches the kernel meanwhile, ends the run when
+/// one of the plan's conditions for that holds, and looks for the causes of what failed. `watch` is told of progress at least ten times a second.
 ///
 /// # Errors
 /// When the run could not begin. Whatever happens after that is in the result.
 pub fn conduct(
     plan: &Plan,
     control: &Control,
-    watch: impl FnMut(&Progress<'_>),
+    watch: impl FnMut(&Watched<'_>),
 ) -> Result<Conducted, ConductError> {
     Prepared::new(plan)?.run(control, watch)
 }
 
 /// A run that is ready to begin: its own target listens, and its target's name is resolved.
 #[derive(Debug)]
-pub struct Prepared<'a> {
-    plan: &'a Plan,
+pub struct Prepared {
+    plan: Plan,
     host: HostSettings,
     own_target: Option<Running>,
     destinations: Destinations,
     forecast: Option<(Demand, Forecast)>,
 }
 
-impl<'a> Prepared<'a> {
+impl Prepared {
     /// Makes everything ready.
     ///
     /// # Errors
     /// When the plan's own target can't start, or there is nothing to connect to.
-    pub fn new(plan: &'a Plan) -> Result<Prepared<'a>, ConductError> {
+    pub fn new(plan: &Plan) -> Result<Prepared, ConductError> {
         let host = HostSettings::read();
         let own_target = plan.serve.as_ref().map(start_target).transpose()?;
+        let plan = trusting(plan, own_target.as_ref());
         let destinations = match (&plan.target, &own_target) {
             (Some(target), _) => Destinations::resolve(target),
             (None, Some(own)) => Destinations::Known(own.addresses().to_vec()),
             (None, None) => return Err(ConductError::NoTarget),
         };
         let whereto = whereto(destinations.addresses(), own_target.is_some());
-        let demand = whereto.and_then(|whereto| outlook::demand(plan, whereto));
+        let demand = whereto.and_then(|whereto| outlook::demand(&plan, whereto));
         let forecast = demand.map(|demand| {
             let forecast = capacity::forecast(&demand, &outlook::limits(&host));
             (demand, forecast)
@@ -115,20 +121,27 @@ impl<'a> Prepared<'a> {
     pub fn run(
         self,
         control: &Control,
-        mut watch: impl FnMut(&Progress<'_>),
+        mut watch: impl FnMut(&Watched<'_>),
     ) -> Result<Conducted, ConductError> {
         let Prepared { plan, host, own_target, destinations, forecast } = self;
+        let plan = &plan;
         let mut observer = Observer::new(plan, destinations.addresses(), host.clone());
+        let mut abort = abort::Abort::new(plan);
         let run = engine::run(plan, &destinations, control, |progress| {
             if let Some(window) = progress.window {
                 observer.window(window, progress.tally);
             }
-            watch(progress);
+            let watched =
+                Watched { plan, progress, onsets: &observer.onsets, seen: observer.observations.last() };
+            if abort.is_due(&watched) {
+                control.interrupt();
+            }
+            watch(&watched);
         })?;
         let findings = diagnose(&observer.facts(plan, &run));
         drop(own_target);
         let Observer { onsets, observations, .. } = observer;
-        Ok(Conducted { run, host, forecast, onsets, observations, findings })
+        Ok(Conducted { run, host, forecast, onsets, observations, findings, aborted: abort.why() })
     }
 }
 
@@ -142,6 +155,15 @@ fn whereto(destinations: &[SocketAddr], own_target: bool) -> Option<Whereto> {
     let count = u32::try_from(destinations.len()).unwrap_or(u32::MAX);
     let loopback = destinations.iter().all(|destination| destination.ip().is_loopback());
     (count > 0).then_some(Whereto { destinations: count, loopback, ends })
+}
+
+/// The plan, with the certificate of the run's own target among those it trusts.
+fn trusting(plan: &Plan, own: Option<&Running>) -> Plan {
+    let mut plan = plan.clone();
+    if let Some(own) = own.filter(|_| plan.target.is_none()) {
+        plan.session.tls.ca_pem = own.certificate().map(str::to_owned);
+    }
+    plan
 }
 
 fn start_target(serve: &Serve) -> Result<Running, StartError> {

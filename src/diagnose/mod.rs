@@ -35,6 +35,7 @@ mod exchange;
 mod facts;
 mod finding;
 pub mod first_bytes;
+mod handshake;
 pub mod host;
 mod late;
 mod limits;
@@ -72,6 +73,7 @@ pub fn diagnose(facts: &Facts) -> Vec<Finding> {
         names::elsewhere,
         refused::refused,
         timeout::timed_out,
+        late::syn_lost,
         timeout::aborted_on_overflow,
         unreachable::unreachable,
         unreachable::not_permitted,
@@ -81,9 +83,9 @@ pub fn diagnose(facts: &Facts) -> Vec<Finding> {
         silence::silent,
         wrong_protocol::wrong_protocol,
         proxies::in_the_way,
-        late::syn_lost,
     ];
     let mut findings: Vec<(u64, Finding)> = rules.iter().filter_map(|rule| rule(facts)).collect();
+    findings.extend(handshake::all(facts));
     findings.sort_by_key(|(attempts, finding)| (finding.certainty, std::cmp::Reverse(*attempts)));
     findings.into_iter().map(|(_, finding)| finding).collect()
 }

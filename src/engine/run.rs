@@ -7,6 +7,7 @@ use super::gather::Gathered;
 use super::outline::Outline;
 use super::progress::Progress;
 use super::resolve::Destinations;
+use crate::attempt::Stamp;
 use crate::kernel::usage::{peak_resident_bytes, process_cpu, resident_bytes};
 use crate::metrics::Run;
 use crate::scenario::Plan;
@@ -33,9 +34,11 @@ pub fn run(
     let mut gathered = Gathered::new(outline.workers);
     gathered.until_all_have_ended(&handovers, clock, &mut watch);
     let (worker_errors, elapsed) = (crew.join(), clock.now());
-    let totals = gathered.finish();
+    let mut totals = gathered.finish();
+    totals.tally.settle();
     Ok(Run {
         began: clock.wall_epoch(),
+        began_unix_us: clock.unix_micros(Stamp::ZERO),
         elapsed,
         interrupted: control.is_interrupted(),
         workers: outline.workers,

@@ -22,7 +22,8 @@ impl RunResult {
     /// Whether the user's thresholds speak of a cause: then it is what the run is about, and no accident.
     pub(super) fn is_about(&self, cause: Cause) -> bool {
         let of_ports = matches!(cause, Cause::AddressNotAvailable | Cause::AddressInUse | Cause::NoFreePort);
-        let thresholds = self.plan.thresholds.iter().filter_map(|text| text.parse::<Threshold>().ok());
+        let texts = self.plan.thresholds.iter().chain(&self.plan.abort_when);
+        let thresholds = texts.filter_map(|text| text.parse::<Threshold>().ok());
         thresholds.map(|threshold| threshold.metric()).any(|metric| match metric {
             Metric::Failed(named) | Metric::FailedRatio(named) => named == cause,
             Metric::Onset(onset) => of_ports && onset == OnsetKind::PortsExhausted.name(),
@@ -76,6 +77,17 @@ impl RunResult {
             Counter::HeldMax => counts.held_max,
             Counter::BytesIn => counts.bytes_in,
             Counter::BytesOut => counts.bytes_out,
+            Counter::Sessions => self.messages.sessions,
+            Counter::Sent => self.messages.sent,
+            Counter::Received => self.messages.received,
+            Counter::Matched => self.messages.matched,
+            Counter::Mismatches => self.messages.mismatches,
+            Counter::Unanswered => self.messages.unanswered,
+            Counter::Pushes => self.messages.pushes,
+            Counter::Pings => self.messages.pings,
+            Counter::PeerPings => self.messages.peer_pings,
+            Counter::Pongs => self.messages.pongs,
+            Counter::Reconnects => self.messages.reconnects,
         }
     }
 

@@ -5,6 +5,7 @@ use super::env::Environment;
 use super::field::{Field, Placed};
 use super::plan::Serve;
 use super::reader::{Reader, Table, wrong_type};
+use super::session;
 use super::settings::{Settings, Written, WrittenLoad};
 use super::stages::{closed, stages};
 use super::syntax::{ADDRESSES, BACKLOG, COUNT, Fault, NAME, POSITIVE_DURATION, SEED, Syntax, WORKERS};
@@ -59,7 +60,19 @@ fn syntax_mistakes(text: &str, errors: &[toml::de::Error]) -> Vec<Mistake> {
 }
 
 fn scenario<'a>(reader: &'a Reader<'a>, document: &'a Spanned<DeTable<'a>>) -> Written {
-    let fields = ["name", "seed", "workers", "target", "source", "load", "connection", "serve", "thresholds"];
+    let mut fields = vec![
+        "name",
+        "seed",
+        "workers",
+        "target",
+        "source",
+        "load",
+        "connection",
+        "serve",
+        "thresholds",
+        "abort_when",
+    ];
+    fields.extend(session::file::TABLES);
     let top = reader.table(document.get_ref(), document.span(), "a scenario", &fields);
     let mut written = Written::default();
     let settings = &mut written.settings;
@@ -77,8 +90,12 @@ fn scenario<'a>(reader: &'a Reader<'a>, document: &'a Spanned<DeTable<'a>>) -> W
         settings.handshake_timeout = table.parse("handshake_timeout", &POSITIVE_DURATION);
     }
     if let Some(value) = top.value("thresholds") {
-        settings.thresholds = thresholds(reader, value);
+        settings.thresholds = thresholds(reader, value, "[thresholds] with \"connect.p99\" = \"< 50ms\"");
     }
+    if let Some(value) = top.value("abort_when") {
+        settings.abort_when = thresholds(reader, value, "[abort_when] with \"failed.ratio\" = \"> 50%\"");
+    }
+    session::file::tables(&top, &mut settings.session);
     target(&top, &mut written);
     load(&top, &mut written);
     serve(&top, &mut written);
@@ -97,11 +114,14 @@ fn target(top: &Table<'_>, written: &mut Written) {
         }
         return;
     }
-    let Some(table) = sub_table(top, "target", &["url", "ports"]) else {
+    let mut fields = vec!["url", "ports"];
+    fields.extend(session::file::TARGET_FIELDS);
+    let Some(table) = sub_table(top, "target", &fields) else {
         written.target_table = Field::Bad;
         return;
     };
     written.target_table = Field::Given(Placed { value: (), place: table.place() });
+    session::file::target(&table, &mut written.settings.session);
     written.settings.url = table.parse("url", &TARGET_URL);
     if written.settings.url.is_absent() && table.has_misspelt("url") {
         written.settings.url = Field::Bad;
@@ -224,15 +244,11 @@ fn serve(top: &Table<'_>, written: &mut Written) {
     written.serve = Field::Given(Placed { value, place: table.place() });
 }
 
-fn thresholds<'a>(reader: &'a Reader<'a>, value: &'a Spanned<DeValue<'a>>) -> Vec<Threshold> {
+fn thresholds<'a>(reader: &'a Reader<'a>, value: &'a Spanned<DeValue<'a>>, example: &str) -> Vec<Threshold> {
     let mut found = Vec::new();
     match value.get_ref() {
         DeValue::Table(entries) => gather(reader, "", entries, &mut found),
-        other => reader.report(wrong_type(
-            value.span(),
-            other,
-            "a table such as [thresholds] with \"connect.p99\" = \"< 50ms\"",
-        )),
+        other => reader.report(wrong_type(value.span(), other, &format!("a table such as {example}"))),
     }
     found
 }

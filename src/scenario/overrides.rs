@@ -2,6 +2,7 @@
 
 use super::diagnostics::{Mistake, Place};
 use super::field::{Field, Placed};
+use super::session::{self, SessionOverrides};
 use super::settings::{LoadFlags, Settings};
 use super::syntax::{COUNT, DURATION, Fault, NAME, POSITIVE_DURATION, POSITIVE_RATE, SEED, Syntax, WORKERS};
 use super::target_url::TARGET_URL;
@@ -42,12 +43,16 @@ pub struct Overrides {
     pub handshake_timeout: Option<String>,
     /// `--threshold`, as often as it was given: `connect.p99 < 50ms`.
     pub thresholds: Vec<String>,
+    /// `--abort-when`, as often as it was given: `failed.ratio > 50%`.
+    pub abort_when: Vec<String>,
     /// `--workers`: number of worker threads.
     pub workers: Option<String>,
     /// `--seed`: seed of every random choice.
     pub seed: Option<String>,
     /// `--name`: name of the scenario.
     pub name: Option<String>,
+    /// The flags of what is said above TCP.
+    pub session: SessionOverrides,
 }
 
 const SOURCE: Syntax<AddressSet> = Syntax {
@@ -83,17 +88,25 @@ pub(super) fn read(overrides: &Overrides, mistakes: &mut Vec<Mistake>) -> (Setti
         close: flag("--close", &o.close, &CLOSE, mistakes),
         connect_timeout: flag("--connect-timeout", &o.connect_timeout, &POSITIVE_DURATION, mistakes),
         handshake_timeout: flag("--handshake-timeout", &o.handshake_timeout, &POSITIVE_DURATION, mistakes),
+        session: session::read(&o.session, mistakes),
         thresholds: Vec::new(),
+        abort_when: Vec::new(),
     };
     for text in &o.thresholds {
         settings
             .thresholds
             .extend(flag("--threshold", &Some(text.clone()), &THRESHOLD, mistakes).into_value());
     }
+    for text in &o.abort_when {
+        settings
+            .abort_when
+            .extend(flag("--abort-when", &Some(text.clone()), &THRESHOLD, mistakes).into_value());
+    }
     (settings, load)
 }
 
-fn flag<T>(
+/// One flag, read.
+pub(super) fn flag<T>(
     flag: &'static str,
     given: &Option<String>,
     syntax: &Syntax<T>,

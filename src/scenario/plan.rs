@@ -4,6 +4,7 @@
 //! A plan can be serialised, and divided: the part `k` of `n` of a plan (a thread, a process, a
 //! machine) takes the ordinals congruent to `k` modulo `n`.
 
+use super::session::Session;
 use super::units::{Count, Rate};
 use crate::address::AddressSet;
 use crate::protocol::{Behaviour, Kind};
@@ -13,7 +14,7 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 /// Everything that a run needs to know.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Plan {
     /// Name of the scenario; names the report.
     pub name: String,
@@ -27,24 +28,55 @@ pub struct Plan {
     pub load: Load,
     /// How a connection lives and ends.
     pub connection: Connection,
+    /// What is said over it, above TCP.
+    #[serde(default)]
+    pub session: Session,
     /// A target that the run starts for itself.
     pub serve: Option<Serve>,
     /// Number of worker threads; `None`: as many as cores, or as the descriptor limit asks for.
     pub workers: Option<NonZeroU32>,
     /// What the result is judged by, as the user wrote it.
     pub thresholds: Vec<String>,
+    /// What ends the run early as soon as it holds, as the user wrote it.
+    #[serde(default)]
+    pub abort_when: Vec<String>,
 }
 
 /// What is spoken to the target.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Scheme {
-    /// Bare TCP: the connection is the session.
-    Tcp,
+pub use crate::protocol::Kind as Scheme;
+
+impl Plan {
+    /// What is spoken, with whatever target the plan has.
+    pub fn kind(&self) -> Kind {
+        match (&self.target, &self.serve) {
+            (Some(target), _) => target.scheme,
+            (None, Some(serve)) => serve.kind,
+            (None, None) => Kind::Tcp,
+        }
+    }
+
+    /// The target's URL; `None` where the plan brings its own target.
+    pub fn url(&self) -> Option<String> {
+        let target = self.target.as_ref()?;
+        let ports: Vec<String> = target.ports.iter().map(u16::to_string).collect();
+        let host = if target.host.contains(':') { format!("[{}]", target.host) } else { target.host.clone() };
+        let path = match target.scheme.application() {
+            crate::protocol::Application::Stream => "",
+            _ => self.session.request.path.as_str(),
+        };
+        // Several ports: the first stands for all.
+        Some(format!("{}://{host}:{}{path}", target.scheme, ports.first().map_or("", String::as_str)))
+    }
+
+    /// The same without what only its owner may know: for reports.
+    #[must_use]
+    pub fn redacted(&self) -> Plan {
+        Plan { session: self.session.redacted(), ..self.clone() }
+    }
 }
 
 /// The target as the user named it. Names are resolved when the run starts, not before.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Target {
     /// What is spoken.
     pub scheme: Scheme,
@@ -55,7 +87,7 @@ pub struct Target {
 }
 
 /// Where connections come from.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Source {
     /// Source addresses with weights. Empty: the kernel chooses by route.
     pub addresses: AddressSet,
@@ -65,7 +97,7 @@ pub struct Source {
 
 /// Who chooses the source port, and by which system calls. The facts are those of `ip(7)` and of
 /// `net/ipv4/inet_hashtables.c`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum PortPolicy {
     /// The kernel, at connect(): with `IP_BIND_ADDRESS_NO_PORT` where a source address is bound. What
@@ -93,7 +125,7 @@ pub enum PortPolicy {
 }
 
 /// How many attempts are made, and when.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Load {
     /// Open or closed loop.
     pub arrivals: Arrivals,
@@ -104,7 +136,7 @@ pub struct Load {
 }
 
 /// The process by which attempts become due.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Arrivals {
     /// Open loop: at planned times, whether or not earlier attempts have ended.
@@ -119,7 +151,7 @@ pub enum Arrivals {
 }
 
 /// A piece of an open loop's plan, in which the rate goes in a straight line to `target`.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct RateStage {
     /// Rate at its beginning.
     pub from: Rate,
@@ -130,7 +162,7 @@ pub struct RateStage {
 }
 
 /// How a connection lives and ends.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Connection {
     /// How long it stays open after it is established.
     pub lifetime: Lifetime,
@@ -143,7 +175,7 @@ pub struct Connection {
 }
 
 /// How long a connection stays open after it is established.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Lifetime {
     /// Always the same. Zero: closed as soon as it is established.
@@ -157,7 +189,7 @@ pub enum Lifetime {
 }
 
 /// Who ends a connection, and how.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Close {
     /// We do, by close(): FIN. Our side keeps TIME_WAIT.
@@ -170,7 +202,7 @@ pub enum Close {
 }
 
 /// A target that connstorm runs itself, as `connstorm serve` does.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Serve {
     /// Addresses and ports to listen on; port 0: the kernel's choice.
     pub listen: Vec<SocketAddr>,

@@ -2,6 +2,7 @@
 
 use super::field::Field;
 use super::plan::{Close, Lifetime, PortPolicy, RateStage, Serve};
+use super::session::SessionSettings;
 use super::target_url::TargetUrl;
 use super::thresholds::Threshold;
 use super::units::{Count, Rate};
@@ -24,17 +25,15 @@ pub(super) struct Settings {
     pub(super) close: Field<Close>,
     pub(super) connect_timeout: Field<Duration>,
     pub(super) handshake_timeout: Field<Duration>,
+    pub(super) session: SessionSettings,
     pub(super) thresholds: Vec<Threshold>,
+    pub(super) abort_when: Vec<Threshold>,
 }
 
 impl Settings {
     /// These settings (the flags') over others (the file's). A threshold takes the place of all that the file
-    /// has for the same metric.
+    /// has for the same metric, and so does a condition.
     pub(super) fn over(self, file: Settings) -> Settings {
-        let overridden = |metric: &str| self.thresholds.iter().any(|threshold| threshold.metric == metric);
-        let mut thresholds = file.thresholds;
-        thresholds.retain(|threshold| !overridden(&threshold.metric));
-        thresholds.extend(self.thresholds);
         Settings {
             name: self.name.or(file.name),
             seed: self.seed.or(file.seed),
@@ -48,9 +47,18 @@ impl Settings {
             close: self.close.or(file.close),
             connect_timeout: self.connect_timeout.or(file.connect_timeout),
             handshake_timeout: self.handshake_timeout.or(file.handshake_timeout),
-            thresholds,
+            thresholds: laid_over(self.thresholds, file.thresholds),
+            abort_when: laid_over(self.abort_when, file.abort_when),
+            session: self.session.over(file.session),
         }
     }
+}
+
+/// The flags' thresholds, and of the file's those for other metrics, in the order of the file.
+fn laid_over(flags: Vec<Threshold>, mut file: Vec<Threshold>) -> Vec<Threshold> {
+    file.retain(|written| !flags.iter().any(|flag| flag.metric == written.metric));
+    file.extend(flags);
+    file
 }
 
 /// The arrivals that the file asks for; at most one of the two is given.

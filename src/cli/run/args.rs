@@ -1,8 +1,10 @@
 //! The raw arguments of `connstorm run`: text as it was given, under the names of the scenario's fields.
 
+use super::session_args::SessionFlags;
+use crate::cli::outputs::OutputFlags;
 use crate::scenario::Overrides;
 use clap::{Args, ValueEnum};
-use std::path::PathBuf;
+use std::net::SocketAddr;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -14,6 +16,9 @@ Examples:
 
   # 20,000 connections held open at once, ports chosen by connstorm
   connstorm run tcp://127.0.0.1:9000 --rate 5000/s --connections 20000 --lifetime until-end --ports explicit
+
+  # 1,000 WebSockets a second, each open for 10 s and sending a message a second that is to come back
+  connstorm run ws://127.0.0.1:9001/chat --rate 1000/s --lifetime 10s --send 'ping {seq}' --every 1s --expect echo
 
   # 200 slots that connect and close as fast as they can; the result as JSON for another program
   connstorm run tcp://127.0.0.1:9000 --concurrency 200 --duration 10s --close rst --json - | jq .counts
@@ -27,13 +32,18 @@ Exit codes:
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(in crate::cli) struct Run {
-    /// A scenario file, or a target such as tcp://127.0.0.1:9000 (several ports: tcp://host:9000-9015)
+    /// A scenario file, or a target: tcp, tls, http, https, ws or wss, such as ws://127.0.0.1:9001/chat
+    /// (several ports: tcp://host:9000-9015)
     #[arg(value_name = "SCENARIO.toml|URL")]
     pub(super) what: String,
     #[command(flatten)]
     pub(super) load: LoadFlags,
     #[command(flatten)]
     pub(super) connection: ConnectionFlags,
+    #[command(flatten)]
+    pub(super) judgement: JudgementFlags,
+    #[command(flatten)]
+    pub(super) session: SessionFlags,
     #[command(flatten)]
     pub(super) output: OutputFlags,
 }
@@ -61,10 +71,12 @@ impl Run {
             ports: connection.ports.clone(),
             connect_timeout: connection.connect_timeout.clone(),
             handshake_timeout: connection.handshake_timeout.clone(),
-            thresholds: self.output.thresholds.clone(),
+            thresholds: self.judgement.thresholds.clone(),
+            abort_when: self.judgement.abort_when.clone(),
             workers: load.workers.clone(),
             seed: load.seed.clone(),
             name: load.name.clone(),
+            session: self.session.overrides(),
         }
     }
 }
@@ -127,17 +139,20 @@ pub(super) struct ConnectionFlags {
     pub(super) handshake_timeout: Option<String>,
 }
 
-/// What is written, and where to.
+/// What the result is judged by, and what is shown.
 #[derive(Debug, Args)]
-#[command(next_help_heading = "Results")]
-pub(super) struct OutputFlags {
+#[command(next_help_heading = "Judgement and progress")]
+pub(super) struct JudgementFlags {
     /// What the result is judged by, such as 'connect.p99 < 50ms'; may be given several times
     #[arg(long = "threshold", value_name = "METRIC OP VALUE")]
     pub(super) thresholds: Vec<String>,
-    /// Write the result as JSON to a file, or to standard output with '-'; the summary then goes to
-    /// standard error
-    #[arg(long, value_name = "FILE")]
-    pub(super) json: Option<PathBuf>,
+    /// End the run early, as failed, as soon as this holds, such as 'failed.ratio > 50%'; looked at each
+    /// second; may be given several times
+    #[arg(long = "abort-when", value_name = "METRIC OP VALUE")]
+    pub(super) abort_when: Vec<String>,
+    /// Answer GET /metrics with OpenMetrics text on this address while the run goes on
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub(super) listen: Option<SocketAddr>,
     /// Show progress: auto is on a terminal only
     #[arg(long, value_name = "WHEN", default_value = "auto")]
     pub(super) progress: ProgressWhen,

@@ -2,7 +2,8 @@
 
 use super::super::units::Rate;
 use super::super::{
-    Arrivals, Close, Connection, Lifetime, Load, Plan, PortPolicy, RateStage, Scheme, Serve, Source, Target,
+    Arrivals, Close, Connection, Lifetime, Load, Plan, PortPolicy, RateStage, Scheme, Serve, Session, Source,
+    Target,
 };
 use super::load;
 use crate::protocol::{Behaviour, Kind};
@@ -45,6 +46,8 @@ workers = 1
 [thresholds]
 "connect.p99" = "< 50ms"
 failed.ratio = "< 0.1%"
+[abort_when]
+failed.ratio = ">50%"
 "#;
     let expected = Plan {
         name: "storm".to_owned(),
@@ -70,6 +73,7 @@ failed.ratio = "< 0.1%"
             connect_timeout: SECOND,
             handshake_timeout: 2 * SECOND,
         },
+        session: Session::default(),
         serve: Some(Serve {
             listen: vec!["127.0.0.1:9001".parse().unwrap(), "[::1]:0".parse().unwrap()],
             kind: Kind::Tcp,
@@ -79,6 +83,7 @@ failed.ratio = "< 0.1%"
         }),
         workers: NonZeroU32::new(2),
         thresholds: vec!["connect.p99 < 50ms".to_owned(), "failed.ratio < 0.1%".to_owned()],
+        abort_when: vec!["failed.ratio > 50%".to_owned()],
     };
     assert_eq!(load(text), Ok(expected));
 }

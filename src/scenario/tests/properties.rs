@@ -3,7 +3,7 @@
 use super::super::units::Rate;
 use super::super::{
     Arrivals, Close, Colour, Connection, Lifetime, Load, Overrides, Plan, PortPolicy, RateStage, Scheme,
-    Serve, Source, Target, from_flags,
+    Serve, Session, Source, Target, from_flags,
 };
 use super::load;
 use crate::address::AddressSet;
@@ -62,6 +62,7 @@ fn line() -> impl Strategy<Value = String> {
         Just("[connection]"),
         Just("[serve]"),
         Just("[thresholds]"),
+        Just("[abort_when]"),
         Just("[[load.open]]"),
     ];
     prop_oneof![3 => (key, value).prop_map(|(k, v)| format!("{k} = {v}")), 1 => header.prop_map(str::to_owned)]
@@ -147,8 +148,10 @@ fn plan() -> impl Strategy<Value = Plan> {
             source,
             load,
             connection,
+            session: Session::default(),
             serve,
             workers,
+            abort_when: thresholds.clone(),
             thresholds,
         },
     )
