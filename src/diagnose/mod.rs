@@ -11,7 +11,7 @@
 //! | id | what it means |
 //! |---|---|
 //! | `source-address-not-local` | bind() refused an address that is not this host's |
-//! | `ports-exhausted-by-time-wait`, `ports-exhausted-by-live-connections`, `ports-exhausted-by-poisoned-buckets`, `ports-exhausted-by-naive-bind`, `ports-exhausted` | source ports ran out, and what keeps them |
+//! | `ports-exhausted-by-time-wait`, `ports-exhausted-by-live-connections`, `ports-exhausted-by-reserved-ports`, `ports-exhausted-by-poisoned-buckets`, `ports-exhausted-by-naive-bind`, `ports-exhausted` | source ports ran out, and what keeps them |
 //! | `explicit-ports-all-leased`, `explicit-port-taken` | explicit ports are all in use, or one is another's |
 //! | `port-search-slow` | connect() searches long: half of the ports are taken |
 //! | `process-file-limit`, `system-file-limit`, `out-of-memory` | EMFILE, ENFILE, ENOBUFS on this host |
@@ -21,7 +21,7 @@
 //! | `refused-by-firewall` | refused by ICMP, or by RST although something listens |
 //! | `connect-not-permitted` | this host itself forbids the connection |
 //! | `accept-queue-full`, `syn-queue-full` | a local listener had no room |
-//! | `dropped-on-the-way`, `some-timed-out`, `some-sources-time-out` | no answer: to anybody, at times, to some source addresses |
+//! | `dropped-on-the-way`, `some-timed-out`, `some-sources-time-out`, `syn-lost-on-the-way` | no answer: to anybody, at times, to some source addresses; or late by a SYN sent again |
 //! | `private-address-out-of-reach`, `no-such-host`, `gateway-silent`, `no-route`, `host-unreachable` | no way to the address |
 //! | `name-does-not-resolve`, `name-leads-elsewhere`, `some-addresses-fail` | the target's name |
 //! | `proxy-in-the-way` | proxy variables are set |
