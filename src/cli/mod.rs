@@ -2,6 +2,7 @@
 
 mod compare;
 mod exit;
+mod find;
 mod interrupt;
 mod merge;
 mod output;
@@ -12,15 +13,16 @@ mod run;
 mod saved;
 mod schema;
 mod serve;
+mod shell;
 
 pub use exit::Exit;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use std::process::ExitCode;
 
 /// Opens many connections, and says when and why they fail.
 #[derive(Debug, Parser)]
-#[command(name = "connstorm", version, max_term_width = 110)]
+#[command(name = "connstorm", version = env!("CONNSTORM_VERSION"), max_term_width = 110)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -30,11 +32,14 @@ struct Cli {
 enum Command {
     Run(Box<run::Run>),
     Plan(Box<plan::PlanArgs>),
+    Find(Box<find::FindArgs>),
     Report(Box<report::ReportArgs>),
     Compare(compare::CompareArgs),
     Merge(Box<merge::MergeArgs>),
     Serve(serve::Serve),
     Schema(schema::SchemaArgs),
+    Completions(shell::CompletionArgs),
+    Man(shell::ManArgs),
 }
 
 /// The whole program. Wrong usage is told by the parser, with [`Exit::Usage`].
@@ -42,11 +47,14 @@ pub fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Run(args) => run::run(&args),
         Command::Plan(args) => plan::run(&args),
+        Command::Find(args) => find::run(&args),
         Command::Report(args) => report::run(&args),
         Command::Compare(args) => compare::run(&args),
         Command::Merge(args) => merge::run(&args),
         Command::Serve(serve) => serve::run(serve),
         Command::Schema(args) => schema::run(&args),
+        Command::Completions(args) => shell::completions(&args, Cli::command()),
+        Command::Man(args) => shell::man(&args, Cli::command()),
     };
     match done {
         Ok(exit) => exit.into(),

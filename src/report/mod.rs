@@ -2,6 +2,7 @@
 
 pub mod compare;
 mod csv;
+pub mod find;
 mod findings;
 pub mod forecast;
 pub mod format;
@@ -37,5 +38,6 @@ pub use model::{
     RunResult, SCHEMA_VERSION, Verdict, WindowSummary,
 };
 pub use read::ReadError;
+pub use story::verdict as verdict_word;
 pub use style::Style;
 pub use thresholds::DEFAULT as DEFAULT_THRESHOLD;
