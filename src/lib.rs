@@ -8,6 +8,7 @@ pub mod conduct;
 pub mod diagnose;
 pub mod engine;
 pub mod kernel;
+pub mod lab;
 pub mod metrics;
 pub mod observe;
 pub mod protocol;

@@ -1,9 +1,11 @@
 //! The command line: raw arguments, one file a subcommand, and the only place besides `report/` that prints.
 
 mod compare;
+mod doctor;
 mod exit;
 mod find;
 mod interrupt;
+mod lab;
 mod merge;
 mod output;
 mod outputs;
@@ -33,10 +35,12 @@ enum Command {
     Run(Box<run::Run>),
     Plan(Box<plan::PlanArgs>),
     Find(Box<find::FindArgs>),
+    Doctor(doctor::DoctorArgs),
+    Serve(serve::Serve),
+    Lab(lab::Lab),
     Report(Box<report::ReportArgs>),
     Compare(compare::CompareArgs),
     Merge(Box<merge::MergeArgs>),
-    Serve(serve::Serve),
     Schema(schema::SchemaArgs),
     Completions(shell::CompletionArgs),
     Man(shell::ManArgs),
@@ -48,16 +52,23 @@ pub fn main() -> ExitCode {
         Command::Run(args) => run::run(&args),
         Command::Plan(args) => plan::run(&args),
         Command::Find(args) => find::run(&args),
+        Command::Doctor(args) => doctor::run(&args),
+        Command::Serve(serve) => serve::run(serve),
+        Command::Lab(args) => return ended(lab::run(&args)),
         Command::Report(args) => report::run(&args),
         Command::Compare(args) => compare::run(&args),
         Command::Merge(args) => merge::run(&args),
-        Command::Serve(serve) => serve::run(serve),
         Command::Schema(args) => schema::run(&args),
         Command::Completions(args) => shell::completions(&args, Cli::command()),
         Command::Man(args) => shell::man(&args, Cli::command()),
     };
+    ended(done.map(ExitCode::from))
+}
+
+/// The exit code; an error is told first.
+fn ended(done: anyhow::Result<ExitCode>) -> ExitCode {
     match done {
-        Ok(exit) => exit.into(),
+        Ok(exit) => exit,
         Err(error) => {
             use std::io::Write;
             // If the terminal is gone, the exit code still tells.

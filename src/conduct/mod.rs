@@ -4,11 +4,16 @@
 //! engine, which knows nothing of observation, and reports, which know nothing of running.
 
 mod abort;
+pub mod examine;
 pub mod find;
 mod ground;
+pub mod host_state;
 mod observer;
 pub mod outlook;
 mod result;
+pub mod saved_host;
+mod server_watch;
+mod surroundings;
 mod watched;
 
 pub use observer::Observation;

@@ -49,7 +49,8 @@ fn exhausted_tuple(facts: &Facts, failed: &FailureFact, tuple: &TupleFact, usabl
     let held_them_all = facts.held_max as f64 >= f64::from(usable) * facts.tuples.max(1) as f64 * FULL;
     let certainty = if tuple.exact || held_them_all { Certainty::Proved } else { Certainty::Likely };
     let cause = match () {
-        () if !own_fill_it && held_them_all => Blocked::Live,
+        // They have ended since, and it is their TIME_WAIT that is counted.
+        () if held_them_all => Blocked::Live,
         () if !own_fill_it => Blocked::Foreign,
         () if tuple.time_wait() as f64 >= used as f64 * MOSTLY => Blocked::TimeWait,
         () => Blocked::Live,
@@ -119,8 +120,8 @@ fn foreign(facts: &Facts, failed: &FailureFact, tuple: &TupleFact, usable: u32) 
     Finding::new("ports-exhausted-by-poisoned-buckets", Side::Generator, certainty, says)
         .resting_on(evidence)
         .remedy("set IP_BIND_ADDRESS_NO_PORT before bind(address, 0) in the program that binds (Go: Dialer.Control; connstorm: --ports kernel)")
-        .remedy("give that program a source address or a network namespace of its own")
-        .remedy("--source 127.0.0.2-127.0.0.9: other source addresses have other buckets")
+        .remedy("--ports explicit: ports that are bound explicitly are not searched for, and those of other tuples are no obstacle")
+        .remedy("give that program a network namespace of its own; another source address does not help, a bucket is every address's")
 }
 
 fn naive_bind(facts: &Facts, failed: &FailureFact) -> Finding {
@@ -213,11 +214,16 @@ fn reserved(facts: &Facts) -> u32 {
     range.reserved.count_in(&(range.low..=range.high))
 }
 
-/// Reserved ports are part of the cause where they take a notable share of the range.
+/// Reserved ports are part of the cause, and the cause itself where more are kept back than are left.
 fn with_reserved(facts: &Facts, mut finding: Finding) -> Finding {
     let (reserved, range) = (reserved(facts), facts.host.ports());
     if reserved == 0 || facts.explicit_ports {
         return finding;
+    }
+    if facts.usable_ports.is_some_and(|usable| reserved > usable) {
+        finding.id = "ports-exhausted-by-reserved-ports".into();
+        // What mends it, and nothing else does as much.
+        finding.remedies.clear();
     }
     finding.says += &format!(
         "; net.ipv4.ip_local_reserved_ports keeps {reserved} of the {} ports of the range from it",
@@ -255,7 +261,6 @@ mod tests {
     use crate::kernel::holders::Holder;
     use crate::kernel::tcp_state::TcpState;
     use crate::kernel::tuple_usage::StateCounts;
-    use std::time::Duration;
 
     fn facts(time_wait: u64, established: u64) -> Facts {
         let destination = ([127, 0, 0, 1], 9000).into();
@@ -267,12 +272,9 @@ mod tests {
             usable_ports: Some(1024),
             tuple: Some(TupleFact { source, destination, sockets, exact: true }),
             failures: vec![FailureFact {
-                failure: Failure::from_errno(Stage::Connect, Errno::EADDRNOTAVAIL),
-                count: 76,
-                first_at: Duration::from_secs(1),
-                last_at: Duration::from_secs(2),
                 first_ordinal: 1024,
                 lease: Some(Lease { source: Some(source), port: None, destination }),
+                ..FailureFact::new(Failure::from_errno(Stage::Connect, Errno::EADDRNOTAVAIL), 76)
             }],
             ..Facts::default()
         };
@@ -309,6 +311,30 @@ mod tests {
         assert_eq!(finding.certainty, Certainty::Proved);
         assert!(finding.says.contains("keeps 100 of the 1024 ports"), "{}", finding.says);
         assert!(finding.remedies.iter().any(|r| r.contains("ip_local_reserved_ports")));
+    }
+
+    #[test]
+    fn reserved_ports_are_the_cause_where_they_are_more_than_are_left() {
+        let mut facts = facts(0, 512);
+        facts.usable_ports = Some(512);
+        facts.host.ip_local_reserved_ports = "40000-40511".parse().unwrap();
+        assert_eq!(first(&facts).0, "ports-exhausted-by-live-connections");
+        facts.usable_ports = Some(511);
+        facts.host.ip_local_reserved_ports = "40000-40512".parse().unwrap();
+        let finding = diagnose(&facts).remove(0);
+        assert_eq!(
+            (finding.id.as_str(), finding.certainty),
+            ("ports-exhausted-by-reserved-ports", Certainty::Proved)
+        );
+        assert!(finding.remedies[0].contains("ip_local_reserved_ports"), "{:?}", finding.remedies);
+    }
+
+    #[test]
+    fn connections_that_were_counted_after_they_ended_were_live() {
+        let mut facts = facts(1024, 0);
+        facts.held_max = 1024;
+        facts.tuples = 1;
+        assert_eq!(first(&facts), ("ports-exhausted-by-live-connections".into(), Certainty::Proved));
     }
 
     #[test]

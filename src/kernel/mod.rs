@@ -12,22 +12,28 @@
 //! | [`tcp_info`] | the state of one connection |
 //! | [`usage`] | what this program itself uses |
 //! | [`namespace`], [`fd_table`] | a private network, a private descriptor table |
+//! | [`sandbox`] | a program in namespaces of its own, which dies with us; why that is forbidden |
+//! | [`links`], [`firewall`], [`tracked`] | changes to the network of such a sandbox |
 
 pub mod addresses;
 pub mod alarm;
 pub mod clock;
 pub mod fd_table;
+pub mod firewall;
 pub mod holders;
+pub mod links;
 pub mod namespace;
 mod netlink;
 pub mod port_set;
 pub mod proc_net;
 pub mod readiness;
+pub mod sandbox;
 pub mod sock_diag;
 mod sock_filter;
 pub mod socket;
 pub mod sysctl;
 pub mod tcp_info;
 pub mod tcp_state;
+pub mod tracked;
 pub mod tuple_usage;
 pub mod usage;

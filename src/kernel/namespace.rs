@@ -28,7 +28,7 @@ use std::process::Command;
 /// `PermissionDenied` when the caller has neither the privilege nor a process of one thread, or when
 /// the host forbids user namespaces; otherwise what `unshare`, `ioctl` or the uid map returned.
 pub fn enter_new() -> io::Result<()> {
-    enter(&IdMaps::of_caller()).map_err(explained)
+    enter(&IdMaps::of_caller(), 0).map_err(explained)
 }
 
 /// Makes a program start in a fresh network namespace, as [`enter_new`] would, and as root in there.
@@ -38,7 +38,7 @@ pub fn isolate(command: &mut Command) -> &mut Command {
     let maps = IdMaps::of_caller();
     // SAFETY: the closure runs in the forked child, where only async-signal-safe calls are allowed. `enter`
     // makes system calls on memory that was prepared here, and allocates nothing.
-    unsafe { command.pre_exec(move || enter(&maps)) }
+    unsafe { command.pre_exec(move || enter(&maps, 0)) }
 }
 
 /// A network namespace that lives at least as long as this handle.
@@ -74,6 +74,12 @@ impl Namespace {
     }
 }
 
+impl AsRawFd for Namespace {
+    fn as_raw_fd(&self) -> std::os::fd::RawFd {
+        self.handle.as_raw_fd()
+    }
+}
+
 /// Sets a kernel parameter by its dotted name, such as `net.ipv4.ip_local_port_range`. Those below
 /// `net` are set for the calling thread's namespace only.
 ///
@@ -83,6 +89,14 @@ impl Namespace {
 pub fn set_sysctl(name: &str, value: &str) -> io::Result<()> {
     std::fs::write(sysctl_path(name), value)
         .map_err(|error| io::Error::new(error.kind(), format!("cannot set {name} to '{value}': {error}")))
+}
+
+/// Reads a kernel parameter by its dotted name.
+///
+/// # Errors
+/// What reading returns; `NotFound` where this kernel has no such parameter.
+pub fn read_sysctl(name: &str) -> io::Result<String> {
+    Ok(std::fs::read_to_string(sysctl_path(name))?.trim().to_owned())
 }
 
 /// Where `/proc` keeps a parameter. A name that contains a slash is taken to be a path below `/proc/sys`
@@ -95,13 +109,13 @@ pub(super) fn sysctl_path(name: &str) -> PathBuf {
 /// The caller's ids, written out for a user namespace in which they are root's. Prepared beforehand,
 /// since a forked child must not allocate.
 #[derive(Debug)]
-struct IdMaps {
+pub(super) struct IdMaps {
     uid: String,
     gid: String,
 }
 
 impl IdMaps {
-    fn of_caller() -> IdMaps {
+    pub(super) fn of_caller() -> IdMaps {
         IdMaps {
             uid: format!("0 {} 1", rustix::process::geteuid().as_raw()),
             gid: format!("0 {} 1", rustix::process::getegid().as_raw()),
@@ -109,11 +123,12 @@ impl IdMaps {
     }
 }
 
-/// Only async-signal-safe calls and no allocation: it also runs between fork and exec.
-fn enter(maps: &IdMaps) -> io::Result<()> {
-    match unshare(libc::CLONE_NEWNET) {
+/// Enters a new network namespace, and those that `more` flags name. Only async-signal-safe calls and no
+/// allocation: it also runs between fork and exec.
+pub(super) fn enter(maps: &IdMaps, more: libc::c_int) -> io::Result<()> {
+    match unshare(libc::CLONE_NEWNET | more) {
         Err(error) if error.raw_os_error() == Some(libc::EPERM) => {
-            unshare(libc::CLONE_NEWUSER | libc::CLONE_NEWNET)?;
+            unshare(libc::CLONE_NEWUSER | libc::CLONE_NEWNET | more)?;
             // A gid may be mapped without privilege only where setgroups() was given up (Linux 3.19).
             write_whole(c"/proc/self/setgroups", b"deny")?;
             write_whole(c"/proc/self/uid_map", maps.uid.as_bytes())?;

@@ -18,8 +18,14 @@ const NLMSG_DONE: u16 = 3;
 const NLM_F_REQUEST: u16 = 0x01;
 const NLM_F_MULTI: u16 = 0x02;
 const NLM_F_DUMP_INTR: u16 = 0x10;
+/// The end is told even where there is no answer: an error, or 0.
+const NLM_F_ACK: u16 = 0x04;
 /// `NLM_F_ROOT | NLM_F_MATCH`: all there are.
 pub(super) const NLM_F_DUMP: u16 = 0x300;
+/// `NLM_F_CREATE | NLM_F_EXCL`: make it, and fail where it is there already.
+pub(super) const NLM_F_MAKE: u16 = 0x600;
+/// `NLM_F_CREATE | NLM_F_APPEND`: make it, behind those that are there.
+pub(super) const NLM_F_APPEND: u16 = 0xc00;
 
 /// A netlink socket and its buffer, for one question after another. It belongs to the network
 /// namespace that the thread was in when it was opened.
@@ -80,6 +86,54 @@ impl Netlink {
         }
         self.stale = false;
         Ok(answer)
+    }
+
+    /// Asks for a change, and waits until it is made.
+    pub(super) fn change(&mut self, kind: u16, flags: u16, body: &[u8]) -> io::Result<()> {
+        self.ask(kind, flags | NLM_F_ACK, body, |_, _| ControlFlow::Continue(()))?;
+        Ok(())
+    }
+
+    /// Asks for several changes in one datagram: kind, flags and body of each. Those between a message that
+    /// opens a transaction and one that closes it are made together or not at all; the two are not
+    /// acknowledged, and are told by `is_frame`.
+    ///
+    /// All have been answered when this returns; the error is the first of them.
+    pub(super) fn change_all(
+        &mut self,
+        changes: &[(u16, u16, Vec<u8>)],
+        is_frame: impl Fn(u16) -> bool,
+    ) -> io::Result<()> {
+        let (mut request, mut waiting) = (Vec::new(), Vec::new());
+        for (kind, flags, body) in changes {
+            self.sequence = self.sequence.wrapping_add(1);
+            let ack = if is_frame(*kind) { 0 } else { NLM_F_ACK };
+            request.extend(message(*kind, flags | ack | NLM_F_REQUEST, self.sequence, body)?);
+            request.resize(request.len().next_multiple_of(4), 0);
+            if ack != 0 {
+                waiting.push(self.sequence);
+            }
+        }
+        rustix::io::retry_on_intr(|| rustix::net::send(&self.socket, &request, SendFlags::empty()))?;
+        self.buffer.resize(BUFFER_BYTES, 0);
+        let mut first = Ok(());
+        while !waiting.is_empty() {
+            let mut datagram = receive(&self.socket, &mut self.buffer)?;
+            while !datagram.is_empty() {
+                let (header, body, rest) = split(datagram).ok_or_else(|| broken("a message is cut short"))?;
+                datagram = rest;
+                let code = if header.kind == NLMSG_ERROR { i32_at(body, 0).unwrap_or(0) } else { 0 };
+                if code < 0 && first.is_ok() {
+                    first = Err(io::Error::from_raw_os_error(code.saturating_neg()));
+                }
+                if code < 0 && !waiting.contains(&header.sequence) {
+                    // The transaction itself was refused; nothing else will be answered.
+                    return first;
+                }
+                waiting.retain(|sequence| *sequence != header.sequence);
+            }
+        }
+        first
     }
 }
 
@@ -176,6 +230,18 @@ pub(super) fn push_attribute(request: &mut Vec<u8>, kind: u16, value: &[u8]) -> 
     request.extend_from_slice(value);
     request.resize(request.len().next_multiple_of(4), 0);
     Ok(())
+}
+
+/// An attribute that holds attributes, which `fill` adds.
+pub(super) fn push_nested(
+    request: &mut Vec<u8>,
+    kind: u16,
+    fill: impl FnOnce(&mut Vec<u8>) -> io::Result<()>,
+) -> io::Result<()> {
+    const NLA_F_NESTED: u16 = 1 << 15;
+    let mut inner = Vec::new();
+    fill(&mut inner)?;
+    push_attribute(request, kind | NLA_F_NESTED, &inner)
 }
 
 /// The attributes of a message, as (kind, value), up to the first that is malformed.

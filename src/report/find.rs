@@ -2,8 +2,8 @@
 
 use super::findings::{line, wrapped};
 use super::format::{micros, thousands};
+use super::gist;
 use super::model::{RunResult, Verdict};
-use super::story;
 use super::style::Style;
 use crate::attempt::Side;
 use crate::capacity::End;
@@ -130,12 +130,12 @@ impl FindReport {
 /// Whose limit a run met that did not pass: the generator's if it is invalid; otherwise that of its surest
 /// finding, of its onsets, of its failures; otherwise, if it was merely slow, the target's.
 pub fn stopped_by(result: &RunResult) -> Stopped {
-    let reason = || result.reasons.first().cloned().unwrap_or_else(|| story::what_happened(result));
+    let reason = || result.reasons.first().cloned().unwrap_or_else(|| gist::what_happened(result));
     if result.verdict == Verdict::Invalid {
         return Stopped { side: Side::Generator, why: reason() };
     }
     let telling = result.onsets.iter().find_map(|onset| Some((side_of(onset.kind)?, onset)));
-    match (telling, story::whose_fault(result)) {
+    match (telling, gist::whose_fault(result)) {
         // A full queue of the target's explains retransmits and timeouts that look like the path's.
         (Some((side, onset)), _) => {
             Stopped { side, why: format!("{} at {:.1} s; {}", onset.kind, onset.at_s, reason()) }
@@ -193,7 +193,7 @@ pub fn render(report: &FindReport, style: Style) -> String {
         ),
     );
     for probe in &report.probes {
-        let verdict = format!("{:<11}", story::verdict(probe.verdict));
+        let verdict = format!("{:<11}", gist::verdict(probe.verdict));
         let verdict = match probe.verdict {
             Verdict::Passed => style.good(&verdict),
             Verdict::Failed => style.bad(&verdict),

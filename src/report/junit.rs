@@ -3,9 +3,9 @@
 //!
 //! A run that is not worth a verdict is an error, not a failure: no threshold was proved wrong by it.
 
+use super::gist;
 use super::model::{RunResult, Verdict};
 use super::output::{RenderError, library};
-use super::story;
 use crate::attempt::Side;
 use crate::diagnose::Finding;
 use crate::scenario::threshold::Evaluation;
@@ -37,7 +37,7 @@ fn suite(name: String, cases: Vec<TestCase>) -> TestSuite {
 }
 
 fn run(result: &RunResult) -> TestCase {
-    let says = story::what_happened(result);
+    let says = gist::what_happened(result);
     let status = match result.verdict {
         Verdict::Passed | Verdict::Failed if result.aborted.is_none() => TestCaseStatus::success(),
         Verdict::Passed | Verdict::Failed => unsuccessful(
@@ -48,10 +48,10 @@ fn run(result: &RunResult) -> TestCase {
         ),
         verdict @ (Verdict::Invalid | Verdict::Interrupted) => {
             let why = result.reasons.first().map_or(says.as_str(), String::as_str);
-            unsuccessful(NonSuccessKind::Error, story::verdict(verdict), why, &result.reasons.join("\n"))
+            unsuccessful(NonSuccessKind::Error, gist::verdict(verdict), why, &result.reasons.join("\n"))
         }
     };
-    let mut case = TestCase::new(format!("run was {}", story::verdict(result.verdict)), status);
+    let mut case = TestCase::new(format!("run was {}", gist::verdict(result.verdict)), status);
     case.set_time(Duration::try_from_secs_f64(result.elapsed_s).unwrap_or_default());
     case.set_system_out(says);
     case

@@ -2,9 +2,9 @@
 
 use super::findings::{line, numbers};
 use super::format::{micros, seconds, thousands};
+use super::gist;
 use super::model::{RunResult, Verdict};
 use super::output::RenderError;
-use super::story;
 use std::fmt::Write;
 
 /// The text.
@@ -27,9 +27,9 @@ fn head(out: &mut String, result: &RunResult) {
         Verdict::Invalid => "⚠️",
         Verdict::Interrupted => "⏹️",
     };
-    line(out, format_args!("## {mark} {} {}", escaped(&result.plan.name), story::verdict(result.verdict)));
-    line(out, format_args!("\n{}.", escaped(&story::what_happened(result))));
-    if let Some((side, why)) = story::whose_fault(result) {
+    line(out, format_args!("## {mark} {} {}", escaped(&result.plan.name), gist::verdict(result.verdict)));
+    line(out, format_args!("\n{}.", escaped(&gist::what_happened(result))));
+    if let Some((side, why)) = gist::whose_fault(result) {
         line(out, format_args!("Side: **{side}** ({}).", escaped(&why)));
     }
     if result.verdict != Verdict::Passed && !result.reasons.is_empty() {

@@ -2,10 +2,12 @@
 
 pub mod compare;
 mod csv;
+pub mod examination;
 pub mod find;
 mod findings;
 pub mod forecast;
 pub mod format;
+mod gist;
 #[cfg(test)]
 mod golden;
 mod hlog;
@@ -21,7 +23,7 @@ mod read;
 #[cfg(test)]
 mod sample;
 pub mod schema;
-mod story;
+pub mod story;
 mod style;
 pub mod summary;
 pub mod sweep_text;
@@ -33,11 +35,11 @@ mod windows;
 
 use findings::remedy_command;
 
+pub use gist::verdict as verdict_word;
 pub use model::{
     Counts, FailureKind, FailureSample, KernelWindow, LatencySummary, OnsetReport, Part, Resources,
     RunResult, SCHEMA_VERSION, Verdict, WindowSummary,
 };
 pub use read::ReadError;
-pub use story::verdict as verdict_word;
 pub use style::Style;
 pub use thresholds::DEFAULT as DEFAULT_THRESHOLD;

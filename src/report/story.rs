@@ -1,91 +1,194 @@
-//! A run told in one sentence, whose fault it is, and its course as a line of small bars.
-//!
-//! Every format begins with these, so that they all say the same.
+//! One run told as a story: what an application would have seen, what began when, what it means. And two
+//! runs side by side.
 
-use super::format::{percent, thousands};
-use super::model::{RunResult, Verdict};
-use crate::attempt::Side;
-use crate::diagnose::Certainty;
+use super::findings::{self, line, wrapped};
+use super::format::{micros, seconds, thousands};
+use super::model::{FailureKind, OnsetReport, RunResult};
+use super::style::Style;
+use crate::attempt::{Cause, Stage};
+use crate::diagnose::{Certainty, Finding};
 
-/// Heights of a bar, from nothing to full.
-const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+/// The story of a run, several lines with a line end each.
+pub fn render(result: &RunResult, style: Style) -> String {
+    let mut out = String::new();
+    seen(&mut out, result, style);
+    onsets(&mut out, result, style);
+    meaning(&mut out, result, style);
+    out
+}
 
-/// One sentence: how much went well and, if not all did, the most frequent trouble.
-pub fn what_happened(result: &RunResult) -> String {
+/// What an application prints for a failure: the call, and the words of the C library.
+pub fn as_seen(kind: &FailureKind) -> String {
+    let call = match (kind.stage, kind.cause) {
+        (Stage::Bind, Cause::ProcessFileLimit | Cause::SystemFileLimit | Cause::OutOfMemory) => "socket",
+        (Stage::Lease, Cause::NameResolution) => "getaddrinfo",
+        (Stage::Bind, _) => "bind",
+        (Stage::Connect, _) => "connect",
+        (Stage::Tls, _) => "TLS handshake",
+        (Stage::Handshake, _) => "handshake",
+        (Stage::Lease, _) => "lease",
+        (Stage::Session, _) => "read",
+        (Stage::Close, _) => "close",
+    };
+    let words = match (kind.errno, kind.cause) {
+        (Some(errno), _) => errno.text().to_owned(),
+        (None, Cause::TimedOut) => "Connection timed out".to_owned(),
+        (None, cause) => cause.name().replace('_', " "),
+    };
+    format!("{call}: {words}")
+}
+
+fn seen(out: &mut String, result: &RunResult, style: Style) {
     let counts = result.counts;
-    let Some(worst) = result.failures.iter().max_by_key(|kind| kind.count) else {
-        return format!("{} connections, none failed", thousands(counts.ok));
+    line(out, format_args!("{}", style.bold("What an application sees")));
+    for kind in &result.failures {
+        line(out, format_args!("  {}", style.bad(&as_seen(kind))));
+        line(
+            out,
+            format_args!(
+                "      {} of {} attempts, the first at {} (attempt {}), each after {}",
+                thousands(kind.count),
+                thousands(counts.started),
+                seconds(kind.first_at_s),
+                thousands(kind.first_ordinal),
+                micros(kind.latency_us.p50)
+            ),
+        );
+    }
+    if result.failures.is_empty() {
+        let all = thousands(counts.ok);
+        line(out, format_args!("  no error: {all} connections, {} open at most", thousands(counts.held_max)));
+    }
+    if counts.syn_retransmits > 0
+        && let Some(connect) = result.latency_us.get("connect")
+    {
+        line(
+            out,
+            format_args!(
+                "      {} connections had to send their SYN again; connect took {} (median), {} (99 %)",
+                thousands(counts.syn_retransmits),
+                micros(connect.p50),
+                micros(connect.p99)
+            ),
+        );
+    }
+}
+
+fn onsets(out: &mut String, result: &RunResult, style: Style) {
+    if result.onsets.is_empty() {
+        return;
+    }
+    line(out, format_args!("{}", style.bold("What began when")));
+    for told in &result.onsets {
+        out.push_str(&onset(told, style));
+    }
+}
+
+/// An onset, in a line or two.
+pub fn onset(onset: &OnsetReport, style: Style) -> String {
+    let attempt = onset.ordinal.map_or(String::new(), |n| format!(", attempt {}", thousands(n)));
+    let mut out = String::new();
+    line(&mut out, format_args!("  {:>7}  {}{attempt}", seconds(onset.at_s), style.warn(onset.kind.name())));
+    let numbers = findings::numbers(onset);
+    if !numbers.is_empty() {
+        line(&mut out, format_args!("           {numbers}"));
+    }
+    out
+}
+
+fn meaning(out: &mut String, result: &RunResult, style: Style) {
+    line(out, format_args!("{}", style.bold("What it means")));
+    if result.findings.is_empty() {
+        line(out, format_args!("  nothing is found"));
+    }
+    for finding in &result.findings {
+        one(out, finding, style);
+    }
+}
+
+fn one(out: &mut String, finding: &Finding, style: Style) {
+    let head = format!("{}, {}:", finding.certainty, finding.side);
+    let head = if finding.certainty == Certainty::Proved { style.bad(&head) } else { style.warn(&head) };
+    line(out, format_args!("  {head} {}", finding.id));
+    wrapped(out, &finding.says, 4);
+    let facts: Vec<String> = finding.evidence.iter().map(|(name, fact)| format!("{name}={fact}")).collect();
+    if !facts.is_empty() {
+        wrapped(out, &format!("evidence: {}", facts.join(", ")), 4);
+    }
+    for remedy in &finding.remedies {
+        line(out, format_args!("    {} {remedy}", style.good("▸")));
+    }
+}
+
+/// Two runs of the same load, before something was changed and after it.
+pub fn side_by_side(before: &RunResult, after: &RunResult, style: Style) -> String {
+    let mut out = String::new();
+    let first = |result: &RunResult| {
+        let named = |f: &Finding| format!("{}, {}", f.id, f.certainty);
+        result.findings.first().map_or("none".to_owned(), named)
     };
-    format!(
-        "{} of {} attempts failed, most on the side of the {}: {}",
-        percent(counts.failed, counts.started),
-        thousands(counts.started),
-        worst.side,
-        worst.failure()
-    )
-}
-
-/// Whose fault it is, and what that rests on: the surest finding, or else the most frequent failure. `None`
-/// where nothing went wrong.
-pub fn whose_fault(result: &RunResult) -> Option<(Side, String)> {
-    if result.verdict == Verdict::Invalid {
-        return Some((Side::Generator, "the run says nothing about the target".into()));
-    }
-    let told = result.findings.first().filter(|finding| finding.certainty != Certainty::Possible);
-    if let Some(finding) = told {
-        return Some((finding.side, format!("{}: {}", finding.certainty, finding.id)));
-    }
-    let worst = result.failures.iter().max_by_key(|kind| kind.count)?;
-    Some((worst.side, format!("by its most frequent failure, {}/{}", worst.stage, worst.cause)))
-}
-
-/// The verdict in one word.
-pub fn verdict(verdict: Verdict) -> &'static str {
-    match verdict {
-        Verdict::Passed => "passed",
-        Verdict::Failed => "failed",
-        Verdict::Invalid => "invalid",
-        Verdict::Interrupted => "interrupted",
-    }
-}
-
-/// Values as bars, at most so many: where there are more values, each bar is the largest of its share. The
-/// tallest bar is `full`, or the largest value where that is larger.
-pub fn bars(values: &[f64], most: usize, full: f64) -> String {
-    let top = values.iter().copied().filter(|v| v.is_finite()).fold(full, f64::max);
-    if values.is_empty() || most == 0 || top <= 0.0 {
-        return String::new();
-    }
-    let count = values.len().min(most);
-    let bar = |n: usize| {
-        let (from, to) = (n * values.len() / count, (n + 1) * values.len() / count);
-        let value = values[from..to].iter().copied().fold(0.0, f64::max);
-        let height = (value / top * BARS.len() as f64).ceil() as usize;
-        BARS[height.clamp(1, BARS.len()) - 1]
+    let error = |result: &RunResult| {
+        result.failures.iter().max_by_key(|kind| kind.count).map_or("none".to_owned(), as_seen)
     };
-    (0..count).map(bar).collect()
+    let connect = |result: &RunResult| {
+        let known = result.latency_us.get("connect").filter(|connect| connect.count > 0);
+        known.map_or("–".to_owned(), |connect| micros(connect.p99))
+    };
+    let rows = [
+        ("attempts", thousands(before.counts.started), thousands(after.counts.started)),
+        ("failed", thousands(before.counts.failed), thousands(after.counts.failed)),
+        ("ended well", thousands(before.counts.ok), thousands(after.counts.ok)),
+        ("open at most", thousands(before.counts.held_max), thousands(after.counts.held_max)),
+        ("connect, 99 %", connect(before), connect(after)),
+        ("error", error(before), error(after)),
+        ("first finding", first(before), first(after)),
+    ];
+    let width = rows.iter().map(|(_, before, _)| before.chars().count()).max().unwrap_or(0).max(6);
+    line(
+        &mut out,
+        format_args!(
+            "  {:<14}  {}  {}",
+            "",
+            style.bad(&format!("{:<width$}", "before")),
+            style.good("after")
+        ),
+    );
+    for (what, before, after) in rows {
+        line(&mut out, format_args!("  {what:<14}  {before:<width$}  {after}"));
+    }
+    out
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::sample;
+    use crate::attempt::{Errno, Failure};
+    use crate::report::LatencySummary;
 
-    #[test]
-    fn bars_show_the_largest_of_their_share() {
-        assert_eq!(bars(&[0.0, 1.0, 8.0], 10, 0.0), "▁▁█");
-        assert_eq!(bars(&[0.0, 8.0, 0.0, 0.0], 2, 0.0), "█▁", "a peak is not averaged away");
-        assert_eq!(bars(&[512.0], 5, 1024.0), "▄", "against a limit");
-        assert_eq!([bars(&[], 5, 1.0), bars(&[0.0], 5, 0.0), bars(&[1.0], 0, 1.0)], ["", "", ""]);
-        assert_eq!(bars(&[f64::NAN, 1.0], 5, 0.0).chars().count(), 2);
+    fn kind(failure: Failure) -> FailureKind {
+        FailureKind {
+            stage: failure.stage,
+            cause: failure.cause,
+            errno: failure.errno,
+            side: failure.side(),
+            count: 1,
+            first_at_s: 0.0,
+            first_ordinal: 1,
+            last_at_s: 0.0,
+            latency_us: LatencySummary::default(),
+            samples: Vec::new(),
+        }
     }
 
     #[test]
-    fn the_fault_is_that_of_the_surest_finding() {
-        let (side, why) = whose_fault(&sample::exhausted()).unwrap();
-        assert_eq!((side, why.as_str()), (Side::Generator, "proved: ports-exhausted-by-time-wait"));
-        assert_eq!(whose_fault(&sample::good()), None);
-        let without = RunResult { findings: Vec::new(), ..sample::exhausted() };
-        assert!(whose_fault(&without).unwrap().1.contains("connect/address_not_available"));
+    fn an_application_sees_its_call_and_the_words_of_the_c_library() {
+        let seen = |stage, errno| as_seen(&kind(Failure::from_errno(stage, errno)));
+        assert_eq!(seen(Stage::Connect, Errno::EADDRNOTAVAIL), "connect: Cannot assign requested address");
+        assert_eq!(seen(Stage::Bind, Errno::EADDRINUSE), "bind: Address already in use");
+        assert_eq!(seen(Stage::Bind, Errno::EMFILE), "socket: Too many open files");
+        let timed_out = kind(Failure::new(Stage::Connect, Cause::TimedOut));
+        assert_eq!(as_seen(&timed_out), "connect: Connection timed out");
+        let no_port = kind(Failure::new(Stage::Lease, Cause::NoFreePort));
+        assert_eq!(as_seen(&no_port), "lease: no free port");
     }
 }

@@ -3,8 +3,8 @@
 use super::findings::{self, WIDTH, line, wrapped};
 use super::forecast;
 use super::format::{bytes, micros, seconds, thousands};
+use super::gist;
 use super::model::{FailureKind, LatencySummary, RunResult, Verdict};
-use super::story;
 use super::style::Style;
 use super::windows::{spans, without_stub};
 use crate::scenario::{Arrivals, Close, Lifetime, PortPolicy};
@@ -36,8 +36,8 @@ fn head(out: &mut String, result: &RunResult, style: Style) {
         Verdict::Invalid => style.bad("invalid"),
         Verdict::Interrupted => style.warn("interrupted"),
     };
-    let happened = story::what_happened(result);
-    let width = result.plan.name.chars().count() + 2 + story::verdict(result.verdict).len();
+    let happened = gist::what_happened(result);
+    let width = result.plan.name.chars().count() + 2 + gist::verdict(result.verdict).len();
     let name = style.bold(&result.plan.name);
     if width + 2 + happened.chars().count() <= WIDTH {
         line(out, format_args!("{name} {verdict}  {happened}"));
@@ -157,7 +157,7 @@ fn course(out: &mut String, result: &RunResult) {
     let rates: Vec<f64> = spans.iter().map(|span| span.per_second(span.window.opened)).collect();
     let peak = rates.iter().copied().fold(0.0, f64::max);
     let peak_rate = format!("{}/s connected at most", thousands(peak.round() as u64));
-    line(out, format_args!("  rate   {}  {peak_rate}", story::bars(&rates, BARS, 0.0)));
+    line(out, format_args!("  rate   {}  {peak_rate}", gist::bars(&rates, BARS, 0.0)));
     let seen = || result.windows.iter().filter_map(|window| window.kernel.as_ref());
     let (used, usable) = (
         seen().map(|kernel| kernel.ports_in_use).max(),
@@ -165,7 +165,7 @@ fn course(out: &mut String, result: &RunResult) {
     );
     let (Some(used), Some(usable)) = (used.filter(|used| *used > 0), usable) else { return };
     let ports = spans.iter().map(|span| span.window.kernel.as_ref().map_or(0.0, |k| k.ports_in_use as f64));
-    let bars = story::bars(&ports.collect::<Vec<f64>>(), BARS, usable as f64);
+    let bars = gist::bars(&ports.collect::<Vec<f64>>(), BARS, usable as f64);
     line(out, format_args!("  ports  {bars}  {} of {} at most", thousands(used), thousands(usable)));
 }
 

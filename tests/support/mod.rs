@@ -5,8 +5,10 @@
 // Each test binary compiles this module for itself, and uses a part of it.
 #![allow(dead_code)]
 
+pub(crate) mod doctor;
 pub(crate) mod namespace;
 pub(crate) mod nginx;
+pub(crate) mod nobody;
 pub(crate) mod redis;
 pub(crate) mod storm;
 pub(crate) mod targets;

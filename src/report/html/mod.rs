@@ -13,7 +13,7 @@ use super::findings::numbers;
 use super::format::{bytes, micros, percent, seconds, thousands};
 use super::model::{RunResult, Verdict};
 use super::output::{RenderError, library};
-use super::{forecast, remedy_command, story};
+use super::{forecast, gist, remedy_command};
 use crate::diagnose::Finding;
 use minijinja::{Environment, Value, context};
 
@@ -34,7 +34,7 @@ pub(super) fn render(result: &RunResult) -> Result<String, RenderError> {
 
 fn facts(result: &RunResult) -> Result<Value, RenderError> {
     let data = serde_json::to_string(&data::Columns::of(result)).map_err(|error| library("HTML", &error))?;
-    let fault = story::whose_fault(result).map(|(side, why)| context! { side => side.name(), why });
+    let fault = gist::whose_fault(result).map(|(side, why)| context! { side => side.name(), why });
     Ok(context! {
         style => STYLE,
         plotter => PLOTTER,
@@ -43,9 +43,9 @@ fn facts(result: &RunResult) -> Result<Value, RenderError> {
         // Inside a script element only `<` can end it or begin a comment.
         data => data.replace('<', "\\u003c"),
         name => result.plan.name.clone(),
-        verdict => story::verdict(result.verdict),
+        verdict => gist::verdict(result.verdict),
         good => result.verdict == Verdict::Passed,
-        happened => story::what_happened(result),
+        happened => gist::what_happened(result),
         fault,
         reasons => if result.verdict == Verdict::Passed { Vec::new() } else { result.reasons.clone() },
         began => result.began.clone(),

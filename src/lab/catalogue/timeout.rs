@@ -1,0 +1,132 @@
+//! Timeout: nobody answers.
+
+use crate::kernel::firewall::Verdict;
+use crate::lab::experiment::{Experiment, Group::Timeout};
+use crate::lab::setting::{Cable, Setting};
+use crate::protocol::{Behaviour, Kind};
+use crate::target::Config;
+
+pub(super) fn experiments() -> Vec<Experiment> {
+    vec![
+        drop_rule(),
+        one_source_dropped(),
+        no_such_host(),
+        private_address_elsewhere(),
+        syn_lost(),
+        accept_queue_full(),
+    ]
+}
+
+fn far_server(setting: Setting) -> Setting {
+    setting.second_host().serves(Kind::Tcp, Behaviour::Sink, "10.77.0.2:9000")
+}
+
+fn drop_rule() -> Experiment {
+    Experiment::new(
+        Timeout,
+        "drop-rule",
+        "The server's firewall drops what comes for its port.",
+        "tcp://10.77.0.2:9000 --rate 20/s --duration 1s --connect-timeout 1500ms",
+    )
+    .stands_for("The server firewall is blocking the connection.")
+    .setting(|s| far_server(s).rule(9000, None, Verdict::Drop))
+    .intends("dropped-on-the-way")
+    .cure(
+        "open-the-port",
+        "open the port: in the firewall, the security group, the control panel",
+        |e| {
+            e.setting.rules.clear();
+        },
+    )
+}
+
+fn one_source_dropped() -> Experiment {
+    Experiment::new(
+        Timeout,
+        "one-source-dropped",
+        "A rule like a security group's lets one of two client addresses in, and drops the other.",
+        "tcp://10.77.0.2:9000 --rate 20/s --duration 1s --connect-timeout 1500ms --source 10.77.0.1,10.77.0.11",
+    )
+    .stands_for("If using a cloud server, the security group may also block the connection establishment.")
+    .setting(|s| {
+        let setting = far_server(s).rule(9000, Some([10, 77, 0, 11].into()), Verdict::Drop);
+        let client = vec![[10, 77, 0, 1].into(), [10, 77, 0, 11].into()];
+        Setting { cable: Some(Cable { client, server: vec![[10, 77, 0, 2].into()] }), ..setting }
+    })
+    .intends("some-timed-out")
+    .cure("let-it-in", "allow that source address in the security group too", |e| e.setting.rules.clear())
+}
+
+fn no_such_host() -> Experiment {
+    Experiment::new(
+        Timeout,
+        "no-such-host",
+        "No host in the client's own network has that address.",
+        "tcp://10.77.0.99:9000 --rate 20/s --duration 1s --connect-timeout 2s",
+    )
+    .stands_for("The server does not exist or is not running.")
+    .setting(far_server)
+    .intends("no-such-host")
+    .cure("right-address", "connect to the server's own address", |e| e.retarget("tcp://10.77.0.2:9000"))
+}
+
+fn private_address_elsewhere() -> Experiment {
+    Experiment::new(
+        Timeout,
+        "private-address-elsewhere",
+        "The server's address is a private one of another network; the gateway has no way there.",
+        "tcp://192.168.7.2:9000 --rate 20/s --duration 1s --connect-timeout 1500ms",
+    )
+    .stands_for(
+        "The client is accessing an internal IP of the server, and the client and server are not in the same local \
+         area network.",
+    )
+    .setting(far_server)
+    .intends("private-address-elsewhere")
+    .cure("reachable-address", "connect to the server's public address, or by the VPN into its network", |e| {
+        e.retarget("tcp://10.77.0.2:9000");
+    })
+}
+
+fn syn_lost() -> Experiment {
+    Experiment::new(
+        Timeout,
+        "syn-lost",
+        "The host is up, and every second connection loses its first SYN on the way: it is late by a second.",
+        "tcp://10.77.0.2:9000 --rate 40/s --duration 1500ms --connect-timeout 3s",
+    )
+    .stands_for("Slow connect, no error: SYN retransmitted.")
+    .setting(|s| {
+        far_server(s).sysctl("net.ipv4.tcp_ecn", 1).rule(9000, None, Verdict::DropEverySecondFirstSyn)
+    })
+    .intends("syn-lost-on-the-way")
+    .cure("mend-the-way", "mend the link, or the queue, that loses packets", |e| e.setting.rules.clear())
+}
+
+fn accept_queue_full() -> Experiment {
+    let serving =
+        |behaviour| Config { backlog: 16, ..Config::new(vec![([127, 0, 0, 1], 9000).into()], behaviour) };
+    Experiment::new(
+        Timeout,
+        "accept-queue-full",
+        "The server listens with a backlog of 16, and does not come to accept().",
+        "tcp://127.0.0.1:9000 --rate 40/s --duration 1500ms --lifetime until-end --connect-timeout 1500ms",
+    )
+    .stands_for("Accept queue full: depends on load; ListenOverflows.")
+    .setting(|mut s| {
+        s.servers.push(crate::lab::setting::Server::Ours(serving(Behaviour::FullBacklog)));
+        s
+    })
+    .intends("accept-queue-full")
+    .cure(
+        "accept",
+        "let the server accept; or listen(backlog) and net.core.somaxconn above the burst",
+        |e| {
+            for server in &mut e.setting.servers {
+                if let crate::lab::setting::Server::Ours(config) = server {
+                    config.behaviour = Behaviour::Sink;
+                }
+            }
+        },
+    )
+}

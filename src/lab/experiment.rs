@@ -1,0 +1,143 @@
+//! One experiment, as data.
+
+use super::load;
+use super::setting::Setting;
+use crate::scenario::Plan;
+use std::fmt;
+
+/// A failure, and everything that is needed to have it.
+#[derive(Debug, Clone)]
+pub struct Experiment {
+    /// Its name on the command line.
+    pub name: &'static str,
+    /// Where it belongs.
+    pub group: Group,
+    /// What happens in it, in a sentence.
+    pub about: &'static str,
+    /// The line of the list of causes that it stands for.
+    pub stands_for: &'static str,
+    /// The namespace, and what is in it.
+    pub setting: Setting,
+    /// What is run: the target and the flags of `connstorm run`.
+    pub load: String,
+    /// The id of the finding that the diagnosis should begin with; `None` where nothing should fail.
+    pub intended: Option<&'static str>,
+    /// What mends it, the first best.
+    pub cures: Vec<Cure>,
+}
+
+/// What mends a failure.
+#[derive(Debug, Clone)]
+pub struct Cure {
+    /// Its name on the command line.
+    pub name: &'static str,
+    /// What is typed or changed.
+    pub remedy: &'static str,
+    /// The change itself.
+    change: fn(&mut Experiment),
+}
+
+/// The groups of the list of causes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Group {
+    /// `connect: Connection refused`.
+    Refused,
+    /// `connect: Connection timed out`, and servers that never answer.
+    Timeout,
+    /// `connect: Cannot assign requested address`.
+    CannotAssign,
+    /// Both ends talk, but not the same language.
+    WrongProtocol,
+    /// A limit of the host was met.
+    Limits,
+}
+
+impl Group {
+    /// All of them, in the order of the list.
+    pub const ALL: [Group; 5] =
+        [Group::Refused, Group::Timeout, Group::CannotAssign, Group::WrongProtocol, Group::Limits];
+}
+
+impl fmt::Display for Group {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Group::Refused => "connection refused",
+            Group::Timeout => "connection timeout",
+            Group::CannotAssign => "cannot assign requested address",
+            Group::WrongProtocol => "wrong protocol",
+            Group::Limits => "limits",
+        })
+    }
+}
+
+impl Experiment {
+    /// An experiment in an empty namespace, with a load but no target yet.
+    pub(super) fn new(group: Group, name: &'static str, about: &'static str, load: &str) -> Experiment {
+        Experiment {
+            name,
+            group,
+            about,
+            stands_for: "",
+            setting: Setting::default(),
+            load: load.to_owned(),
+            intended: None,
+            cures: Vec::new(),
+        }
+    }
+
+    /// Which line it stands for.
+    pub(super) fn stands_for(mut self, line: &'static str) -> Experiment {
+        self.stands_for = line;
+        self
+    }
+
+    /// What the diagnosis should begin with.
+    pub(super) fn intends(mut self, finding: &'static str) -> Experiment {
+        self.intended = Some(finding);
+        self
+    }
+
+    /// What is in the namespace.
+    pub(super) fn setting(mut self, fill: impl FnOnce(Setting) -> Setting) -> Experiment {
+        self.setting = fill(self.setting);
+        self
+    }
+
+    /// One more cure.
+    pub(super) fn cure(
+        mut self,
+        name: &'static str,
+        remedy: &'static str,
+        change: fn(&mut Experiment),
+    ) -> Experiment {
+        self.cures.push(Cure { name, remedy, change });
+        self
+    }
+
+    /// More flags, which go before those that say the same.
+    pub(super) fn flags(&mut self, more: &str) {
+        self.load = format!("{} {more}", self.load);
+    }
+
+    /// Another target.
+    pub(super) fn retarget(&mut self, url: &str) {
+        let flags = self.load.split_once(' ').map_or("", |(_, flags)| flags);
+        self.load = format!("{url} {flags}");
+    }
+
+    /// The same after a cure.
+    #[must_use]
+    pub fn cured(&self, cure: &Cure) -> Experiment {
+        let mut cured = self.clone();
+        (cure.change)(&mut cured);
+        cured
+    }
+
+    /// The plan of its load.
+    ///
+    /// # Errors
+    /// The mistakes in it, rendered. No experiment of the catalogue has any.
+    pub fn plan(&self) -> Result<Plan, String> {
+        load::plan(self.name, &self.load)
+    }
+}

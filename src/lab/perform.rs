@@ -1,0 +1,39 @@
+//! One run of an experiment, inside its namespace.
+
+use super::experiment::Experiment;
+use super::stage::{self, StageError};
+use crate::conduct::conduct;
+use crate::engine::Control;
+use crate::report::RunResult;
+use serde::{Deserialize, Serialize};
+
+/// What the confined process says to the one that started it.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Answer {
+    /// It ran.
+    Ran(Box<RunResult>),
+    /// This host lacks what the experiment needs: what, and how to get it.
+    Missing(String),
+    /// It could not run for another reason.
+    Broken(String),
+}
+
+/// Makes the setting, runs the load, and diagnoses, in the namespace that this process is in.
+pub fn perform(experiment: &Experiment) -> Answer {
+    let plan = match experiment.plan() {
+        Ok(plan) => plan,
+        Err(mistakes) => return Answer::Broken(mistakes),
+    };
+    let stage = match stage::set(&experiment.setting) {
+        Ok(stage) => stage,
+        Err(missing @ StageError::Missing { .. }) => return Answer::Missing(missing.to_string()),
+        Err(other) => return Answer::Broken(other.to_string()),
+    };
+    let conducted = conduct(&plan, &Control::default(), |_| ());
+    drop(stage);
+    match conducted {
+        Ok(conducted) => Answer::Ran(Box::new(conducted.into_result(&plan))),
+        Err(error) => Answer::Broken(error.to_string()),
+    }
+}

@@ -1,0 +1,152 @@
+//! What is in an experiment's namespace: kernel settings, addresses, rules, servers.
+
+use crate::kernel::firewall::{Rule, Verdict};
+use crate::kernel::socket::PortChoice;
+use crate::protocol::{Behaviour, Kind};
+use crate::target::Config;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+/// The network between client and server, where they are not on one host: the server's namespace has the
+/// second address of each network, and it is the client's gateway to everywhere else.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Cable {
+    /// The client's addresses, in a network of 24 bits each.
+    pub client: Vec<Ipv4Addr>,
+    /// The server's.
+    pub server: Vec<Ipv4Addr>,
+}
+
+/// Everything in the namespace, before the load.
+#[derive(Debug, Clone, Default)]
+pub struct Setting {
+    /// Kernel parameters by name.
+    pub sysctls: Vec<(&'static str, String)>,
+    /// Further addresses of the loopback interface.
+    pub addresses: Vec<Ipv4Addr>,
+    /// A second host, joined by a cable; servers and rules are over there then.
+    pub cable: Option<Cable>,
+    /// Rules about what arrives at the server.
+    pub rules: Vec<Rule>,
+    /// Connection tracking, on the client's side.
+    pub tracking: Tracking,
+    /// Lines of `/etc/hosts`, before those of every host.
+    pub hosts: Vec<(Ipv4Addr, &'static str)>,
+    /// Variables of the environment.
+    pub environment: Vec<(&'static str, &'static str)>,
+    /// `RLIMIT_NOFILE` of the client.
+    pub nofile: Option<u64>,
+    /// What is served.
+    pub servers: Vec<Server>,
+    /// Another program, which holds connections that it bound before it connected them.
+    pub binder: Option<Binder>,
+}
+
+/// Connection tracking.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Tracking {
+    /// Not there.
+    #[default]
+    Off,
+    /// On, and full of connections of others.
+    Full {
+        /// A port that a rule leaves out of it.
+        except: Option<u16>,
+    },
+}
+
+/// A server.
+#[derive(Debug, Clone)]
+pub enum Server {
+    /// One of ours, in this process.
+    Ours(Config),
+    /// An ordinary one, in a process of its own: it accepts connections, and keeps them.
+    Ordinary {
+        /// Where it listens.
+        listen: SocketAddr,
+        /// Its `RLIMIT_NOFILE`.
+        nofile: u64,
+    },
+    /// One that is away for a while.
+    Restarting {
+        /// Where it listens.
+        listen: SocketAddr,
+        /// When it goes away, and for how long.
+        away: (Duration, Duration),
+        /// What becomes of its listening socket meanwhile.
+        socket: Socket,
+    },
+}
+
+/// What becomes of a listening socket while its server restarts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Socket {
+    /// It goes with the server.
+    Closed,
+    /// Somebody else keeps it open, as systemd does with socket activation.
+    Kept,
+}
+
+/// See [`Setting::binder`].
+#[derive(Debug, Clone, Copy)]
+pub struct Binder {
+    /// From where.
+    pub source: Ipv4Addr,
+    /// To where.
+    pub destination: SocketAddr,
+    /// How many.
+    pub connections: u32,
+    /// When the kernel chooses its ports.
+    pub chosen: PortChoice,
+}
+
+impl Setting {
+    /// The same with a kernel parameter; of two values the last counts.
+    #[must_use]
+    pub fn sysctl(mut self, name: &'static str, value: impl ToString) -> Setting {
+        self.set_sysctl(name, value);
+        self
+    }
+
+    /// Sets a kernel parameter.
+    pub fn set_sysctl(&mut self, name: &'static str, value: impl ToString) {
+        self.sysctls.retain(|(other, _)| *other != name);
+        self.sysctls.push((name, value.to_string()));
+    }
+
+    /// The same with 1,024 ports, none of which comes back before its minute of TIME_WAIT is over.
+    #[must_use]
+    pub fn few_ports(self) -> Setting {
+        self.sysctl("net.ipv4.ip_local_port_range", "40000 41023")
+            .sysctl("net.ipv4.tcp_tw_reuse", 0)
+            // A late RST must not end a TIME_WAIT (RFC 1337): the counts are to be exact.
+            .sysctl("net.ipv4.tcp_rfc1337", 1)
+    }
+
+    /// The same with a second host at the other end of a cable: 10.77.0.1 here, 10.77.0.2 there.
+    #[must_use]
+    pub fn second_host(mut self) -> Setting {
+        self.cable = Some(Cable { client: vec![[10, 77, 0, 1].into()], server: vec![[10, 77, 0, 2].into()] });
+        self
+    }
+
+    /// The same with a server.
+    #[must_use]
+    pub fn serves(mut self, kind: Kind, behaviour: Behaviour, listen: &str) -> Setting {
+        self.serve(kind, behaviour, listen);
+        self
+    }
+
+    /// Adds a server. An address that is none would be a mistake of the catalogue, which its test finds.
+    pub fn serve(&mut self, kind: Kind, behaviour: Behaviour, listen: &str) {
+        let listen = listen.split(',').filter_map(|address| address.parse().ok()).collect();
+        self.servers.push(Server::Ours(Config { kind, ..Config::new(listen, behaviour) }));
+    }
+
+    /// The same with a rule about a port.
+    #[must_use]
+    pub fn rule(mut self, port: u16, source: Option<Ipv4Addr>, verdict: Verdict) -> Setting {
+        self.rules.push(Rule { port: Some(port), source, verdict });
+        self
+    }
+}
