@@ -5,6 +5,7 @@
 
 mod abort;
 pub mod examine;
+pub mod find;
 mod ground;
 pub mod host_state;
 mod observer;
