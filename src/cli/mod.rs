@@ -1,5 +1,6 @@
 //! The command line: raw arguments, one file a subcommand, and the only place besides `report/` that prints.
 
+mod doctor;
 mod exit;
 mod interrupt;
 mod lab;
@@ -25,6 +26,7 @@ struct Cli {
 enum Command {
     Run(Box<run::Run>),
     Plan(Box<plan::PlanArgs>),
+    Doctor(doctor::DoctorArgs),
     Serve(serve::Serve),
     Lab(lab::Lab),
 }
@@ -34,6 +36,7 @@ pub fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Run(args) => run::run(&args),
         Command::Plan(args) => plan::run(&args),
+        Command::Doctor(args) => doctor::run(&args),
         Command::Serve(serve) => serve::run(serve),
         Command::Lab(args) => return ended(lab::run(&args)),
     };

@@ -6,6 +6,7 @@ use crate::capacity::{
     self, Advice, Arrivals, Demand, Ends, Forecast, HostLimits, SweepPoint, forecast, remedies,
 };
 use crate::conduct::outlook::{self, Whereto};
+use crate::conduct::saved_host::SavedHost;
 use crate::kernel::sysctl::HostSettings;
 use crate::report::plan_text::{self, Layout};
 use crate::report::{Style, sweep_text};
@@ -123,12 +124,7 @@ fn settings(file: Option<&Path>) -> anyhow::Result<HostSettings> {
     let Some(path) = file else { return Ok(HostSettings::read()) };
     let text = std::fs::read_to_string(path)
         .with_context(|| format!("cannot read the host's settings '{}'", path.display()))?;
-    serde_json::from_str(&text).with_context(|| {
-        format!(
-            "'{}' does not hold a host's settings, as `connstorm doctor --save` writes them",
-            path.display()
-        )
-    })
+    SavedHost::parse(&text).with_context(|| format!("'{}' does not hold a host's settings", path.display()))
 }
 
 /// A demand, and the rates at which it is looked at; none for its own rate alone.

@@ -3,10 +3,15 @@
 //! The command line and the lab both start runs; this is what they share. It stands between them and the
 //! engine, which knows nothing of observation, and reports, which know nothing of running.
 
+pub mod examine;
 mod ground;
+pub mod host_state;
 mod observer;
 pub mod outlook;
 mod result;
+pub mod saved_host;
+mod server_watch;
+mod surroundings;
 
 pub use observer::Observation;
 

@@ -1,9 +1,11 @@
 //! Watches the kernel while a run goes on: a sample a window, the onsets that it shows, and at the end the
 //! facts that the diagnosis wants.
 
-use super::ground::{are_local, foreign_sources, ground};
+use super::ground::{foreign_sources, ground};
+use super::server_watch::ServerWatch;
+use super::surroundings;
 use crate::attempt::{Cause, Stage, Stamp};
-use crate::diagnose::{Facts, FailureFact, ForeignSockets, TupleFact};
+use crate::diagnose::{Facts, FailureFact, ForeignSockets, Refusals, TupleFact};
 use crate::kernel::holders;
 use crate::kernel::proc_net::{ConntrackDrops, Counters};
 use crate::kernel::sock_diag::{Filter, SockDiag};
@@ -56,6 +58,7 @@ pub(super) struct Observer {
     detectors: Detectors,
     first: Option<Sample>,
     last: Option<Sample>,
+    server: ServerWatch,
     /// The fullest tuple when ports ran out, and what others held then.
     at_exhaustion: Option<(TupleFact, ForeignSockets)>,
     pub(super) onsets: Vec<Onset>,
@@ -77,6 +80,7 @@ impl Observer {
         let first = sampler.take(Stamp::ZERO);
         Observer {
             detectors: Detectors::new(ground.clone()),
+            server: ServerWatch::new(destinations, ground.target_is_local),
             ground,
             host,
             destinations: destinations.to_vec(),
@@ -97,6 +101,7 @@ impl Observer {
         let delta = self.last.as_ref().map(|before| sample.since(before));
         let view = View { window, totals, sample: &sample, delta: delta.as_ref() };
         self.onsets.extend(self.detectors.window(&view));
+        self.server.window(window);
         let fullest = fullest(&sample);
         if ran_out && let Some(tuple) = fullest {
             let foreign = self.foreign(&tuple);
@@ -145,9 +150,11 @@ impl Observer {
                 (now, over.and_then(|over| over.conntrack_drops).unwrap_or(ConntrackDrops::default()))
             }),
             foreign_sources: foreign_sources(plan),
-            target_is_local: Some(are_local(&self.destinations)),
-            listeners: listeners(&self.destinations),
-            proxies: proxies(),
+            server_table: self.server.table.clone(),
+            listener_seen_gone: self.server.seen_gone,
+            refusals: Some(refusals(&run.windows)),
+            sources: plan.source.addresses.len(),
+            ..surroundings::look(plan.target.as_ref().map(|target| target.host.as_str()), &self.destinations)
         }
     }
 
@@ -218,6 +225,28 @@ fn for_want_of_a_port(totals: &Tally) -> bool {
     })
 }
 
+/// When connections were refused, and what else happened then.
+fn refusals(windows: &[WindowRow]) -> Refusals {
+    let refused = |window: &WindowRow| {
+        let kinds = window.failures.iter();
+        kinds
+            .into_iter()
+            .any(|(failure, _)| failure.stage == Stage::Connect && failure.cause == Cause::Refused)
+    };
+    let with: Vec<bool> = windows.iter().map(refused).collect();
+    let begins = |at: usize| with[at] && (at == 0 || !with[at - 1]);
+    let opened = |part: &[WindowRow]| part.iter().map(|window| window.opened).sum();
+    let first = with.iter().position(|with| *with).unwrap_or(windows.len());
+    let last = with.iter().rposition(|with| *with).map_or(windows.len(), |last| last + 1);
+    let closed = windows.iter().zip(&with).filter(|(window, with)| **with && window.opened == 0).count();
+    Refusals {
+        intervals: u32::try_from((0..with.len()).filter(|at| begins(*at)).count()).unwrap_or(u32::MAX),
+        windows_closed: u32::try_from(closed).unwrap_or(u32::MAX),
+        opened_before: opened(&windows[..first]),
+        opened_after: opened(&windows[last..]),
+    }
+}
+
 fn failure_fact(kind: &crate::metrics::FailureTally) -> FailureFact {
     FailureFact {
         failure: kind.failure,
@@ -226,22 +255,8 @@ fn failure_fact(kind: &crate::metrics::FailureTally) -> FailureFact {
         last_at: kind.last_at,
         first_ordinal: kind.first_ordinal,
         lease: kind.samples.first().map(|sample| sample.lease),
+        by_source: kind.by_source.sorted(),
+        by_destination: kind.by_destination.sorted(),
+        icmp_code: None,
     }
-}
-
-/// Where something listens on a destination's port, on whatever address of this host.
-fn listeners(destinations: &[SocketAddr]) -> Vec<SocketAddr> {
-    let ports: HashSet<u16> = destinations.iter().map(SocketAddr::port).collect();
-    let found = SockDiag::open().and_then(|mut diag| diag.listeners()).unwrap_or_default();
-    let mut addresses: Vec<SocketAddr> =
-        found.iter().map(|socket| socket.source).filter(|address| ports.contains(&address.port())).collect();
-    addresses.sort_unstable();
-    addresses.dedup();
-    addresses
-}
-
-/// Proxy variables that are set: some clients obey them, this one does not.
-fn proxies() -> Vec<(String, String)> {
-    const NAMES: [&str; 4] = ["http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY"];
-    NAMES.iter().filter_map(|name| Some(((*name).to_owned(), std::env::var(name).ok()?))).collect()
 }

@@ -1,13 +1,16 @@
 //! What rules may look at: plain facts, whoever gathered them. What is not known is `None` or empty, and
 //! proves nothing.
 
+use super::{Listening, Place, Proxy, Reply};
 use crate::attempt::{Cause, Failure, Lease, Stage, Stamp};
-use crate::kernel::holders::Holder;
+use crate::kernel::addresses::Neighbour;
+use crate::kernel::holders::{Holder, Table};
 use crate::kernel::proc_net::{Conntrack, ConntrackDrops, Counters};
 use crate::kernel::sysctl::HostSettings;
 use crate::kernel::tcp_state::TcpState;
 use crate::kernel::tuple_usage::StateCounts;
 use crate::metrics::SlowSearch;
+use serde::{Deserialize, Serialize};
 use std::net::{IpAddr, SocketAddr};
 
 /// The facts of a run, or of one careful connection.
@@ -50,14 +53,66 @@ pub struct Facts {
     pub foreign_sources: Vec<IpAddr>,
     /// Whether the destinations are addresses of this host.
     pub target_is_local: Option<bool>,
-    /// Addresses on which something listens on a destination's port, where the target is local.
-    pub listeners: Vec<SocketAddr>,
-    /// Names and values of the environment's proxy variables.
-    pub proxies: Vec<(String, String)>,
+    /// Every socket of this host that listens.
+    pub listening: Vec<Listening>,
+    /// The descriptor table of the local server, at the moment when connections waited for it.
+    pub server_table: Option<Table>,
+    /// A local destination whose server had not accepted a connection when the time for it was over.
+    pub unaccepted: Option<SocketAddr>,
+    /// Whether a local listener was seen to be gone while connections were refused.
+    pub listener_seen_gone: bool,
+    /// When connections were refused, and what else happened then.
+    pub refusals: Option<Refusals>,
+    /// What is known of the destinations' addresses.
+    pub places: Vec<Place>,
+    /// The target's name, where it is no literal address.
+    pub name: Option<Name>,
+    /// What servers said, where something was due.
+    pub replies: Vec<Reply>,
+    /// The environment's proxy variables.
+    pub proxies: Vec<Proxy>,
+    /// The environment's `no_proxy`.
+    pub no_proxy: Option<String>,
+    /// Source addresses that the connections came from; 0 where the kernel chose.
+    pub sources: u64,
+}
+
+/// The target's name and what it leads to.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Name {
+    /// The name.
+    pub name: String,
+    /// What the system's resolver answered.
+    pub answers: Vec<IpAddr>,
+    /// Why it gave no answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// What the hosts file has for it: the resolver's answer then comes from there, and not from DNS.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub in_hosts_file: Vec<IpAddr>,
+    /// What a name server of `/etc/resolv.conf` answers, where the hosts file has the name and it was asked.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub by_dns: Vec<IpAddr>,
+    /// The addresses that the user expects, where that was said.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub expected: Vec<IpAddr>,
+}
+
+/// When connections were refused, by windows of time.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Refusals {
+    /// Intervals of windows with refusals, without one between.
+    pub intervals: u32,
+    /// Windows with refusals and without a connection that opened.
+    pub windows_closed: u32,
+    /// Connections opened before the first such window.
+    pub opened_before: u64,
+    /// Connections opened after the last.
+    pub opened_after: u64,
 }
 
 /// All failures of one kind.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct FailureFact {
     /// The kind.
     pub failure: Failure,
@@ -71,6 +126,12 @@ pub struct FailureFact {
     pub first_ordinal: u64,
     /// The way of the first.
     pub lease: Option<Lease>,
+    /// How many came from each source address; empty where the kernel chose them, or there were too many.
+    pub by_source: Vec<(IpAddr, u64)>,
+    /// How many went to each destination; empty where there were too many.
+    pub by_destination: Vec<(SocketAddr, u64)>,
+    /// Code of the ICMP message "destination unreachable" behind the first, where one was kept.
+    pub icmp_code: Option<u8>,
 }
 
 /// The sockets of one tuple.
@@ -113,9 +174,70 @@ impl Facts {
         self.failures.iter().find(|fact| fact.failure.stage == stage && fact.failure.cause == cause)
     }
 
+    /// What is known of an address.
+    pub fn place(&self, address: IpAddr) -> Option<&Place> {
+        self.places.iter().find(|place| place.address == address)
+    }
+
+    /// Whether an address is this host's own.
+    pub fn is_local(&self, address: IpAddr) -> bool {
+        self.place(address).and_then(|place| place.is_local).unwrap_or(self.target_is_local == Some(true))
+    }
+
+    /// The listener at which connections to a local destination arrive.
+    pub fn listener_for(&self, destination: SocketAddr) -> Option<&Listening> {
+        // The one at the very address goes before one at all addresses.
+        let mut serving: Vec<&Listening> =
+            self.listening.iter().filter(|at| at.serves(destination)).collect();
+        serving.sort_by_key(|at| at.address.ip() != destination.ip());
+        serving.first().copied()
+    }
+
+    /// How many attempts failed, by whatever cause.
+    pub fn failed_attempts(&self) -> u64 {
+        self.failures.iter().map(|fact| fact.count).sum()
+    }
+
+    /// A local listener of the target whose accept queue is full.
+    pub fn full_listener(&self) -> Option<&Listening> {
+        let listeners = self.destinations.iter().filter_map(|destination| self.listener_for(*destination));
+        listeners.into_iter().find(|at| at.is_full())
+    }
+
+    /// Whether connections to some of several destinations failed so, while others took connections.
+    pub fn only_some_destinations(&self, failed: &FailureFact) -> bool {
+        let failing = failed.by_destination.len();
+        self.opened > 0 && failing > 0 && failing < self.destinations.len()
+    }
+
+    /// Whether nobody can answer at the destination of a failure: no such host, or out of reach.
+    pub(super) fn is_out_of_reach(&self, failed: &FailureFact) -> bool {
+        let destination = failed.lease.map(|lease| lease.destination).or(self.destinations.first().copied());
+        destination.and_then(|to| self.place(to.ip())).is_some_and(|place| {
+            place.is_private_from_elsewhere() || place.neighbour == Some(Neighbour::Silent)
+        })
+    }
+
     /// How many failed by a cause, at whatever stage.
     pub fn failed_by(&self, cause: Cause) -> u64 {
         self.failures.iter().filter(|fact| fact.failure.cause == cause).map(|fact| fact.count).sum()
+    }
+}
+
+impl FailureFact {
+    /// Failures of one kind, of which no more than the number is known.
+    pub fn new(failure: Failure, count: u64) -> FailureFact {
+        FailureFact {
+            failure,
+            count,
+            first_at: Stamp::ZERO,
+            last_at: Stamp::ZERO,
+            first_ordinal: 0,
+            lease: None,
+            by_source: Vec::new(),
+            by_destination: Vec::new(),
+            icmp_code: None,
+        }
     }
 }
 

@@ -3,18 +3,56 @@
 //! One body of rules serves a run, the doctor and the lab: a rule sees [`Facts`] and never learns who
 //! gathered them. `proved` is said only where the numbers leave no other cause; every rule that says it
 //! has a test in which one number is changed and the proof is gone.
+//!
+//! # The findings
+//!
+//! Their ids are stable: programs rely on them.
+//!
+//! | id | what it means |
+//! |---|---|
+//! | `source-address-not-local` | bind() refused an address that is not this host's |
+//! | `ports-exhausted-by-time-wait`, `ports-exhausted-by-live-connections`, `ports-exhausted-by-poisoned-buckets`, `ports-exhausted-by-naive-bind`, `ports-exhausted` | source ports ran out, and what keeps them |
+//! | `explicit-ports-all-leased`, `explicit-port-taken` | explicit ports are all in use, or one is another's |
+//! | `port-search-slow` | connect() searches long: half of the ports are taken |
+//! | `process-file-limit`, `system-file-limit`, `out-of-memory` | EMFILE, ENFILE, ENOBUFS on this host |
+//! | `conntrack-full`, `time-wait-capped` | connection tracking, or TIME_WAIT, met its cap |
+//! | `nothing-listens`, `wrong-port`, `listens-on-another-address` | refused by RST: no listener, one on a port much like it, one on another address |
+//! | `listener-away`, `refused-at-times` | refused for one interval, as by a restart; or now and then |
+//! | `refused-by-firewall` | refused by ICMP, or by RST although something listens |
+//! | `connect-not-permitted` | this host itself forbids the connection |
+//! | `accept-queue-full`, `syn-queue-full` | a local listener had no room |
+//! | `dropped-on-the-way`, `some-timed-out`, `some-sources-time-out` | no answer: to anybody, at times, to some source addresses |
+//! | `private-address-out-of-reach`, `no-such-host`, `gateway-silent`, `no-route`, `host-unreachable` | no way to the address |
+//! | `name-does-not-resolve`, `name-leads-elsewhere`, `some-addresses-fail` | the target's name |
+//! | `proxy-in-the-way` | proxy variables are set |
+//! | `target-out-of-descriptors`, `not-accepted`, `silent-server` | connected, then silence |
+//! | `unexpected-response-code`, `websocket-handshake-violation`, `wrong-protocol`, `plain-to-a-tls-port`, `tls-to-a-plain-port`, `tls-handshake-failed`, `closed-before-reply`, `reset-before-reply` | connected, and another answer than was due |
 
 mod facts;
 mod finding;
+pub mod first_bytes;
+pub mod host;
 mod late;
 mod limits;
+mod listening;
+mod local_listeners;
+mod names;
 mod own_source;
+mod place;
 mod ports;
+mod proxies;
 mod refused;
+mod reply;
+mod silence;
 mod timeout;
+mod unreachable;
+mod wrong_protocol;
 
-pub use facts::{Blocked, Facts, FailureFact, ForeignSockets, TupleFact};
+pub use facts::{Blocked, Facts, FailureFact, ForeignSockets, Name, Refusals, TupleFact};
 pub use finding::{Certainty, Finding};
+pub use listening::{Listening, Proxy, ProxyListener, exempted};
+pub use place::{Place, Sort};
+pub use reply::{Heard, Reply};
 
 /// What the facts show, the surest and weightiest first.
 pub fn diagnose(facts: &Facts) -> Vec<Finding> {
@@ -29,6 +67,16 @@ pub fn diagnose(facts: &Facts) -> Vec<Finding> {
         refused::refused,
         timeout::timed_out,
         late::syn_lost,
+        timeout::aborted_on_overflow,
+        unreachable::unreachable,
+        unreachable::not_permitted,
+        names::unresolved,
+        names::elsewhere,
+        names::some_fail,
+        silence::out_of_descriptors,
+        silence::silent,
+        wrong_protocol::wrong_protocol,
+        proxies::in_the_way,
     ];
     let mut findings: Vec<(u64, Finding)> = rules.iter().filter_map(|rule| rule(facts)).collect();
     findings.sort_by_key(|(attempts, finding)| (finding.certainty, std::cmp::Reverse(*attempts)));

@@ -36,19 +36,15 @@ mod tests {
     use super::*;
     use crate::attempt::{Errno, Failure, Lease};
     use crate::diagnose::{FailureFact, diagnose};
-    use std::time::Duration;
 
     #[test]
     fn proved_only_where_the_address_was_looked_up() {
         let source = Some("192.0.2.1".parse().unwrap());
         let mut facts = Facts {
             failures: vec![FailureFact {
-                failure: Failure::from_errno(Stage::Bind, Errno::EADDRNOTAVAIL),
-                count: 3,
-                first_at: Duration::ZERO,
-                last_at: Duration::ZERO,
                 first_ordinal: 0,
                 lease: Some(Lease { source, port: None, destination: ([127, 0, 0, 1], 1).into() }),
+                ..FailureFact::new(Failure::from_errno(Stage::Bind, Errno::EADDRNOTAVAIL), 3)
             }],
             ..Facts::default()
         };

@@ -261,7 +261,6 @@ mod tests {
     use crate::kernel::holders::Holder;
     use crate::kernel::tcp_state::TcpState;
     use crate::kernel::tuple_usage::StateCounts;
-    use std::time::Duration;
 
     fn facts(time_wait: u64, established: u64) -> Facts {
         let destination = ([127, 0, 0, 1], 9000).into();
@@ -273,12 +272,9 @@ mod tests {
             usable_ports: Some(1024),
             tuple: Some(TupleFact { source, destination, sockets, exact: true }),
             failures: vec![FailureFact {
-                failure: Failure::from_errno(Stage::Connect, Errno::EADDRNOTAVAIL),
-                count: 76,
-                first_at: Duration::from_secs(1),
-                last_at: Duration::from_secs(2),
                 first_ordinal: 1024,
                 lease: Some(Lease { source: Some(source), port: None, destination }),
+                ..FailureFact::new(Failure::from_errno(Stage::Connect, Errno::EADDRNOTAVAIL), 76)
             }],
             ..Facts::default()
         };

@@ -1,5 +1,6 @@
 //! Refusals: by RST, nothing listens there; by ICMP, somebody on the way said no.
 
+use super::local_listeners::{described, local};
 use super::{Certainty, Facts, FailureFact, Finding};
 use crate::attempt::{Cause, Side, Stage};
 use crate::metrics::Evidence;
@@ -12,20 +13,23 @@ pub(super) fn refused(facts: &Facts) -> Option<(u64, Finding)> {
     }
     let failed = facts.failed(Stage::Connect, Cause::Refused)?;
     let destination = failed.lease.map(|lease| lease.destination).or(facts.destinations.first().copied())?;
-    let finding = if facts.opened > 0 {
+    let finding = if facts.only_some_destinations(failed) {
+        // Said by its own rule, with each address.
+        return None;
+    } else if facts.opened > 0 {
         for_a_while(facts, failed, destination)
-    } else if facts.target_is_local == Some(true) {
+    } else if facts.is_local(destination.ip()) {
         local(facts, destination)
     } else {
-        remote(facts, destination)
+        remote(destination)
     };
     let evidence = Evidence::default()
         .with("destination", destination.to_string())
         .with("refused", failed.count)
         .with("opened", facts.opened)
         .with("first_at_s", failed.first_at.as_secs_f64())
-        .with("last_at_s", failed.last_at.as_secs_f64())
-        .with_known("listens_on", listed(&facts.listeners));
+        .with("last_at_s", failed.last_at.as_secs_f64());
+    let evidence = finding.evidence.iter().fold(evidence, |all, (name, fact)| all.with(name, fact.clone()));
     Some((failed.count, finding.resting_on(evidence)))
 }
 
@@ -43,29 +47,8 @@ fn by_icmp(failed: &FailureFact) -> Finding {
         .remedy("Kubernetes: kubectl get endpoints SERVICE")
 }
 
-/// The target is on this host, so that its listeners are known.
-fn local(facts: &Facts, destination: SocketAddr) -> Finding {
-    let port = destination.port();
-    if let Some(other) = facts.listeners.first() {
-        let says = format!(
-            "nothing listens on {destination}; on port {port} something listens on {} only. A server that \
-             listens on 127.0.0.1 can be reached by 127.0.0.1 only",
-            listed(&facts.listeners).unwrap_or_default()
-        );
-        return Finding::new("listens-on-another-address", Side::Target, Certainty::Proved, says)
-            .remedy(format!("let the server listen on 0.0.0.0:{port} (or [::]:{port})"))
-            .remedy(format!("or connect to {other}"));
-    }
-    let says = format!(
-        "nothing listens on {destination}: this host answered with RST, and has no listener on port {port} at all. \
-         The server is not running, or the port is wrong"
-    );
-    Finding::new("nothing-listens", Side::Target, Certainty::Proved, says)
-        .remedy("start the server; then look where it listens: ss -ltn")
-}
-
-fn remote(facts: &Facts, destination: SocketAddr) -> Finding {
-    let mut finding = Finding::new(
+fn remote(destination: SocketAddr) -> Finding {
+    Finding::new(
         "nothing-listens",
         Side::Target,
         Certainty::Likely,
@@ -76,57 +59,65 @@ fn remote(facts: &Facts, destination: SocketAddr) -> Finding {
         ),
     )
     .remedy("on the server: ss -ltn")
-    .remedy("check that the name leads to the right host: getent ahosts NAME");
-    if !facts.proxies.is_empty() {
-        let names: Vec<&str> = facts.proxies.iter().map(|(name, _)| name.as_str()).collect();
-        finding = finding.remedy(format!(
-            "a proxy is set ({}): unset it, or address the target directly",
-            names.join(", ")
-        ));
-    }
-    finding
+    .remedy("check that the name leads to the right host: getent ahosts NAME")
 }
 
-/// Connections succeeded as well: the listener was away for a time.
+/// Connections succeeded as well: in one interval none did, or now and then one was refused.
 fn for_a_while(facts: &Facts, failed: &FailureFact, destination: SocketAddr) -> Finding {
     let (from, to) = (failed.first_at.as_secs_f64(), failed.last_at.as_secs_f64());
+    let refusals = facts.refusals.unwrap_or_default();
+    if refusals.intervals > 1 && !facts.listener_seen_gone {
+        let says = format!(
+            "{destination} refused {} attempts and took {} others, in {} intervals from {from:.1} s to {to:.1} s: some \
+             of several servers behind that address are not there, or one restarts again and again",
+            failed.count, facts.opened, refusals.intervals
+        );
+        return Finding::new("refused-at-times", Side::Target, Certainty::Likely, says)
+            .resting_on(Evidence::default().with("intervals", refusals.intervals))
+            .remedy(
+                "look at each server behind the balancer, and at their logs: restarts, failed health checks",
+            );
+    }
+    let seen = facts.listener_seen_gone;
     let says = format!(
-        "{destination} refused {} attempts between {from:.1} s and {to:.1} s and took {} others: its listener was \
-         away for that time, as in a restart",
-        failed.count, facts.opened
+        "{destination} refused {} attempts in one interval, from {from:.1} s to {to:.1} s, and took {} others: its \
+         listener was away for that time, as in a restart{}",
+        failed.count,
+        facts.opened,
+        if seen { ", and this host saw it gone" } else { "" }
     );
-    Finding::new("listener-away", Side::Target, Certainty::Likely, says)
+    let certainty = if seen { Certainty::Proved } else { Certainty::Likely };
+    let evidence = Evidence::default()
+        .with("intervals", refusals.intervals)
+        .with("windows_without_a_connection", refusals.windows_closed)
+        .with("opened_before", refusals.opened_before)
+        .with("opened_after", refusals.opened_after)
+        .with_known("listens_now_on", facts.listener_for(destination).map(|at| described(&[at])));
+    Finding::new("listener-away", Side::Target, certainty, says)
+        .resting_on(evidence)
         .remedy("look into the server's log at that time")
         .remedy("keep the listening socket over restarts: socket activation, or SO_REUSEPORT with an overlap")
-}
-
-fn listed(addresses: &[SocketAddr]) -> Option<String> {
-    let texts: Vec<String> = addresses.iter().map(ToString::to_string).collect();
-    (!texts.is_empty()).then(|| texts.join(", "))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::attempt::{Errno, Failure, Lease};
-    use crate::diagnose::diagnose;
-    use std::time::Duration;
+    use crate::diagnose::{Listening, Refusals, diagnose};
 
     fn facts(cause: Cause) -> Facts {
         let failure = Failure { cause, ..Failure::from_errno(Stage::Connect, Errno::ECONNREFUSED) };
         let destination = ([192, 0, 2, 1], 9000).into();
+        let lease = Some(Lease { source: None, port: None, destination });
         Facts {
             target_is_local: Some(false),
-            failures: vec![FailureFact {
-                failure,
-                count: 10,
-                first_at: Duration::from_secs(1),
-                last_at: Duration::from_secs(2),
-                first_ordinal: 0,
-                lease: Some(Lease { source: None, port: None, destination }),
-            }],
+            failures: vec![FailureFact { lease, ..FailureFact::new(failure, 10) }],
             ..Facts::default()
         }
+    }
+
+    fn at(address: &str) -> Listening {
+        Listening { address: address.parse().unwrap(), waiting: 0, backlog: 128, holder: None }
     }
 
     fn first(facts: &Facts) -> (String, Certainty, Side) {
@@ -136,20 +127,32 @@ mod tests {
 
     #[test]
     fn each_refusal_has_its_own_cause() {
-        let mut remote = facts(Cause::Refused);
+        let remote = facts(Cause::Refused);
         assert_eq!(first(&remote), ("nothing-listens".into(), Certainty::Likely, Side::Target));
-        remote.opened = 5;
-        assert_eq!(first(&remote).0, "listener-away");
 
         let mut local = facts(Cause::Refused);
         local.target_is_local = Some(true);
         assert_eq!(first(&local), ("nothing-listens".into(), Certainty::Proved, Side::Target));
-        local.listeners = vec![([127, 0, 0, 1], 9000).into()];
+        local.listening = vec![at("127.0.0.1:9000"), at("192.0.2.1:9001")];
         assert_eq!(first(&local), ("listens-on-another-address".into(), Certainty::Proved, Side::Target));
 
         assert_eq!(
             first(&facts(Cause::RefusedIcmp)),
             ("refused-by-firewall".into(), Certainty::Proved, Side::Path)
         );
+    }
+
+    #[test]
+    fn a_restart_is_one_interval_and_proved_by_the_listener_that_was_gone() {
+        let mut facts = facts(Cause::Refused);
+        facts.opened = 5;
+        facts.refusals =
+            Some(Refusals { intervals: 1, windows_closed: 2, opened_before: 3, opened_after: 2 });
+        assert_eq!(first(&facts), ("listener-away".into(), Certainty::Likely, Side::Target));
+        facts.listener_seen_gone = true;
+        assert_eq!(first(&facts).1, Certainty::Proved);
+        facts.listener_seen_gone = false;
+        facts.refusals = Some(Refusals { intervals: 3, ..Refusals::default() });
+        assert_eq!(first(&facts).0, "refused-at-times");
     }
 }

@@ -15,6 +15,12 @@ const RTM_NEWADDR: u16 = 20;
 const RTM_GETADDR: u16 = 22;
 const RTM_NEWROUTE: u16 = 24;
 const RTM_GETROUTE: u16 = 26;
+const RTM_NEWNEIGH: u16 = 28;
+const RTM_GETNEIGH: u16 = 30;
+/// `RTM_F_FIB_MATCH` of `linux/rtnetlink.h`.
+const RTM_F_FIB_MATCH: u32 = 0x2000;
+/// `sizeof(struct ndmsg)`.
+const NEIGHBOUR_BYTES: usize = 12;
 /// `sizeof(struct ifaddrmsg)` and `sizeof(struct rtmsg)`.
 const ADDRESS_BYTES: usize = 8;
 const ROUTE_BYTES: usize = 12;
@@ -50,8 +56,19 @@ impl AssignedAddress {
     }
 }
 
+/// Whether a host of a local network has answered when its link address was asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Neighbour {
+    /// It has.
+    Known,
+    /// It was asked and has not, or not yet (`NUD_FAILED`, `NUD_INCOMPLETE`).
+    Silent,
+}
+
 /// What the kernel would do with a packet.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum RouteKind {
     /// Hand it to this host itself.
     Local,
@@ -62,7 +79,7 @@ pub enum RouteKind {
 }
 
 /// The route to an address.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Route {
     /// What becomes of packets.
     pub kind: RouteKind,
@@ -135,6 +152,20 @@ pub fn source_for(destination: SocketAddr) -> io::Result<IpAddr> {
 /// What the lookup returns, but for ENETUNREACH, EHOSTUNREACH, EACCES and EINVAL, which are how the
 /// kernel says that there is no route, or one that forbids, or a blackhole.
 pub fn route_to(destination: IpAddr) -> io::Result<Option<Route>> {
+    let mut found = None;
+    let answer = Netlink::open(None)?.ask(RTM_GETROUTE, 0, &route_request(destination, 0)?, |kind, body| {
+        if kind == RTM_NEWROUTE {
+            found = parse_route(body);
+        }
+        ControlFlow::Continue(())
+    });
+    unless_no_route(
+        answer.map(|_| found.map(|(index, route)| Route { interface: index.map(interface_name), ..route })),
+    )
+}
+
+/// `struct rtmsg` and the destination.
+fn route_request(destination: IpAddr, flags: u32) -> io::Result<Vec<u8>> {
     let (family, octets) = match destination {
         IpAddr::V4(v4) => (libc::AF_INET, v4.octets().to_vec()),
         IpAddr::V6(v6) => (libc::AF_INET6, v6.octets().to_vec()),
@@ -142,21 +173,69 @@ pub fn route_to(destination: IpAddr) -> io::Result<Option<Route>> {
     let mut body = vec![0u8; ROUTE_BYTES];
     body[0] = family as u8;
     body[1] = u8::try_from(octets.len() * 8).unwrap_or_default();
+    body[8..12].copy_from_slice(&flags.to_ne_bytes());
     super::netlink::push_attribute(&mut body, libc::RTA_DST, &octets)?;
-    let mut found = None;
-    let answer = Netlink::open(None)?.ask(RTM_GETROUTE, 0, &body, |kind, body| {
-        if kind == RTM_NEWROUTE {
-            found = parse_route(body);
+    Ok(body)
+}
+
+/// "No route", "forbidden" and "blackhole" are answers, and no errors.
+fn unless_no_route<T>(answer: io::Result<Option<T>>) -> io::Result<Option<T>> {
+    answer.or_else(|error| match error.raw_os_error() {
+        Some(libc::ENETUNREACH | libc::EHOSTUNREACH | libc::EACCES | libc::EINVAL) => Ok(None),
+        _ => Err(error),
+    })
+}
+
+/// Whether an address is reached by the default route, for want of a better one. `None` where there is no
+/// route at all, or the kernel does not tell which one matched (Linux before 4.13).
+///
+/// # Errors
+/// As [`route_to`].
+pub fn by_default_route(destination: IpAddr) -> io::Result<Option<bool>> {
+    // The route that matched is asked for, and not the one made of it: its prefix is then its own.
+    let mut prefix = None;
+    let answer = Netlink::open(None)?.ask(
+        RTM_GETROUTE,
+        0,
+        &route_request(destination, RTM_F_FIB_MATCH)?,
+        |kind, body| {
+            if kind == RTM_NEWROUTE {
+                prefix = body.get(1).copied();
+            }
+            ControlFlow::Continue(())
+        },
+    );
+    unless_no_route(answer.map(|_| prefix.map(|prefix| prefix == 0)))
+}
+
+/// Whether the hosts of the local networks answer, as far as they were asked (ARP, IPv6 neighbour discovery).
+///
+/// # Errors
+/// What opening a netlink socket or the dump returns.
+pub fn neighbours() -> io::Result<Vec<(IpAddr, Neighbour)>> {
+    let mut found = Vec::new();
+    let mut body = [0u8; NEIGHBOUR_BYTES];
+    body[0] = libc::AF_UNSPEC as u8;
+    Netlink::open(None)?.ask(RTM_GETNEIGH, NLM_F_DUMP, &body, |kind, body| {
+        if kind == RTM_NEWNEIGH {
+            found.extend(parse_neighbour(body));
         }
         ControlFlow::Continue(())
-    });
-    match answer {
-        Ok(_) => Ok(found.map(|(index, route)| Route { interface: index.map(interface_name), ..route })),
-        Err(error) => match error.raw_os_error() {
-            Some(libc::ENETUNREACH | libc::EHOSTUNREACH | libc::EACCES | libc::EINVAL) => Ok(None),
-            _ => Err(error),
-        },
-    }
+    })?;
+    Ok(found)
+}
+
+/// `struct ndmsg` and its attributes.
+fn parse_neighbour(body: &[u8]) -> Option<(IpAddr, Neighbour)> {
+    let header = body.get(..NEIGHBOUR_BYTES)?;
+    let state = super::netlink::u16_at(header, 8)?;
+    let (_, value) = attributes(&body[NEIGHBOUR_BYTES..]).find(|(kind, _)| *kind == libc::NDA_DST)?;
+    let neighbour = match () {
+        () if state & (libc::NUD_FAILED | libc::NUD_INCOMPLETE) != 0 => Neighbour::Silent,
+        () if state & libc::NUD_NOARP != 0 => return None,
+        () => Neighbour::Known,
+    };
+    Some((address(value)?, neighbour))
 }
 
 /// `struct ifaddrmsg` and its attributes: the index of the interface and the address.

@@ -53,6 +53,61 @@ pub fn find(inodes: &HashSet<u32>, mut budget: u32) -> Holders {
     found
 }
 
+/// The descriptor table that holds a socket.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Table {
+    /// The process it belongs to.
+    pub holder: Holder,
+    /// Descriptors in it.
+    pub open: u64,
+    /// Descriptors that it may hold (`RLIMIT_NOFILE`, soft); `None` is no limit.
+    pub limit: Option<u64>,
+}
+
+impl Table {
+    /// Whether not one descriptor more fits in.
+    pub fn is_full(&self) -> bool {
+        self.limit.is_some_and(|limit| self.open >= limit)
+    }
+}
+
+/// The table that holds the socket with this inode, where this user may see it, and `budget` descriptors
+/// are enough to find it.
+pub fn table_of(inode: u32, mut budget: u32) -> Option<Table> {
+    let mut pids: Vec<u32> = fs::read_dir("/proc")
+        .ok()?
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+        .collect();
+    // Servers that are looked at are mostly younger than the system's own.
+    pids.sort_unstable_by_key(|pid| std::cmp::Reverse(*pid));
+    let inodes = HashSet::from([inode]);
+    for pid in pids {
+        for table in tables(pid) {
+            let Ok(descriptors) = fs::read_dir(&table) else { break };
+            let mut found = Holders::default();
+            look_into(descriptors, pid, &inodes, &mut budget, &mut found);
+            if let Some(holder) = found.by_inode.remove(&inode) {
+                let open = fs::read_dir(&table).ok()?.count() as u64;
+                let limits = fs::read_to_string(format!("/proc/{pid}/limits")).ok()?;
+                return Some(Table { holder, open, limit: soft_limit(&limits)? });
+            }
+            if found.truncated {
+                return None;
+            }
+        }
+    }
+    None
+}
+
+/// The soft limit on open files in the text of `/proc/PID/limits`; inside, `None` is no limit.
+fn soft_limit(limits: &str) -> Option<Option<u64>> {
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"))?;
+    match line.split_whitespace().next()? {
+        "unlimited" => Some(None),
+        number => number.parse().ok().map(Some),
+    }
+}
+
 /// The `fd` directory of every thread of a process.
 fn tables(pid: u32) -> Vec<PathBuf> {
     let threads = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten();
@@ -107,7 +162,20 @@ mod tests {
             let name = fs::read_to_string("/proc/self/comm").unwrap();
             assert_eq!(holders.by_inode[&inode].name, name.trim_end());
             assert!(!holders.truncated);
+            let table = table_of(inode, 1_000_000).unwrap();
+            assert_eq!(table.holder.pid, std::process::id());
+            assert_eq!(table.limit, crate::kernel::fd_table::limits().0);
+            assert!(table.open >= 4 && !table.is_full(), "{table:?}");
         });
+    }
+
+    #[test]
+    fn limits_are_read_or_not_known() {
+        let text = "Limit   Soft Limit  Hard Limit  Units\nMax open files            1024   4096  files\n";
+        assert_eq!(soft_limit(text), Some(Some(1024)));
+        assert_eq!(soft_limit("Max open files   unlimited unlimited files"), Some(None));
+        assert_eq!(soft_limit("Max open files   many"), None);
+        assert_eq!(soft_limit(""), None);
     }
 
     #[test]

@@ -7,6 +7,7 @@ mod latency;
 mod onset;
 mod port_search;
 mod run;
+mod shares;
 mod tally;
 mod window;
 
@@ -15,5 +16,6 @@ pub use latency::Latency;
 pub use onset::{Onset, OnsetKind};
 pub use port_search::{PortSearch, SlowSearch};
 pub use run::{Run, WindowRow};
+pub use shares::Shares;
 pub use tally::{FailureTally, Latencies, Opening, SAMPLES, Sample, Tally};
 pub use window::{Handover, Timeline, Window};

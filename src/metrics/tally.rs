@@ -4,8 +4,9 @@
 //! [`Tally::start`], [`Tally::open`], [`Tally::add`], and after any merge. Each attempt enters once by
 //! `start` and leaves once by `add`; a failed one never enters a latency of success.
 
-use super::{Latency, SlowSearch};
+use super::{Latency, Shares, SlowSearch};
 use crate::attempt::{Failure, Lease, Outcome, Record, SkipReason, Stamp};
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 /// How many attempts of one kind of failure keep their details.
@@ -105,6 +106,10 @@ pub struct FailureTally {
     pub last_at: Stamp,
     /// From start to failure.
     pub latency: Latency,
+    /// By source address, where one was leased.
+    pub by_source: Shares<IpAddr>,
+    /// By destination.
+    pub by_destination: Shares<SocketAddr>,
     /// The first few, by time, in detail.
     pub samples: Vec<Sample>,
 }
@@ -268,6 +273,8 @@ impl Tally {
                     first_ordinal: record.ticket.ordinal,
                     last_at: record.ended,
                     latency: Latency::default(),
+                    by_source: Shares::default(),
+                    by_destination: Shares::default(),
                     samples: Vec::new(),
                 });
                 self.failures.len() - 1
@@ -277,6 +284,10 @@ impl Tally {
         kind.count += 1;
         kind.last_at = kind.last_at.max(record.ended);
         kind.latency.record(record.ended.saturating_sub(record.started));
+        if let Some(source) = record.lease.source {
+            kind.by_source.add(source, 1);
+        }
+        kind.by_destination.add(record.lease.destination, 1);
         if kind.samples.len() < SAMPLES {
             kind.samples.push(Sample {
                 ordinal: record.ticket.ordinal,
@@ -295,6 +306,8 @@ impl FailureTally {
         }
         self.last_at = self.last_at.max(other.last_at);
         self.latency.merge(&other.latency);
+        self.by_source.merge(&other.by_source);
+        self.by_destination.merge(&other.by_destination);
         self.samples.extend_from_slice(&other.samples);
         self.samples.sort_by_key(|sample| (sample.at, sample.ordinal));
         self.samples.truncate(SAMPLES);

@@ -13,13 +13,18 @@ const WIDTH: usize = 78;
 /// Every finding, the first with all its remedies, the others with their best.
 pub(super) fn render(out: &mut String, result: &RunResult, style: Style) {
     for (place, finding) in result.findings.iter().enumerate() {
-        line(out, format_args!(""));
-        let head = format!("{}, {}:", finding.certainty, finding.side);
-        let head = if finding.certainty == Certainty::Proved { style.bad(&head) } else { style.warn(&head) };
-        line(out, format_args!("  {head} {}", finding.id));
-        wrapped(out, &finding.says, 4);
-        remedies(out, finding, if place == 0 { usize::MAX } else { 1 }, style);
+        render_one(out, finding, if place == 0 { usize::MAX } else { 1 }, style);
     }
+}
+
+/// One finding, with as many of its remedies as are wanted.
+pub(super) fn render_one(out: &mut String, finding: &Finding, remedies: usize, style: Style) {
+    line(out, format_args!(""));
+    let head = format!("{}, {}:", finding.certainty, finding.side);
+    let head = if finding.certainty == Certainty::Proved { style.bad(&head) } else { style.warn(&head) };
+    line(out, format_args!("  {head} {}", finding.id));
+    wrapped(out, &finding.says, 4);
+    self::remedies(out, finding, remedies, style);
 }
 
 fn remedies(out: &mut String, finding: &Finding, most: usize, style: Style) {

@@ -1,5 +1,6 @@
 //! The result of a run as data, and one file a format that renders it.
 
+pub mod examination;
 mod findings;
 pub mod forecast;
 pub mod format;

@@ -1,0 +1,93 @@
+//! `connstorm doctor`: looks at this host and at one target, and says what it can prove.
+
+use super::exit::Exit;
+use super::output::{Output, style_for};
+use crate::conduct::examine::{self, Patience, Whom};
+use crate::conduct::saved_host::SavedHost;
+use crate::report::examination;
+use clap::Args;
+use std::io;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+const EXAMPLES: &str = "\
+Examples:
+  # What limits the connections of this host?
+  connstorm doctor
+
+  # Why can't I connect? One careful connection to each address of the target
+  connstorm doctor ws://127.0.0.1:9001/chat
+  connstorm doctor shop.example:443 --expect 203.0.113.7
+
+  # Keep its settings, to plan a load for it elsewhere
+  connstorm doctor --save host.json
+  connstorm plan --rate 2000/s --host host.json
+
+Exit codes:
+  0  nothing wrong was found with the target, or none was given
+  1  the examination could not be made, or an output not written
+  2  wrong usage
+  3  a cause of trouble with the target was found";
+
+/// Examines this host and one target: what its settings are worth, and why connections fail
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub struct DoctorArgs {
+    /// The target: HOST:PORT, or a URL of tcp, tls, http, https, ws or wss [default: this host alone]
+    #[arg(value_name = "TARGET", value_parser = clap::value_parser!(Whom))]
+    target: Option<Whom>,
+    /// An address that the target's name should lead to; may be given more than once
+    #[arg(long, value_name = "ADDRESS", requires = "target")]
+    expect: Vec<IpAddr>,
+    /// How long to wait for each connection, at most a minute
+    #[arg(long, value_name = "TIME", default_value = "4s", value_parser = patience)]
+    timeout: Duration,
+    /// Write this host's settings to a file, for `plan --host`, or to standard output for -
+    #[arg(long, value_name = "FILE|-")]
+    save: Option<PathBuf>,
+    /// Write everything that was found as JSON to a file, or to standard output for -
+    #[arg(long, value_name = "FILE|-")]
+    json: Option<PathBuf>,
+}
+
+/// Examines, and tells.
+///
+/// # Errors
+/// When an output can't be written.
+pub(super) fn run(args: &DoctorArgs) -> anyhow::Result<Exit> {
+    // Opened first: what can't be written should fail before the examination, not after it.
+    let save = args.save.as_deref().map(Output::open).transpose()?;
+    let json = args.json.as_deref().map(Output::open).transpose()?;
+    let quiet = [&save, &json].into_iter().flatten().any(Output::is_stdout);
+    let examination = match &args.target {
+        None => examine::host(),
+        Some(whom) => {
+            let patience = Patience { connect: args.timeout, ..Patience::default() };
+            examine::target(whom, &args.expect, patience)
+        }
+    };
+    if let Some(save) = save {
+        save.write_json(&SavedHost::new(examination.host.clone()))?;
+    }
+    if let Some(json) = json {
+        json.write_json(&examination)?;
+    }
+    if !quiet {
+        let (mut text, style) = (String::new(), style_for(&io::stdout()));
+        match &examination.target {
+            Some(target) => examination::render_target(&mut text, target, style),
+            None => examination::render_host(&mut text, &examination, style),
+        }
+        examination::render_findings(&mut text, &examination, style);
+        Output::Stdout.write(&text)?;
+    }
+    Ok(if examination.findings.is_empty() { Exit::Passed } else { Exit::ThresholdsFailed })
+}
+
+/// A time between 100 ms and a minute.
+fn patience(text: &str) -> Result<Duration, String> {
+    let time = humantime::parse_duration(text).map_err(|error| format!("{error}; write 4s or 500ms"))?;
+    let fits = (Duration::from_millis(100)..=Duration::from_secs(60)).contains(&time);
+    if fits { Ok(time) } else { Err("it has to be from 100ms to 60s".to_owned()) }
+}

@@ -1,0 +1,157 @@
+//! An examination: of this host, and of one target by one careful connection to each of its addresses.
+//!
+//! It gathers facts, and leaves it to the rules that judge runs to say what they prove.
+
+mod exchange;
+mod probe;
+mod whom;
+
+pub use probe::Patience;
+pub use whom::{Whom, WhomError};
+
+use super::server_watch::server_table;
+use super::{host_state, surroundings};
+use crate::attempt::{Cause, Failure, Lease, Stage};
+use crate::diagnose::host::checks;
+use crate::diagnose::{Facts, FailureFact, TupleFact, diagnose};
+use crate::engine::Destinations;
+use crate::kernel::addresses::is_local;
+use crate::kernel::clock::Clock;
+use crate::kernel::proc_net::{Conntrack, ConntrackDrops, Counters, ProcNet};
+use crate::kernel::sysctl::HostSettings;
+use crate::report::SCHEMA_VERSION;
+use crate::report::examination::{Examination, TargetExamination};
+use crate::scenario::{Scheme, Target};
+use probe::{Probe, probe};
+use std::net::IpAddr;
+
+/// Addresses of a name that are tried.
+const TRIED: usize = 8;
+
+/// Examines this host.
+pub fn host() -> Examination {
+    let began = Clock::start().wall_epoch();
+    let host = HostSettings::read();
+    let state = host_state::look(&host);
+    Examination {
+        schema_version: SCHEMA_VERSION,
+        connstorm_version: env!("CARGO_PKG_VERSION").to_owned(),
+        began,
+        checks: checks(&host, &state),
+        host,
+        state,
+        target: None,
+        findings: Vec::new(),
+    }
+}
+
+/// Examines this host, and a target. `expected`: the addresses that its name should lead to, if that is known.
+pub fn target(whom: &Whom, expected: &[IpAddr], patience: Patience) -> Examination {
+    let examination = host();
+    let asked = Target { scheme: Scheme::Tcp, host: whom.host.clone(), ports: vec![whom.port] };
+    let resolved = Destinations::resolve(&asked);
+    let destinations = resolved.addresses();
+    let tried = &destinations[..destinations.len().min(TRIED)];
+    let before = Counted::now();
+    let probes: Vec<Probe> =
+        tried.iter().map(|to| probe(*to, whom, is_local(to.ip()).unwrap_or(false), patience)).collect();
+    let after = Counted::now();
+    let mut facts =
+        Facts { destinations: tried.to_vec(), ..surroundings::look(Some(&whom.host), destinations) };
+    if let Some(name) = &mut facts.name {
+        name.expected = expected.to_vec();
+        name.error = resolved.why_not();
+    }
+    facts.started = probes.len() as u64;
+    facts.host = examination.host.clone();
+    add_probes(&mut facts, &probes);
+    add_counted(&mut facts, &before, &after);
+    add_ports(&mut facts, &examination);
+    let findings = diagnose(&facts);
+    let target = TargetExamination {
+        url: whom.to_string(),
+        name: facts.name,
+        places: facts.places,
+        attempts: probes.into_iter().map(|probe| probe.report).collect(),
+        untried: destinations[tried.len()..].to_vec(),
+    };
+    Examination { target: Some(target), findings, ..examination }
+}
+
+/// What the connections came to.
+fn add_probes(facts: &mut Facts, probes: &[Probe]) {
+    facts.opened = probes.iter().filter(|probe| probe.report.connected).count() as u64;
+    facts.held_max = facts.opened;
+    for (ordinal, probe) in (0..).zip(probes) {
+        let report = &probe.report;
+        facts.syn_retransmits += u64::from(report.syn_retransmits > 0);
+        facts.replies.extend(report.reply.clone());
+        if report.accepted == Some(false) && facts.unaccepted.is_none() {
+            facts.unaccepted = Some(report.destination);
+            facts.server_table = server_table(report.destination);
+        }
+        if let Some(failure) = probe.failure {
+            add_failure(facts, failure, ordinal, probe);
+        }
+    }
+    // A queue that is full lets nobody in at all; its server may have no descriptor left.
+    if let Some(full) = facts.full_listener().map(|at| at.address)
+        && facts.server_table.is_none()
+    {
+        facts.server_table = server_table(full);
+    }
+}
+
+fn add_failure(facts: &mut Facts, failure: Failure, ordinal: u64, probe: &Probe) {
+    let to = probe.report.destination;
+    if let Some(known) = facts.failures.iter_mut().find(|known| known.failure == failure) {
+        known.count += 1;
+        known.by_destination.push((to, 1));
+        return;
+    }
+    facts.failures.push(FailureFact {
+        first_ordinal: ordinal,
+        lease: Some(Lease { source: None, port: None, destination: to }),
+        by_destination: vec![(to, 1)],
+        icmp_code: probe.report.icmp.map(|(_, code)| code),
+        ..FailureFact::new(failure, 1)
+    });
+}
+
+/// Counters of the namespace at one moment.
+#[derive(Default)]
+struct Counted {
+    counters: Option<Counters>,
+    conntrack: Option<Conntrack>,
+}
+
+impl Counted {
+    fn now() -> Counted {
+        let Ok(mut files) = ProcNet::open() else { return Counted::default() };
+        Counted { counters: files.counters().ok(), conntrack: files.conntrack().ok().flatten() }
+    }
+}
+
+fn add_counted(facts: &mut Facts, before: &Counted, after: &Counted) {
+    facts.counters = after.counters.zip(before.counters).map(|(after, before)| after.since(&before));
+    facts.conntrack = after.conntrack.map(|now| {
+        let drops = now.drops.zip(before.conntrack.and_then(|before| before.drops));
+        (now, drops.map_or(ConntrackDrops::default(), |(now, before)| now.since(&before)))
+    });
+}
+
+/// How full the ports to the target are, where none was left for one connection.
+fn add_ports(facts: &mut Facts, examination: &Examination) {
+    let Some(failed) = facts.failed(Stage::Connect, Cause::AddressNotAvailable) else { return };
+    let destination = failed.lease.map(|lease| lease.destination);
+    let fullest = examination.state.tuples.iter().find(|tuple| Some(tuple.destination) == destination);
+    facts.tuples = 1;
+    facts.usable_ports = Some(examination.host.usable_ports());
+    facts.time_wait_blocks_s = 60.0;
+    facts.tuple = fullest.map(|tuple| TupleFact {
+        source: tuple.source,
+        destination: tuple.destination,
+        sockets: tuple.sockets,
+        exact: !examination.state.truncated,
+    });
+}

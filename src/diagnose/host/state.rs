@@ -1,0 +1,38 @@
+//! What there is on a host just now, beside its settings.
+
+use super::SysctlLine;
+use crate::diagnose::{Listening, Proxy};
+use crate::kernel::addresses::AssignedAddress;
+use crate::kernel::proc_net::{Conntrack, SocketTotals, SystemFiles};
+use crate::kernel::tuple_usage::TupleCount;
+use serde::{Deserialize, Serialize};
+
+/// What there is on a host just now. What could not be seen is `None` or empty, and named in `unseen`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct HostState {
+    /// Open files of the machine.
+    pub files: Option<SystemFiles>,
+    /// Connection tracking, where it is loaded.
+    pub conntrack: Option<Conntrack>,
+    /// Totals of TCP sockets.
+    pub sockets: Option<SocketTotals>,
+    /// Connections in ESTABLISHED, where all sockets were looked at.
+    pub established: Option<u64>,
+    /// The fullest tuples of outgoing connections.
+    pub tuples: Vec<TupleCount>,
+    /// Not every socket was looked at: there were too many.
+    pub truncated: bool,
+    /// Sockets that listen.
+    pub listening: Vec<Listening>,
+    /// Addresses of the interfaces.
+    pub addresses: Vec<AssignedAddress>,
+    /// Proxy variables that are set.
+    pub proxies: Vec<Proxy>,
+    /// `no_proxy`, if it is set.
+    pub no_proxy: Option<String>,
+    /// What files of sysctl say of settings that matter here.
+    pub sysctl_lines: Vec<SysctlLine>,
+    /// What could not be seen, and why.
+    pub unseen: Vec<String>,
+}

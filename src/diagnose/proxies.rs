@@ -1,0 +1,79 @@
+//! Proxy software in the way. Connstorm itself connects directly, whatever the variables say.
+
+use super::{Certainty, Facts, Finding, Proxy, ProxyListener, exempted};
+use crate::attempt::{Cause, Side, Stage};
+use crate::metrics::Evidence;
+
+/// Proxy variables that hold for a target that can't be reached directly.
+pub(super) fn in_the_way(facts: &Facts) -> Option<(u64, Finding)> {
+    let causes = [
+        Cause::Refused,
+        Cause::RefusedIcmp,
+        Cause::TimedOut,
+        Cause::HostUnreachable,
+        Cause::NetworkUnreachable,
+    ];
+    let failed: u64 =
+        causes.iter().filter_map(|cause| facts.failed(Stage::Connect, *cause)).map(|fact| fact.count).sum();
+    let hold: Vec<&Proxy> = facts.proxies.iter().filter(|_| !facts.is_exempted()).collect();
+    let proxy = *hold.first()?;
+    if failed == 0
+        || facts.target_is_local == Some(true) && proxy.listener(&facts.listening) != ProxyListener::None
+    {
+        return None;
+    }
+    let named: Vec<String> = hold.iter().map(|proxy| format!("{}={}", proxy.name, proxy.shown())).collect();
+    let dead = hold.iter().any(|proxy| proxy.listener(&facts.listening) == ProxyListener::None);
+    let says = if dead {
+        format!(
+            "a proxy is set ({}) and nothing listens there: programs that obey it are refused before they come to the \
+             target. Connstorm went to the target directly, and failed there as well",
+            named.join(", ")
+        )
+    } else {
+        format!(
+            "a proxy is set ({}): in this network direct connections may be refused or dropped, and only the proxy gets \
+             out. Connstorm went to the target directly; programs that obey the variable do not",
+            named.join(", ")
+        )
+    };
+    let finding = Finding::new("proxy-in-the-way", Side::Path, Certainty::Possible, says)
+        .resting_on(Evidence::default().with("proxies", named.join(", ")).with("failed", failed))
+        .remedy(format!("unset {}", hold.iter().map(|p| p.name.as_str()).collect::<Vec<_>>().join(" ")))
+        .remedy("or leave the target out: export no_proxy=HOST");
+    Some((failed, finding))
+}
+
+impl Facts {
+    /// Whether `no_proxy` leaves the target out.
+    fn is_exempted(&self) -> bool {
+        let Some(no_proxy) = &self.no_proxy else { return false };
+        let by_name = self.name.as_ref().is_some_and(|name| exempted(no_proxy, &name.name));
+        by_name || self.destinations.iter().any(|to| exempted(no_proxy, &to.ip().to_string()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::attempt::{Errno, Failure};
+    use crate::diagnose::{FailureFact, diagnose};
+
+    #[test]
+    fn a_proxy_is_no_more_than_possible_and_only_where_something_failed() {
+        let failure = Failure::from_errno(Stage::Connect, Errno::ECONNREFUSED);
+        let mut facts = Facts {
+            destinations: vec![([203, 0, 113, 7], 80).into()],
+            proxies: vec![Proxy::new("http_proxy", "http://proxy.example:3128")],
+            failures: vec![FailureFact::new(failure, 1)],
+            ..Facts::default()
+        };
+        let of = |facts: &Facts| diagnose(facts).into_iter().find(|finding| finding.id == "proxy-in-the-way");
+        assert_eq!(of(&facts).unwrap().certainty, Certainty::Possible);
+        facts.no_proxy = Some("203.0.113.7".into());
+        assert_eq!(of(&facts), None);
+        facts.no_proxy = None;
+        facts.failures.clear();
+        assert_eq!(of(&facts), None);
+    }
+}

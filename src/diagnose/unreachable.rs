@@ -1,0 +1,199 @@
+//! No way to the address: no route, no host, a private address of another network.
+
+use super::{Certainty, Facts, FailureFact, Finding, Place};
+use crate::attempt::{Cause, Side, Stage};
+use crate::metrics::Evidence;
+use std::net::SocketAddr;
+
+/// ICMP destination unreachable, "administratively prohibited" of network, host, and communication (RFC 1812).
+const PROHIBITED: [u8; 3] = [9, 10, 13];
+
+/// EHOSTUNREACH and ENETUNREACH, and time-outs where it is known that nobody can answer.
+pub(super) fn unreachable(facts: &Facts) -> Option<(u64, Finding)> {
+    let causes = [Cause::NetworkUnreachable, Cause::HostUnreachable, Cause::TimedOut];
+    let (failed, destination) = causes
+        .iter()
+        .filter_map(|cause| facts.failed(Stage::Connect, *cause))
+        .find_map(|failed| Some((failed, destination(facts, failed)?)))?;
+    let unknown = Place::unknown(destination.ip());
+    let place = facts.place(destination.ip()).unwrap_or(&unknown);
+    let cause = failed.failure.cause;
+    let finding = match () {
+        () if facts.only_some_destinations(failed) => return None,
+        () if place.is_private_from_elsewhere() => private(destination, place),
+        () if place.is_silent_neighbour() => no_host(destination),
+        () if gateway_is_silent(place) => silent_gateway(destination, place),
+        () if cause == Cause::TimedOut => return None,
+        () if failed.icmp_code.is_some_and(|code| PROHIBITED.contains(&code)) => prohibited(destination),
+        () if place.has_route == Some(false) => no_route(destination),
+        () => by_router(destination),
+    };
+    let evidence = Evidence::default()
+        .with("destination", destination.to_string())
+        .with("failed", failed.count)
+        .with("error", failed.failure.to_string())
+        .with("address", place.sort.to_string())
+        .with_known("icmp_code", failed.icmp_code.map(u32::from))
+        .with_known("interface", place.route.as_ref().and_then(|route| route.interface.clone()))
+        .with_known("gateway", place.route.as_ref().and_then(|route| route.gateway).map(|ip| ip.to_string()));
+    Some((failed.count, finding.resting_on(evidence)))
+}
+
+/// EACCES or EPERM from connect().
+pub(super) fn not_permitted(facts: &Facts) -> Option<(u64, Finding)> {
+    let failed = facts.failed(Stage::Connect, Cause::Permission)?;
+    let says = "this host itself does not permit the connection: connect() failed before a packet was sent. A route of \
+                the kind prohibit, a policy (SELinux, a cgroup's program) or a rule of its firewall says no";
+    let finding = Finding::new("connect-not-permitted", Side::Generator, Certainty::Proved, says)
+        .resting_on(
+            Evidence::default().with("failed", failed.count).with("error", failed.failure.to_string()),
+        )
+        .remedy("ip route get ADDRESS; ip rule; nft list ruleset");
+    Some((failed.count, finding))
+}
+
+fn destination(facts: &Facts, failed: &FailureFact) -> Option<SocketAddr> {
+    failed.lease.map(|lease| lease.destination).or(facts.destinations.first().copied())
+}
+
+fn gateway_is_silent(place: &Place) -> bool {
+    place.route.as_ref().is_some_and(|route| route.gateway.is_some())
+        && place.neighbour == Some(crate::kernel::addresses::Neighbour::Silent)
+}
+
+fn private(destination: SocketAddr, place: &Place) -> Finding {
+    let (certainty, way) = if place.has_route == Some(false) {
+        (Certainty::Proved, "no route leads to it")
+    } else {
+        (
+            Certainty::Likely,
+            "only the default route leads there, and the internet does not forward such addresses",
+        )
+    };
+    let says = format!(
+        "{} is an internal address ({}), and this host is in no network that it belongs to: {way}. Client and server \
+         are not in the same local network",
+        destination.ip(),
+        place.sort
+    );
+    Finding::new("private-address-out-of-reach", Side::Path, certainty, says)
+        .remedy("connect to the server's public address, or to a name that leads to it")
+        .remedy("join its network: a VPN, a tunnel (ssh -L), or a route: ip route add NETWORK via GATEWAY")
+}
+
+fn no_host(destination: SocketAddr) -> Finding {
+    let says = format!(
+        "no host answers to {} in its own network: this host asked for its link address (ARP, or IPv6 neighbour \
+         discovery) and got no answer. The server is off, or the address is wrong",
+        destination.ip()
+    );
+    Finding::new("no-such-host", Side::Path, Certainty::Proved, says)
+        .remedy(format!("ip neigh show {}    # FAILED or INCOMPLETE: nobody answered", destination.ip()))
+        .remedy("start the server, or mend the address")
+}
+
+fn silent_gateway(destination: SocketAddr, place: &Place) -> Finding {
+    let gateway =
+        place.route.as_ref().and_then(|route| route.gateway).map_or(String::new(), |ip| ip.to_string());
+    let says = format!("the gateway {gateway} on the way to {} does not answer (ARP)", destination.ip());
+    Finding::new("gateway-silent", Side::Path, Certainty::Proved, says)
+        .remedy(format!("ip neigh show {gateway}; ip route get {}", destination.ip()))
+}
+
+fn no_route(destination: SocketAddr) -> Finding {
+    let says = format!("this host has no route to {}: not even a default route fits", destination.ip());
+    Finding::new("no-route", Side::Path, Certainty::Proved, says)
+        .remedy(format!("ip route get {}    # then: ip route add default via GATEWAY", destination.ip()))
+        .remedy("an IPv6 address on a host without IPv6: use the IPv4 address")
+}
+
+fn prohibited(destination: SocketAddr) -> Finding {
+    let says = format!(
+        "an ICMP message says that {destination} is administratively prohibited: a firewall's reject rule answered"
+    );
+    Finding::new("refused-by-firewall", Side::Path, Certainty::Proved, says)
+        .remedy("nft list ruleset    # or: iptables -L -n -v, on the server and on the way")
+}
+
+fn by_router(destination: SocketAddr) -> Finding {
+    let says = format!(
+        "somebody on the way says by ICMP that {} can't be reached: behind a router no host answers to that address, \
+         or a firewall's reject rule says so in its place",
+        destination.ip()
+    );
+    Finding::new("host-unreachable", Side::Path, Certainty::Likely, says).remedy(format!(
+        "traceroute -T -p {} {}    # the last that answers says it",
+        destination.port(),
+        destination.ip()
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::attempt::{Errno, Failure, Lease};
+    use crate::diagnose::diagnose;
+    use crate::kernel::addresses::{Neighbour, Route, RouteKind};
+
+    fn facts(errno: Errno, place: Place) -> Facts {
+        let lease = Lease { source: None, port: None, destination: (place.address, 80).into() };
+        let failure = Failure::from_errno(Stage::Connect, errno);
+        let failed = FailureFact { lease: Some(lease), ..FailureFact::new(failure, 1) };
+        Facts { failures: vec![failed], places: vec![place], syn_retransmits: 1, ..Facts::default() }
+    }
+
+    fn place(address: &str, gateway: Option<&str>, neighbour: Option<Neighbour>) -> Place {
+        let gateway = gateway.map(|ip| ip.parse().unwrap());
+        let route = Route { kind: RouteKind::Unicast, source: None, gateway, interface: Some("eth0".into()) };
+        Place {
+            is_local: Some(false),
+            has_route: Some(true),
+            by_default_route: Some(gateway.is_some()),
+            network: gateway.is_none().then(|| "eth0".into()),
+            route: Some(route),
+            neighbour,
+            ..Place::unknown(address.parse().unwrap())
+        }
+    }
+
+    fn first(facts: &Facts) -> (String, Certainty) {
+        let finding = diagnose(facts).remove(0);
+        (finding.id, finding.certainty)
+    }
+
+    #[test]
+    fn a_host_that_is_not_there_is_proved_by_its_neighbours() {
+        let silent = place("10.0.0.9", None, Some(Neighbour::Silent));
+        assert_eq!(
+            first(&facts(Errno::EHOSTUNREACH, silent.clone())),
+            ("no-such-host".into(), Certainty::Proved)
+        );
+        assert_eq!(first(&facts(Errno::ETIMEDOUT, silent)), ("no-such-host".into(), Certainty::Proved));
+        let known = place("10.0.0.9", None, Some(Neighbour::Known));
+        assert_eq!(
+            first(&facts(Errno::ETIMEDOUT, known.clone())),
+            ("dropped-on-the-way".into(), Certainty::Likely)
+        );
+        assert_eq!(first(&facts(Errno::EHOSTUNREACH, known)), ("host-unreachable".into(), Certainty::Likely));
+        let gateway = place("1.1.1.1", Some("10.0.0.1"), Some(Neighbour::Silent));
+        assert_eq!(first(&facts(Errno::EHOSTUNREACH, gateway)), ("gateway-silent".into(), Certainty::Proved));
+    }
+
+    #[test]
+    fn a_private_address_of_another_network_is_likely_and_proved_without_a_route() {
+        let away = place("192.168.7.7", Some("10.0.0.1"), Some(Neighbour::Known));
+        let likely = ("private-address-out-of-reach".to_owned(), Certainty::Likely);
+        assert_eq!(first(&facts(Errno::ETIMEDOUT, away.clone())), likely);
+        let without = Place { has_route: Some(false), route: None, ..away };
+        assert_eq!(first(&facts(Errno::ENETUNREACH, without)).1, Certainty::Proved);
+        let public = Place { has_route: Some(false), ..Place::unknown("1.1.1.1".parse().unwrap()) };
+        assert_eq!(first(&facts(Errno::ENETUNREACH, public)), ("no-route".into(), Certainty::Proved));
+    }
+
+    #[test]
+    fn a_prohibition_is_a_firewalls() {
+        let mut facts = facts(Errno::EHOSTUNREACH, place("1.1.1.1", Some("10.0.0.1"), None));
+        facts.failures[0].icmp_code = Some(13);
+        assert_eq!(first(&facts), ("refused-by-firewall".into(), Certainty::Proved));
+    }
+}

@@ -1,0 +1,175 @@
+//! Connected, and then silence or another answer than was due: each cause is named first.
+
+mod support;
+
+use connstorm::kernel::fd_table;
+use connstorm::protocol::{Behaviour, Kind, Reply};
+use serde_json::Value;
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::mpsc::channel;
+use support::doctor::{examine, findings, proves_only, suggests};
+use support::namespace::Namespace;
+use support::storm::{Storm, storm};
+use support::targets;
+
+fn says(result: &Value) -> String {
+    result["findings"][0]["says"].as_str().unwrap_or_default().to_owned()
+}
+
+#[test]
+fn browsers_words_for_a_wrong_protocol() {
+    Namespace::of("browsers_words_for_a_wrong_protocol").run(|| {
+        let (_http, http) = targets::start(Kind::Http, Behaviour::Echo);
+        let told = examine(&format!("ws://{http}/chat"));
+        proves_only(&told, "unexpected-response-code");
+        let code = "Error during WebSocket handshake: Unexpected response code: 200";
+        assert!(says(&told).contains(code), "{}", says(&told));
+
+        let (_missing, missing) =
+            targets::start(Kind::Http, Behaviour::Reply(Reply { status: 404, body: None, chunked: false }));
+        assert!(says(&examine(&format!("ws://{missing}/chat"))).contains("Unexpected response code: 404"));
+
+        let banner = Behaviour::Raw(b"SSH-2.0-OpenSSH_9.6\r\n".to_vec());
+        let (_ssh, ssh) = targets::start(Kind::Tcp, banner);
+        let told = examine(&format!("ws://{ssh}"));
+        proves_only(&told, "wrong-protocol");
+        assert!(says(&told).contains("net::ERR_INVALID_HTTP_RESPONSE"), "{}", says(&told));
+        assert!(says(&told).contains("SSH is spoken there"), "{}", says(&told));
+        assert_eq!(told["findings"][0]["evidence"]["answered_in"], "SSH");
+
+        let (_echo, echo) = targets::start(Kind::Tcp, Behaviour::Echo);
+        proves_only(&examine(&format!("http://{echo}")), "wrong-protocol");
+        let (_ws, ws) = targets::start(Kind::Ws, Behaviour::Echo);
+        proves_only(&examine(&format!("http://{ws}")), "unexpected-response-code");
+        let (_wrong, wrong) = targets::start(Kind::Ws, Behaviour::WrongAcceptKey);
+        proves_only(&examine(&format!("ws://{wrong}")), "websocket-handshake-violation");
+    });
+}
+
+#[test]
+fn tls_and_plain_text_that_meet() {
+    Namespace::of("tls_and_plain_text_that_meet").run(|| {
+        let (_https, https) = targets::start(Kind::Https, Behaviour::Echo);
+        proves_only(&examine(&format!("ws://{https}")), "plain-to-a-tls-port");
+        let (_http, http) = targets::start(Kind::Http, Behaviour::Echo);
+        proves_only(&examine(&format!("wss://{http}")), "tls-to-a-plain-port");
+        let (_alert, alert) = targets::start(Kind::Tls, Behaviour::Alert(40));
+        proves_only(&examine(&format!("tls://{alert}")), "tls-handshake-failed");
+    });
+}
+
+#[test]
+fn a_server_that_closes_or_resets() {
+    Namespace::of("a_server_that_closes_or_resets").run(|| {
+        let (_closes, closes) = targets::start(Kind::Http, Behaviour::CloseBeforeReply);
+        suggests(&examine(&format!("http://{closes}")), "closed-before-reply", "likely");
+        let (_resets, resets) = targets::start(Kind::Tcp, Behaviour::Reset);
+        suggests(&examine(&format!("ws://{resets}")), "reset-before-reply", "likely");
+    });
+}
+
+#[test]
+fn a_server_that_says_nothing_and_one_that_does_not_accept() {
+    Namespace::of("a_server_that_says_nothing_and_one_that_does_not_accept").run(|| {
+        let (_silent, silent) = targets::start(Kind::Tcp, Behaviour::Silent);
+        suggests(&examine(&format!("ws://{silent}")), "silent-server", "likely");
+        suggests(&examine(&format!("wss://{silent}")), "silent-server", "likely");
+        let (_full, full) = targets::start(Kind::Tcp, Behaviour::FullBacklog);
+        proves_only(&examine(&format!("ws://{full}")), "not-accepted");
+        proves_only(&examine(&format!("tcp://{full}")), "not-accepted");
+    });
+}
+
+/// A server on a descriptor table of its own, which accepts until it has no descriptor left; ends with the
+/// process.
+fn greedy_server() -> SocketAddr {
+    const LIMIT: u64 = 40;
+    let (told, address) = channel();
+    std::thread::spawn(move || {
+        fd_table::make_private(&[]).unwrap();
+        let listener = TcpListener::bind("127.0.0.1:9000").unwrap();
+        told.send(listener.local_addr().unwrap()).unwrap();
+        let mut held: Vec<TcpStream> = Vec::new();
+        loop {
+            match listener.accept() {
+                Ok((stream, _)) => held.push(stream),
+                Err(_) => std::thread::sleep(std::time::Duration::from_millis(50)),
+            }
+        }
+    });
+    let address = address.recv().unwrap();
+    // The soft limit, of this process; the main thread's table has room enough.
+    let limit = format!("--nofile={LIMIT}:");
+    let set = std::process::Command::new("prlimit")
+        .args(["--pid", &std::process::id().to_string(), &limit])
+        .status();
+    assert!(set.unwrap().success());
+    address
+}
+
+#[test]
+fn a_server_without_descriptors_is_named_by_the_doctor() {
+    Namespace::of("a_server_without_descriptors_is_named_by_the_doctor").run(|| {
+        let to = greedy_server();
+        // More than its table holds, from several tables that each stay below the limit.
+        let holders: Vec<_> = (0..2)
+            .map(|_| {
+                let (done, until) = channel::<()>();
+                let (ready, all) = channel();
+                std::thread::spawn(move || {
+                    fd_table::make_private(&[]).unwrap();
+                    let held: Vec<_> = (0..30).map(|_| TcpStream::connect(to).unwrap()).collect();
+                    ready.send(()).unwrap();
+                    let _ = until.recv();
+                    drop(held);
+                });
+                all.recv().unwrap();
+                done
+            })
+            .collect();
+        let told = examine(&format!("ws://{to}"));
+        assert_eq!(findings(&told).0, "target-out-of-descriptors", "{:#}", told["findings"]);
+        assert_eq!(told["findings"][0]["evidence"]["limit"], 40);
+        proves_only_descriptors(&told);
+        drop(holders);
+    });
+}
+
+fn proves_only_descriptors(told: &Value) {
+    // That nobody accepts is proved as well, and is the same.
+    let proved = findings(told).2;
+    assert!(proved.iter().all(|id| id == "target-out-of-descriptors" || id == "not-accepted"), "{proved:?}");
+}
+
+#[test]
+fn a_server_without_descriptors_is_named_by_a_run() {
+    Namespace::of("a_server_without_descriptors_is_named_by_a_run").run(|| {
+        let to = greedy_server();
+        let result =
+            storm(&format!("tcp://{to} --rate 40/s --duration 4s --lifetime until-end --max-open 200"));
+        proves_only(&result, "target-out-of-descriptors");
+    });
+}
+
+#[test]
+fn a_listener_that_restarts_is_one_interval() {
+    Namespace::of("a_listener_that_restarts_is_one_interval").run(|| {
+        let listen = || {
+            let config =
+                connstorm::target::Config::new(vec!["127.0.0.1:9000".parse().unwrap()], Behaviour::Sink);
+            connstorm::target::Target::start(config).unwrap()
+        };
+        let first = listen();
+        let mut storm = Storm::start("tcp://127.0.0.1:9000 --rate 50/s --duration 6s");
+        std::thread::sleep(std::time::Duration::from_millis(1500));
+        drop(first);
+        std::thread::sleep(std::time::Duration::from_millis(2200));
+        let _second = listen();
+        assert!(storm.is_running(), "the listener came back too late to be seen by the run");
+        let result = storm.result();
+        proves_only(&result, "listener-away");
+        assert_eq!(result["findings"][0]["evidence"]["intervals"], 1);
+        let refusals = result["onsets"].as_array().unwrap().iter().find(|onset| onset["kind"] == "refusals");
+        assert_eq!(refusals.unwrap()["destination"], "127.0.0.1:9000");
+    });
+}

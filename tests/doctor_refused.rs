@@ -1,0 +1,95 @@
+//! Connection refused: each cause of the seed's list, there in a namespace, is named first, by the doctor and
+//! by a run alike; nothing else is proved.
+
+mod support;
+
+use connstorm::protocol::Behaviour;
+use connstorm::target::{Config, Running, Target};
+use support::doctor::{doctor, examine, on_input, proves_only, result, sh, suggests, with_files};
+use support::namespace::Namespace;
+use support::storm::storm;
+
+fn listen(address: &str) -> Running {
+    Target::start(Config::new(vec![address.parse().unwrap()], Behaviour::Sink)).unwrap()
+}
+
+/// What a run of a few attempts says.
+fn run(target: &str) -> serde_json::Value {
+    storm(&format!("{target} --rate 20/s --duration 1s --workers 1"))
+}
+
+#[test]
+fn nothing_listens() {
+    Namespace::of("nothing_listens").run(|| {
+        let _far = listen("127.0.0.1:5432");
+        let told = examine("127.0.0.1:9000");
+        proves_only(&told, "nothing-listens");
+        assert!(
+            told["findings"][0]["evidence"]["other_listeners"].as_str().unwrap().contains("127.0.0.1:5432")
+        );
+        proves_only(&run("tcp://127.0.0.1:9000"), "nothing-listens");
+    });
+}
+
+#[test]
+fn the_port_is_wrong() {
+    Namespace::of("the_port_is_wrong").run(|| {
+        let _server = listen("127.0.0.1:9001");
+        let told = examine("127.0.0.1:9000");
+        suggests(&told, "wrong-port", "likely");
+        let says = told["findings"][0]["says"].as_str().unwrap();
+        assert!(says.contains(&format!("pid {}", std::process::id())), "{says}");
+        suggests(&run("tcp://127.0.0.1:9000"), "wrong-port", "likely");
+    });
+}
+
+#[test]
+fn it_listens_on_127_0_0_1_only() {
+    Namespace::of("it_listens_on_127_0_0_1_only").run(|| {
+        sh("ip", "addr add 10.7.0.1/24 dev lo");
+        let _server = listen("127.0.0.1:9000");
+        proves_only(&examine("10.7.0.1:9000"), "listens-on-another-address");
+        proves_only(&run("tcp://10.7.0.1:9000"), "listens-on-another-address");
+    });
+}
+
+#[test]
+fn a_reject_rule_answers_by_icmp_or_by_rst() {
+    Namespace::of("a_reject_rule_answers_by_icmp_or_by_rst").run(|| {
+        let _servers = [listen("127.0.0.1:9000"), listen("127.0.0.1:9001"), listen("127.0.0.1:9002")];
+        on_input("tcp dport 9000 reject");
+        sh("nft", "add rule inet t in tcp dport 9001 reject with tcp reset");
+        sh("nft", "add rule inet t in tcp dport 9002 reject with icmpx type admin-prohibited");
+        proves_only(&examine("127.0.0.1:9000"), "refused-by-firewall");
+        suggests(&examine("127.0.0.1:9001"), "refused-by-firewall", "likely");
+        proves_only(&examine("127.0.0.1:9002"), "refused-by-firewall");
+        proves_only(&run("tcp://127.0.0.1:9000"), "refused-by-firewall");
+    });
+}
+
+#[test]
+fn some_of_a_names_addresses_refuse() {
+    Namespace::of("some_of_a_names_addresses_refuse").run(|| {
+        let _server = listen("127.0.0.1:9000");
+        let hosts = [("/etc/hosts", "127.0.0.1 two.example\n127.0.0.2 two.example\n")];
+        let told = with_files(&hosts, "two.example:9000");
+        proves_only(&told, "some-addresses-fail");
+        assert_eq!(told["findings"][0]["evidence"]["failing"], "127.0.0.2:9000");
+    });
+}
+
+#[test]
+fn a_proxy_that_is_not_there_is_told_of() {
+    Namespace::of("a_proxy_that_is_not_there_is_told_of").run(|| {
+        let _other = listen("127.0.0.1:5432");
+        let mut command = doctor();
+        command.arg("127.0.0.1:9000").env("HTTPS_PROXY", "http://me:secret@127.0.0.1:7890");
+        let told = result(command);
+        proves_only(&told, "nothing-listens");
+        let findings = told["findings"].as_array().unwrap();
+        assert!(findings.iter().any(|f| f["id"] == "proxy-in-the-way" && f["certainty"] == "possible"));
+        assert!(!told.to_string().contains("secret"), "a password is not told");
+        let checks = told["checks"].as_array().unwrap();
+        assert!(checks.iter().any(|c| c["name"] == "HTTPS_PROXY" && c["worth"] == "warning"), "{checks:#?}");
+    });
+}
