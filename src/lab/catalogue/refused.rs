@@ -45,7 +45,7 @@ fn wrong_port() -> Experiment {
     )
     .stands_for("The client is connecting to the wrong port.")
     .setting(|s| sink(s, "127.0.0.1:9000"))
-    .intends("nothing-listens")
+    .intends("wrong-port")
     .cure("right-port", "connect to the port that the server listens on (ss -ltn)", |e| {
         e.retarget("tcp://127.0.0.1:9000");
     })
@@ -76,7 +76,7 @@ fn dns_elsewhere() -> Experiment {
         hosts: vec![([10, 77, 0, 3].into(), "chat.example")],
         ..two_hosts(s.second_host())
     })
-    .intends("nothing-listens")
+    .intends("name-leads-elsewhere")
     .cure("right-entry", "mend the entry of the name (DNS, or /etc/hosts)", |e| {
         e.setting.hosts = vec![([10, 77, 0, 2].into(), "chat.example")];
     })

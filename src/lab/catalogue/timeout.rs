@@ -53,7 +53,7 @@ fn one_source_dropped() -> Experiment {
         let client = vec![[10, 77, 0, 1].into(), [10, 77, 0, 11].into()];
         Setting { cable: Some(Cable { client, server: vec![[10, 77, 0, 2].into()] }), ..setting }
     })
-    .intends("some-timed-out")
+    .intends("some-sources-time-out")
     .cure("let-it-in", "allow that source address in the security group too", |e| e.setting.rules.clear())
 }
 
@@ -82,7 +82,7 @@ fn private_address_elsewhere() -> Experiment {
          area network.",
     )
     .setting(far_server)
-    .intends("private-address-elsewhere")
+    .intends("private-address-out-of-reach")
     .cure("reachable-address", "connect to the server's public address, or by the VPN into its network", |e| {
         e.retarget("tcp://10.77.0.2:9000");
     })
