@@ -68,6 +68,7 @@ experiments! {
     wrong_port = "wrong-port";
     wrong_address = "wrong-address";
     dns_elsewhere = "dns-elsewhere";
+    proxy_in_the_way = "proxy-in-the-way";
     localhost_only = "localhost-only";
     reject_rule = "reject-rule";
     listener_restarts = "listener-restarts";

@@ -3,6 +3,7 @@
 //! The command line and the lab both start runs; this is what they share. It stands between them and the
 //! engine, which knows nothing of observation, and reports, which know nothing of running.
 
+mod dns;
 pub mod examine;
 mod ground;
 pub mod host_state;

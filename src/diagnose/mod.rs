@@ -64,6 +64,9 @@ pub fn diagnose(facts: &Facts) -> Vec<Finding> {
         limits::memory,
         limits::conntrack,
         limits::time_wait_capped,
+        // Of two that are as sure, the one that lies further up is the cause.
+        names::elsewhere,
+        proxies::in_the_way,
         refused::refused,
         timeout::timed_out,
         late::syn_lost,
@@ -71,12 +74,10 @@ pub fn diagnose(facts: &Facts) -> Vec<Finding> {
         unreachable::unreachable,
         unreachable::not_permitted,
         names::unresolved,
-        names::elsewhere,
         names::some_fail,
         silence::out_of_descriptors,
         silence::silent,
         wrong_protocol::wrong_protocol,
-        proxies::in_the_way,
     ];
     let mut findings: Vec<(u64, Finding)> = rules.iter().filter_map(|rule| rule(facts)).collect();
     findings.sort_by_key(|(attempts, finding)| (finding.certainty, std::cmp::Reverse(*attempts)));
