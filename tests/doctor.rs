@@ -201,8 +201,36 @@ fn a_hosts_file_that_overrides_dns_and_an_expected_address_are_told() {
             told.iter().any(|f| f["id"] == "name-leads-elsewhere" && f["certainty"] == "proved"),
             "{told:#?}"
         );
+        // DNS, asked past the hosts file, knows better.
+        let _server = name_server();
+        let both = [hosts[0], ("/etc/resolv.conf", "nameserver 127.0.0.1\n")];
+        let told = with_files(&both, "shop.example:80");
+        assert_eq!(told["target"]["name"]["by_dns"][0], "203.0.113.7");
+        let told = told["findings"].as_array().unwrap();
+        assert!(
+            told.iter().any(|f| f["id"] == "name-leads-elsewhere" && f["certainty"] == "likely"),
+            "{told:#?}"
+        );
         // The resolver's word for a name that there is not.
-        let unknown = with_files(&hosts, "nowhere.example:80");
+        let nobody = [hosts[0], ("/etc/resolv.conf", "nameserver 127.0.0.9\n")];
+        let unknown = with_files(&nobody, "nowhere.example:80");
         support::doctor::proves_only(&unknown, "name-does-not-resolve");
     });
+}
+
+/// A name server that has 203.0.113.7 for every name, and nothing in IPv6. Ends with the process.
+fn name_server() -> std::thread::JoinHandle<()> {
+    let socket = std::net::UdpSocket::bind("127.0.0.1:53").unwrap();
+    std::thread::spawn(move || {
+        let mut question = [0u8; 512];
+        while let Ok((length, client)) = socket.recv_from(&mut question) {
+            let mut answer = question[..length].to_vec();
+            let is_a = answer[length - 3] == 1;
+            (answer[2], answer[3], answer[7]) = (0x81, 0x80, u8::from(is_a));
+            if is_a {
+                answer.extend([0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4, 203, 0, 113, 7]);
+            }
+            socket.send_to(&answer, client).unwrap();
+        }
+    })
 }

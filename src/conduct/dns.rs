@@ -1,100 +1,110 @@
-//! What DNS answers for a name, where the hosts file has hidden that: one question to the first name server
-//! of `/etc/resolv.conf`, over UDP (RFC 1035). A hint for the diagnosis, so that what fails says nothing.
+//! A question to a name server, past the hosts file: what DNS itself has for a name (RFC 1035).
+//!
+//! The system's resolver does not say where its answer comes from. This asks only where the hosts file has
+//! the name, and takes no answer for unknown.
 
-use std::net::{IpAddr, SocketAddr, UdpSocket};
+use crate::kernel::clock::Clock;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::time::Duration;
 
-/// Longest wait for an answer.
-const TIMEOUT: Duration = Duration::from_millis(500);
-/// What a name server sends by UDP at most, without EDNS.
-const ANSWER_BYTES: usize = 512;
-const HEADER_BYTES: usize = 12;
-/// Numbers of questions and types (RFC 1035, 3.2.2; RFC 3596, 2.1).
-const NUMBER: u16 = 0x4353;
+const WAIT: Duration = Duration::from_secs(1);
+/// Type numbers of address records.
 const A: u16 = 1;
 const AAAA: u16 = 28;
+/// Class of the internet.
 const IN: u16 = 1;
+/// The most that is read of an answer; without EDNS none is longer.
+const ANSWER: usize = 512;
 
-/// The addresses that the first name server has for a name, of the families that `like` has; none where it
-/// does not answer.
-pub(super) fn addresses(name: &str, like: &[IpAddr]) -> Vec<IpAddr> {
-    let configuration = std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
-    let Some(server) = name_server(&configuration) else { return Vec::new() };
-    let families = [(A, like.iter().any(IpAddr::is_ipv4)), (AAAA, like.iter().any(IpAddr::is_ipv6))];
-    let wanted = families.into_iter().filter_map(|(kind, wanted)| wanted.then_some(kind));
-    wanted.flat_map(|kind| ask(server, name, kind).unwrap_or_default()).collect()
+/// The addresses that the first name server to answer has for a name, of both families.
+pub(super) fn ask(name: &str) -> Vec<IpAddr> {
+    let text = std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
+    let servers = name_servers(&text);
+    let found = servers.into_iter().take(2).find_map(|server| {
+        let v4 = question(name, A, server)?;
+        let v6 = question(name, AAAA, server).unwrap_or_default();
+        Some([v4, v6].concat())
+    });
+    found.unwrap_or_default()
 }
 
-/// The first name server (resolv.conf(5)).
-fn name_server(configuration: &str) -> Option<IpAddr> {
-    let mut words = configuration.lines().map(str::split_whitespace);
-    words.find_map(|mut words| (words.next() == Some("nameserver")).then(|| words.next()?.parse().ok())?)
+/// The addresses after `nameserver` (resolv.conf(5)).
+fn name_servers(text: &str) -> Vec<SocketAddr> {
+    let words = text.lines().filter_map(|line| line.trim().strip_prefix("nameserver"));
+    words.filter_map(|rest| rest.trim().parse::<IpAddr>().ok()).map(|ip| SocketAddr::new(ip, 53)).collect()
 }
 
-fn ask(server: IpAddr, name: &str, kind: u16) -> Option<Vec<IpAddr>> {
-    let any: IpAddr = if server.is_ipv4() { [0; 4].into() } else { [0; 16].into() };
-    let socket = UdpSocket::bind((any, 0)).ok()?;
-    // Connected: only this server's answer is received.
-    socket.connect(SocketAddr::new(server, 53)).ok()?;
-    socket.set_read_timeout(Some(TIMEOUT)).ok()?;
-    socket.send(&question(name, kind)?).ok()?;
-    let mut answer = [0; ANSWER_BYTES];
-    let length = socket.recv(&mut answer).ok()?;
-    answers(&answer[..length], kind)
-}
-
-/// `None` for what is no name.
-fn question(name: &str, kind: u16) -> Option<Vec<u8>> {
-    let recursion_desired = 0x0100u16;
-    let mut message = Vec::with_capacity(HEADER_BYTES + name.len() + 6);
-    for word in [NUMBER, recursion_desired, 1, 0, 0, 0] {
-        message.extend(word.to_be_bytes());
+/// `None` without an answer.
+fn question(name: &str, kind: u16, server: SocketAddr) -> Option<Vec<IpAddr>> {
+    let unspecified: IpAddr =
+        if server.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+    let socket = UdpSocket::bind((unspecified, 0)).ok()?;
+    // Connected, so that answers come from there only.
+    socket.connect(server).ok()?;
+    let clock = Clock::start();
+    let number = (clock.unix_micros(clock.now()) & 0xffff) as u16;
+    socket.send(&encode(number, name, kind)?).ok()?;
+    let mut answer = [0u8; ANSWER];
+    loop {
+        let left = WAIT.checked_sub(clock.now()).filter(|left| !left.is_zero())?;
+        socket.set_read_timeout(Some(left)).ok()?;
+        let length = socket.recv(&mut answer).ok()?;
+        if let Some(addresses) = parse(&answer[..length], number) {
+            return Some(addresses);
+        }
     }
+}
+
+/// Header and question; `None` where the name can't be one.
+fn encode(number: u16, name: &str, kind: u16) -> Option<Vec<u8>> {
+    let [high, low] = number.to_be_bytes();
+    // Recursion desired, one question.
+    let mut bytes = vec![high, low, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0];
     for label in name.trim_end_matches('.').split('.') {
-        let length = u8::try_from(label.len()).ok().filter(|length| (1..64).contains(length))?;
-        message.push(length);
-        message.extend(label.as_bytes());
+        let length = u8::try_from(label.len()).ok().filter(|length| (1..=63).contains(length))?;
+        bytes.push(length);
+        bytes.extend_from_slice(label.as_bytes());
     }
-    message.push(0);
-    message.extend(kind.to_be_bytes());
-    message.extend(IN.to_be_bytes());
-    Some(message)
+    bytes.push(0);
+    bytes.extend_from_slice(&kind.to_be_bytes());
+    bytes.extend_from_slice(&IN.to_be_bytes());
+    Some(bytes)
 }
 
-/// The addresses of a kind in an answer to our question; `None` for what is none.
-fn answers(message: &[u8], kind: u16) -> Option<Vec<IpAddr>> {
-    let word = |at: usize| Some(u16::from_be_bytes(message.get(at..at + 2)?.try_into().ok()?));
-    let is_answer = word(2)? & 0x8000 != 0;
-    if word(0)? != NUMBER || !is_answer {
+/// The addresses of an answer to the question of this number; `None` where it is another's, or damaged.
+fn parse(bytes: &[u8], number: u16) -> Option<Vec<IpAddr>> {
+    let u16_at = |at: usize| Some(u16::from_be_bytes(bytes.get(at..at + 2)?.try_into().ok()?));
+    let is_answer = bytes.get(2)? & 0x80 != 0;
+    if u16_at(0)? != number || !is_answer {
         return None;
     }
-    let (questions, records) = (word(4)?, word(6)?);
-    let mut at = HEADER_BYTES;
-    for _ in 0..questions {
-        at = after_name(message, at)? + 4;
+    let mut at = 12;
+    for _ in 0..u16_at(4)? {
+        at = after_name(bytes, at)? + 4;
     }
-    let mut found = Vec::new();
-    for _ in 0..records {
-        // After the name: type, class, time to live, length, and so many bytes.
-        at = after_name(message, at)?;
-        let length = usize::from(word(at + 8)?);
-        let data = message.get(at + 10..at + 10 + length)?;
-        if word(at)? == kind && word(at + 2)? == IN {
-            found.extend(<[u8; 4]>::try_from(data).map(IpAddr::from));
-            found.extend(<[u8; 16]>::try_from(data).map(IpAddr::from));
+    let mut addresses = Vec::new();
+    for _ in 0..u16_at(6)? {
+        at = after_name(bytes, at)?;
+        let (kind, length) = (u16_at(at)?, usize::from(u16_at(at + 8)?));
+        let data = bytes.get(at + 10..at + 10 + length)?;
+        match kind {
+            A => addresses.push(<[u8; 4]>::try_from(data).ok()?.into()),
+            AAAA => addresses.push(<[u8; 16]>::try_from(data).ok()?.into()),
+            // CNAME and others lead to them.
+            _ => {}
         }
         at += 10 + length;
     }
-    Some(found)
+    Some(addresses)
 }
 
-/// Where a name ends: at an empty label, or behind a reference to an earlier one (RFC 1035, 4.1.4).
-fn after_name(message: &[u8], mut at: usize) -> Option<usize> {
+/// Where a name ends: at the empty label, or at a pointer.
+fn after_name(bytes: &[u8], mut at: usize) -> Option<usize> {
     loop {
-        match *message.get(at)? {
+        match *bytes.get(at)? {
             0 => return Some(at + 1),
-            reference if reference >= 0xc0 => return Some(at + 2),
-            length => at += 1 + usize::from(length),
+            0xc0.. => return Some(at + 2),
+            length => at += usize::from(length) + 1,
         }
     }
 }
@@ -104,42 +114,30 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// An answer to the question: an alias first, then an address.
-    fn answer() -> Vec<u8> {
-        let mut message = question("chat.example", A).unwrap();
-        message[2] |= 0x80;
-        message[7] = 2;
-        message.extend(b"\xc0\x0c\x00\x05\x00\x01\x00\x00\x00\x3c\x00\x04\x01x\xc0\x11");
-        message.extend(b"\xc0\x0c\x00\x01\x00\x01\x00\x00\x00\x3c\x00\x04\x0a\x4d\x00\x02");
-        message
+    /// An answer with a CNAME and an A record.
+    fn answer(number: u16) -> Vec<u8> {
+        let mut bytes = encode(number, "shop.example", A).unwrap();
+        (bytes[2], bytes[3], bytes[7]) = (0x81, 0x80, 2);
+        bytes.extend([0xc0, 12, 0, 5, 0, 1, 0, 0, 0, 60, 0, 4, 1, b'w', 0xc0, 12]);
+        bytes.extend([0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4, 203, 0, 113, 7]);
+        bytes
     }
 
     #[test]
-    fn an_answer_is_read_behind_an_alias() {
-        assert_eq!(answers(&answer(), A), Some(vec![[10, 77, 0, 2].into()]));
-        assert_eq!(answers(&answer(), AAAA), Some(vec![]));
-        let mut anothers = answer();
-        anothers[0] ^= 1;
-        assert_eq!(answers(&anothers, A), None);
-        assert_eq!(answers(&question("chat.example", A).unwrap(), A), None, "a question is no answer");
-    }
-
-    #[test]
-    fn the_first_name_server_is_asked_and_no_name_that_is_none() {
-        let configuration = "# nameserver 192.0.2.1\nsearch example\nnameserver 192.0.2.2\nnameserver ::1\n";
-        assert_eq!(name_server(configuration), Some([192, 0, 2, 2].into()));
-        assert_eq!(name_server("options edns0\nnameserver\n"), None);
-        assert_eq!(question("a..b", A), None);
-        assert_eq!(question(&"a".repeat(64), A), None);
+    fn addresses_are_read_from_answers_to_our_question_only() {
+        assert_eq!(parse(&answer(7), 7), Some(vec!["203.0.113.7".parse().unwrap()]));
+        assert_eq!(parse(&answer(7), 8), None);
+        assert_eq!(parse(&answer(7)[..40], 7), None);
+        assert_eq!(encode(1, "a..b", A), None);
+        let servers = name_servers("# x\nnameserver 9.9.9.9\nsearch a\nnameserver ::1\n");
+        assert_eq!(servers, ["9.9.9.9:53".parse().unwrap(), "[::1]:53".parse().unwrap()]);
     }
 
     proptest! {
         #[test]
-        fn no_bytes_make_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..100), cut in 0usize..60) {
-            let _ = answers(&bytes, A);
-            let mut bytes = answer();
-            bytes.truncate(cut);
-            let _ = answers(&bytes, A);
+        fn no_bytes_make_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..100)) {
+            let number = u16::from_be_bytes([bytes.first().copied().unwrap_or(0), bytes.get(1).copied().unwrap_or(0)]);
+            let _ = parse(&bytes, number);
         }
     }
 }

@@ -76,7 +76,15 @@ pub(super) fn listening(unseen: &mut Vec<String>) -> Vec<Listening> {
     let sockets = noted(found, "listeners (sock_diag)", unseen).unwrap_or_default();
     let inodes: HashSet<u32> =
         sockets.iter().map(|socket| socket.inode).filter(|inode| *inode != 0).collect();
-    let programs = holders::find(&inodes, HOLDERS_BUDGET).by_inode;
+    let found = holders::find(&inodes, HOLDERS_BUDGET);
+    let programs = found.by_inode;
+    if programs.len() < inodes.len() && (found.hidden > 0 || found.truncated) {
+        unseen.push(format!(
+            "programs behind {} of {} listeners: other users' descriptors can be seen by root only",
+            inodes.len() - programs.len(),
+            inodes.len()
+        ));
+    }
     let mut listening: Vec<Listening> = sockets
         .iter()
         .map(|socket| Listening {

@@ -4,7 +4,7 @@
 use super::dns;
 use super::ground::are_local;
 use super::host_state::{listening, proxies, variable};
-use crate::diagnose::{Facts, Name, Place};
+use crate::diagnose::{Facts, Name, Place, is_localhost};
 use crate::kernel::addresses::{
     AssignedAddress, Neighbour, RouteKind, assigned, by_default_route, neighbours, route_to, source_for,
 };
@@ -73,10 +73,10 @@ fn name(host: &str, destinations: &[SocketAddr]) -> Option<Name> {
 }
 
 /// Asks DNS for a name that the hosts file has, so that an old line there can be told. For a run in which
-/// something failed: it may take a second.
+/// something failed: it may take two seconds.
 pub(super) fn ask_dns(name: &mut Name) {
-    if !name.in_hosts_file.is_empty() && name.name != "localhost" {
-        name.by_dns = dns::addresses(&name.name, &name.in_hosts_file);
+    if !name.in_hosts_file.is_empty() && !is_localhost(&name.name) {
+        name.by_dns = dns::ask(&name.name);
     }
 }
 

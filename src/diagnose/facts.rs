@@ -1,7 +1,7 @@
 //! What rules may look at: plain facts, whoever gathered them. What is not known is `None` or empty, and
 //! proves nothing.
 
-use super::{Listening, Place, Proxy, Reply};
+use super::{Exchange, Listening, Place, Proxy};
 use crate::attempt::{Cause, Failure, Lease, Stage, Stamp};
 use crate::kernel::addresses::Neighbour;
 use crate::kernel::holders::{Holder, Table};
@@ -68,7 +68,7 @@ pub struct Facts {
     /// The target's name, where it is no literal address.
     pub name: Option<Name>,
     /// What servers said, where something was due.
-    pub replies: Vec<Reply>,
+    pub exchanges: Vec<Exchange>,
     /// The environment's proxy variables.
     pub proxies: Vec<Proxy>,
     /// The environment's `no_proxy`.

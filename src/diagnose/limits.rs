@@ -63,10 +63,12 @@ pub(super) fn memory(facts: &Facts) -> Option<(u64, Finding)> {
 pub(super) fn conntrack(facts: &Facts) -> Option<(u64, Finding)> {
     let (now, lost) = facts.conntrack?;
     let dropped = lost.drop + lost.early_drop;
-    if dropped == 0 {
+    let failed = facts.failed_by(Cause::TimedOut);
+    // Not every kernel tells what it dropped.
+    let is_full = now.drops.is_none() && now.count >= now.max && failed > 0;
+    if dropped == 0 && !is_full {
         return None;
     }
-    let failed = facts.failed_by(Cause::TimedOut);
     let certainty = if failed > 0 && lost.drop > 0 { Certainty::Proved } else { Certainty::Likely };
     let says = format!(
         "connection tracking had no room: {} of {} entries in use, {dropped} packets or entries dropped meanwhile. A \

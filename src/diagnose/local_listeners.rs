@@ -29,10 +29,18 @@ pub(super) fn local(facts: &Facts, destination: SocketAddr) -> Finding {
 
 fn another_address(destination: SocketAddr, listeners: &[&Listening]) -> Finding {
     let port = destination.port();
+    let mut addresses: Vec<String> = listeners.iter().map(|at| at.address.to_string()).collect();
+    addresses.dedup();
+    let program = listeners.iter().find_map(|at| at.holder.as_ref());
     let says = format!(
-        "nothing listens on {destination}; on port {port} something listens on {} only. A server that \
-         listens on 127.0.0.1 can be reached by 127.0.0.1 only",
-        described(listeners)
+        "nothing listens on {destination}; on port {port} something listens on {} only{}. {}",
+        addresses.join(", "),
+        program.map_or(String::new(), |holder| format!(" ({}, pid {})", holder.name, holder.pid)),
+        if listeners.iter().all(|at| at.address.ip().is_loopback()) {
+            "A server that listens on 127.0.0.1 can be reached by 127.0.0.1 only"
+        } else {
+            "A server can be reached only by the addresses that it listens on"
+        }
     );
     Finding::new("listens-on-another-address", Side::Target, Certainty::Proved, says)
         .resting_on(Evidence::default().with("listens_on", described(listeners)))

@@ -11,7 +11,7 @@
 //! | id | what it means |
 //! |---|---|
 //! | `source-address-not-local` | bind() refused an address that is not this host's |
-//! | `ports-exhausted-by-time-wait`, `ports-exhausted-by-live-connections`, `ports-exhausted-by-poisoned-buckets`, `ports-exhausted-by-naive-bind`, `ports-exhausted` | source ports ran out, and what keeps them |
+//! | `ports-exhausted-by-time-wait`, `ports-exhausted-by-live-connections`, `ports-exhausted-by-reserved-ports`, `ports-exhausted-by-poisoned-buckets`, `ports-exhausted-by-naive-bind`, `ports-exhausted` | source ports ran out, and what keeps them |
 //! | `explicit-ports-all-leased`, `explicit-port-taken` | explicit ports are all in use, or one is another's |
 //! | `port-search-slow` | connect() searches long: half of the ports are taken |
 //! | `process-file-limit`, `system-file-limit`, `out-of-memory` | EMFILE, ENFILE, ENOBUFS on this host |
@@ -22,12 +22,17 @@
 //! | `connect-not-permitted` | this host itself forbids the connection |
 //! | `accept-queue-full`, `syn-queue-full` | a local listener had no room |
 //! | `dropped-on-the-way`, `some-timed-out`, `some-sources-time-out` | no answer: to anybody, at times, to some source addresses |
+//! | `syn-lost-on-the-way` | connected, but late: the SYN had to be sent again |
 //! | `private-address-out-of-reach`, `no-such-host`, `gateway-silent`, `no-route`, `host-unreachable` | no way to the address |
 //! | `name-does-not-resolve`, `name-leads-elsewhere`, `some-addresses-fail` | the target's name |
 //! | `proxy-in-the-way` | proxy variables are set |
-//! | `target-out-of-descriptors`, `not-accepted`, `silent-server` | connected, then silence |
-//! | `unexpected-response-code`, `websocket-handshake-violation`, `wrong-protocol`, `plain-to-a-tls-port`, `tls-to-a-plain-port`, `tls-handshake-failed`, `closed-before-reply`, `reset-before-reply` | connected, and another answer than was due |
+//! | `target-out-of-descriptors`, `not-accepted`, `silent-after-connect` | connected, then silence |
+//! | `no-websocket-there`, `redirected`, `not-authorised`, `wrong-path`, `upgrade-required`, `rate-limited`, `bad-request`, `no-backend`, `unavailable`, `server-error` | a status other than the one that was due ("Unexpected response code") |
+//! | `reply-is-not-http`, `wrong-accept-key` | another protocol ("`ERR_INVALID_HTTP_RESPONSE`"), or a WebSocket server that does not prove itself |
+//! | `plain-text-to-a-tls-port`, `tls-to-a-plain-port`, `tls-to-another-protocol`, `tls-fails` | TLS where there is none, or the other way round |
+//! | `closed-before-the-reply`, `reset-in-the-handshake` | the server ended the connection |
 
+mod exchange;
 mod facts;
 mod finding;
 pub mod first_bytes;
@@ -42,17 +47,17 @@ mod place;
 mod ports;
 mod proxies;
 mod refused;
-mod reply;
 mod silence;
 mod timeout;
 mod unreachable;
 mod wrong_protocol;
 
+pub use exchange::{Exchange, Heard};
 pub use facts::{Blocked, Facts, FailureFact, ForeignSockets, Name, Refusals, TupleFact};
 pub use finding::{Certainty, Finding};
 pub use listening::{Listening, Proxy, ProxyListener, exempted};
+pub use names::is_localhost;
 pub use place::{Place, Sort};
-pub use reply::{Heard, Reply};
 
 /// What the facts show, the surest and weightiest first.
 pub fn diagnose(facts: &Facts) -> Vec<Finding> {

@@ -33,7 +33,7 @@ pub(super) fn elsewhere(facts: &Facts) -> Option<(u64, Finding)> {
     let failed = facts.failed_attempts();
     let (certainty, says, remedy) = unexpected(name).or_else(|| {
         // Without a failure there is nothing that these would explain.
-        if failed == 0 { None } else { overridden(name).or_else(|| this_host(name)) }
+        if failed == 0 { None } else { overridden(name, facts.opened).or_else(|| this_host(name)) }
     })?;
     let evidence = Evidence::default()
         .with("name", name.name.clone())
@@ -105,12 +105,15 @@ fn unexpected(name: &Name) -> Option<Told> {
 }
 
 /// The hosts file has an answer of its own.
-fn overridden(name: &Name) -> Option<Told> {
+fn overridden(name: &Name, opened: u64) -> Option<Told> {
     if name.in_hosts_file.is_empty() || is_localhost(&name.name) {
         return None;
     }
     let remedy = format!("grep -n '{}' /etc/hosts    # mend or delete that line", name.name);
-    if !name.by_dns.is_empty() && !name.by_dns.iter().any(|answer| name.in_hosts_file.contains(answer)) {
+    if name.by_dns.iter().any(|answer| name.in_hosts_file.contains(answer)) {
+        return None;
+    }
+    if !name.by_dns.is_empty() {
         let says = format!(
             "the hosts file leads '{}' to {}, and DNS to {}: connections go to the hosts file's address",
             name.name,
@@ -119,13 +122,16 @@ fn overridden(name: &Name) -> Option<Told> {
         );
         return Some((Certainty::Likely, says, remedy));
     }
+    // An entry by hand for another host, at which nothing answers as it should.
+    let leads_away = opened == 0 && name.in_hosts_file.iter().all(|ip| Sort::of(*ip) != Sort::Loopback);
+    let certainty = if leads_away { Certainty::Likely } else { Certainty::Possible };
     let says = format!(
         "'{}' leads to {} because the hosts file says so, and not DNS: an old line there leads to a server that has \
          moved",
         name.name,
         listed(&name.in_hosts_file)
     );
-    Some((Certainty::Possible, says, remedy))
+    Some((certainty, says, remedy))
 }
 
 /// A name of some server leads to the very host that asks.
@@ -139,7 +145,8 @@ fn this_host(name: &Name) -> Option<Told> {
     Some((Certainty::Possible, says, format!("getent ahosts {}", name.name)))
 }
 
-fn is_localhost(name: &str) -> bool {
+/// Whether a name is this host's by definition (RFC 6761).
+pub fn is_localhost(name: &str) -> bool {
     name == "localhost" || name.ends_with(".localhost")
 }
 
@@ -189,12 +196,14 @@ mod tests {
         assert_eq!(certainty(&facts(expecting("10.0.0.5")), id), None);
         let mut hosts = named(&["10.0.0.5"]);
         hosts.in_hosts_file = vec![ip("10.0.0.5")];
-        assert_eq!(certainty(&facts(hosts.clone()), id), Some(Certainty::Possible));
+        assert_eq!(certainty(&facts(hosts.clone()), id), Some(Certainty::Likely));
+        let mut some = facts(hosts.clone());
+        some.opened = 1;
+        assert_eq!(certainty(&some, id), Some(Certainty::Possible), "there is a server");
         hosts.by_dns = vec![ip("203.0.113.5")];
         assert_eq!(certainty(&facts(hosts.clone()), id), Some(Certainty::Likely));
         hosts.by_dns = vec![ip("10.0.0.5")];
-        let agreed = certainty(&facts(hosts.clone()), id);
-        assert_eq!(agreed, Some(Certainty::Possible));
+        assert_eq!(certainty(&facts(hosts.clone()), id), None, "DNS says the same");
         let mut fine = facts(hosts);
         fine.failures.clear();
         assert_eq!(certainty(&fine, id), None, "nothing failed");

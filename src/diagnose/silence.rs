@@ -2,7 +2,7 @@
 //! that does not, or can't, call accept().
 
 use super::{Certainty, Facts, Finding, Heard};
-use crate::attempt::{Cause, Side, Stage};
+use crate::attempt::Side;
 use crate::metrics::Evidence;
 
 /// The local server's descriptor table is full while connections wait for it.
@@ -39,15 +39,8 @@ pub(super) fn silent(facts: &Facts) -> Option<(u64, Finding)> {
     if facts.server_table.as_ref().is_some_and(crate::kernel::holders::Table::is_full) {
         return None;
     }
-    let timed_out: u64 = facts
-        .failures
-        .iter()
-        .filter(|failed| failed.failure.cause == Cause::TimedOut)
-        .filter(|failed| matches!(failed.failure.stage, Stage::Tls | Stage::Handshake))
-        .map(|failed| failed.count)
-        .sum();
-    let reply = facts.replies.iter().find(|reply| matches!(reply.heard, Heard::Silence { .. }));
-    let count = timed_out.max(reply.map_or(0, |reply| reply.count));
+    let reply = facts.exchanges.iter().find(|exchange| matches!(exchange.heard, Heard::Silence { .. }));
+    let count = reply.map_or(0, |reply| reply.count);
     let destination = reply.map(|reply| reply.destination).or(facts.destinations.first().copied());
     if let Some(unaccepted) = facts.unaccepted {
         return Some((count.max(1), not_accepted(facts, unaccepted)));
@@ -62,7 +55,7 @@ pub(super) fn silent(facts: &Facts) -> Option<(u64, Finding)> {
          threads, or waits for the client to speak another protocol",
         if tls { ", not even to a TLS handshake" } else { "" }
     );
-    let finding = Finding::new("silent-server", Side::Target, Certainty::Likely, says)
+    let finding = Finding::new("silent-after-connect", Side::Target, Certainty::Likely, says)
         .resting_on(Evidence::default().with("silent", count).with("opened", facts.opened))
         .remedy(
             "on the server: ss -ltn (Recv-Q above 0: it does not accept), and its limits: /proc/PID/limits",
@@ -90,7 +83,7 @@ fn not_accepted(facts: &Facts, unaccepted: std::net::SocketAddr) -> Finding {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::diagnose::{Listening, Reply, diagnose};
+    use crate::diagnose::{Exchange, Listening, diagnose};
     use crate::kernel::holders::{Holder, Table};
     use crate::protocol::Kind;
 
@@ -102,7 +95,7 @@ mod tests {
             destinations: vec![to],
             listening: vec![Listening { address: to, waiting: 3, backlog: 128, holder: None }],
             server_table: Some(Table { holder, open, limit: Some(64) }),
-            replies: vec![Reply::new(to, Kind::Ws, heard)],
+            exchanges: vec![Exchange::new(to, Kind::Ws, heard)],
             ..Facts::default()
         }
     }
@@ -115,7 +108,7 @@ mod tests {
     #[test]
     fn a_full_table_is_the_cause_and_one_with_room_is_not() {
         assert_eq!(first(&facts(64)), ("target-out-of-descriptors".into(), Certainty::Proved));
-        assert_eq!(first(&facts(63)), ("silent-server".into(), Certainty::Likely));
+        assert_eq!(first(&facts(63)), ("silent-after-connect".into(), Certainty::Likely));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Replies that are not of the protocol that was spoken, with the words in which browsers tell of them.
 
 use super::first_bytes::Spoken;
-use super::{Certainty, Facts, Finding, Heard, Reply};
+use super::{Certainty, Exchange, Facts, Finding, Heard};
 use crate::attempt::Side;
 use crate::metrics::Evidence;
 use crate::protocol::{Application, Kind};
@@ -11,18 +11,18 @@ const CONSOLE: &str = "Error during WebSocket handshake:";
 
 /// The first reply that is not what was due.
 pub(super) fn wrong_protocol(facts: &Facts) -> Option<(u64, Finding)> {
-    facts.replies.iter().find_map(|reply| Some((reply.count, of(reply)?)))
+    facts.exchanges.iter().find_map(|reply| Some((reply.count, of(reply)?)))
 }
 
-fn of(reply: &Reply) -> Option<Finding> {
+fn of(reply: &Exchange) -> Option<Finding> {
     let finding = match &reply.heard {
         Heard::Bytes { spoken, in_place_of_tls: true, shown } => in_place_of_tls(reply, spoken, shown),
         Heard::Bytes { spoken, in_place_of_tls: false, shown } => in_place_of_http(reply, spoken, shown)?,
         Heard::TlsFailed(why) => tls_failed(reply, why),
         Heard::Closed => {
-            ended(reply, "closed-before-reply", "closed it without a byte", "net::ERR_CONNECTION_CLOSED")
+            ended(reply, "closed-before-the-reply", "closed it without a byte", "net::ERR_CONNECTION_CLOSED")
         }
-        Heard::Reset => ended(reply, "reset-before-reply", "reset it", "net::ERR_CONNECTION_RESET"),
+        Heard::Reset => ended(reply, "reset-in-the-handshake", "reset it", "net::ERR_CONNECTION_RESET"),
         // Silence has a rule of its own.
         Heard::AsDue | Heard::Silence { .. } => return None,
     };
@@ -44,7 +44,7 @@ fn of(reply: &Reply) -> Option<Finding> {
 }
 
 /// TLS was spoken, and the answer is none.
-fn in_place_of_tls(reply: &Reply, spoken: &Spoken, shown: &str) -> Finding {
+fn in_place_of_tls(reply: &Exchange, spoken: &Spoken, shown: &str) -> Finding {
     let (to, expected) = (reply.destination, reply.expected);
     if matches!(spoken, Spoken::Http(_)) {
         let says = format!(
@@ -59,7 +59,7 @@ fn in_place_of_tls(reply: &Reply, spoken: &Spoken, shown: &str) -> Finding {
 }
 
 /// HTTP or a WebSocket handshake was spoken.
-fn in_place_of_http(reply: &Reply, spoken: &Spoken, shown: &str) -> Option<Finding> {
+fn in_place_of_http(reply: &Exchange, spoken: &Spoken, shown: &str) -> Option<Finding> {
     match (reply.expected.application(), spoken) {
         // Bare TCP may be anything.
         (Application::Stream, _) => None,
@@ -74,17 +74,17 @@ fn in_place_of_http(reply: &Reply, spoken: &Spoken, shown: &str) -> Option<Findi
 }
 
 /// 426 Upgrade Required: a WebSocket server that is spoken to in HTTP.
-fn wants_websocket(reply: &Reply, shown: &str) -> Finding {
+fn wants_websocket(reply: &Exchange, shown: &str) -> Finding {
     let says = format!(
         "{} wants another protocol than {} and answered \"{shown}\": a WebSocket server, as a rule",
         reply.destination, reply.expected
     );
     let scheme = if reply.expected.is_encrypted() { "wss" } else { "ws" };
-    Finding::new("unexpected-response-code", Side::Target, Certainty::Proved, says)
+    Finding::new(status_id(426), Side::Target, Certainty::Proved, says)
         .remedy(format!("use {scheme}://, or the port of the HTTP server"))
 }
 
-fn wants_tls(reply: &Reply, shown: &str) -> Finding {
+fn wants_tls(reply: &Exchange, shown: &str) -> Finding {
     let says = format!(
         "{} wants TLS, and {}:// speaks plain text: it answered \"{shown}\"",
         reply.destination, reply.expected
@@ -94,12 +94,12 @@ fn wants_tls(reply: &Reply, shown: &str) -> Finding {
         Kind::Http => "https",
         _ => "tls",
     };
-    Finding::new("plain-to-a-tls-port", Side::Target, Certainty::Proved, says)
+    Finding::new("plain-text-to-a-tls-port", Side::Target, Certainty::Proved, says)
         .remedy(format!("use {encrypted}://, or the server's plain port"))
 }
 
 /// A WebSocket handshake that was answered by another status than 101: each means something else.
-fn status_code(reply: &Reply, status: u16, shown: &str) -> Finding {
+fn status_code(reply: &Exchange, status: u16, shown: &str) -> Finding {
     let (means, remedy) = match status {
         200..=299 => (
             "a plain HTTP server answers there, which does not know WebSocket at that path",
@@ -137,22 +137,38 @@ fn status_code(reply: &Reply, status: u16, shown: &str) -> Finding {
          response code: {status}\"",
         reply.destination
     );
-    Finding::new("unexpected-response-code", Side::Target, Certainty::Proved, says).remedy(remedy)
+    Finding::new(status_id(status), Side::Target, Certainty::Proved, says).remedy(remedy)
+}
+
+/// A status that is not 101, by what is to be done about it.
+fn status_id(status: u16) -> &'static str {
+    match status {
+        200..=299 => "no-websocket-there",
+        300..=399 => "redirected",
+        401 | 403 | 407 => "not-authorised",
+        404 | 405 | 410 => "wrong-path",
+        426 => "upgrade-required",
+        408 | 429 => "rate-limited",
+        400..=499 => "bad-request",
+        502 | 504 => "no-backend",
+        503 => "unavailable",
+        _ => "server-error",
+    }
 }
 
 /// 101 whose proof of having understood is wrong.
-fn violation(reply: &Reply) -> Finding {
+fn violation(reply: &Exchange) -> Finding {
     let says = format!(
         "{} accepted the WebSocket handshake with 101, and its Sec-WebSocket-Accept does not answer the key that was \
          sent, or is missing. Browsers say \"{CONSOLE} Incorrect 'Sec-WebSocket-Accept' header value\"",
         reply.destination
     );
-    Finding::new("websocket-handshake-violation", Side::Target, Certainty::Proved, says).remedy(
+    Finding::new("wrong-accept-key", Side::Target, Certainty::Proved, says).remedy(
         "mend the server: base64(SHA-1(key + the GUID of RFC 6455)); a cache on the way gives old answers",
     )
 }
 
-fn other(reply: &Reply, spoken: &Spoken, shown: &str, asked: &str) -> Finding {
+fn other(reply: &Exchange, spoken: &Spoken, shown: &str, asked: &str) -> Finding {
     let known = spoken.is_known();
     let what = if known {
         match spoken {
@@ -170,7 +186,8 @@ fn other(reply: &Reply, spoken: &Spoken, shown: &str, asked: &str) -> Finding {
     let says = format!("{} answered {asked} with \"{shown}\": {what}{browsers}", reply.destination);
     // What is not known may be the right protocol with a fault in it.
     let certainty = if known { Certainty::Proved } else { Certainty::Likely };
-    Finding::new("wrong-protocol", Side::Target, certainty, says)
+    let id = if reply.expected.is_encrypted() { "tls-to-another-protocol" } else { "reply-is-not-http" };
+    Finding::new(id, Side::Target, certainty, says)
         .remedy(format!(
             "client and server have to speak the same: let the server speak {} there",
             reply.expected
@@ -178,14 +195,14 @@ fn other(reply: &Reply, spoken: &Spoken, shown: &str, asked: &str) -> Finding {
         .remedy("or mend the port: something else listens on this one")
 }
 
-fn tls_failed(reply: &Reply, why: &str) -> Finding {
+fn tls_failed(reply: &Exchange, why: &str) -> Finding {
     let says = format!("the TLS handshake with {} failed: {why}", reply.destination);
-    Finding::new("tls-handshake-failed", Side::Target, Certainty::Proved, says)
+    Finding::new("tls-fails", Side::Target, Certainty::Proved, says)
         .remedy(format!("openssl s_client -connect {} -brief", reply.destination))
         .remedy("let client and server have a version (1.2, 1.3) and a cipher in common; give the name that the server expects (SNI)")
 }
 
-fn ended(reply: &Reply, id: &str, did: &str, browsers: &str) -> Finding {
+fn ended(reply: &Exchange, id: &str, did: &str, browsers: &str) -> Finding {
     let says = format!(
         "{} took the connection and {did} when {} was spoken to it: another protocol is expected there, a proxy has no \
          server behind it, or the server turns this client away. Browsers say {browsers}",
@@ -206,7 +223,7 @@ fn plain(kind: Kind) -> &'static str {
     }
 }
 
-impl Reply {
+impl Exchange {
     /// A server over TLS that understood plain text: nginx and Apache say so with 400.
     fn says_it_wants_tls(&self) -> bool {
         self.body.as_ref().is_some_and(|body| {
@@ -230,29 +247,39 @@ mod tests {
     use super::*;
     use crate::diagnose::{diagnose, first_bytes};
 
-    fn reply(expected: Kind, heard: Heard) -> Reply {
-        Reply::new(([127, 0, 0, 1], 80).into(), expected, heard)
+    fn reply(expected: Kind, heard: Heard) -> Exchange {
+        Exchange::new(([127, 0, 0, 1], 80).into(), expected, heard)
     }
 
-    fn heard(expected: Kind, bytes: &[u8], in_place_of_tls: bool) -> Reply {
+    fn heard(expected: Kind, bytes: &[u8], in_place_of_tls: bool) -> Exchange {
         let spoken = Spoken::of(bytes).unwrap();
         reply(expected, Heard::Bytes { spoken, in_place_of_tls, shown: first_bytes::shown(bytes) })
     }
 
-    fn told(reply: Reply) -> Option<(String, Certainty, String)> {
-        let facts = Facts { replies: vec![reply], ..Facts::default() };
+    fn told(reply: Exchange) -> Option<(String, Certainty, String)> {
+        let facts = Facts { exchanges: vec![reply], ..Facts::default() };
         diagnose(&facts).into_iter().next().map(|finding| (finding.id, finding.certainty, finding.says))
     }
 
     #[test]
     fn browsers_words_are_quoted() {
         let (id, certainty, says) = told(heard(Kind::Ws, b"HTTP/1.1 404 Not Found\r\n", false)).unwrap();
-        assert_eq!((id.as_str(), certainty), ("unexpected-response-code", Certainty::Proved));
+        assert_eq!((id.as_str(), certainty), ("wrong-path", Certainty::Proved));
         assert!(says.contains("Error during WebSocket handshake: Unexpected response code: 404"), "{says}");
         let (id, certainty, says) = told(heard(Kind::Ws, b"SSH-2.0-OpenSSH_9.6\r\n", false)).unwrap();
-        assert_eq!((id.as_str(), certainty), ("wrong-protocol", Certainty::Proved));
+        assert_eq!((id.as_str(), certainty), ("reply-is-not-http", Certainty::Proved));
         assert!(says.contains("Error during WebSocket handshake: net::ERR_INVALID_HTTP_RESPONSE"), "{says}");
         assert!(says.contains("SSH is spoken there"), "{says}");
+    }
+
+    #[test]
+    fn a_status_is_named_by_what_to_do_about_it() {
+        for (status, id) in
+            [(302, "redirected"), (403, "not-authorised"), (502, "no-backend"), (503, "unavailable")]
+        {
+            let line = format!("HTTP/1.1 {status} x\r\n");
+            assert_eq!(told(heard(Kind::Ws, line.as_bytes(), false)).unwrap().0, id);
+        }
     }
 
     #[test]
@@ -263,12 +290,15 @@ mod tests {
         );
         assert_eq!(
             told(heard(Kind::Ws, b"\x15\x03\x01\x00\x02\x02\x46", false)).unwrap().0,
-            "plain-to-a-tls-port"
+            "plain-text-to-a-tls-port"
         );
         let mut nginx = heard(Kind::Http, b"HTTP/1.1 400 Bad Request\r\n", false);
         nginx.body = Some("The plain HTTP request was sent to HTTPS port".into());
-        assert_eq!(told(nginx).unwrap().0, "plain-to-a-tls-port");
-        assert_eq!(told(heard(Kind::Tls, b"-ERR unknown command\r\n", true)).unwrap().0, "wrong-protocol");
+        assert_eq!(told(nginx).unwrap().0, "plain-text-to-a-tls-port");
+        assert_eq!(
+            told(heard(Kind::Tls, b"-ERR unknown command\r\n", true)).unwrap().0,
+            "tls-to-another-protocol"
+        );
     }
 
     #[test]
@@ -282,13 +312,13 @@ mod tests {
     #[test]
     fn violations_ends_and_failed_handshakes_have_names() {
         for (heard, id) in [
-            (Heard::Closed, "closed-before-reply"),
-            (Heard::Reset, "reset-before-reply"),
-            (Heard::TlsFailed("received fatal alert: HandshakeFailure".into()), "tls-handshake-failed"),
+            (Heard::Closed, "closed-before-the-reply"),
+            (Heard::Reset, "reset-in-the-handshake"),
+            (Heard::TlsFailed("received fatal alert: HandshakeFailure".into()), "tls-fails"),
         ] {
             assert_eq!(told(reply(Kind::Wss, heard)).unwrap().0, id);
         }
         let violation = heard(Kind::Ws, b"HTTP/1.1 101 Switching Protocols\r\n", false);
-        assert_eq!(told(violation).unwrap().0, "websocket-handshake-violation");
+        assert_eq!(told(violation).unwrap().0, "wrong-accept-key");
     }
 }

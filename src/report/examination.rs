@@ -5,7 +5,7 @@ use super::format::micros;
 use super::style::Style;
 use crate::attempt::{Cause, Errno, Failure, Side, Stage};
 use crate::diagnose::host::{Area, Check, HostState, Worth};
-use crate::diagnose::{Finding, Heard, Name, Place, Reply};
+use crate::diagnose::{Exchange, Finding, Heard, Listening, Name, Place};
 use crate::kernel::sysctl::HostSettings;
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
@@ -45,9 +45,12 @@ pub struct TargetExamination {
     pub name: Option<Name>,
     /// Its addresses, seen from this host.
     pub places: Vec<Place>,
+    /// Sockets of this host that listen on the target's port, where the target is this host.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub listening: Vec<Listening>,
     /// The connections that were tried, one to each address.
     pub attempts: Vec<AttemptReport>,
-    /// Addresses that were not tried, as there are many.
+    /// Addresses that were not tried: those without a route where others have one, and those beyond eight.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub untried: Vec<SocketAddr>,
 }
@@ -82,7 +85,7 @@ pub struct AttemptReport {
     pub greeting: Option<String>,
     /// What came back, against what was due.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub reply: Option<Reply>,
+    pub exchange: Option<Exchange>,
 }
 
 /// A failure in the words of results of runs.
@@ -119,7 +122,7 @@ impl AttemptReport {
             accepted: None,
             tls: None,
             greeting: None,
-            reply: None,
+            exchange: None,
         }
     }
 
@@ -141,7 +144,7 @@ impl AttemptReport {
         if let Some(version) = &self.tls {
             text.push_str(&format!(", {version}"));
         }
-        match (&self.greeting, self.reply.as_ref().map(|reply| &reply.heard)) {
+        match (&self.greeting, self.exchange.as_ref().map(|exchange| &exchange.heard)) {
             (Some(greeting), _) => text.push_str(&format!(", answered \"{greeting}\"")),
             (None, Some(Heard::Silence { .. })) => text.push_str(", silence"),
             (None, Some(Heard::Closed)) => text.push_str(", closed by the server"),
@@ -170,13 +173,19 @@ pub fn render_target(out: &mut String, target: &TargetExamination, style: Style)
     for place in &target.places {
         line(out, format_args!("  address   {}: {}", place.address, way(place)));
     }
+    for at in &target.listening {
+        let queue = format!("{} of {} wait for accept()", at.waiting, at.backlog);
+        let queue = if at.is_full() { style.bad(&queue) } else { queue };
+        line(out, format_args!("  listener  {}: {queue}", at.described()));
+    }
     for attempt in &target.attempts {
         let told = attempt.told();
         let told = if attempt.connected { told } else { style.bad(&told) };
         line(out, format_args!("  attempt   {}: {told}", attempt.destination));
     }
     if !target.untried.is_empty() {
-        line(out, format_args!("  {} more addresses were not tried", target.untried.len()));
+        let listed: Vec<String> = target.untried.iter().map(ToString::to_string).collect();
+        line(out, format_args!("  not tried {}: no route, or many others", listed.join(", ")));
     }
 }
 
@@ -240,6 +249,11 @@ fn check(out: &mut String, check: &Check, style: Style) {
 pub fn render_findings(out: &mut String, examination: &Examination, style: Style) {
     if examination.findings.is_empty() && examination.target.is_some() {
         line(out, format_args!("  {}", style.good("nothing wrong was found with the target")));
+    }
+    let warnings = examination.checks.iter().filter(|check| check.worth == Worth::Warning).count();
+    if warnings > 0 && examination.target.is_some() {
+        let told = format!("{warnings} settings of this host may make connections fail: connstorm doctor");
+        line(out, format_args!("  {}", style.warn(&told)));
     }
     for finding in &examination.findings {
         findings::render_one(out, finding, usize::MAX, style);

@@ -13,9 +13,9 @@ use super::server_watch::server_table;
 use super::{host_state, surroundings};
 use crate::attempt::{Cause, Failure, Lease, Stage};
 use crate::diagnose::host::checks;
-use crate::diagnose::{Facts, FailureFact, TupleFact, diagnose};
+use crate::diagnose::{Facts, FailureFact, Listening, TupleFact, diagnose};
 use crate::engine::Destinations;
-use crate::kernel::addresses::is_local;
+use crate::kernel::addresses::{is_local, route_to};
 use crate::kernel::clock::Clock;
 use crate::kernel::proc_net::{Conntrack, ConntrackDrops, Counters, ProcNet};
 use crate::kernel::sysctl::HostSettings;
@@ -23,7 +23,7 @@ use crate::report::SCHEMA_VERSION;
 use crate::report::examination::{Examination, TargetExamination};
 use crate::scenario::{Scheme, Target};
 use probe::{Probe, probe};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 /// Addresses of a name that are tried.
 const TRIED: usize = 8;
@@ -51,16 +51,16 @@ pub fn target(whom: &Whom, expected: &[IpAddr], patience: Patience) -> Examinati
     let asked = Target { scheme: Scheme::Tcp, host: whom.host.clone(), ports: vec![whom.port] };
     let resolved = Destinations::resolve(&asked);
     let destinations = resolved.addresses();
-    let tried = &destinations[..destinations.len().min(TRIED)];
+    let (tried, untried) = choose(destinations);
     let before = Counted::now();
     let probes: Vec<Probe> =
         tried.iter().map(|to| probe(*to, whom, is_local(to.ip()).unwrap_or(false), patience)).collect();
     let after = Counted::now();
-    let mut facts =
-        Facts { destinations: tried.to_vec(), ..surroundings::look(Some(&whom.host), destinations) };
+    let mut facts = Facts { destinations: tried, ..surroundings::look(Some(&whom.host), destinations) };
     if let Some(name) = &mut facts.name {
         name.expected = expected.to_vec();
         name.error = resolved.why_not();
+        surroundings::ask_dns(name);
     }
     facts.started = probes.len() as u64;
     facts.host = examination.host.clone();
@@ -68,14 +68,30 @@ pub fn target(whom: &Whom, expected: &[IpAddr], patience: Patience) -> Examinati
     add_counted(&mut facts, &before, &after);
     add_ports(&mut facts, &examination);
     let findings = diagnose(&facts);
+    let on_port = |at: &Listening| at.address.port() == whom.port && facts.target_is_local == Some(true);
     let target = TargetExamination {
         url: whom.to_string(),
         name: facts.name,
         places: facts.places,
+        listening: facts.listening.iter().filter(|at| on_port(at)).cloned().collect(),
         attempts: probes.into_iter().map(|probe| probe.report).collect(),
-        untried: destinations[tried.len()..].to_vec(),
+        untried,
     };
     Examination { target: Some(target), findings, ..examination }
+}
+
+/// Addresses to try, and the others. Those without a route are left out where others have one, as a
+/// client's resolver puts them last (RFC 6724): on a host without IPv6, IPv6 addresses are no trouble.
+fn choose(destinations: &[SocketAddr]) -> (Vec<SocketAddr>, Vec<SocketAddr>) {
+    let has_route = |to: &SocketAddr| route_to(to.ip()).is_ok_and(|route| route.is_some());
+    let (mut with, without): (Vec<SocketAddr>, Vec<SocketAddr>) =
+        destinations.iter().partition(|to| has_route(to));
+    if with.is_empty() {
+        with = without.clone();
+    }
+    with.truncate(TRIED);
+    let left = destinations.iter().copied().filter(|to| !with.contains(to)).collect();
+    (with, left)
 }
 
 /// What the connections came to.
@@ -85,7 +101,7 @@ fn add_probes(facts: &mut Facts, probes: &[Probe]) {
     for (ordinal, probe) in (0..).zip(probes) {
         let report = &probe.report;
         facts.syn_retransmits += u64::from(report.syn_retransmits > 0);
-        facts.replies.extend(report.reply.clone());
+        facts.exchanges.extend(report.exchange.clone());
         if report.accepted == Some(false) && facts.unaccepted.is_none() {
             facts.unaccepted = Some(report.destination);
             facts.server_table = server_table(report.destination);

@@ -3,13 +3,13 @@
 use super::Whom;
 use super::exchange::{Said, exchange};
 use crate::attempt::{Cause, Errno, Failure, Lease, Stage};
-use crate::diagnose::{Heard, Reply};
+use crate::diagnose::{Exchange, Heard};
 use crate::kernel::clock::Clock;
 use crate::kernel::readiness::{Events, Interest, ReadinessSet};
 use crate::kernel::sock_diag::{Filter, SockDiag};
 use crate::kernel::socket::{CallError, Connection, IcmpError, PortChoice, Progress};
 use crate::kernel::tcp_info::TcpInfo;
-use crate::kernel::tcp_state::StateSet;
+use crate::kernel::tcp_state::{StateSet, TcpState};
 use crate::report::examination::{AttemptReport, FailureReport};
 use std::io;
 use std::net::{SocketAddr, TcpStream};
@@ -53,7 +53,7 @@ pub(super) fn probe(to: SocketAddr, whom: &Whom, is_local: bool, patience: Patie
         Err(failure) if failure.stage == Stage::Session && failure.cause == Cause::Reset => {
             // It stood, and was reset before a word was said.
             report.connected = true;
-            report.reply = Some(Reply::new(to, whom.kind, Heard::Reset));
+            report.exchange = Some(Exchange::new(to, whom.kind, Heard::Reset));
             return Probe { report, failure: None, _stream: None };
         }
         Err(failure) => {
@@ -70,7 +70,7 @@ pub(super) fn probe(to: SocketAddr, whom: &Whom, is_local: bool, patience: Patie
         report.accepted = accepted(&stream, to, if silent { patience.reply } else { Duration::ZERO });
     }
     (report.tls, report.greeting) = (tls, greeting);
-    report.reply = Some(Reply { headers, body, ..Reply::new(to, whom.kind, heard) });
+    report.exchange = Some(Exchange { headers, body, ..Exchange::new(to, whom.kind, heard) });
     Probe { report, failure: None, _stream: Some(stream) }
 }
 
@@ -137,10 +137,12 @@ fn wait(socket: &Connection, limit: Duration) -> Result<bool, CallError> {
 /// or the time is over; `None` where its end can't be seen.
 fn accepted(stream: &TcpStream, to: SocketAddr, limit: Duration) -> Option<bool> {
     let own = stream.local_addr().ok()?;
+    // Not SYN_RECV: with TCP_DEFER_ACCEPT a server takes a connection when its first byte has come.
+    let states = StateSet::NONE.with(TcpState::Established).with(TcpState::CloseWait);
     let filter = Filter {
         source_ports: vec![to.port()..=to.port()],
         destinations: vec![own],
-        ..Filter::states(StateSet::CONNECTIONS)
+        ..Filter::states(states)
     };
     let (mut diag, clock) = (SockDiag::open().ok()?, Clock::start());
     loop {

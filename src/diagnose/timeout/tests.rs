@@ -56,6 +56,15 @@ fn drops_of_connection_tracking_go_before_a_firewall() {
     let lost = ConntrackDrops { drop: 7, ..ConntrackDrops::default() };
     facts.conntrack = Some((Conntrack { count: 100, max: 100, drops: Some(lost) }, lost));
     assert_eq!(ids(&facts), [("conntrack-full".into(), Certainty::Proved)]);
+    let none = ConntrackDrops::default();
+    facts.conntrack = Some((Conntrack { count: 100, max: 100, drops: None }, none));
+    assert_eq!(
+        ids(&facts)[0],
+        ("conntrack-full".into(), Certainty::Likely),
+        "a kernel that does not count drops"
+    );
+    facts.conntrack = Some((Conntrack { count: 100, max: 100, drops: Some(none) }, none));
+    assert_eq!(ids(&facts)[0].0, "dropped-on-the-way", "full, and nothing was dropped");
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 
 /// What a connection heard, up to the first bytes that matter.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Reply {
+pub struct Exchange {
     /// Who was asked.
     pub destination: SocketAddr,
     /// What was spoken to it.
@@ -52,9 +52,9 @@ pub enum Heard {
     TlsFailed(String),
 }
 
-impl Reply {
+impl Exchange {
     /// What one connection heard, without headers and body.
-    pub fn new(destination: SocketAddr, expected: Kind, heard: Heard) -> Reply {
-        Reply { destination, expected, heard, headers: Vec::new(), body: None, count: 1 }
+    pub fn new(destination: SocketAddr, expected: Kind, heard: Heard) -> Exchange {
+        Exchange { destination, expected, heard, headers: Vec::new(), body: None, count: 1 }
     }
 }

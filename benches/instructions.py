@@ -1,0 +1,102 @@
+#!/usr/bin/env python3
+"""Instructions that connstorm itself needs for a short connection, against a recorded baseline.
+
+    cargo build --release && python3 benches/instructions.py            # compare; fails above 5 % growth
+    cargo build --release && python3 benches/instructions.py --record   # write the baseline anew
+
+Counted by valgrind (callgrind), in user space, on the worker threads alone: our own code and the libraries it
+uses, not the kernel, and not the main thread, which watches the kernel by the clock. Two runs that differ in
+nothing but the number of connections are subtracted, so that start-up is not in it. The count repeats to within a percent, on any machine, which no time does; what it can't see is the kernel's cost,
+which benches/tcp_short.py measures. The release profile and the compiler are part of the figure.
+"""
+
+import argparse
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from harness import ROOT, enter_namespace
+
+BASELINE = ROOT / "benches" / "instructions.baseline.json"
+ALLOWED_GROWTH = 0.05
+FEW, MANY = 2000, 6000
+CASES = {
+    "tcp, FIN": "--close fin",
+    "tcp, RST": "--close rst",
+    "tcp, explicit ports": "--close rst --ports explicit",
+    "tcp, open loop": "--close rst --rate 20000/s",
+}
+LIMIT_S = 120
+
+
+def instructions(connstorm, address, flags, connections):
+    """Instructions of the workers in one run of so many connections."""
+    flags = flags if "--rate" in flags else f"{flags} --concurrency 1"
+    with tempfile.TemporaryDirectory() as folder:
+        argv = ["valgrind", "--tool=callgrind", "--separate-threads=yes", f"--callgrind-out-file={folder}/counts"]
+        argv += [connstorm, "run", f"tcp://{address}", *f"--workers 1 --connections {connections}".split()]
+        argv += f"--source 127.0.0.9 --quiet {flags}".split()
+        ended = subprocess.run(argv, capture_output=True, text=True, timeout=LIMIT_S)
+        # One file a thread; the main thread is the first.
+        files = [file for file in Path(folder).glob("counts-*") if not file.name.endswith("-01")]
+        totals = [re.search(r"^totals: (\d+)", file.read_text(), re.MULTILINE) for file in files]
+    # 4: under valgrind an open loop is late, which is no matter here.
+    if ended.returncode not in (0, 4) or not totals or None in totals:
+        sys.exit(f"instructions: {' '.join(map(str, argv))} ended with {ended.returncode}:\n{ended.stderr}")
+    return sum(int(total.group(1)) for total in totals)
+
+
+def measure(connstorm):
+    """Instructions a connection, by case."""
+    target = subprocess.Popen(
+        [connstorm, "serve", "tcp", "--listen", "127.0.0.1:0", "--workers", "1", "--json", "-"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )
+    try:
+        line = target.stderr.readline()
+        address = re.search(r"127\.0\.0\.1:\d+", line)
+        if address is None:
+            sys.exit(f"instructions: the target did not say where it listens: {line}")
+        found = {}
+        for name, flags in CASES.items():
+            few, many = (instructions(connstorm, address.group(), flags, n) for n in (FEW, MANY))
+            found[name] = (many - few) / (MANY - FEW)
+        return found
+    finally:
+        target.terminate()
+        target.wait(10)
+
+
+def main():
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("--record", action="store_true", help="write the baseline anew")
+    options.add_argument("--connstorm", type=Path, default=ROOT / "target" / "release" / "connstorm")
+    options = options.parse_args()
+    if not options.connstorm.exists():
+        sys.exit(f"instructions: {options.connstorm} is missing: cargo build --release")
+    enter_namespace()
+    measured = measure(options.connstorm)
+    if options.record:
+        BASELINE.write_text(json.dumps({name: round(count) for name, count in measured.items()}, indent=2) + "\n")
+    baseline = json.loads(BASELINE.read_text())
+    print(f"{'user instructions a connection':<32}{'now':>8}{'baseline':>10}{'change':>9}")
+    grown = []
+    for name, count in measured.items():
+        before = baseline.get(name)
+        if before is None:
+            sys.exit(f"instructions: {BASELINE.name} has no '{name}': record it with --record")
+        change = count / before - 1
+        print(f"{name:<32}{count:>8.0f}{before:>10}{change:>+9.1%}")
+        if change > ALLOWED_GROWTH:
+            grown.append(name)
+    if grown:
+        sys.exit(f"instructions: more than {ALLOWED_GROWTH:.0%} above the baseline: {', '.join(grown)}")
+
+
+if __name__ == "__main__":
+    os.environ["PATH"] += ":/usr/sbin:/sbin"
+    main()
