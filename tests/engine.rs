@@ -72,6 +72,7 @@ fn plan(address: SocketAddr) -> Plan {
         serve: None,
         workers: NonZeroU32::new(2),
         thresholds: Vec::new(),
+        abort_when: Vec::new(),
     }
 }
 

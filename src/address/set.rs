@@ -150,7 +150,7 @@ impl fmt::Display for AddressBlock {
 }
 
 /// Source addresses, in the order in which the user wrote them.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(try_from = "Vec<String>", into = "Vec<String>")]
 pub struct AddressSet {
     blocks: Vec<AddressBlock>,

@@ -97,6 +97,20 @@ impl serde::Serialize for Errno {
     }
 }
 
+impl schemars::JsonSchema for Errno {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Errno".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({
+            "description": "An error number of Linux by its symbolic name, or by its number where it has none here.",
+            "type": "string",
+            "pattern": "^(E[A-Z0-9]+|errno -?[0-9]+)$",
+        })
+    }
+}
+
 impl<'de> serde::Deserialize<'de> for Errno {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;

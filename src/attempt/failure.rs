@@ -7,6 +7,7 @@ macro_rules! named {
     ($(#[$meta:meta])* $type:ident { $($(#[$doc:meta])* $variant:ident = $name:literal,)* }) => {
         $(#[$meta])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        #[derive(schemars::JsonSchema)]
         #[derive(serde::Serialize, serde::Deserialize)]
         pub enum $type { $($(#[$doc])* #[serde(rename = $name)] $variant,)* }
 

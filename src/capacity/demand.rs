@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 /// A load, described by what matters to the limits of a host.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Demand {
     /// When attempts are made.
     pub arrivals: Arrivals,
@@ -71,7 +71,7 @@ impl Demand {
 }
 
 /// Attempts due per second over time: straight pieces, then a constant rate without an end.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Arrivals {
     /// The pieces, one after the other.
     pub pieces: Vec<RatePiece>,
@@ -108,7 +108,7 @@ impl Arrivals {
 }
 
 /// A time in which the rate goes in a straight line from one value to another.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct RatePiece {
     /// Arrivals per second at its beginning.
     pub from: f64,
@@ -119,7 +119,7 @@ pub struct RatePiece {
 }
 
 /// How long a connection stays open after it is established.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Lifetime {
     /// Always the same.
@@ -133,7 +133,7 @@ pub enum Lifetime {
 }
 
 /// Who ends a connection, and how.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Close {
     /// The client, by FIN: it keeps TIME_WAIT.
@@ -146,7 +146,7 @@ pub enum Close {
 }
 
 /// Who chooses the source port.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum PortPolicy {
     /// The kernel, at connect().
@@ -170,7 +170,7 @@ pub enum PortPolicy {
 }
 
 /// Which ends of a connection are on this host.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Ends {
     /// The client's only.

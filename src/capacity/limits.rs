@@ -8,7 +8,7 @@ use std::time::Duration;
 pub const TIME_WAIT: Duration = Duration::from_secs(60);
 
 /// The settings and amounts of a host that a load can run into.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct HostLimits {
     /// `net.ipv4.ip_local_port_range`, both ends included.
     pub port_range: PortSpan,
@@ -115,7 +115,7 @@ impl HostLimits {
 }
 
 /// A span of ports, both ends included. Empty if `low > high`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct PortSpan {
     /// First port.
     pub low: u16,
@@ -141,7 +141,7 @@ impl PortSpan {
 }
 
 /// Connection tracking (netfilter).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Conntrack {
     /// `net.netfilter.nf_conntrack_max`, entries. Counted for each network namespace, set only in the first.
     pub max: u64,
@@ -166,7 +166,7 @@ impl Default for Conntrack {
 }
 
 /// What one of each thing costs. Amounts are bytes; they are inputs because kernels differ.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default)]
 pub struct Costs {
     /// Kernel memory of an idle, established TCP socket. Sum of the slab objects of one on Linux 6.18

@@ -5,7 +5,7 @@ use super::limits::{HostLimits, PortSpan};
 use serde::{Deserialize, Serialize};
 
 /// The source ports that a demand can draw on, and how long a closed connection keeps one.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct PortSupply {
     /// Usable ports of one pool. Exactly that many connections succeed (measured on Linux 6.18 with pools
     /// of 1,024, 1,023, 924 and 1 ports, even and odd, held and in TIME_WAIT).

@@ -4,7 +4,7 @@ use super::ports::PortSupply;
 use serde::{Deserialize, Serialize};
 
 /// What a demand asks of a host, and what gives way first.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Forecast {
     /// The highest rate asked for, in arrivals per second.
     pub peak_rate: f64,
@@ -46,7 +46,7 @@ impl Forecast {
 }
 
 /// The forecast of source ports. Ports are counted over all pools.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct PortForecast {
     /// What there is.
     #[serde(flatten)]
@@ -74,7 +74,7 @@ pub struct PortForecast {
 }
 
 /// How running out of ports shows to the program.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ExhaustionError {
     /// EADDRNOTAVAIL from connect().
@@ -84,7 +84,7 @@ pub enum ExhaustionError {
 }
 
 /// The forecast of TIME_WAIT on this host.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct TimeWaitForecast {
     /// Most sockets in TIME_WAIT at once; bounded by the ports and by `tcp_max_tw_buckets`.
     pub peak: u64,
@@ -96,7 +96,7 @@ pub struct TimeWaitForecast {
 }
 
 /// The forecast of open connections.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct OpenForecast {
     /// Most connections open at once if nothing fails (Little's law: rate × lifetime, bounded by the run's
     /// length and by the demand's own bound); `None`: grows without an end.
@@ -106,7 +106,7 @@ pub struct OpenForecast {
 }
 
 /// The forecast of the generator's file descriptors.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct DescriptorForecast {
     /// Descriptors needed, over all tables; `None`: grows without an end.
     pub needed: Option<u64>,
@@ -119,7 +119,7 @@ pub struct DescriptorForecast {
 }
 
 /// The forecast of this host's memory at its peak, in bytes; `None`: grows without an end.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct MemoryForecast {
     /// The kernel's: sockets, TIME_WAIT, connection tracking.
     pub kernel: Option<u64>,
@@ -130,7 +130,7 @@ pub struct MemoryForecast {
 }
 
 /// The forecast of connection tracking.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct ConntrackForecast {
     /// Most entries at once, those there before included; `None`: grows without an end.
     ///
@@ -148,7 +148,7 @@ pub struct ConntrackForecast {
 }
 
 /// The forecast of a listener's accept queue.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct AcceptQueueForecast {
     /// Connections it holds: the largest burst that it takes while the target accepts nothing.
     pub holds: u64,
@@ -160,7 +160,7 @@ pub struct AcceptQueueForecast {
 }
 
 /// A moment of a run.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Moment {
     /// Seconds from the first arrival's due time.
     pub at_s: f64,
@@ -169,7 +169,7 @@ pub struct Moment {
 }
 
 /// A rate up to which something lasts.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum RateBound {
     /// So many arrivals per second.
@@ -194,7 +194,7 @@ impl RateBound {
 }
 
 /// A limit, when it is met, and what was needed against what there is.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Break {
     /// Which limit.
     pub limit: Limit,
@@ -223,7 +223,7 @@ impl Break {
 }
 
 /// A limit that a load can meet.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Limit {
     /// Source ports: none is left.
@@ -247,7 +247,9 @@ pub enum Limit {
 }
 
 /// How bad it is to meet a limit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Severity {
     /// Attempts fail.

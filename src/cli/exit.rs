@@ -1,5 +1,6 @@
 //! The exit codes, all of them.
 
+use crate::report::Verdict;
 use std::process::ExitCode;
 
 /// How the program ended, for scripts and CI jobs.
@@ -18,6 +19,18 @@ pub enum Exit {
     Invalid = 4,
     /// It was interrupted; the report of what ran is written. 128 + SIGINT, as shells have it.
     Interrupted = 130,
+}
+
+impl Exit {
+    /// What a run of this verdict exits with.
+    pub(super) fn of(verdict: Verdict) -> Exit {
+        match verdict {
+            Verdict::Passed => Exit::Passed,
+            Verdict::Failed => Exit::ThresholdsFailed,
+            Verdict::Invalid => Exit::Invalid,
+            Verdict::Interrupted => Exit::Interrupted,
+        }
+    }
 }
 
 impl From<Exit> for ExitCode {

@@ -1,12 +1,18 @@
 //! The command line: raw arguments, one file a subcommand, and the only place besides `report/` that prints.
 
+mod compare;
 mod doctor;
 mod exit;
 mod interrupt;
 mod lab;
+mod merge;
 mod output;
+mod outputs;
 mod plan;
+mod report;
 mod run;
+mod saved;
+mod schema;
 mod serve;
 
 pub use exit::Exit;
@@ -29,6 +35,10 @@ enum Command {
     Doctor(doctor::DoctorArgs),
     Serve(serve::Serve),
     Lab(lab::Lab),
+    Report(Box<report::ReportArgs>),
+    Compare(compare::CompareArgs),
+    Merge(Box<merge::MergeArgs>),
+    Schema(schema::SchemaArgs),
 }
 
 /// The whole program. Wrong usage is told by the parser, with [`Exit::Usage`].
@@ -39,6 +49,10 @@ pub fn main() -> ExitCode {
         Command::Doctor(args) => doctor::run(&args),
         Command::Serve(serve) => serve::run(serve),
         Command::Lab(args) => return ended(lab::run(&args)),
+        Command::Report(args) => report::run(&args),
+        Command::Compare(args) => compare::run(&args),
+        Command::Merge(args) => merge::run(&args),
+        Command::Schema(args) => schema::run(&args),
     };
     ended(done.map(ExitCode::from))
 }

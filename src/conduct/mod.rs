@@ -3,6 +3,7 @@
 //! The command line and the lab both start runs; this is what they share. It stands between them and the
 //! engine, which knows nothing of observation, and reports, which know nothing of running.
 
+mod abort;
 mod dns;
 pub mod examine;
 mod ground;
@@ -13,12 +14,14 @@ mod result;
 pub mod saved_host;
 mod server_watch;
 mod surroundings;
+mod watched;
 
 pub use observer::Observation;
+pub use watched::Watched;
 
 use crate::capacity::{self, Demand, Ends, Forecast};
 use crate::diagnose::{Finding, diagnose};
-use crate::engine::{self, Control, Destinations, Progress, RunError};
+use crate::engine::{self, Control, Destinations, RunError};
 use crate::kernel::sysctl::HostSettings;
 use crate::metrics::{Onset, Run};
 use crate::scenario::{Plan, Serve};
@@ -42,6 +45,8 @@ pub struct Conducted {
     pub observations: Vec<Observation>,
     /// Causes, the surest first.
     pub findings: Vec<Finding>,
+    /// Why the run was ended early, if one of the plan's conditions for that held.
+    pub aborted: Option<String>,
 }
 
 /// Why a run could not begin.
@@ -58,15 +63,15 @@ pub enum ConductError {
     NoTarget,
 }
 
-/// Starts the plan's own target if it has one, runs the plan, watches the kernel meanwhile, and looks for
-/// the causes of what failed. `watch` is told of progress at least ten times a second.
+/// Starts the plan's own target if it has one, runs the plan, watches the kernel meanwhile, ends the run when
+/// one of the plan's conditions for that holds, and looks for the causes of what failed. `watch` is told of progress at least ten times a second.
 ///
 /// # Errors
 /// When the run could not begin. Whatever happens after that is in the result.
 pub fn conduct(
     plan: &Plan,
     control: &Control,
-    watch: impl FnMut(&Progress<'_>),
+    watch: impl FnMut(&Watched<'_>),
 ) -> Result<Conducted, ConductError> {
     Prepared::new(plan)?.run(control, watch)
 }
@@ -116,20 +121,26 @@ impl<'a> Prepared<'a> {
     pub fn run(
         self,
         control: &Control,
-        mut watch: impl FnMut(&Progress<'_>),
+        mut watch: impl FnMut(&Watched<'_>),
     ) -> Result<Conducted, ConductError> {
         let Prepared { plan, host, own_target, destinations, forecast } = self;
         let mut observer = Observer::new(plan, destinations.addresses(), host.clone());
+        let mut abort = abort::Abort::new(plan);
         let run = engine::run(plan, &destinations, control, |progress| {
             if let Some(window) = progress.window {
                 observer.window(window, progress.tally);
             }
-            watch(progress);
+            let watched =
+                Watched { plan, progress, onsets: &observer.onsets, seen: observer.observations.last() };
+            if abort.is_due(&watched) {
+                control.interrupt();
+            }
+            watch(&watched);
         })?;
         let findings = diagnose(&observer.facts(plan, &run));
         drop(own_target);
         let Observer { onsets, observations, .. } = observer;
-        Ok(Conducted { run, host, forecast, onsets, observations, findings })
+        Ok(Conducted { run, host, forecast, onsets, observations, findings, aborted: abort.why() })
     }
 }
 

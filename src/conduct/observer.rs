@@ -32,6 +32,8 @@ pub struct Observation {
     pub at: Stamp,
     /// Ports in use on the fullest tuple.
     pub ports_in_use: u64,
+    /// Ports that a tuple can have.
+    pub ports_usable: Option<u32>,
     /// TIME_WAIT among them.
     pub time_wait: u64,
     /// TIME_WAIT of the whole namespace.
@@ -40,6 +42,8 @@ pub struct Observation {
     pub forecast_exhausted_at: Option<Stamp>,
     /// SYN and SYN-ACK segments sent again in the window, by all of the namespace.
     pub syn_retransmits: Option<u64>,
+    /// Segments of any kind sent again in the window, by all of the namespace.
+    pub retransmits: Option<u64>,
     /// Handshakes that met a full accept queue in the window, by all of the namespace.
     pub listen_overflows: Option<u64>,
     /// Whether all sockets were looked at, rather than some that stand for all.
@@ -111,10 +115,12 @@ impl Observer {
         self.observations.push(Observation {
             at: sample.taken_at,
             ports_in_use: fullest.map_or(0, |tuple| tuple.sockets.total()),
+            ports_usable: self.ground.usable_ports,
             time_wait: fullest.map_or(0, |tuple| tuple.sockets.get(TcpState::TimeWait)),
             time_wait_total: sample.sockets.map(|sockets| sockets.time_wait),
             forecast_exhausted_at: self.detectors.forecast(),
             syn_retransmits: counters.map(|c: Counters| c.syn_retransmits),
+            retransmits: counters.map(|c| c.retransmits),
             listen_overflows: counters.map(|c| c.listen_overflows),
             exact: is_exact(&sample),
             cost: sample.cost,

@@ -2,7 +2,7 @@
 
 use super::{Conducted, Observation};
 use crate::report::forecast::ForecastReport;
-use crate::report::{KernelWindow, RunResult};
+use crate::report::{KernelWindow, RunResult, Verdict};
 use crate::scenario::Plan;
 
 impl Conducted {
@@ -21,9 +21,15 @@ impl Conducted {
         result.forecast =
             self.forecast.map(|(demand, forecast)| ForecastReport::new(demand, forecast, &result));
         result.host = self.host;
+        if self.aborted.is_some() {
+            // It was ended from inside, by what the user asked for.
+            result.verdict = Verdict::Passed;
+        }
+        let abort = self.aborted.as_ref().map(|why| format!("ended early: {why}"));
+        result.aborted = self.aborted;
         let why = self.run.unresolved.as_ref();
         let troubles = why.map(|why| format!("the target's name could not be resolved: {why}"));
-        result.judge(troubles.into_iter().collect(), &self.run.worker_errors);
+        result.judge(abort.into_iter().chain(troubles).collect(), &self.run.worker_errors);
         result
     }
 }
@@ -32,10 +38,12 @@ impl From<&Observation> for KernelWindow {
     fn from(seen: &Observation) -> KernelWindow {
         KernelWindow {
             ports_in_use: seen.ports_in_use,
+            ports_usable: seen.ports_usable.map(u64::from),
             time_wait: seen.time_wait,
             time_wait_total: seen.time_wait_total,
             forecast_exhausted_at_s: seen.forecast_exhausted_at.map(|at| at.as_secs_f64()),
             syn_retransmits: seen.syn_retransmits,
+            retransmits: seen.retransmits,
             listen_overflows: seen.listen_overflows,
             exact: seen.exact,
             cost_us: seen.cost.as_secs_f64() * 1e6,

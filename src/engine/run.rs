@@ -7,6 +7,7 @@ use super::gather::Gathered;
 use super::outline::Outline;
 use super::progress::Progress;
 use super::resolve::Destinations;
+use crate::attempt::Stamp;
 use crate::kernel::usage::{peak_resident_bytes, process_cpu, resident_bytes};
 use crate::metrics::Run;
 use crate::scenario::Plan;
@@ -36,6 +37,7 @@ pub fn run(
     let totals = gathered.finish();
     Ok(Run {
         began: clock.wall_epoch(),
+        began_unix_us: clock.unix_micros(Stamp::ZERO),
         elapsed,
         interrupted: control.is_interrupted(),
         workers: outline.workers,

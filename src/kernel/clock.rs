@@ -11,6 +11,11 @@ pub fn ticks_per_second() -> Option<u32> {
     Some((1_000_000_000 + nanoseconds / 2) / nanoseconds)
 }
 
+/// The wall-clock time that is so many microseconds after the beginning of 1970.
+pub fn wall_clock(unix_us: u64) -> SystemTime {
+    SystemTime::UNIX_EPOCH + std::time::Duration::from_micros(unix_us)
+}
+
 /// A monotonic clock with an epoch, and the wall-clock time of that epoch. Copies agree with each other.
 #[derive(Debug, Clone, Copy)]
 pub struct Clock {

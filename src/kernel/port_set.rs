@@ -8,7 +8,7 @@ use std::str::FromStr;
 /// A set of ports: sorted ranges that neither overlap nor touch.
 ///
 /// Written as the kernel writes `ip_local_reserved_ports`: `"8080,9000-9010"`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(try_from = "String", into = "String")]
 pub struct PortSet {
     ranges: Vec<(u16, u16)>,

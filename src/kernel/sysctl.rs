@@ -14,9 +14,11 @@ use std::str::FromStr;
 ///
 /// Names are the kernel's (Documentation/networking/ip-sysctl.rst, admin-guide/sysctl/). Times are in
 /// seconds unless the name says otherwise; `None` is what could not be read.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default)]
 pub struct HostSettings {
+    /// `uname -n`.
+    pub hostname: String,
     /// `uname -r`.
     pub kernel_release: String,
     /// CPUs that this process may use, after affinity and CPU quotas.
@@ -84,7 +86,7 @@ pub struct HostSettings {
 }
 
 /// Limits and timeouts of connection tracking, `net.netfilter.nf_conntrack_*`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default)]
 pub struct ConntrackSettings {
     /// Entries at most; above it packets of new connections are dropped.
@@ -103,7 +105,11 @@ impl HostSettings {
     /// Reads them all. What cannot be read is `None`, and named in `unseen` if it exists.
     pub fn read() -> HostSettings {
         let mut reader = Reader::default();
-        let mut settings = HostSettings { kernel_release: kernel_release(), ..HostSettings::default() };
+        let mut settings = HostSettings {
+            hostname: rustix::system::uname().nodename().to_string_lossy().into_owned(),
+            kernel_release: kernel_release(),
+            ..HostSettings::default()
+        };
         settings.read_machine(&mut reader);
         settings.read_ports(&mut reader);
         settings.read_tcp(&mut reader);

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 /// One fact. Units are in its name (`_s`, `_us`, `_bytes`, `_per_s`); a count has none.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(untagged)]
 pub enum Fact {
     /// A whole number.
@@ -57,7 +57,7 @@ impl fmt::Display for Fact {
 }
 
 /// Facts by name.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(transparent)]
 pub struct Evidence(BTreeMap<String, Fact>);
 

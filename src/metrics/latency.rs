@@ -57,6 +57,17 @@ impl Latency {
         if self.0.is_empty() { 0 } else { self.0.value_at_quantile(q) }
     }
 
+    /// How many of the recorded durations are at most so many microseconds long, to the precision of the
+    /// histogram.
+    pub fn count_up_to(&self, us: u64) -> u64 {
+        if self.0.is_empty() { 0 } else { self.0.count_between(0, us.min(HIGHEST_US)) }
+    }
+
+    /// The histogram itself; its values are microseconds.
+    pub fn histogram(&self) -> &Histogram<u32> {
+        &self.0
+    }
+
     /// The histogram in the compressed HdrHistogram V2 format, base64 (it begins with `HISTF`).
     pub fn to_base64(&self) -> String {
         let mut bytes = Vec::new();

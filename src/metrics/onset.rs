@@ -10,6 +10,7 @@ macro_rules! kinds {
     ($($(#[$doc:meta])* $variant:ident = $name:literal,)*) => {
         /// What begins.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+        #[derive(schemars::JsonSchema)]
         pub enum OnsetKind { $($(#[$doc])* #[serde(rename = $name)] $variant,)* }
 
         impl OnsetKind {

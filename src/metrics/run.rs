@@ -10,6 +10,8 @@ use std::time::Duration;
 pub struct Run {
     /// When it began, by the wall clock: RFC 3339, UTC.
     pub began: String,
+    /// The same in microseconds since 1970: what runs of several machines are aligned by.
+    pub began_unix_us: u64,
     /// How long it took.
     pub elapsed: Duration,
     /// Whether it was ended from outside.
@@ -42,6 +44,9 @@ pub struct Run {
     pub worker_errors: Vec<String>,
 }
 
+/// The longest histogram that a window keeps, in characters: 3,600 of them are 2 MB at most.
+const WINDOW_HISTOGRAM: usize = 600;
+
 /// What all workers did in one window, in the size that a run of an hour can keep.
 #[derive(Debug, Clone, PartialEq)]
 pub struct WindowRow {
@@ -61,8 +66,11 @@ pub struct WindowRow {
     pub skipped: u64,
     /// Connections open at its end.
     pub open: u64,
-    /// Connect latency in microseconds: median, 99th percentile, maximum.
-    pub connect_us: [u64; 3],
+    /// Connect latency in microseconds: median, 90th and 99th percentile, maximum.
+    pub connect_us: [u64; 4],
+    /// All connect latencies of the window, as [`super::Latency::to_base64`] writes them; `None` where there
+    /// is none, or where it would be longer than [`WINDOW_HISTOGRAM`].
+    pub connect_histogram: Option<String>,
     /// 99th percentile of the connect() call alone, in microseconds.
     pub connect_call_p99_us: u64,
     /// 99th percentile of the lateness, in microseconds.
@@ -87,7 +95,15 @@ impl WindowRow {
             failed: tally.failed(),
             skipped: tally.skipped(),
             open: window.open,
-            connect_us: [connect.quantile_us(0.5), connect.quantile_us(0.99), connect.min_max_us().1],
+            connect_us: [
+                connect.quantile_us(0.5),
+                connect.quantile_us(0.9),
+                connect.quantile_us(0.99),
+                connect.min_max_us().1,
+            ],
+            connect_histogram: (connect.count() > 0)
+                .then(|| connect.to_base64())
+                .filter(|text| text.len() <= WINDOW_HISTOGRAM),
             connect_call_p99_us: tally.latencies.connect_call.quantile_us(0.99),
             lateness_p99_us: tally.latencies.lateness.quantile_us(0.99),
             cpu: window.cpu,

@@ -8,7 +8,7 @@ use std::fmt;
 use std::time::Duration;
 
 /// What a target does with a connection.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Behaviour {
     /// Sends back what it receives: bytes, messages, or the bodies of requests.
@@ -71,7 +71,7 @@ pub enum Behaviour {
 }
 
 /// How an HTTP target answers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 pub struct Reply {
     /// The status, 200 to 599.
     pub status: u16,

@@ -8,7 +8,7 @@ use crate::metrics::{Fact, OnsetKind};
 use std::fmt::Write;
 
 /// Columns that text is wrapped to.
-const WIDTH: usize = 78;
+pub(super) const WIDTH: usize = 78;
 
 /// Every finding, the first with all its remedies, the others with their best.
 pub(super) fn render(out: &mut String, result: &RunResult, style: Style) {
@@ -62,6 +62,18 @@ pub(super) fn numbers(onset: &OnsetReport) -> String {
     parts.join("; ")
 }
 
+/// The part of a remedy that can be typed as it is: the whole, without its comment, or the flag behind a
+/// colon. `None` where it is advice.
+pub(super) fn remedy_command(remedy: &str) -> Option<&str> {
+    const PROGRAMS: [&str; 8] =
+        ["sysctl ", "ip ", "ulimit ", "nft ", "connstorm ", "systemctl ", "ss ", "sudo "];
+    let typed = remedy.split(" #").next().unwrap_or(remedy).trim_end();
+    if PROGRAMS.iter().any(|program| typed.starts_with(program)) {
+        return Some(typed);
+    }
+    typed.find(": --").map(|at| &typed[at + 2..])
+}
+
 /// Text broken at spaces, indented.
 pub(super) fn wrapped(out: &mut String, text: &str, indent: usize) {
     let mut current = String::new();
@@ -82,4 +94,25 @@ pub(super) fn wrapped(out: &mut String, text: &str, indent: usize) {
 pub(super) fn line(out: &mut String, text: std::fmt::Arguments<'_>) {
     // Writing to a String can't fail.
     let _ = writeln!(out, "{text}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commands_are_told_from_advice() {
+        for (remedy, command) in [
+            (
+                "sysctl -w net.ipv4.tcp_tw_reuse=1    # ports come back",
+                Some("sysctl -w net.ipv4.tcp_tw_reuse=1"),
+            ),
+            ("close by RST (SO_LINGER 0): --close rst", Some("--close rst")),
+            ("choose the ports yourself: --ports explicit    # 64,512", Some("--ports explicit")),
+            ("let the server close first: it then keeps TIME_WAIT", None),
+            ("ipconfig is of another system", None),
+        ] {
+            assert_eq!(remedy_command(remedy), command);
+        }
+    }
 }

@@ -10,7 +10,7 @@ use crate::metrics::OnsetKind;
 use serde::{Deserialize, Serialize};
 
 /// What was forecast before the run, and how far it was off.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct ForecastReport {
     /// What the planner was asked: the plan in its terms.
     pub demand: Demand,
@@ -22,7 +22,7 @@ pub struct ForecastReport {
 }
 
 /// One figure of the forecast beside the run's own.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Compared {
     /// Which figure, as a name for machines, with its unit.
     pub figure: Figure,
@@ -35,7 +35,7 @@ pub struct Compared {
 }
 
 /// A figure that is both forecast and measured.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Figure {
     /// When connect() became slow, in seconds since the start.
@@ -136,19 +136,27 @@ pub fn beforehand(forecast: &Forecast) -> String {
     format!("{} {when}", plan_text::consequence(broken.limit, forecast))
 }
 
+/// The figures worth telling, each with what it is, as forecast, as measured, and the error.
+pub(super) fn rows(report: &ForecastReport) -> Vec<[String; 4]> {
+    let telling = report.compared.iter().filter(|row| row.is_telling());
+    let row = |row: &Compared| {
+        let error = row.error.map_or("-".to_owned(), |error| format!("{:.1} %", error * 100.0));
+        [row.figure.title().to_owned(), row.figure.text(row.forecast), row.figure.text(row.measured), error]
+    };
+    telling.map(row).collect()
+}
+
 /// Measured beside forecast, a line each.
 pub(super) fn render(out: &mut String, report: &ForecastReport, style: Style) {
-    let rows: Vec<&Compared> = report.compared.iter().filter(|row| row.is_telling()).collect();
+    let rows = rows(report);
     if rows.is_empty() {
         return;
     }
     line(out, format_args!(""));
     let head = format!("  {:<20}{:>12}{:>12}{:>9}", "", "forecast", "measured", "error");
     line(out, format_args!("{}", style.bold(&head)));
-    for row in rows {
-        let error = row.error.map_or("-".to_owned(), |error| format!("{:.1} %", error * 100.0));
-        let (forecast, measured) = (row.figure.text(row.forecast), row.figure.text(row.measured));
-        line(out, format_args!("  {:<20}{forecast:>12}{measured:>12}{error:>9}", row.figure.title()));
+    for [title, forecast, measured, error] in rows {
+        line(out, format_args!("  {title:<20}{forecast:>12}{measured:>12}{error:>9}"));
     }
 }
 

@@ -3,10 +3,11 @@
 //! Every format is written from this, and from nothing else: what a saved JSON holds is what there is.
 
 use super::forecast::ForecastReport;
+pub use super::window::{KernelWindow, WindowSummary};
 use crate::attempt::{Cause, Errno, Side, Stage};
 use crate::diagnose::Finding;
 use crate::kernel::sysctl::HostSettings;
-use crate::metrics::{Evidence, Latency, Onset, OnsetKind, Run, Sample, WindowRow};
+use crate::metrics::{Evidence, Latency, Onset, OnsetKind, Run, Sample};
 use crate::scenario::Plan;
 use crate::scenario::threshold::Evaluation;
 use serde::{Deserialize, Serialize};
@@ -17,7 +18,7 @@ use std::net::{IpAddr, SocketAddr};
 pub const SCHEMA_VERSION: u32 = 1;
 
 /// Everything that is known of a run.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct RunResult {
     /// See [`SCHEMA_VERSION`].
     pub schema_version: u32,
@@ -29,6 +30,9 @@ pub struct RunResult {
     pub reasons: Vec<String>,
     /// When it began, RFC 3339, UTC.
     pub began: String,
+    /// The same in microseconds since 1970; 0 where it is not known.
+    #[serde(default)]
+    pub began_unix_us: u64,
     /// How long it took, in seconds.
     pub elapsed_s: f64,
     /// What was planned.
@@ -60,14 +64,37 @@ pub struct RunResult {
     pub findings: Vec<Finding>,
     /// What it was judged by.
     pub thresholds: Vec<Evaluation>,
+    /// Why it was ended early: the condition of `abort_when` that held, with the value; absent otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub aborted: Option<String>,
     /// What the run cost this machine.
     pub resources: Resources,
     /// The run second by second.
     pub windows: Vec<WindowSummary>,
+    /// The results that this one was merged from; empty where it is of one run.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub parts: Vec<Part>,
+}
+
+/// One of the results that another was merged from.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct Part {
+    /// The file that it was read from.
+    pub name: String,
+    /// The settings and limits of its host.
+    pub host: HostSettings,
+    /// When it began, RFC 3339, UTC.
+    pub began: String,
+    /// How long it took, in seconds.
+    pub elapsed_s: f64,
+    /// What it was worth.
+    pub verdict: Verdict,
+    /// Its attempts by outcome.
+    pub counts: Counts,
 }
 
 /// What a run is worth.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
     /// Everything it was to be judged by holds.
@@ -81,7 +108,7 @@ pub enum Verdict {
 }
 
 /// Attempts by outcome. planned = started + skipped; started = ok + failed + in flight.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Counts {
     /// Arrivals that became due.
     pub planned: u64,
@@ -108,7 +135,7 @@ pub struct Counts {
 }
 
 /// All failures of one kind.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct FailureKind {
     /// How far the attempts had come.
     pub stage: Stage,
@@ -133,7 +160,7 @@ pub struct FailureKind {
 }
 
 /// One failed attempt in detail.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct FailureSample {
     /// Which attempt; the first of the run is 1.
     pub ordinal: u64,
@@ -148,7 +175,7 @@ pub struct FailureSample {
 }
 
 /// The beginning of a trouble, or of its end.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct OnsetReport {
     /// What begins.
     pub kind: OnsetKind,
@@ -162,6 +189,9 @@ pub struct OnsetReport {
     pub destination: Option<SocketAddr>,
     /// The numbers that prove it.
     pub evidence: Evidence,
+    /// On which machine, in a result that was merged; absent otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<String>,
 }
 
 impl From<&Onset> for OnsetReport {
@@ -173,12 +203,13 @@ impl From<&Onset> for OnsetReport {
             source: onset.source,
             destination: onset.destination,
             evidence: onset.evidence.clone(),
+            host: None,
         }
     }
 }
 
 /// A latency, in microseconds.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct LatencySummary {
     /// Number of values.
     pub count: u64,
@@ -201,7 +232,7 @@ pub struct LatencySummary {
 }
 
 /// What the run cost this machine.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Resources {
     /// Worker threads.
     pub workers: u32,
@@ -215,65 +246,6 @@ pub struct Resources {
     pub rss_peak_bytes: u64,
 }
 
-/// What happened in one second of the run.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct WindowSummary {
-    /// When it ended, in seconds since the start.
-    pub at_s: f64,
-    /// Arrivals that became due.
-    pub planned: u64,
-    /// Attempts started.
-    pub started: u64,
-    /// Attempts that got their connection.
-    pub opened: u64,
-    /// Attempts that ended well.
-    pub ok: u64,
-    /// Attempts that failed.
-    pub failed: u64,
-    /// Arrivals that were skipped.
-    pub skipped: u64,
-    /// Connections open at its end.
-    pub open: u64,
-    /// Median of connect, in microseconds.
-    pub connect_p50_us: u64,
-    /// 99th percentile of connect, in microseconds.
-    pub connect_p99_us: u64,
-    /// Largest connect, in microseconds.
-    pub connect_max_us: u64,
-    /// 99th percentile of the connect() call alone, in microseconds.
-    pub connect_call_p99_us: u64,
-    /// 99th percentile of the lateness, in microseconds.
-    pub lateness_p99_us: u64,
-    /// CPU time of the workers, in seconds.
-    pub cpu_s: f64,
-    /// Failures by `stage/cause`.
-    pub failures: BTreeMap<String, u64>,
-    /// What the kernel showed at its end; absent where no sample was taken.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub kernel: Option<KernelWindow>,
-}
-
-/// What the kernel showed at the end of a window.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct KernelWindow {
-    /// Ports in use on the fullest tuple.
-    pub ports_in_use: u64,
-    /// TIME_WAIT among them.
-    pub time_wait: u64,
-    /// TIME_WAIT sockets of the whole namespace.
-    pub time_wait_total: Option<u64>,
-    /// When that tuple will have no port left, as it then seemed, in seconds since the start.
-    pub forecast_exhausted_at_s: Option<f64>,
-    /// SYN and SYN-ACK segments sent again since the last sample, by all of the namespace.
-    pub syn_retransmits: Option<u64>,
-    /// Handshakes that met a full accept queue since the last sample, by all of the namespace.
-    pub listen_overflows: Option<u64>,
-    /// Whether every socket was counted, rather than some that stand for all.
-    pub exact: bool,
-    /// CPU that the sample cost, in microseconds.
-    pub cost_us: f64,
-}
-
 impl RunResult {
     /// The result of a run, not yet judged: its verdict is `passed` unless it was interrupted.
     pub fn of(plan: &Plan, run: &Run) -> RunResult {
@@ -285,6 +257,7 @@ impl RunResult {
             verdict: if run.interrupted { Verdict::Interrupted } else { Verdict::Passed },
             reasons: Vec::new(),
             began: run.began.clone(),
+            began_unix_us: run.began_unix_us,
             elapsed_s: run.elapsed.as_secs_f64(),
             plan: plan.clone(),
             host: HostSettings::default(),
@@ -292,6 +265,7 @@ impl RunResult {
             onsets: Vec::new(),
             findings: Vec::new(),
             thresholds: Vec::new(),
+            aborted: None,
             destinations: run.destinations.clone(),
             tuples: run.tuples,
             leasable_ports: run.leasable_ports,
@@ -324,6 +298,7 @@ impl RunResult {
                 rss_peak_bytes: run.memory.1,
             },
             windows: run.windows.iter().map(WindowSummary::of).collect(),
+            parts: Vec::new(),
         }
     }
 
@@ -381,34 +356,6 @@ impl FailureSample {
             source: sample.lease.source,
             source_port: sample.lease.port,
             destination: sample.lease.destination,
-        }
-    }
-}
-
-impl WindowSummary {
-    fn of(row: &WindowRow) -> WindowSummary {
-        let mut failures = BTreeMap::new();
-        for (failure, count) in &row.failures {
-            *failures.entry(format!("{}/{}", failure.stage, failure.cause)).or_insert(0) += count;
-        }
-        let [connect_p50_us, connect_p99_us, connect_max_us] = row.connect_us;
-        WindowSummary {
-            at_s: row.at.as_secs_f64(),
-            planned: row.planned,
-            started: row.started,
-            opened: row.opened,
-            ok: row.ok,
-            failed: row.failed,
-            skipped: row.skipped,
-            open: row.open,
-            connect_p50_us,
-            connect_p99_us,
-            connect_max_us,
-            connect_call_p99_us: row.connect_call_p99_us,
-            lateness_p99_us: row.lateness_p99_us,
-            cpu_s: row.cpu.as_secs_f64(),
-            failures,
-            kernel: None,
         }
     }
 }

@@ -1,10 +1,12 @@
 //! The result for a person at a terminal: what broke first, then the figures. Fits 80 columns.
 
-use super::findings::{self, line};
+use super::findings::{self, WIDTH, line, wrapped};
 use super::forecast;
-use super::format::{bytes, micros, percent, seconds, thousands};
+use super::format::{bytes, micros, seconds, thousands};
+use super::gist;
 use super::model::{FailureKind, LatencySummary, RunResult, Verdict};
 use super::style::Style;
+use super::windows::{spans, without_stub};
 use crate::scenario::{Arrivals, Close, Lifetime, PortPolicy};
 
 /// The summary, several lines with a line end each.
@@ -17,6 +19,7 @@ pub fn render(result: &RunResult, style: Style) -> String {
     }
     onsets(&mut out, result, style);
     counts(&mut out, result);
+    course(&mut out, result);
     latencies(&mut out, result);
     if let Some(report) = &result.forecast {
         forecast::render(&mut out, report, style);
@@ -33,34 +36,26 @@ fn head(out: &mut String, result: &RunResult, style: Style) {
         Verdict::Invalid => style.bad("invalid"),
         Verdict::Interrupted => style.warn("interrupted"),
     };
-    line(out, format_args!("{} {verdict}  {}", style.bold(&result.plan.name), what_happened(result)));
-    for reason in &result.reasons {
-        line(out, format_args!("  {reason}"));
+    let happened = gist::what_happened(result);
+    let width = result.plan.name.chars().count() + 2 + gist::verdict(result.verdict).len();
+    let name = style.bold(&result.plan.name);
+    if width + 2 + happened.chars().count() <= WIDTH {
+        line(out, format_args!("{name} {verdict}  {happened}"));
+    } else {
+        line(out, format_args!("{name} {verdict}"));
+        wrapped(out, &happened, 2);
     }
-}
-
-/// One sentence: how much went well and, if not all did, the greatest trouble and whose it is.
-fn what_happened(result: &RunResult) -> String {
-    let counts = result.counts;
-    let Some(worst) = result.failures.iter().max_by_key(|kind| kind.count) else {
-        return format!("{} connections, none failed", thousands(counts.ok));
-    };
-    format!(
-        "{} of {} attempts failed, most on the side of the {}: {}",
-        percent(counts.failed, counts.started),
-        thousands(counts.started),
-        worst.side,
-        worst.failure()
-    )
+    result.reasons.iter().for_each(|reason| wrapped(out, reason, 2));
 }
 
 fn failures(out: &mut String, result: &RunResult, style: Style) {
     line(out, format_args!(""));
     for kind in &result.failures {
-        line(
-            out,
-            format_args!("  {} × {}  side: {}", style.bad(&thousands(kind.count)), kind.failure(), kind.side),
-        );
+        let count = style.bad(&thousands(kind.count));
+        line(out, format_args!("  {count} × {} at {}, {}", kind.cause, kind.stage, kind.side));
+        if let Some(errno) = kind.errno {
+            line(out, format_args!("      {errno}: {}", errno.text()));
+        }
         line(out, format_args!("      {}", when(kind)));
         if let Some(sample) = kind.samples.first() {
             let source = sample.source.map_or("any source".to_owned(), |source| source.to_string());
@@ -85,8 +80,8 @@ fn onsets(out: &mut String, result: &RunResult, style: Style) {
         let at = format!("{:>7}", seconds(onset.at_s));
         line(out, format_args!("  {at}  {}{attempt}{tuple}", style.warn(onset.kind.name())));
         let numbers = findings::numbers(onset);
-        if !numbers.is_empty() {
-            line(out, format_args!("           {numbers}"));
+        if !numbers.is_empty() && result.verdict != Verdict::Passed {
+            wrapped(out, &numbers, 11);
         }
     }
 }
@@ -104,18 +99,15 @@ fn counts(out: &mut String, result: &RunResult) {
     let counts = result.counts;
     line(out, format_args!(""));
     line(out, format_args!("  {}", load(result)));
-    line(
-        out,
-        format_args!(
-            "  planned {}   started {}   ok {}   failed {}   skipped {}   in flight {}",
-            thousands(counts.planned),
-            thousands(counts.started),
-            thousands(counts.ok),
-            thousands(counts.failed),
-            thousands(counts.skipped),
-            thousands(counts.in_flight)
-        ),
-    );
+    let parts = [
+        ("planned", counts.planned),
+        ("started", counts.started),
+        ("ok", counts.ok),
+        ("failed", counts.failed),
+        ("skipped", counts.skipped),
+        ("in flight", counts.in_flight),
+    ];
+    filled(out, &parts.map(|(name, count)| format!("{name} {}", thousands(count))));
     let skipped: Vec<String> = result
         .skipped
         .iter()
@@ -139,6 +131,42 @@ fn counts(out: &mut String, result: &RunResult) {
         let times = thousands(counts.backoffs);
         line(out, format_args!("  slots backed off {times} times after failures (10 ms, doubling to 1 s)"));
     }
+}
+
+/// Parts that are not broken, three blanks apart, in as many lines as they need.
+fn filled(out: &mut String, parts: &[String]) {
+    let mut current = String::from("  ");
+    for part in parts {
+        if current.chars().count() + 3 + part.chars().count() > WIDTH + 2 {
+            line(out, format_args!("{}", current.trim_end()));
+            current = String::from("  ");
+        }
+        current += part;
+        current += "   ";
+    }
+    line(out, format_args!("{}", current.trim_end()));
+}
+
+/// The course of the rate and, where it says something, of the ports: a line of bars each.
+fn course(out: &mut String, result: &RunResult) {
+    const BARS: usize = 40;
+    let spans = spans(&without_stub(&result.windows), BARS);
+    if spans.len() < 3 {
+        return;
+    }
+    let rates: Vec<f64> = spans.iter().map(|span| span.per_second(span.window.opened)).collect();
+    let peak = rates.iter().copied().fold(0.0, f64::max);
+    let peak_rate = format!("{}/s connected at most", thousands(peak.round() as u64));
+    line(out, format_args!("  rate   {}  {peak_rate}", gist::bars(&rates, BARS, 0.0)));
+    let seen = || result.windows.iter().filter_map(|window| window.kernel.as_ref());
+    let (used, usable) = (
+        seen().map(|kernel| kernel.ports_in_use).max(),
+        seen().filter_map(|kernel| kernel.ports_usable).max(),
+    );
+    let (Some(used), Some(usable)) = (used.filter(|used| *used > 0), usable) else { return };
+    let ports = spans.iter().map(|span| span.window.kernel.as_ref().map_or(0.0, |k| k.ports_in_use as f64));
+    let bars = gist::bars(&ports.collect::<Vec<f64>>(), BARS, usable as f64);
+    line(out, format_args!("  ports  {bars}  {} of {} at most", thousands(used), thousands(usable)));
 }
 
 /// What was done, in two lines.
@@ -178,15 +206,19 @@ fn load(result: &RunResult) -> String {
 
 /// The latencies worth a line: those that have values, except the calls, which `--json` has.
 fn latencies(out: &mut String, result: &RunResult) {
-    let shown = [
-        ("connect", "connect"),
-        ("from due time", "connect_from_due"),
-        ("lateness", "lateness"),
-        ("connect() call", "connect_call"),
-    ];
-    let rows: Vec<(&str, &LatencySummary)> = shown
-        .iter()
-        .filter_map(|(title, name)| Some((*title, result.latency_us.get(*name)?)))
+    const FIRST: [(&str, &str); 3] =
+        [("connect", "connect"), ("from due time", "connect_from_due"), ("lateness", "lateness")];
+    const LEFT_OUT: [&str; 2] = ["bind_call", "lifetime"];
+    let others = result.latency_us.keys().map(String::as_str).filter(|name| {
+        !LEFT_OUT.contains(name)
+            && !FIRST.iter().any(|(_, first)| first == name)
+            && (*name != "connect_call" || result.verdict != Verdict::Passed)
+    });
+    let named = FIRST.map(|(title, name)| (title.to_owned(), name)).into_iter();
+    let titled = others.map(|name| (name.replace('_', " "), name));
+    let rows: Vec<(String, &LatencySummary)> = named
+        .chain(titled)
+        .filter_map(|(title, name)| Some((title, result.latency_us.get(name)?)))
         .filter(|(_, summary)| summary.count > 0)
         .collect();
     if rows.is_empty() {

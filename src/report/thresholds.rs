@@ -22,7 +22,8 @@ impl RunResult {
     /// Whether the user's thresholds speak of a cause: then it is what the run is about, and no accident.
     pub(super) fn is_about(&self, cause: Cause) -> bool {
         let of_ports = matches!(cause, Cause::AddressNotAvailable | Cause::AddressInUse | Cause::NoFreePort);
-        let thresholds = self.plan.thresholds.iter().filter_map(|text| text.parse::<Threshold>().ok());
+        let texts = self.plan.thresholds.iter().chain(&self.plan.abort_when);
+        let thresholds = texts.filter_map(|text| text.parse::<Threshold>().ok());
         thresholds.map(|threshold| threshold.metric()).any(|metric| match metric {
             Metric::Failed(named) | Metric::FailedRatio(named) => named == cause,
             Metric::Onset(onset) => of_ports && onset == OnsetKind::PortsExhausted.name(),

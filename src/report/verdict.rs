@@ -36,7 +36,9 @@ impl RunResult {
         let spoils = |kind: &&FailureKind| kind.side == Side::Generator && !self.is_about(kind.cause);
         let own = self.failures.iter().filter(spoils);
         let failed: u64 = own.clone().map(|kind| kind.count).sum();
-        let late = self.skipped.get("late").copied().unwrap_or(0);
+        // Where the user's own condition ended the run, what was not started is no fault of the generator.
+        let ended_early = self.aborted.is_some();
+        let late = if ended_early { 0 } else { self.skipped.get("late").copied().unwrap_or(0) };
         let spoiled = failed + late;
         if spoiled == 0 || (spoiled as f64) <= self.counts.planned as f64 * SPOILED_SHARE {
             return None;

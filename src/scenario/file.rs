@@ -59,7 +59,18 @@ fn syntax_mistakes(text: &str, errors: &[toml::de::Error]) -> Vec<Mistake> {
 }
 
 fn scenario<'a>(reader: &'a Reader<'a>, document: &'a Spanned<DeTable<'a>>) -> Written {
-    let fields = ["name", "seed", "workers", "target", "source", "load", "connection", "serve", "thresholds"];
+    let fields = [
+        "name",
+        "seed",
+        "workers",
+        "target",
+        "source",
+        "load",
+        "connection",
+        "serve",
+        "thresholds",
+        "abort_when",
+    ];
     let top = reader.table(document.get_ref(), document.span(), "a scenario", &fields);
     let mut written = Written::default();
     let settings = &mut written.settings;
@@ -77,7 +88,10 @@ fn scenario<'a>(reader: &'a Reader<'a>, document: &'a Spanned<DeTable<'a>>) -> W
         settings.handshake_timeout = table.parse("handshake_timeout", &POSITIVE_DURATION);
     }
     if let Some(value) = top.value("thresholds") {
-        settings.thresholds = thresholds(reader, value);
+        settings.thresholds = thresholds(reader, value, "[thresholds] with \"connect.p99\" = \"< 50ms\"");
+    }
+    if let Some(value) = top.value("abort_when") {
+        settings.abort_when = thresholds(reader, value, "[abort_when] with \"failed.ratio\" = \"> 50%\"");
     }
     target(&top, &mut written);
     load(&top, &mut written);
@@ -224,15 +238,11 @@ fn serve(top: &Table<'_>, written: &mut Written) {
     written.serve = Field::Given(Placed { value, place: table.place() });
 }
 
-fn thresholds<'a>(reader: &'a Reader<'a>, value: &'a Spanned<DeValue<'a>>) -> Vec<Threshold> {
+fn thresholds<'a>(reader: &'a Reader<'a>, value: &'a Spanned<DeValue<'a>>, example: &str) -> Vec<Threshold> {
     let mut found = Vec::new();
     match value.get_ref() {
         DeValue::Table(entries) => gather(reader, "", entries, &mut found),
-        other => reader.report(wrong_type(
-            value.span(),
-            other,
-            "a table such as [thresholds] with \"connect.p99\" = \"< 50ms\"",
-        )),
+        other => reader.report(wrong_type(value.span(), other, &format!("a table such as {example}"))),
     }
     found
 }

@@ -45,6 +45,10 @@ pub use plan::{
 
 use std::path::Path;
 
+/// The JSON schema (2020-12) of a scenario file, with a line end. A test holds its fields against those that
+/// are read.
+pub const SCHEMA: &str = include_str!("schema.json");
+
 /// The plan of the scenario file whose `text` was read from `path`, with flags laid over it.
 ///
 /// The path names the file in messages, and its stem names the scenario where the file does not. `${NAME}`

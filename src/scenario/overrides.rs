@@ -42,6 +42,8 @@ pub struct Overrides {
     pub handshake_timeout: Option<String>,
     /// `--threshold`, as often as it was given: `connect.p99 < 50ms`.
     pub thresholds: Vec<String>,
+    /// `--abort-when`, as often as it was given: `failed.ratio > 50%`.
+    pub abort_when: Vec<String>,
     /// `--workers`: number of worker threads.
     pub workers: Option<String>,
     /// `--seed`: seed of every random choice.
@@ -84,11 +86,17 @@ pub(super) fn read(overrides: &Overrides, mistakes: &mut Vec<Mistake>) -> (Setti
         connect_timeout: flag("--connect-timeout", &o.connect_timeout, &POSITIVE_DURATION, mistakes),
         handshake_timeout: flag("--handshake-timeout", &o.handshake_timeout, &POSITIVE_DURATION, mistakes),
         thresholds: Vec::new(),
+        abort_when: Vec::new(),
     };
     for text in &o.thresholds {
         settings
             .thresholds
             .extend(flag("--threshold", &Some(text.clone()), &THRESHOLD, mistakes).into_value());
+    }
+    for text in &o.abort_when {
+        settings
+            .abort_when
+            .extend(flag("--abort-when", &Some(text.clone()), &THRESHOLD, mistakes).into_value());
     }
     (settings, load)
 }

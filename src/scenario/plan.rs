@@ -13,7 +13,7 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 /// Everything that a run needs to know.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Plan {
     /// Name of the scenario; names the report.
     pub name: String,
@@ -33,10 +33,13 @@ pub struct Plan {
     pub workers: Option<NonZeroU32>,
     /// What the result is judged by, as the user wrote it.
     pub thresholds: Vec<String>,
+    /// What ends the run early as soon as it holds, as the user wrote it.
+    #[serde(default)]
+    pub abort_when: Vec<String>,
 }
 
 /// What is spoken to the target.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Scheme {
     /// Bare TCP: the connection is the session.
@@ -44,7 +47,7 @@ pub enum Scheme {
 }
 
 /// The target as the user named it. Names are resolved when the run starts, not before.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Target {
     /// What is spoken.
     pub scheme: Scheme,
@@ -55,7 +58,7 @@ pub struct Target {
 }
 
 /// Where connections come from.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Source {
     /// Source addresses with weights. Empty: the kernel chooses by route.
     pub addresses: AddressSet,
@@ -65,7 +68,7 @@ pub struct Source {
 
 /// Who chooses the source port, and by which system calls. The facts are those of `ip(7)` and of
 /// `net/ipv4/inet_hashtables.c`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum PortPolicy {
     /// The kernel, at connect(): with `IP_BIND_ADDRESS_NO_PORT` where a source address is bound. What
@@ -93,7 +96,7 @@ pub enum PortPolicy {
 }
 
 /// How many attempts are made, and when.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Load {
     /// Open or closed loop.
     pub arrivals: Arrivals,
@@ -104,7 +107,7 @@ pub struct Load {
 }
 
 /// The process by which attempts become due.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Arrivals {
     /// Open loop: at planned times, whether or not earlier attempts have ended.
@@ -119,7 +122,7 @@ pub enum Arrivals {
 }
 
 /// A piece of an open loop's plan, in which the rate goes in a straight line to `target`.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct RateStage {
     /// Rate at its beginning.
     pub from: Rate,
@@ -130,7 +133,7 @@ pub struct RateStage {
 }
 
 /// How a connection lives and ends.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Connection {
     /// How long it stays open after it is established.
     pub lifetime: Lifetime,
@@ -143,7 +146,7 @@ pub struct Connection {
 }
 
 /// How long a connection stays open after it is established.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Lifetime {
     /// Always the same. Zero: closed as soon as it is established.
@@ -157,7 +160,7 @@ pub enum Lifetime {
 }
 
 /// Who ends a connection, and how.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Close {
     /// We do, by close(): FIN. Our side keeps TIME_WAIT.
@@ -170,7 +173,7 @@ pub enum Close {
 }
 
 /// A target that connstorm runs itself, as `connstorm serve` does.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Serve {
     /// Addresses and ports to listen on; port 0: the kernel's choice.
     pub listen: Vec<SocketAddr>,

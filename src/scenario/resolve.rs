@@ -73,6 +73,7 @@ fn assemble(
         serve,
         workers: settings.workers.into_value(),
         thresholds: settings.thresholds.iter().map(ToString::to_string).collect(),
+        abort_when: settings.abort_when.iter().map(ToString::to_string).collect(),
     }
 }
 

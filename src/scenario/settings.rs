@@ -25,16 +25,13 @@ pub(super) struct Settings {
     pub(super) connect_timeout: Field<Duration>,
     pub(super) handshake_timeout: Field<Duration>,
     pub(super) thresholds: Vec<Threshold>,
+    pub(super) abort_when: Vec<Threshold>,
 }
 
 impl Settings {
     /// These settings (the flags') over others (the file's). A threshold takes the place of all that the file
-    /// has for the same metric.
+    /// has for the same metric, and so does a condition.
     pub(super) fn over(self, file: Settings) -> Settings {
-        let overridden = |metric: &str| self.thresholds.iter().any(|threshold| threshold.metric == metric);
-        let mut thresholds = file.thresholds;
-        thresholds.retain(|threshold| !overridden(&threshold.metric));
-        thresholds.extend(self.thresholds);
         Settings {
             name: self.name.or(file.name),
             seed: self.seed.or(file.seed),
@@ -48,9 +45,17 @@ impl Settings {
             close: self.close.or(file.close),
             connect_timeout: self.connect_timeout.or(file.connect_timeout),
             handshake_timeout: self.handshake_timeout.or(file.handshake_timeout),
-            thresholds,
+            thresholds: laid_over(self.thresholds, file.thresholds),
+            abort_when: laid_over(self.abort_when, file.abort_when),
         }
     }
+}
+
+/// The flags' thresholds, and of the file's those for other metrics, in the order of the file.
+fn laid_over(flags: Vec<Threshold>, mut file: Vec<Threshold>) -> Vec<Threshold> {
+    file.retain(|written| !flags.iter().any(|flag| flag.metric == written.metric));
+    file.extend(flags);
+    file
 }
 
 /// The arrivals that the file asks for; at most one of the two is given.

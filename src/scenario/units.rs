@@ -9,7 +9,7 @@ use std::time::Duration;
 pub type Count = u64;
 
 /// Arrivals per second. Finite and not negative.
-#[derive(Debug, Clone, Copy, PartialEq, PartialOrd, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, PartialOrd, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(transparent)]
 pub struct Rate(f64);
 

@@ -1,8 +1,9 @@
 //! The raw arguments of `connstorm run`: text as it was given, under the names of the scenario's fields.
 
+use crate::cli::outputs::OutputFlags;
 use crate::scenario::Overrides;
 use clap::{Args, ValueEnum};
-use std::path::PathBuf;
+use std::net::SocketAddr;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -35,6 +36,8 @@ pub(in crate::cli) struct Run {
     #[command(flatten)]
     pub(super) connection: ConnectionFlags,
     #[command(flatten)]
+    pub(super) judgement: JudgementFlags,
+    #[command(flatten)]
     pub(super) output: OutputFlags,
 }
 
@@ -61,7 +64,8 @@ impl Run {
             ports: connection.ports.clone(),
             connect_timeout: connection.connect_timeout.clone(),
             handshake_timeout: connection.handshake_timeout.clone(),
-            thresholds: self.output.thresholds.clone(),
+            thresholds: self.judgement.thresholds.clone(),
+            abort_when: self.judgement.abort_when.clone(),
             workers: load.workers.clone(),
             seed: load.seed.clone(),
             name: load.name.clone(),
@@ -127,17 +131,20 @@ pub(super) struct ConnectionFlags {
     pub(super) handshake_timeout: Option<String>,
 }
 
-/// What is written, and where to.
+/// What the result is judged by, and what is shown.
 #[derive(Debug, Args)]
-#[command(next_help_heading = "Results")]
-pub(super) struct OutputFlags {
+#[command(next_help_heading = "Judgement and progress")]
+pub(super) struct JudgementFlags {
     /// What the result is judged by, such as 'connect.p99 < 50ms'; may be given several times
     #[arg(long = "threshold", value_name = "METRIC OP VALUE")]
     pub(super) thresholds: Vec<String>,
-    /// Write the result as JSON to a file, or to standard output with '-'; the summary then goes to
-    /// standard error
-    #[arg(long, value_name = "FILE")]
-    pub(super) json: Option<PathBuf>,
+    /// End the run early, as failed, as soon as this holds, such as 'failed.ratio > 50%'; looked at each
+    /// second; may be given several times
+    #[arg(long = "abort-when", value_name = "METRIC OP VALUE")]
+    pub(super) abort_when: Vec<String>,
+    /// Answer GET /metrics with OpenMetrics text on this address while the run goes on
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub(super) listen: Option<SocketAddr>,
     /// Show progress: auto is on a terminal only
     #[arg(long, value_name = "WHEN", default_value = "auto")]
     pub(super) progress: ProgressWhen,

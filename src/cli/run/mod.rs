@@ -2,20 +2,23 @@
 //! reports.
 
 mod args;
+mod exporter;
 mod progress;
 
 pub(super) use args::Run;
 
 use super::exit::Exit;
 use super::interrupt::Interrupt;
-use super::output::{Output, say, style_for};
+use super::output::{say, style_for};
+use super::outputs::{Outputs, summarise};
 use crate::conduct::{Conducted, Prepared};
 use crate::engine::Control;
-use crate::report::{RunResult, Style, Verdict, forecast, summary};
+use crate::report::{RunResult, Style, forecast};
 use crate::scenario::{self, Arrivals, Colour, Plan};
 use anyhow::Context;
-use args::{OutputFlags, ProgressWhen};
-use std::io::{self, Write};
+use args::{JudgementFlags, ProgressWhen};
+use exporter::Exporter;
+use std::io;
 use std::path::Path;
 use std::time::Duration;
 
@@ -30,13 +33,13 @@ pub(super) fn run(args: &Run) -> anyhow::Result<Exit> {
     };
     let interrupt = Interrupt::watch().context("cannot handle signals")?;
     // Opened first: what can't be written should fail before the run, not after it.
-    let json = args.output.json.as_deref().map(Output::open).transpose()?;
-    let conducted = watched(&plan, &interrupt, &args.output)?;
+    let outputs = args.output.open()?;
+    let conducted = watched(&plan, &interrupt, &args.judgement)?;
     let balance = conducted.run.conservation();
     let result = conducted.into_result(&plan);
-    report(&result, json, &args.output)?;
+    report(&result, outputs, args.judgement.quiet)?;
     balance.map_err(anyhow::Error::msg).context("the books don't balance: a defect of connstorm")?;
-    Ok(exit(result.verdict))
+    Ok(Exit::of(result.verdict))
 }
 
 /// The plan, or the mistakes in it, ready to print.
@@ -66,12 +69,13 @@ fn unreadable(path: &Path, error: &io::Error) -> String {
 }
 
 /// The run itself, with its progress shown and Ctrl-C passed on.
-fn watched(plan: &Plan, interrupt: &Interrupt, output: &OutputFlags) -> anyhow::Result<Conducted> {
-    let wanted = !output.quiet && output.progress == ProgressWhen::Auto;
+fn watched(plan: &Plan, interrupt: &Interrupt, flags: &JudgementFlags) -> anyhow::Result<Conducted> {
+    let wanted = !flags.quiet && flags.progress == ProgressWhen::Auto;
+    let mut exporter = flags.listen.map(Exporter::start).transpose()?;
     let line = progress::Line::new(wanted, end(plan), plan.load.connections);
     let control = Control::default();
     let prepared = Prepared::new(plan)?;
-    if let Some(forecast) = prepared.forecast().filter(|_| !output.quiet) {
+    if let Some(forecast) = prepared.forecast().filter(|_| !flags.quiet) {
         say(&format!("forecast: {}", forecast::beforehand(forecast)));
     }
     let conducted = prepared.run(&control, |progress| {
@@ -79,6 +83,9 @@ fn watched(plan: &Plan, interrupt: &Interrupt, output: &OutputFlags) -> anyhow::
             control.interrupt();
         }
         line.show(progress);
+        if let Some(exporter) = &mut exporter {
+            exporter.look(progress);
+        }
     });
     line.finish();
     Ok(conducted?)
@@ -93,24 +100,11 @@ fn end(plan: &Plan) -> Option<Duration> {
 }
 
 /// Everything that was asked for. What can't be written does not keep the rest from being written.
-fn report(result: &RunResult, json: Option<Output>, output: &OutputFlags) -> anyhow::Result<()> {
-    let to_stderr = json.as_ref().is_some_and(Output::is_stdout);
-    let written = json.map_or(Ok(()), |json| json.write_json(result));
-    if !output.quiet {
-        if to_stderr {
-            let _ = io::stderr().write_all(summary::render(result, style_for(&io::stderr())).as_bytes());
-        } else {
-            Output::Stdout.write(&summary::render(result, style_for(&io::stdout())))?;
-        }
+fn report(result: &RunResult, outputs: Outputs, quiet: bool) -> anyhow::Result<()> {
+    let stdout_is_taken = outputs.use_stdout();
+    let written = outputs.write(result);
+    if !quiet {
+        summarise(result, stdout_is_taken)?;
     }
     written
-}
-
-fn exit(verdict: Verdict) -> Exit {
-    match verdict {
-        Verdict::Passed => Exit::Passed,
-        Verdict::Failed => Exit::ThresholdsFailed,
-        Verdict::Invalid => Exit::Invalid,
-        Verdict::Interrupted => Exit::Interrupted,
-    }
 }

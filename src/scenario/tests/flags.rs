@@ -34,6 +34,7 @@ fn flags(line: &str) -> Overrides {
             "--connect-timeout" => overrides.connect_timeout = value,
             "--handshake-timeout" => overrides.handshake_timeout = value,
             "--threshold" => overrides.thresholds.extend(value),
+            "--abort-when" => overrides.abort_when.extend(value),
             "--workers" => overrides.workers = value,
             "--seed" => overrides.seed = value,
             "--name" => overrides.name = value,
@@ -181,4 +182,13 @@ fn flags_that_contradict_each_other() {
         assert!(shown.contains(says), "{line}: {shown}");
     }
     assert!(from_flags(&Overrides::default()).unwrap_err().to_string().contains("no target"));
+}
+
+#[test]
+fn a_condition_that_ends_the_run_takes_the_place_of_the_files() {
+    let file = format!("{CLOSED}\n[abort_when]\nfailed.ratio = \"> 50%\"\nok = \">= 9\"");
+    let plan = load_with(&file, &flags("--abort-when failed.ratio>10%")).unwrap();
+    assert_eq!(plan.abort_when, ["ok >= 9", "failed.ratio > 10%"]);
+    let error = alone("--abort-when failed.ratoi>10%").unwrap_err().render(Colour::Plain);
+    assert!(error.contains("--abort-when") && error.contains("failed.ratio"), "{error}");
 }

@@ -39,7 +39,7 @@ send = "x""#
      --> storm.toml:3:2
       |
     3 | [conection]
-      |  ^^^^^^^^^ expected `name`, `seed`, `workers`, `target`, `source`, `load`, `connection`, `serve` or `thresholds`
+      |  ^^^^^^^^^ expected `name`, `seed`, `workers`, `target`, `source`, `load`, `connection`, `serve`, `thresholds` or `abort_when`
       |
       = help: did you mean `connection`?
 
@@ -47,7 +47,7 @@ send = "x""#
      --> storm.toml:5:2
       |
     5 | [messages]
-      |  ^^^^^^^^ expected `name`, `seed`, `workers`, `target`, `source`, `load`, `connection`, `serve` or `thresholds`
+      |  ^^^^^^^^ expected `name`, `seed`, `workers`, `target`, `source`, `load`, `connection`, `serve`, `thresholds` or `abort_when`
     "#);
 }
 

@@ -45,6 +45,8 @@ workers = 1
 [thresholds]
 "connect.p99" = "< 50ms"
 failed.ratio = "< 0.1%"
+[abort_when]
+failed.ratio = ">50%"
 "#;
     let expected = Plan {
         name: "storm".to_owned(),
@@ -79,6 +81,7 @@ failed.ratio = "< 0.1%"
         }),
         workers: NonZeroU32::new(2),
         thresholds: vec!["connect.p99 < 50ms".to_owned(), "failed.ratio < 0.1%".to_owned()],
+        abort_when: vec!["failed.ratio > 50%".to_owned()],
     };
     assert_eq!(load(text), Ok(expected));
 }

@@ -62,6 +62,7 @@ fn line() -> impl Strategy<Value = String> {
         Just("[connection]"),
         Just("[serve]"),
         Just("[thresholds]"),
+        Just("[abort_when]"),
         Just("[[load.open]]"),
     ];
     prop_oneof![3 => (key, value).prop_map(|(k, v)| format!("{k} = {v}")), 1 => header.prop_map(str::to_owned)]
@@ -149,6 +150,7 @@ fn plan() -> impl Strategy<Value = Plan> {
             connection,
             serve,
             workers,
+            abort_when: thresholds.clone(),
             thresholds,
         },
     )

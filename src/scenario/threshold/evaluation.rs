@@ -4,7 +4,7 @@ use super::{Comparator, Metric, Threshold, Unit};
 use serde::{Deserialize, Serialize};
 
 /// What became of one threshold.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Evaluation {
     /// The threshold, such as `connect.p99 < 50ms`.
     pub expression: String,

@@ -1,0 +1,108 @@
+//! `connstorm compare`: what became slower or worse from one side of results to another.
+
+use super::exit::Exit;
+use super::output::{Output, say, style_for};
+use super::saved;
+use crate::report::RunResult;
+use crate::report::compare::{self, Change, Comparison};
+use anyhow::{Context, bail};
+use clap::Args;
+use std::io;
+use std::path::{Path, PathBuf};
+
+const EXAMPLES: &str = "\
+Examples:
+  # One run a side
+  connstorm compare main.json branch.json
+
+  # Three runs a side: noise is then measured, not guessed
+  connstorm compare main-1.json,main-2.json,main-3.json branch-1.json,branch-2.json,branch-3.json
+
+  # All results of two folders, for a CI job
+  connstorm compare results/main results/branch --tolerance 15% --summary \"$GITHUB_STEP_SUMMARY\"
+
+Exit codes: 0 no regression past the tolerance; 3 a regression; 1 can't be compared; 2 wrong usage";
+
+/// Compares results of one scenario: the change of each percentile with an interval that takes noise into
+/// account
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct CompareArgs {
+    /// What was before: a result, several with commas, or a folder of results
+    #[arg(value_name = "BASE")]
+    base: String,
+    /// What is now: the same
+    #[arg(value_name = "NEW")]
+    new: String,
+    /// A change for the worse may be so large, such as 10% or 0.1
+    #[arg(long, value_name = "SHARE", default_value = "10%", value_parser = share)]
+    tolerance: f64,
+    /// Write the comparison as JSON
+    #[arg(long, value_name = "FILE|-")]
+    json: Option<PathBuf>,
+    /// Write the comparison in Markdown
+    #[arg(long, value_name = "FILE|-")]
+    summary: Option<PathBuf>,
+}
+
+/// Compares them.
+///
+/// # Errors
+/// When they can't be read or compared, or an output can't be written.
+pub(super) fn run(args: &CompareArgs) -> anyhow::Result<Exit> {
+    let (base, new) = (side(&args.base)?, side(&args.new)?);
+    let comparison = compare::compare(&base, &new, args.tolerance).context("cannot compare")?;
+    let json = args.json.as_deref().map(Output::open).transpose()?;
+    let summary = args.summary.as_deref().map(Output::open).transpose()?;
+    write(&comparison, json, summary)?;
+    Ok(if comparison.verdict == Change::Regressed { Exit::ThresholdsFailed } else { Exit::Passed })
+}
+
+fn write(comparison: &Comparison, json: Option<Output>, summary: Option<Output>) -> anyhow::Result<()> {
+    let taken =
+        [&json, &summary].iter().filter(|output| output.as_ref().is_some_and(Output::is_stdout)).count();
+    if taken > 1 {
+        bail!("two results can't both go to '-'; give one of them a file");
+    }
+    if let Some(json) = json {
+        json.write_json(comparison)?;
+    }
+    if let Some(summary) = summary {
+        summary.write(&compare::markdown(comparison))?;
+    }
+    if taken > 0 {
+        say(compare::table(comparison, style_for(&io::stderr())).trim_end());
+        return Ok(());
+    }
+    Output::Stdout.write(&compare::table(comparison, style_for(&io::stdout())))
+}
+
+/// The results of a side.
+fn side(text: &str) -> anyhow::Result<Vec<RunResult>> {
+    let mut runs = Vec::new();
+    for path in text.split(',').map(str::trim).filter(|path| !path.is_empty()).map(Path::new) {
+        if !path.is_dir() {
+            runs.push(saved::read(path)?);
+            continue;
+        }
+        let entries = std::fs::read_dir(path).with_context(|| format!("cannot read '{}'", path.display()))?;
+        let mut files: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
+        files.retain(|file| file.extension().is_some_and(|extension| extension == "json"));
+        files.sort();
+        if files.is_empty() {
+            bail!("the folder '{}' has no result in it: no file that ends in .json", path.display());
+        }
+        runs.extend(files.iter().map(|file| saved::read(file)).collect::<anyhow::Result<Vec<_>>>()?);
+    }
+    Ok(runs)
+}
+
+/// A share such as `10%` or `0.1`.
+fn share(text: &str) -> Result<f64, String> {
+    let (number, scale) = text.strip_suffix('%').map_or((text, 1.0), |percent| (percent.trim_end(), 100.0));
+    let share = number.parse::<f64>().map(|number| number / scale);
+    match share {
+        Ok(share) if (0.0..=10.0).contains(&share) => Ok(share),
+        _ => Err(format!("'{text}' is not a share, such as 10% or 0.1")),
+    }
+}

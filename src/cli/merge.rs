@@ -1,0 +1,40 @@
+//! `connstorm merge`: the results of several processes or machines as one.
+
+use super::exit::Exit;
+use super::outputs::{OutputFlags, summarise};
+use super::saved;
+use crate::report::merge::{Named, merge};
+use clap::Args;
+use std::path::PathBuf;
+
+const EXAMPLES: &str = "\
+Examples:
+  # Two machines ran the same scenario at the same time
+  connstorm merge left.json right.json --json both.json --html both.html";
+
+/// Joins results of one load that several processes or machines made: counts and histograms add, windows
+/// align on the wall clock
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct MergeArgs {
+    /// Results that `run --json` wrote
+    #[arg(value_name = "RESULT.json", required = true, num_args = 2..)]
+    results: Vec<PathBuf>,
+    #[command(flatten)]
+    output: OutputFlags,
+}
+
+/// Merges them. The exit code is that of the whole, judged anew.
+///
+/// # Errors
+/// When they can't be read or merged, or an output can't be written.
+pub(super) fn run(args: &MergeArgs) -> anyhow::Result<Exit> {
+    let read = |path: &PathBuf| Ok(Named { name: path.display().to_string(), result: saved::read(path)? });
+    let parts = args.results.iter().map(read).collect::<anyhow::Result<Vec<Named>>>()?;
+    let merged = merge(parts).map_err(|error| anyhow::anyhow!("cannot merge: {error}"))?;
+    let outputs = args.output.open()?;
+    let stdout_is_taken = outputs.use_stdout();
+    outputs.write(&merged)?;
+    summarise(&merged, stdout_is_taken)?;
+    Ok(Exit::of(merged.verdict))
+}

@@ -1,0 +1,114 @@
+//! The outputs of a result: a flag a format, each to a file or to standard output, for every command that
+//! has a result.
+
+use super::output::{Output, say, style_for};
+use crate::report::output::{Csv, Format, Hlog, Html, Json, Junit, Markdown, OpenMetrics};
+use crate::report::{RunResult, summary};
+use clap::Args;
+use std::io;
+use std::path::PathBuf;
+
+/// What is written, and where to. `-` is standard output.
+#[derive(Debug, Default, Args)]
+#[command(next_help_heading = "Results")]
+pub(super) struct OutputFlags {
+    /// Write the result as JSON to a file, or to standard output with '-'; the summary then goes to
+    /// standard error
+    #[arg(long, value_name = "FILE|-")]
+    pub(super) json: Option<PathBuf>,
+    /// Write a page for browsers, with plots: one file that loads nothing from elsewhere
+    #[arg(long, value_name = "FILE|-")]
+    pub(super) html: Option<PathBuf>,
+    /// Write JUnit XML for CI servers: a case a threshold, a case a finding about the target
+    #[arg(long, value_name = "FILE|-")]
+    pub(super) junit: Option<PathBuf>,
+    /// Write a summary in Markdown, such as for "$GITHUB_STEP_SUMMARY"
+    #[arg(long, value_name = "FILE|-")]
+    pub(super) summary: Option<PathBuf>,
+    /// Write a log of HdrHistogram, for its tools
+    #[arg(long, value_name = "FILE|-")]
+    pub(super) hlog: Option<PathBuf>,
+    /// Write metrics as OpenMetrics text, for Prometheus
+    #[arg(long, value_name = "FILE|-")]
+    pub(super) openmetrics: Option<PathBuf>,
+    /// Write the windows (one a second) as CSV
+    #[arg(long, value_name = "FILE|-")]
+    pub(super) csv: Option<PathBuf>,
+}
+
+/// Outputs that are open.
+pub(super) struct Outputs(Vec<(Output, &'static dyn Format)>);
+
+impl OutputFlags {
+    fn asked(&self) -> [(&Option<PathBuf>, &'static dyn Format); 7] {
+        [
+            (&self.json, &Json),
+            (&self.html, &Html),
+            (&self.junit, &Junit),
+            (&self.summary, &Markdown),
+            (&self.hlog, &Hlog),
+            (&self.openmetrics, &OpenMetrics),
+            (&self.csv, &Csv),
+        ]
+    }
+
+    /// Opens every output: what can't be written should fail before the work, not after it.
+    ///
+    /// # Errors
+    /// When a file can't be made, or when several are to go to standard output or to one file.
+    pub(super) fn open(&self) -> anyhow::Result<Outputs> {
+        let asked = || self.asked().into_iter().filter_map(|(path, format)| Some((path.as_deref()?, format)));
+        let paths: Vec<_> = asked().map(|(path, _)| path).collect();
+        if let Some(twice) = paths.iter().enumerate().find(|(n, path)| paths[..*n].contains(path)) {
+            anyhow::bail!(
+                "two results can't both go to '{}'; give each a file of its own",
+                twice.1.display()
+            );
+        }
+        asked()
+            .map(|(path, format)| Ok((Output::open(path)?, format)))
+            .collect::<anyhow::Result<_>>()
+            .map(Outputs)
+    }
+}
+
+impl Outputs {
+    /// Whether anything is to be written.
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Whether standard output holds a result, and nothing else then.
+    pub(super) fn use_stdout(&self) -> bool {
+        self.0.iter().any(|(output, _)| output.is_stdout())
+    }
+
+    /// Writes every output. What can't be written does not keep the rest from being written.
+    ///
+    /// # Errors
+    /// The first that could not be written; the others are told on standard error.
+    pub(super) fn write(self, result: &RunResult) -> anyhow::Result<()> {
+        let mut first = Ok(());
+        for (output, format) in self.0 {
+            let written = format.render(result).map_err(Into::into).and_then(|text| output.write(&text));
+            match written {
+                Err(error) if first.is_ok() => first = Err(error),
+                Err(error) => say(&format!("connstorm: {error:#}")),
+                Ok(()) => {}
+            }
+        }
+        first
+    }
+}
+
+/// The summary for people: to standard output or, where that holds a result, to standard error.
+///
+/// # Errors
+/// When standard output can't be written to.
+pub(super) fn summarise(result: &RunResult, stdout_is_taken: bool) -> anyhow::Result<()> {
+    if stdout_is_taken {
+        say(summary::render(result, style_for(&io::stderr())).trim_end());
+        return Ok(());
+    }
+    Output::Stdout.write(&summary::render(result, style_for(&io::stdout())))
+}

@@ -1,0 +1,44 @@
+//! `connstorm report`: any output, from a result that was saved.
+
+use super::exit::Exit;
+use super::outputs::{OutputFlags, summarise};
+use super::saved;
+use clap::Args;
+use std::path::PathBuf;
+
+const EXAMPLES: &str = "\
+Examples:
+  # The summary, once more
+  connstorm report result.json
+
+  # A page for browsers, and a summary for a CI job
+  connstorm report result.json --html report.html --summary \"$GITHUB_STEP_SUMMARY\"
+
+  # The windows for a spreadsheet
+  connstorm report result.json --csv -";
+
+/// Renders a saved result: a summary, or any output that run can write
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct ReportArgs {
+    /// A result that `run --json` wrote, or '-' for standard input
+    #[arg(value_name = "RESULT.json")]
+    result: PathBuf,
+    #[command(flatten)]
+    output: OutputFlags,
+}
+
+/// Renders it. The verdict of the run is no matter of the exit code: rendering it succeeded.
+///
+/// # Errors
+/// When the result can't be read, or an output can't be written.
+pub(super) fn run(args: &ReportArgs) -> anyhow::Result<Exit> {
+    // Read first: an output may be a file that is not to be emptied for nothing.
+    let result = saved::read(&args.result)?;
+    let outputs = args.output.open()?;
+    if outputs.is_empty() {
+        summarise(&result, false)?;
+    }
+    outputs.write(&result)?;
+    Ok(Exit::Passed)
+}

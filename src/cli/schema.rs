@@ -1,0 +1,40 @@
+//! `connstorm schema`: the JSON schemas of what is read and of what is written.
+
+use super::exit::Exit;
+use super::output::Output;
+use crate::{report, scenario};
+use clap::{Args, ValueEnum};
+
+const EXAMPLES: &str = "\
+Examples:
+  connstorm schema result > result.schema.json
+  connstorm schema scenario > scenario.schema.json     # for editors: taplo, Even Better TOML";
+
+/// Prints the JSON schema of scenarios, or of results
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct SchemaArgs {
+    /// Of what
+    #[arg(value_enum)]
+    of: Of,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Of {
+    /// Of what `run` reads: a scenario, written in TOML
+    Scenario,
+    /// Of what `run --json` writes
+    Result,
+}
+
+/// Prints it.
+///
+/// # Errors
+/// When standard output can't be written to.
+pub(super) fn run(args: &SchemaArgs) -> anyhow::Result<Exit> {
+    match args.of {
+        Of::Scenario => Output::Stdout.write(scenario::SCHEMA)?,
+        Of::Result => Output::Stdout.write_json(&report::schema::of_result())?,
+    }
+    Ok(Exit::Passed)
+}

@@ -1,0 +1,61 @@
+//! The windows as a table, a line a window, for spreadsheets and notebooks.
+
+use super::model::RunResult;
+use super::output::RenderError;
+use super::windows::spans;
+use std::collections::BTreeSet;
+use std::fmt::Write;
+
+const COLUMNS: &str = "from_s,to_s,planned,started,opened,ok,failed,skipped,open,connect_p50_us,connect_p90_us,\
+                       connect_p99_us,connect_max_us,connect_call_p99_us,lateness_p99_us,cpu_s,ports_in_use,\
+                       ports_usable,time_wait,time_wait_total,syn_retransmits,retransmits,listen_overflows";
+
+/// A header, and a line a window. What was not seen is left empty; failures have a column a kind.
+pub(super) fn render(result: &RunResult) -> Result<String, RenderError> {
+    let kinds: BTreeSet<&String> = result.windows.iter().flat_map(|window| window.failures.keys()).collect();
+    let mut text = COLUMNS.to_owned();
+    // Names of stages and causes are words with underscores: no quoting is needed.
+    kinds.iter().for_each(|kind| text += &format!(",failed_{}", kind.replace('/', "_")));
+    text.push('\n');
+    for span in spans(&result.windows, usize::MAX) {
+        let w = &span.window;
+        // Writing to a String can't fail.
+        let _ = write!(text, "{:.6},{:.6}", span.from_s, w.at_s);
+        for count in [
+            w.planned,
+            w.started,
+            w.opened,
+            w.ok,
+            w.failed,
+            w.skipped,
+            w.open,
+            w.connect_p50_us,
+            w.connect_p90_us,
+            w.connect_p99_us,
+            w.connect_max_us,
+            w.connect_call_p99_us,
+            w.lateness_p99_us,
+        ] {
+            let _ = write!(text, ",{count}");
+        }
+        let _ = write!(text, ",{:.6}", w.cpu_s);
+        let seen = w.kernel.as_ref();
+        for known in [
+            seen.map(|kernel| kernel.ports_in_use),
+            seen.and_then(|kernel| kernel.ports_usable),
+            seen.map(|kernel| kernel.time_wait),
+            seen.and_then(|kernel| kernel.time_wait_total),
+            seen.and_then(|kernel| kernel.syn_retransmits),
+            seen.and_then(|kernel| kernel.retransmits),
+            seen.and_then(|kernel| kernel.listen_overflows),
+        ] {
+            text.push(',');
+            text += &known.map_or(String::new(), |count| count.to_string());
+        }
+        for kind in &kinds {
+            let _ = write!(text, ",{}", w.failures.get(*kind).unwrap_or(&0));
+        }
+        text.push('\n');
+    }
+    Ok(text)
+}

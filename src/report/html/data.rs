@@ -1,0 +1,219 @@
+//! What the plots draw: columns of numbers, as short as they can be written.
+
+use crate::metrics::Latency;
+use crate::report::model::RunResult;
+use crate::report::windows::{Span, spans, without_stub};
+use serde::Serialize;
+use std::collections::BTreeSet;
+
+/// Points in time, at most: more than a screen has pixels to tell apart in a plot.
+const POINTS: usize = 600;
+
+/// Digits of a number in a plot.
+const DIGITS: i32 = 4;
+
+/// The columns. Absent numbers are gaps.
+#[derive(Debug, Default, Serialize)]
+pub(super) struct Columns {
+    /// Ends of the spans, in seconds since the start.
+    t: Vec<f64>,
+    plots: Vec<Plot>,
+    marks: Vec<Mark>,
+    curve: Curve,
+}
+
+/// One plot over time.
+#[derive(Debug, Serialize)]
+struct Plot {
+    title: &'static str,
+    unit: &'static str,
+    /// Whether its series are drawn one on top of the other.
+    stacked: bool,
+    series: Vec<Series>,
+}
+
+#[derive(Debug, Serialize)]
+struct Series {
+    label: String,
+    /// A unit that differs from the plot's: the series has an axis of its own, on the right.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unit: Option<&'static str>,
+    values: Vec<Option<f64>>,
+}
+
+/// An onset: a line through all plots.
+#[derive(Debug, Serialize)]
+struct Mark {
+    at: f64,
+    kind: &'static str,
+}
+
+/// Percentile curves: the share of attempts against the milliseconds that it did not exceed.
+#[derive(Debug, Default, Serialize)]
+struct Curve {
+    /// Shares, from 0 to 1.
+    q: Vec<f64>,
+    series: Vec<Series>,
+}
+
+impl Columns {
+    pub(super) fn of(result: &RunResult) -> Columns {
+        let spans = spans(&without_stub(&result.windows), POINTS);
+        Columns {
+            t: spans.iter().map(|span| short(span.window.at_s)).collect(),
+            plots: plots(&spans),
+            marks: result
+                .onsets
+                .iter()
+                .map(|onset| Mark { at: short(onset.at_s), kind: onset.kind.name() })
+                .collect(),
+            curve: Curve::of(result),
+        }
+    }
+}
+
+fn plots(spans: &[Span]) -> Vec<Plot> {
+    let series = |label: &str, value: &dyn Fn(&Span) -> Option<f64>| Series {
+        label: label.to_owned(),
+        unit: None,
+        values: spans.iter().map(|span| value(span).map(short)).collect(),
+    };
+    let ms = |us: u64| us as f64 / 1e3;
+    let connected = |span: &Span, us: u64| (span.window.opened > 0).then(|| ms(us));
+    let kernel = |span: &Span, of: &dyn Fn(&crate::report::KernelWindow) -> Option<u64>| {
+        span.window.kernel.as_ref().and_then(of).map(|count| count as f64)
+    };
+    let plot = |title, unit, series| Plot { title, unit, stacked: false, series };
+    let kinds: BTreeSet<&String> = spans.iter().flat_map(|span| span.window.failures.keys()).collect();
+    let failures = kinds.iter().map(|kind| {
+        let count = |span: &Span| span.window.failures.get(*kind).copied().unwrap_or(0);
+        series(kind, &|span| Some(span.per_second(count(span))))
+    });
+    let mut plots = vec![
+        plot(
+            "Rate: planned and achieved",
+            "/s",
+            vec![
+                series("planned", &|s| Some(s.per_second(s.window.planned))),
+                series("connected", &|s| Some(s.per_second(s.window.opened))),
+            ],
+        ),
+        plot("Connections open", "", vec![series("open", &|s| Some(s.window.open as f64))]),
+        Plot { title: "Failures by kind, stacked", unit: "/s", stacked: true, series: failures.collect() },
+        plot(
+            "Time to connect",
+            "ms",
+            vec![
+                series("p50", &|s| connected(s, s.window.connect_p50_us)),
+                series("p90", &|s| connected(s, s.window.connect_p90_us)),
+                series("p99", &|s| connected(s, s.window.connect_p99_us)),
+                series("max", &|s| connected(s, s.window.connect_max_us)),
+            ],
+        ),
+        plot(
+            "Source ports of the fullest tuple",
+            "",
+            vec![
+                series("in use", &|s| kernel(s, &|k| Some(k.ports_in_use))),
+                series("of them TIME_WAIT", &|s| kernel(s, &|k| Some(k.time_wait))),
+                series("limit", &|s| kernel(s, &|k| k.ports_usable)),
+            ],
+        ),
+        plot("TIME_WAIT of this host", "", vec![series("sockets", &|s| kernel(s, &|k| k.time_wait_total))]),
+        plot(
+            "Retransmits of this host",
+            "/s",
+            vec![
+                series("SYN", &|s| kernel(s, &|k| k.syn_retransmits).map(|n| n / s.length_s())),
+                series("all segments", &|s| kernel(s, &|k| k.retransmits).map(|n| n / s.length_s())),
+            ],
+        ),
+        plot(
+            "The generator itself",
+            "% of a core",
+            vec![
+                series("CPU of the workers", &|s| Some(s.window.cpu_s / s.length_s() * 100.0)),
+                Series {
+                    unit: Some("ms"),
+                    ..series("lateness p99", &|s| Some(ms(s.window.lateness_p99_us)))
+                },
+            ],
+        ),
+    ];
+    // A plot of nothing tells less than none.
+    plots.retain(|plot| plot.series.iter().any(|series| series.values.iter().any(Option::is_some)));
+    plots
+}
+
+impl Curve {
+    /// From the median's side to the last attempt, in steps that look even where the axis is that of a
+    /// percentile plot: 1 − q goes down by a twelfth of a decade.
+    fn of(result: &RunResult) -> Curve {
+        let named = [("connect", "connect"), ("connect_from_due", "with lateness, from due time")];
+        let read = named.iter().filter_map(|(name, label)| {
+            let summary = result.latency_us.get(*name).filter(|summary| summary.count > 0)?;
+            Some((*label, Latency::from_base64(&summary.histogram)?))
+        });
+        let read: Vec<(&str, Latency)> = read.collect();
+        let most = read.iter().map(|(_, latency)| latency.count()).max().unwrap_or(0);
+        let steps = (0..).map(|n| 10f64.powf(-f64::from(n) / 12.0));
+        let tails: Vec<f64> = steps.take_while(|tail| tail * most as f64 >= 1.0).collect();
+        let series = |(label, latency): &(&str, Latency)| Series {
+            label: (*label).to_owned(),
+            unit: None,
+            values: tails.iter().map(|tail| Some(latency.quantile_us(1.0 - tail) as f64 / 1e3)).collect(),
+        };
+        Curve {
+            series: read.iter().map(series).collect(),
+            // Seven digits: enough for one in a million.
+            q: tails.iter().map(|tail| ((1.0 - tail) * 1e7).round() / 1e7).collect(),
+        }
+    }
+}
+
+/// A number to as many digits as a plot shows; whole numbers stay whole.
+fn short(value: f64) -> f64 {
+    if value == 0.0 || !value.is_finite() || (value.fract() == 0.0 && value.abs() < 1e15) {
+        return value;
+    }
+    let magnitude = value.abs().log10().floor() as i32;
+    let scale = 10f64.powi((DIGITS - 1 - magnitude).max(0));
+    (value * scale).round() / scale
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::sample;
+
+    #[test]
+    fn numbers_are_as_long_as_a_plot_needs() {
+        assert_eq!([0.123_456, 12.345_6, 1234.56, 98_765.4].map(short), [0.1235, 12.35, 1235.0, 98_765.0]);
+        assert_eq!([28_232.0, 0.0].map(short), [28_232.0, 0.0]);
+    }
+
+    #[test]
+    fn the_curve_ends_at_the_rarest_attempt() {
+        let result = sample::good();
+        let curve = Curve::of(&result);
+        assert_eq!((curve.q[0], curve.series.len()), (0.0, 2));
+        let last = *curve.q.last().unwrap();
+        assert!((0.999..1.0).contains(&last), "{last}");
+        let values: Vec<f64> = curve.series[0].values.iter().flatten().copied().collect();
+        assert!(values.windows(2).all(|pair| pair[0] <= pair[1]));
+    }
+
+    #[test]
+    fn every_plot_has_a_value_a_span() {
+        let columns = Columns::of(&sample::exhausted());
+        assert_eq!(columns.plots.len(), 8);
+        for plot in &columns.plots {
+            assert!(
+                plot.series.iter().all(|series| series.values.len() == columns.t.len()),
+                "{}",
+                plot.title
+            );
+        }
+        assert_eq!(columns.marks.len(), sample::exhausted().onsets.len());
+    }
+}

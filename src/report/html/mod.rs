@@ -1,0 +1,274 @@
+//! The result as one page for a browser: nothing is loaded from elsewhere, and without scripts it still
+//! tells everything but the plots.
+//!
+//! ```text
+//! page.html  the page, a minijinja template        data.rs  what the plots draw, as columns
+//! page.css   light, dark, phone and paper          uplot/   the plotting library, unchanged
+//! page.js    plots, zoom, keyboard, copying
+//! ```
+
+mod data;
+
+use super::findings::numbers;
+use super::format::{bytes, micros, percent, seconds, thousands};
+use super::model::{RunResult, Verdict};
+use super::output::{RenderError, library};
+use super::{forecast, gist, remedy_command};
+use crate::diagnose::Finding;
+use minijinja::{Environment, Value, context};
+
+const PAGE: &str = include_str!("page.html");
+const STYLE: &str = concat!(include_str!("uplot/uPlot.min.css"), include_str!("page.css"));
+const PLOTTER: &str = include_str!("uplot/uPlot.iife.min.js");
+const PLOTTER_LICENCE: &str = include_str!("uplot/LICENSE");
+const SCRIPT: &str = include_str!("page.js");
+
+/// The page.
+pub(super) fn render(result: &RunResult) -> Result<String, RenderError> {
+    let mut environment = Environment::new();
+    // The name ends in .html: whatever is put into it is escaped.
+    environment.add_template("page.html", PAGE).map_err(|error| library("HTML", &error))?;
+    let template = environment.get_template("page.html").map_err(|error| library("HTML", &error))?;
+    template.render(facts(result)?).map_err(|error| library("HTML", &error))
+}
+
+fn facts(result: &RunResult) -> Result<Value, RenderError> {
+    let data = serde_json::to_string(&data::Columns::of(result)).map_err(|error| library("HTML", &error))?;
+    let fault = gist::whose_fault(result).map(|(side, why)| context! { side => side.name(), why });
+    Ok(context! {
+        style => STYLE,
+        plotter => PLOTTER,
+        licence => PLOTTER_LICENCE,
+        script => SCRIPT,
+        // Inside a script element only `<` can end it or begin a comment.
+        data => data.replace('<', "\\u003c"),
+        name => result.plan.name.clone(),
+        verdict => gist::verdict(result.verdict),
+        good => result.verdict == Verdict::Passed,
+        happened => gist::what_happened(result),
+        fault,
+        reasons => if result.verdict == Verdict::Passed { Vec::new() } else { result.reasons.clone() },
+        began => result.began.clone(),
+        elapsed => seconds(result.elapsed_s),
+        version => result.connstorm_version.clone(),
+        counts => counts(result),
+        thresholds => thresholds(result),
+        findings => result.findings.iter().map(finding).collect::<Vec<_>>(),
+        failures => failures(result),
+        onsets => onsets(result),
+        latencies => latencies(result),
+        forecasts => forecasts(result),
+        plan => rows(&serde_json::to_value(&result.plan).unwrap_or_default()),
+        host => rows(&serde_json::to_value(&result.host).unwrap_or_default()),
+        resources => resources(result),
+    })
+}
+
+fn counts(result: &RunResult) -> Vec<(String, String)> {
+    let counts = serde_json::to_value(result.counts).unwrap_or_default();
+    let shown = |(name, value): (&String, &serde_json::Value)| {
+        let number = value.as_u64()?;
+        let bytes_or_count = if name.starts_with("bytes") { bytes(number) } else { thousands(number) };
+        Some((name.replace('_', " "), bytes_or_count))
+    };
+    let mut rows: Vec<_> = counts.as_object().into_iter().flatten().filter_map(shown).collect();
+    rows.push(("ok per second".into(), thousands(result.ok_per_second().round() as u64)));
+    for (reason, count) in result.skipped.iter().filter(|(_, count)| **count > 0) {
+        rows.push((format!("skipped: {}", reason.replace('_', " ")), thousands(*count)));
+    }
+    rows
+}
+
+fn thresholds(result: &RunResult) -> Vec<Value> {
+    let row = |judged: &crate::scenario::threshold::Evaluation| {
+        let margin = judged.margin.map(|margin| format!("{:+.0} %", margin * 100.0));
+        context! { passed => judged.passed, expression => judged.expression.clone(), shown => judged.shown.clone(), margin }
+    };
+    result.thresholds.iter().map(row).collect()
+}
+
+fn finding(finding: &Finding) -> Value {
+    let remedy = |text: &String| context! { text => text.clone(), command => remedy_command(text) };
+    let evidence = finding.evidence.iter().map(|(name, fact)| (name.replace('_', " "), fact.to_string()));
+    context! {
+        id => finding.id.clone(),
+        side => finding.side.name(),
+        certainty => finding.certainty.to_string(),
+        says => finding.says.clone(),
+        evidence => evidence.collect::<Vec<_>>(),
+        remedies => finding.remedies.iter().map(remedy).collect::<Vec<_>>(),
+    }
+}
+
+fn failures(result: &RunResult) -> Vec<Value> {
+    let row = |kind: &super::FailureKind| {
+        context! {
+            count => thousands(kind.count),
+            share => percent(kind.count, result.counts.started),
+            what => kind.failure().to_string(),
+            side => kind.side.name(),
+            first => format!("{} (attempt {})", seconds(kind.first_at_s), thousands(kind.first_ordinal)),
+            last => seconds(kind.last_at_s),
+            after => micros(kind.latency_us.p50),
+        }
+    };
+    result.failures.iter().map(row).collect()
+}
+
+fn onsets(result: &RunResult) -> Vec<Value> {
+    let row = |onset: &super::OnsetReport| {
+        let tuple = match (onset.source, onset.destination) {
+            (Some(source), Some(destination)) => Some(format!("{source} → {destination}")),
+            _ => None,
+        };
+        context! {
+            at => seconds(onset.at_s),
+            at_s => onset.at_s,
+            kind => onset.kind.name(),
+            attempt => onset.ordinal.map(thousands),
+            tuple,
+            numbers => numbers(onset),
+            host => onset.host.clone(),
+        }
+    };
+    result.onsets.iter().map(row).collect()
+}
+
+fn latencies(result: &RunResult) -> Vec<Value> {
+    let measured = result.latency_us.iter().filter(|(_, summary)| summary.count > 0);
+    let row = |(name, l): (&String, &super::LatencySummary)| {
+        let cells = [l.min, l.p50, l.p90, l.p99, l.p99_9, l.max].map(micros);
+        context! { name => name.replace('_', " "), count => thousands(l.count), cells => cells.to_vec() }
+    };
+    measured.map(row).collect()
+}
+
+/// What was forecast, beside what came: the forecast before the run, where there is one, and each change of
+/// the forecast during it.
+fn forecasts(result: &RunResult) -> Value {
+    let came = result.onsets.iter().find(|onset| onset.kind.name() == "ports_exhausted");
+    let mut during = Vec::new();
+    let mut last: Option<f64> = None;
+    for window in &result.windows {
+        let Some(at) = window.kernel.as_ref().and_then(|kernel| kernel.forecast_exhausted_at_s) else {
+            continue;
+        };
+        if came.is_some_and(|came| window.at_s >= came.at_s) {
+            break;
+        }
+        // A forecast that hardly moves is told once.
+        if last.is_none_or(|last| (last - at).abs() > 0.02 * at) {
+            let error = came.map(|came| format!("{:+.1} %", (at - came.at_s) / came.at_s * 100.0));
+            during.push(context! { said_at => seconds(window.at_s), at => seconds(at), error });
+            last = Some(at);
+        }
+    }
+    let before = result.forecast.as_ref().map(forecast::rows).unwrap_or_default();
+    let before: Vec<Vec<String>> = before.into_iter().map(Vec::from).collect();
+    context! { during, came => came.map(|came| seconds(came.at_s)), before }
+}
+
+fn resources(result: &RunResult) -> Vec<(&'static str, String)> {
+    let own = &result.resources;
+    vec![
+        ("workers", thousands(own.workers.into())),
+        ("CPU of the workers", seconds(own.worker_cpu_s)),
+        ("CPU of the process", seconds(own.cpu_s)),
+        ("memory before", bytes(own.rss_start_bytes)),
+        ("memory at most", bytes(own.rss_peak_bytes)),
+    ]
+}
+
+/// Every value of a JSON tree with its path, in the order of the tree; what is null or empty is left out.
+fn rows(value: &serde_json::Value) -> Vec<(String, String)> {
+    fn walk(path: &str, value: &serde_json::Value, into: &mut Vec<(String, String)>) {
+        use serde_json::Value::{Array, Null, Object, String as Text};
+        match value {
+            Null => {}
+            Object(fields) => fields.iter().for_each(|(name, value)| {
+                let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
+                walk(&path, value, into);
+            }),
+            Array(items) if items.is_empty() => {}
+            Array(items) if items.iter().any(|item| item.is_object()) => {
+                items.iter().enumerate().for_each(|(n, item)| walk(&format!("{path}[{n}]"), item, into));
+            }
+            Array(items) => {
+                let items: Vec<String> =
+                    items.iter().map(|item| item.as_str().map_or(item.to_string(), str::to_owned)).collect();
+                into.push((path.to_owned(), items.join(", ")));
+            }
+            Text(text) if text.is_empty() => {}
+            Text(text) => into.push((path.to_owned(), text.clone())),
+            other => into.push((path.to_owned(), other.to_string())),
+        }
+    }
+    let mut found = Vec::new();
+    walk("", value, &mut found);
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::{WindowSummary, sample};
+
+    /// A run of an hour, made of a real one: every window has its own figures.
+    fn an_hour() -> RunResult {
+        let mut result = sample::exhausted();
+        let windows = result.windows.clone();
+        let hour = (0..3600).map(|second| WindowSummary {
+            at_s: f64::from(second) + 1.0 + f64::from(second % 7) * 1e-4,
+            connect_p50_us: 100 + u64::from(second as u32 * 37 % 900),
+            ..windows[second as usize % windows.len()].clone()
+        });
+        result.windows = hour.collect();
+        result.elapsed_s = 3600.0;
+        result
+    }
+
+    #[test]
+    fn a_run_of_an_hour_is_less_than_400_kb_and_loads_nothing() {
+        let page = render(&an_hour()).unwrap();
+        assert!(page.len() < 400_000, "{} bytes", page.len());
+        let own = page.replace(PLOTTER, "").replace(PLOTTER_LICENCE, "");
+        for elsewhere in ["src=", "href=\"http", "@import", "url(", "fetch(", "XMLHttpRequest"] {
+            assert!(!own.contains(elsewhere), "{elsewhere}");
+        }
+    }
+
+    #[test]
+    fn what_the_user_wrote_is_no_markup() {
+        let mut result = sample::exhausted();
+        result.plan.name = "</script><script>alert(1)</script><!--".into();
+        result.findings[0].says = "<img onerror=alert(1)>".into();
+        let page = render(&result).unwrap();
+        assert!(!page.contains("<script>alert") && !page.contains("<img"));
+        assert_eq!(page.matches("</script>").count(), 3, "data, plotter, script");
+    }
+
+    #[test]
+    fn the_page_says_what_happened_and_whose_fault_it_is() {
+        let page = render(&sample::exhausted()).unwrap();
+        for part in [
+            "49.4 % of 2,025 attempts failed",
+            "ports-exhausted-by-time-wait",
+            "sysctl -w net.ipv4.tcp_tw_reuse=1",
+            "onset.ports_exhausted == never",
+            "The MIT License",
+            "ip_local_port_range",
+            "8.33 s",
+        ] {
+            assert!(page.contains(part), "{part}");
+        }
+        assert!(render(&sample::good()).unwrap().contains("13,000 connections, none failed"));
+    }
+
+    #[test]
+    fn the_plotting_library_is_as_it_was_published() {
+        // crc32 of the files of uPlot 1.6.32, as the npm package has them.
+        let (script, style) = (PLOTTER.len(), include_str!("uplot/uPlot.min.css").len());
+        assert_eq!((script, style), (51_081, 1857));
+        assert!(PLOTTER.contains("v1.6.32"));
+    }
+}

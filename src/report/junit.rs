@@ -1,0 +1,89 @@
+//! JUnit XML, as CI servers show it: the run itself, a case a threshold, a case a finding of the target's
+//! side.
+//!
+//! A run that is not worth a verdict is an error, not a failure: no threshold was proved wrong by it.
+
+use super::gist;
+use super::model::{RunResult, Verdict};
+use super::output::{RenderError, library};
+use crate::attempt::Side;
+use crate::diagnose::Finding;
+use crate::scenario::threshold::Evaluation;
+use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
+use std::time::Duration;
+
+/// The XML.
+pub(super) fn render(result: &RunResult) -> Result<String, RenderError> {
+    let mut report = Report::new("connstorm");
+    let name = &result.plan.name;
+    report.add_test_suite(suite(format!("{name}: run"), vec![run(result)]));
+    let thresholds = result.thresholds.iter().map(threshold).collect();
+    report.add_test_suite(suite(format!("{name}: thresholds"), thresholds));
+    let of_target = result.findings.iter().filter(|finding| finding.side == Side::Target);
+    let findings: Vec<TestCase> = of_target.map(|found| finding(found, result.verdict)).collect();
+    if !findings.is_empty() {
+        report.add_test_suite(suite(format!("{name}: findings about the target"), findings));
+    }
+    report.to_string().map_err(|error| library("JUnit", &error))
+}
+
+fn suite(name: String, cases: Vec<TestCase>) -> TestSuite {
+    let mut suite = TestSuite::new(name);
+    for mut case in cases {
+        case.set_classname(suite.name.as_str().to_owned());
+        suite.add_test_case(case);
+    }
+    suite
+}
+
+fn run(result: &RunResult) -> TestCase {
+    let says = gist::what_happened(result);
+    let status = match result.verdict {
+        Verdict::Passed | Verdict::Failed if result.aborted.is_none() => TestCaseStatus::success(),
+        Verdict::Passed | Verdict::Failed => unsuccessful(
+            NonSuccessKind::Failure,
+            "ended early",
+            result.aborted.as_deref().unwrap_or_default(),
+            &says,
+        ),
+        verdict @ (Verdict::Invalid | Verdict::Interrupted) => {
+            let why = result.reasons.first().map_or(says.as_str(), String::as_str);
+            unsuccessful(NonSuccessKind::Error, gist::verdict(verdict), why, &result.reasons.join("\n"))
+        }
+    };
+    let mut case = TestCase::new(format!("run was {}", gist::verdict(result.verdict)), status);
+    case.set_time(Duration::try_from_secs_f64(result.elapsed_s).unwrap_or_default());
+    case.set_system_out(says);
+    case
+}
+
+fn threshold(judged: &Evaluation) -> TestCase {
+    let status = if judged.passed {
+        TestCaseStatus::success()
+    } else {
+        unsuccessful(NonSuccessKind::Failure, "threshold", &judged.says, &judged.says)
+    };
+    let mut case = TestCase::new(judged.expression.clone(), status);
+    case.set_system_out(judged.says.clone());
+    case
+}
+
+/// What the target did wrong fails a run that failed; in one that passed it is told, and fails nothing.
+fn finding(found: &Finding, verdict: Verdict) -> TestCase {
+    let head = format!("{}: {}", found.certainty, found.says);
+    let text = [vec![head.clone()], found.remedies.clone()].concat().join("\n");
+    let status = if verdict == Verdict::Passed {
+        TestCaseStatus::success()
+    } else {
+        unsuccessful(NonSuccessKind::Failure, &found.id, &head, &text)
+    };
+    let mut case = TestCase::new(found.id.clone(), status);
+    case.set_system_out(text);
+    case
+}
+
+fn unsuccessful(kind: NonSuccessKind, what: &str, message: &str, text: &str) -> TestCaseStatus {
+    let mut status = TestCaseStatus::non_success(kind);
+    status.set_type(what.to_owned()).set_message(message.to_owned()).set_description(text.to_owned());
+    status
+}

@@ -1,0 +1,172 @@
+//! Markdown for a CI job's summary (`$GITHUB_STEP_SUMMARY`), and for pasting into an issue.
+
+use super::findings::{line, numbers};
+use super::format::{micros, seconds, thousands};
+use super::gist;
+use super::model::{RunResult, Verdict};
+use super::output::RenderError;
+use std::fmt::Write;
+
+/// The text.
+pub(super) fn render(result: &RunResult) -> Result<String, RenderError> {
+    let mut out = String::new();
+    head(&mut out, result);
+    thresholds(&mut out, result);
+    findings(&mut out, result);
+    failures(&mut out, result);
+    onsets(&mut out, result);
+    forecast(&mut out, result);
+    figures(&mut out, result);
+    Ok(out)
+}
+
+fn head(out: &mut String, result: &RunResult) {
+    let mark = match result.verdict {
+        Verdict::Passed => "✅",
+        Verdict::Failed => "❌",
+        Verdict::Invalid => "⚠️",
+        Verdict::Interrupted => "⏹️",
+    };
+    line(out, format_args!("## {mark} {} {}", escaped(&result.plan.name), gist::verdict(result.verdict)));
+    line(out, format_args!("\n{}.", escaped(&gist::what_happened(result))));
+    if let Some((side, why)) = gist::whose_fault(result) {
+        line(out, format_args!("Side: **{side}** ({}).", escaped(&why)));
+    }
+    if result.verdict != Verdict::Passed && !result.reasons.is_empty() {
+        line(out, format_args!(""));
+        result.reasons.iter().for_each(|reason| line(out, format_args!("- {}", escaped(reason))));
+    }
+}
+
+fn thresholds(out: &mut String, result: &RunResult) {
+    if result.thresholds.is_empty() {
+        return;
+    }
+    line(out, format_args!("\n| | threshold | measured | margin |\n|---|---|---:|---:|"));
+    for judged in &result.thresholds {
+        let mark = if judged.passed { "✅" } else { "❌" };
+        let margin = judged.margin.map_or(String::new(), |margin| format!("{:+.0} %", margin * 100.0));
+        line(out, format_args!("| {mark} | `{}` | {} | {margin} |", judged.expression, judged.shown));
+    }
+}
+
+fn findings(out: &mut String, result: &RunResult) {
+    for finding in &result.findings {
+        line(out, format_args!("\n### {} ({}, {})", finding.id, finding.certainty, finding.side));
+        line(out, format_args!("\n{}\n", escaped(&finding.says)));
+        if !finding.remedies.is_empty() {
+            line(out, format_args!("```sh"));
+            finding.remedies.iter().for_each(|remedy| line(out, format_args!("{}", as_shell(remedy))));
+            line(out, format_args!("```"));
+        }
+    }
+}
+
+/// A remedy as a line that may be pasted into a shell: one that is no command is a comment.
+fn as_shell(remedy: &str) -> String {
+    match super::remedy_command(remedy) {
+        Some(command) if remedy.starts_with(command) => remedy.to_owned(),
+        _ => format!("# {remedy}"),
+    }
+}
+
+fn failures(out: &mut String, result: &RunResult) {
+    if result.failures.is_empty() {
+        return;
+    }
+    line(out, format_args!("\n| failures | what | side | from | to |\n|---:|---|---|---:|---:|"));
+    for kind in &result.failures {
+        line(
+            out,
+            format_args!(
+                "| {} | {} | {} | {} (attempt {}) | {} |",
+                thousands(kind.count),
+                escaped(&kind.failure().to_string()),
+                kind.side,
+                seconds(kind.first_at_s),
+                thousands(kind.first_ordinal),
+                seconds(kind.last_at_s)
+            ),
+        );
+    }
+}
+
+fn onsets(out: &mut String, result: &RunResult) {
+    if result.onsets.is_empty() {
+        return;
+    }
+    line(out, format_args!("\n| at | attempt | what begins | numbers |\n|---:|---:|---|---|"));
+    for onset in &result.onsets {
+        let attempt = onset.ordinal.map_or(String::new(), thousands);
+        let numbers = escaped(&numbers(onset));
+        line(out, format_args!("| {} | {attempt} | {} | {numbers} |", seconds(onset.at_s), onset.kind));
+    }
+}
+
+fn forecast(out: &mut String, result: &RunResult) {
+    let rows = result.forecast.as_ref().map(super::forecast::rows).unwrap_or_default();
+    if rows.is_empty() {
+        return;
+    }
+    line(out, format_args!("\n| | forecast | measured | error |\n|---|---:|---:|---:|"));
+    for [title, forecast, measured, error] in rows {
+        line(out, format_args!("| {} | {forecast} | {measured} | {error} |", title.trim()));
+    }
+}
+
+fn figures(out: &mut String, result: &RunResult) {
+    let counts = result.counts;
+    line(
+        out,
+        format_args!("\n| planned | started | ok | failed | skipped | in flight | open at most | ok/s |"),
+    );
+    line(out, format_args!("|---:|---:|---:|---:|---:|---:|---:|---:|"));
+    let rate = result.ok_per_second().round() as u64;
+    let cells = [
+        counts.planned,
+        counts.started,
+        counts.ok,
+        counts.failed,
+        counts.skipped,
+        counts.in_flight,
+        counts.held_max,
+        rate,
+    ];
+    line(out, format_args!("| {} |", cells.map(thousands).join(" | ")));
+    let measured = result.latency_us.iter().filter(|(_, summary)| summary.count > 0);
+    line(out, format_args!("\n| latency | p50 | p90 | p99 | p99.9 | max |\n|---|---:|---:|---:|---:|---:|"));
+    for (name, l) in measured {
+        let cells = [l.p50, l.p90, l.p99, l.p99_9, l.max].map(micros);
+        line(out, format_args!("| {name} | {} |", cells.join(" | ")));
+    }
+    line(out, format_args!("\n<sub>connstorm {}, {}</sub>", result.connstorm_version, result.began));
+}
+
+/// Text in which nothing is Markdown or HTML.
+fn escaped(text: &str) -> String {
+    let mut safe = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '<' => safe += "&lt;",
+            '>' => safe += "&gt;",
+            '&' => safe += "&amp;",
+            '\n' => safe.push(' '),
+            '|' | '*' | '_' | '`' | '[' | ']' | '\\' => {
+                // Writing to a String can't fail.
+                let _ = write!(safe, "\\{c}");
+            }
+            c => safe.push(c),
+        }
+    }
+    safe
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_of_the_user_is_no_markup() {
+        assert_eq!(escaped("a|b *c* <i>&\n`x`"), "a\\|b \\*c\\* &lt;i&gt;&amp; \\`x\\`");
+    }
+}
