@@ -36,6 +36,7 @@ mod exchange;
 mod facts;
 mod finding;
 pub mod first_bytes;
+mod handshake;
 pub mod host;
 mod late;
 mod limits;
@@ -85,6 +86,7 @@ pub fn diagnose(facts: &Facts) -> Vec<Finding> {
         wrong_protocol::wrong_protocol,
     ];
     let mut findings: Vec<(u64, Finding)> = rules.iter().filter_map(|rule| rule(facts)).collect();
+    findings.extend(handshake::all(facts));
     findings.sort_by_key(|(attempts, finding)| (finding.certainty, std::cmp::Reverse(*attempts)));
     findings.into_iter().map(|(_, finding)| finding).collect()
 }

@@ -170,6 +170,7 @@ mod tests {
             stage: failure.stage,
             cause: failure.cause,
             errno: failure.errno,
+            code: failure.code,
             side: failure.side(),
             count: 1,
             first_at_s: 0.0,
