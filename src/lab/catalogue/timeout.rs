@@ -14,6 +14,7 @@ pub(super) fn experiments() -> Vec<Experiment> {
         private_address_elsewhere(),
         syn_lost(),
         accept_queue_full(),
+        server_silent(),
     ]
 }
 
@@ -129,4 +130,20 @@ fn accept_queue_full() -> Experiment {
             }
         },
     )
+}
+
+fn server_silent() -> Experiment {
+    Experiment::new(
+        Timeout,
+        "server-silent",
+        "The server is up and takes connections; it is stuck, and never answers.",
+        "ws://127.0.0.1:9000/chat --rate 20/s --duration 1s --handshake-timeout 1s",
+    )
+    .stands_for("Connected, then silence: the handshake phase times out, not connect.")
+    .setting(|s| s.serves(Kind::Ws, Behaviour::Silent, "127.0.0.1:9000"))
+    .intends("silent-after-connect")
+    .cure("mend-it", "restart the server, and look in its log for what it waited for", |e| {
+        e.setting.servers.clear();
+        e.setting.serve(Kind::Ws, Behaviour::Echo, "127.0.0.1:9000");
+    })
 }
