@@ -4,6 +4,7 @@
 //! engine, which knows nothing of observation, and reports, which know nothing of running.
 
 mod abort;
+mod dns;
 pub mod examine;
 pub mod find;
 mod ground;

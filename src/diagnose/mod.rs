@@ -21,7 +21,8 @@
 //! | `refused-by-firewall` | refused by ICMP, or by RST although something listens |
 //! | `connect-not-permitted` | this host itself forbids the connection |
 //! | `accept-queue-full`, `syn-queue-full` | a local listener had no room |
-//! | `dropped-on-the-way`, `some-timed-out`, `some-sources-time-out`, `syn-lost-on-the-way` | no answer: to anybody, at times, to some source addresses; or late by a SYN sent again |
+//! | `dropped-on-the-way`, `some-timed-out`, `some-sources-time-out` | no answer: to anybody, at times, to some source addresses |
+//! | `syn-lost-on-the-way` | connected, but late: the SYN had to be sent again |
 //! | `private-address-out-of-reach`, `no-such-host`, `gateway-silent`, `no-route`, `host-unreachable` | no way to the address |
 //! | `name-does-not-resolve`, `name-leads-elsewhere`, `some-addresses-fail` | the target's name |
 //! | `proxy-in-the-way` | proxy variables are set |
@@ -69,8 +70,9 @@ pub fn diagnose(facts: &Facts) -> Vec<Finding> {
         limits::memory,
         limits::conntrack,
         limits::time_wait_capped,
-        // Where two are as sure, the name that leads there goes before what there is.
+        // Of two that are as sure, the one that lies further up is the cause.
         names::elsewhere,
+        proxies::in_the_way,
         refused::refused,
         timeout::timed_out,
         late::syn_lost,
@@ -82,7 +84,6 @@ pub fn diagnose(facts: &Facts) -> Vec<Finding> {
         silence::out_of_descriptors,
         silence::silent,
         wrong_protocol::wrong_protocol,
-        proxies::in_the_way,
     ];
     let mut findings: Vec<(u64, Finding)> = rules.iter().filter_map(|rule| rule(facts)).collect();
     findings.extend(handshake::all(facts));
