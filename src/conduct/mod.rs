@@ -4,7 +4,9 @@
 //! engine, which knows nothing of observation, and reports, which know nothing of running.
 
 mod abort;
+mod dns;
 pub mod examine;
+pub mod find;
 mod ground;
 pub mod host_state;
 mod observer;
@@ -77,29 +79,30 @@ pub fn conduct(
 
 /// A run that is ready to begin: its own target listens, and its target's name is resolved.
 #[derive(Debug)]
-pub struct Prepared<'a> {
-    plan: &'a Plan,
+pub struct Prepared {
+    plan: Plan,
     host: HostSettings,
     own_target: Option<Running>,
     destinations: Destinations,
     forecast: Option<(Demand, Forecast)>,
 }
 
-impl<'a> Prepared<'a> {
+impl Prepared {
     /// Makes everything ready.
     ///
     /// # Errors
     /// When the plan's own target can't start, or there is nothing to connect to.
-    pub fn new(plan: &'a Plan) -> Result<Prepared<'a>, ConductError> {
+    pub fn new(plan: &Plan) -> Result<Prepared, ConductError> {
         let host = HostSettings::read();
         let own_target = plan.serve.as_ref().map(start_target).transpose()?;
+        let plan = trusting(plan, own_target.as_ref());
         let destinations = match (&plan.target, &own_target) {
             (Some(target), _) => Destinations::resolve(target),
             (None, Some(own)) => Destinations::Known(own.addresses().to_vec()),
             (None, None) => return Err(ConductError::NoTarget),
         };
         let whereto = whereto(destinations.addresses(), own_target.is_some());
-        let demand = whereto.and_then(|whereto| outlook::demand(plan, whereto));
+        let demand = whereto.and_then(|whereto| outlook::demand(&plan, whereto));
         let forecast = demand.map(|demand| {
             let forecast = capacity::forecast(&demand, &outlook::limits(&host));
             (demand, forecast)
@@ -123,10 +126,10 @@ impl<'a> Prepared<'a> {
         mut watch: impl FnMut(&Watched<'_>),
     ) -> Result<Conducted, ConductError> {
         let Prepared { plan, host, own_target, destinations, forecast } = self;
-        let trusting = trusting(plan, own_target.as_ref());
+        let plan = &plan;
         let mut observer = Observer::new(plan, destinations.addresses(), host.clone());
         let mut abort = abort::Abort::new(plan);
-        let run = engine::run(&trusting, &destinations, control, |progress| {
+        let run = engine::run(plan, &destinations, control, |progress| {
             if let Some(window) = progress.window {
                 observer.window(window, progress.tally);
             }

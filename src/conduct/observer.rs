@@ -136,6 +136,11 @@ impl Observer {
             Some((tuple, _)) => Some(*tuple),
             None => last.and_then(|sample| Some(tuple_fact(sample, &fullest(sample)?))),
         };
+        let mut around =
+            surroundings::look(plan.target.as_ref().map(|target| target.host.as_str()), &self.destinations);
+        if run.tally.failed() > 0 {
+            around.name.as_mut().map(surroundings::ask_dns);
+        }
         Facts {
             destinations: self.destinations.clone(),
             started: run.tally.started(),
@@ -163,7 +168,7 @@ impl Observer {
             listener_seen_gone: self.server.seen_gone,
             refusals: Some(refusals(&run.windows)),
             sources: plan.source.addresses.len(),
-            ..surroundings::look(plan.target.as_ref().map(|target| target.host.as_str()), &self.destinations)
+            ..around
         }
     }
 

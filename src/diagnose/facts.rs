@@ -181,11 +181,6 @@ impl Facts {
         self.failures.iter().find(|fact| fact.failure.stage == stage && fact.failure.cause == cause)
     }
 
-    /// What the peer said to the first of these.
-    pub fn reply_to(&self, failed: &FailureFact) -> Option<&Reply> {
-        self.replies.iter().find(|(failure, _)| *failure == failed.failure).map(|(_, reply)| reply)
-    }
-
     /// What is known of an address.
     pub fn place(&self, address: IpAddr) -> Option<&Place> {
         self.places.iter().find(|place| place.address == address)
@@ -228,6 +223,11 @@ impl Facts {
         destination.and_then(|to| self.place(to.ip())).is_some_and(|place| {
             place.is_private_from_elsewhere() || place.neighbour == Some(Neighbour::Silent)
         })
+    }
+
+    /// What the peer said to the first of these.
+    pub fn reply_to(&self, failed: &FailureFact) -> Option<&Reply> {
+        self.replies.iter().find(|(failure, _)| *failure == failed.failure).map(|(_, reply)| reply)
     }
 
     /// How many failed by a cause, at whatever stage.

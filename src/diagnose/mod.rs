@@ -11,7 +11,7 @@
 //! | id | what it means |
 //! |---|---|
 //! | `source-address-not-local` | bind() refused an address that is not this host's |
-//! | `ports-exhausted-by-time-wait`, `ports-exhausted-by-live-connections`, `ports-exhausted-by-poisoned-buckets`, `ports-exhausted-by-naive-bind`, `ports-exhausted` | source ports ran out, and what keeps them |
+//! | `ports-exhausted-by-time-wait`, `ports-exhausted-by-live-connections`, `ports-exhausted-by-reserved-ports`, `ports-exhausted-by-poisoned-buckets`, `ports-exhausted-by-naive-bind`, `ports-exhausted` | source ports ran out, and what keeps them |
 //! | `explicit-ports-all-leased`, `explicit-port-taken` | explicit ports are all in use, or one is another's |
 //! | `port-search-slow` | connect() searches long: half of the ports are taken |
 //! | `process-file-limit`, `system-file-limit`, `out-of-memory` | EMFILE, ENFILE, ENOBUFS on this host |
@@ -22,11 +22,15 @@
 //! | `connect-not-permitted` | this host itself forbids the connection |
 //! | `accept-queue-full`, `syn-queue-full` | a local listener had no room |
 //! | `dropped-on-the-way`, `some-timed-out`, `some-sources-time-out` | no answer: to anybody, at times, to some source addresses |
+//! | `syn-lost-on-the-way` | connected, but late: the SYN had to be sent again |
 //! | `private-address-out-of-reach`, `no-such-host`, `gateway-silent`, `no-route`, `host-unreachable` | no way to the address |
 //! | `name-does-not-resolve`, `name-leads-elsewhere`, `some-addresses-fail` | the target's name |
 //! | `proxy-in-the-way` | proxy variables are set |
 //! | `target-out-of-descriptors`, `not-accepted`, `silent-after-connect` | connected, then silence |
 //! | `no-websocket-there`, `redirected`, `not-authorised`, `wrong-path`, `upgrade-required`, `rate-limited`, `bad-request`, `no-backend`, `unavailable`, `server-error` | a status other than the one that was due ("Unexpected response code") |
+//! | `bad-upgrade`, `unrequested-subprotocol`, `unrequested-extension`, `reply-is-http-1-0`, `reply-too-long` | a reply to an upgrade that breaks the rules |
+//! | `tls-alert`, `certificate-expired`, `certificate-not-yet-valid`, `unknown-issuer`, `name-mismatch`, `certificate-invalid` | TLS that one side refuses |
+//! | `closed-in-the-tls-handshake`, `closed-without-a-close-frame`, `no-answer-in-the-session`, `unexpected-reply`, `protocol-violated`, `server-restarted` | what happens to sessions |
 //! | `reply-is-not-http`, `wrong-accept-key` | another protocol ("`ERR_INVALID_HTTP_RESPONSE`"), or a WebSocket server that does not prove itself |
 //! | `plain-text-to-a-tls-port`, `tls-to-a-plain-port`, `tls-to-another-protocol`, `tls-fails` | TLS where there is none, or the other way round |
 //! | `closed-before-the-reply`, `reset-in-the-handshake` | the server ended the connection |
@@ -69,8 +73,9 @@ pub fn diagnose(facts: &Facts) -> Vec<Finding> {
         limits::memory,
         limits::conntrack,
         limits::time_wait_capped,
-        // Where two are as sure, the name that leads there goes before what there is.
+        // Of two that are as sure, the one that lies further up is the cause.
         names::elsewhere,
+        proxies::in_the_way,
         refused::refused,
         timeout::timed_out,
         late::syn_lost,
@@ -82,7 +87,6 @@ pub fn diagnose(facts: &Facts) -> Vec<Finding> {
         silence::out_of_descriptors,
         silence::silent,
         wrong_protocol::wrong_protocol,
-        proxies::in_the_way,
     ];
     let mut findings: Vec<(u64, Finding)> = rules.iter().filter_map(|rule| rule(facts)).collect();
     findings.extend(handshake::all(facts));

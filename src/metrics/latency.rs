@@ -4,7 +4,6 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use hdrhistogram::Histogram;
 use hdrhistogram::serialization::{Deserializer, Serializer, V2DeflateSerializer};
-use std::borrow::Cow;
 use std::time::Duration;
 
 /// Largest recorded value: 120 s, in microseconds. Longer ones count as this.
@@ -60,22 +59,28 @@ impl Latency {
     /// How many of the recorded durations are at most so many microseconds long, to the precision of the
     /// histogram.
     pub fn count_up_to(&self, us: u64) -> u64 {
-        self.0.as_ref().map_or(0, |histogram| histogram.count_between(0, us.min(HIGHEST_US)))
+        let up_to = |histogram: &Histogram<u32>| histogram.count_between(0, us.min(HIGHEST_US));
+        self.0.as_ref().filter(|histogram| !histogram.is_empty()).map_or(0, |histogram| up_to(histogram))
     }
 
-    /// The histogram itself; its values are microseconds.
-    pub fn histogram(&self) -> Cow<'_, Histogram<u32>> {
-        match &self.0 {
-            Some(histogram) => Cow::Borrowed(histogram),
-            None => Cow::Owned(*empty()),
-        }
+    /// The histogram itself, where something was recorded; its values are microseconds.
+    pub fn histogram(&self) -> Option<&Histogram<u32>> {
+        self.0.as_deref()
     }
 
     /// The histogram in the compressed HdrHistogram V2 format, base64 (it begins with `HISTF`).
     pub fn to_base64(&self) -> String {
         let mut bytes = Vec::new();
+        let nothing;
+        let histogram = match &self.0 {
+            Some(histogram) => histogram,
+            None => {
+                nothing = empty();
+                &nothing
+            }
+        };
         // Writing into a Vec can't fail, and every count fits V2's 64 bits.
-        let written = V2DeflateSerializer::new().serialize(&*self.histogram(), &mut bytes);
+        let written = V2DeflateSerializer::new().serialize(histogram, &mut bytes);
         debug_assert!(written.is_ok());
         BASE64.encode(bytes)
     }

@@ -20,8 +20,8 @@ pub fn render(result: &RunResult, style: Style) -> String {
     }
     onsets(&mut out, result, style);
     counts(&mut out, result);
-    messages(&mut out, result, style);
     course(&mut out, result);
+    messages(&mut out, result, style);
     latencies(&mut out, result);
     if let Some(report) = &result.forecast {
         forecast::render(&mut out, report, style);
@@ -157,34 +157,6 @@ fn counts(out: &mut String, result: &RunResult) {
     }
 }
 
-/// What was said above TCP, if anything was.
-fn messages(out: &mut String, result: &RunResult, style: Style) {
-    let said = &result.messages;
-    if said.is_silent() {
-        return;
-    }
-    let plain = |count: u64, what: &str| (count > 0).then(|| format!("{} {what}", thousands(count)));
-    let bad =
-        |count: u64, what: &str| (count > 0).then(|| style.bad(&format!("{} {what}", thousands(count))));
-    let parts = [
-        plain(said.sessions, "sessions"),
-        plain(said.sent, "sent"),
-        plain(said.received, "received"),
-        plain(said.matched, "as expected"),
-        bad(said.mismatches, "not as expected"),
-        bad(said.unanswered, "unanswered"),
-        plain(said.pushes, "pushes"),
-        plain(said.pings, "pings"),
-        plain(said.pongs, "pongs"),
-        plain(said.peer_pings, "pings answered"),
-        plain(said.reconnects, "reconnections"),
-    ];
-    let parts: Vec<String> = parts.into_iter().flatten().collect();
-    for pieces in parts.chunks(4) {
-        line(out, format_args!("  {}", pieces.join("   ")));
-    }
-}
-
 /// Parts that are not broken, three blanks apart, in as many lines as they need.
 fn filled(out: &mut String, parts: &[String]) {
     let mut current = String::from("  ");
@@ -219,6 +191,34 @@ fn course(out: &mut String, result: &RunResult) {
     let ports = spans.iter().map(|span| span.window.kernel.as_ref().map_or(0.0, |k| k.ports_in_use as f64));
     let bars = gist::bars(&ports.collect::<Vec<f64>>(), BARS, usable as f64);
     line(out, format_args!("  ports  {bars}  {} of {} at most", thousands(used), thousands(usable)));
+}
+
+/// What was said above TCP, if anything was.
+fn messages(out: &mut String, result: &RunResult, style: Style) {
+    let said = &result.messages;
+    if said.is_silent() {
+        return;
+    }
+    let plain = |count: u64, what: &str| (count > 0).then(|| format!("{} {what}", thousands(count)));
+    let bad =
+        |count: u64, what: &str| (count > 0).then(|| style.bad(&format!("{} {what}", thousands(count))));
+    let parts = [
+        plain(said.sessions, "sessions"),
+        plain(said.sent, "sent"),
+        plain(said.received, "received"),
+        plain(said.matched, "as expected"),
+        bad(said.mismatches, "not as expected"),
+        bad(said.unanswered, "unanswered"),
+        plain(said.pushes, "pushes"),
+        plain(said.pings, "pings"),
+        plain(said.pongs, "pongs"),
+        plain(said.peer_pings, "pings answered"),
+        plain(said.reconnects, "reconnections"),
+    ];
+    let parts: Vec<String> = parts.into_iter().flatten().collect();
+    for pieces in parts.chunks(4) {
+        line(out, format_args!("  {}", pieces.join("   ")));
+    }
 }
 
 /// What was done, in two lines.

@@ -47,9 +47,9 @@ impl Settings {
             close: self.close.or(file.close),
             connect_timeout: self.connect_timeout.or(file.connect_timeout),
             handshake_timeout: self.handshake_timeout.or(file.handshake_timeout),
-            session: self.session.over(file.session),
             thresholds: laid_over(self.thresholds, file.thresholds),
             abort_when: laid_over(self.abort_when, file.abort_when),
+            session: self.session.over(file.session),
         }
     }
 }
