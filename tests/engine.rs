@@ -69,6 +69,7 @@ fn plan(address: SocketAddr) -> Plan {
             connect_timeout: Duration::from_secs(3),
             handshake_timeout: Duration::from_secs(5),
         },
+        session: connstorm::scenario::Session::default(),
         serve: None,
         workers: NonZeroU32::new(2),
         thresholds: Vec::new(),

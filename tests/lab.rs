@@ -68,6 +68,7 @@ experiments! {
     wrong_port = "wrong-port";
     wrong_address = "wrong-address";
     dns_elsewhere = "dns-elsewhere";
+    proxy_in_the_way = "proxy-in-the-way";
     localhost_only = "localhost-only";
     reject_rule = "reject-rule";
     listener_restarts = "listener-restarts";
@@ -77,6 +78,7 @@ experiments! {
     private_address_elsewhere = "private-address-elsewhere";
     syn_lost = "syn-lost";
     accept_queue_full = "accept-queue-full";
+    server_silent = "server-silent";
     too_many_held = "too-many-held";
     time_wait_churn = "time-wait-churn";
     reserved_ports = "reserved-ports";
@@ -84,6 +86,11 @@ experiments! {
     naive_bind = "naive-bind";
     source_not_local = "source-not-local";
     server_side_has_no_limit = "server-side-has-no-limit";
+    ws_to_http = "ws-to-http";
+    http_to_ws = "http-to-ws";
+    ws_to_tls = "ws-to-tls";
+    wss_to_plain = "wss-to-plain";
+    ws_to_line_protocol = "ws-to-line-protocol";
     emfile_in_target = "emfile-in-target";
     emfile_in_client = "emfile-in-client";
     conntrack_full = "conntrack-full";

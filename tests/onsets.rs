@@ -152,7 +152,7 @@ fn a_naive_bind_and_a_source_that_is_not_ours_have_findings_of_their_own() {
         let _target = target("127.0.0.1:9000", Behaviour::Sink);
         let naive = storm(
             "tcp://127.0.0.1:9000 --rate 800/s --duration 2s --lifetime until-end --source 127.0.0.2 \
-             --ports naive-bind",
+             --ports naive-bind --workers 1",
         );
         assert_eq!(has(&naive, "ports_exhausted")["ordinal"], PORTS + 1);
         proves_only(&naive, "ports-exhausted-by-naive-bind");
@@ -266,7 +266,7 @@ fn a_quiet_run_tells_nothing() {
         let quiet = storm("tcp://127.0.0.1:9000 --rate 50/s --duration 4s --lifetime 200ms --close rst");
         assert_eq!((kinds(&quiet), findings(&quiet).0.as_str()), (vec![], ""), "{:#}", quiet["onsets"]);
         let beside = std::thread::spawn(|| {
-            storm("tcp://127.0.0.1:9000 --concurrency 20 --duration 5s --close rst --source 127.0.0.9")
+            storm("tcp://127.0.0.1:9000 --rate 400/s --duration 5s --close rst --source 127.0.0.9")
         });
         let noisy = storm("tcp://127.0.0.1:9000 --rate 50/s --duration 4s --lifetime 200ms --close rst");
         beside.join().unwrap();

@@ -95,6 +95,46 @@ named! {
         ClosedEarly = "closed_early",
         /// The target's name could not be resolved.
         NameResolution = "name_resolution",
+        /// An HTTP status that was not wanted; it is kept beside the cause.
+        HttpStatus = "http_status",
+        /// The reply is not HTTP.
+        NotHttp = "not_http",
+        /// The reply is by HTTP/1.0, which has no upgrade.
+        Http10 = "http_1_0",
+        /// The head of the reply is longer than any that makes sense.
+        ReplyTooLong = "reply_too_long",
+        /// 101 without the headers that make it the answer to a WebSocket's handshake.
+        BadUpgrade = "bad_upgrade",
+        /// `Sec-WebSocket-Accept` does not answer our key.
+        WrongAcceptKey = "wrong_accept_key",
+        /// A subprotocol that was not offered.
+        UnrequestedSubprotocol = "unrequested_subprotocol",
+        /// An extension that was not offered.
+        UnrequestedExtension = "unrequested_extension",
+        /// A fatal TLS alert of the peer; its number is kept beside the cause.
+        TlsAlert = "tls_alert",
+        /// Plain text came where TLS was due.
+        PlainTextOnTls = "plain_text_on_tls",
+        /// TLS came where plain text was due.
+        TlsOnPlainText = "tls_on_plain_text",
+        /// Bytes that are no TLS and no text came where TLS was due.
+        NotTls = "not_tls",
+        /// The certificate is no longer valid.
+        CertificateExpired = "certificate_expired",
+        /// The certificate is not yet valid.
+        CertificateNotYetValid = "certificate_not_yet_valid",
+        /// The certificate is signed by nobody who is trusted.
+        UnknownIssuer = "unknown_issuer",
+        /// The certificate is for another name.
+        NameMismatch = "name_mismatch",
+        /// The certificate is refused for another reason.
+        CertificateInvalid = "certificate_invalid",
+        /// TLS fails for another reason.
+        TlsError = "tls_error",
+        /// The peer breaks the rules of its protocol after the handshake.
+        ProtocolViolation = "protocol_violation",
+        /// An answer is not what was expected.
+        UnexpectedReply = "unexpected_reply",
         /// Any other error number; it is kept beside the cause.
         Other = "other",
     }
@@ -109,12 +149,20 @@ pub struct Failure {
     pub cause: Cause,
     /// The error number, if a system call gave one.
     pub errno: Option<Errno>,
+    /// The peer's own number, if it gave one: HTTP status, TLS alert, WebSocket close code. Different numbers
+    /// are different kinds.
+    pub code: Option<u16>,
 }
 
 impl Failure {
     /// A failure without an error number.
     pub fn new(stage: Stage, cause: Cause) -> Failure {
-        Failure { stage, cause, errno: None }
+        Failure { stage, cause, errno: None, code: None }
+    }
+
+    /// A failure with the peer's own number for it.
+    pub fn with_code(stage: Stage, cause: Cause, code: u16) -> Failure {
+        Failure { code: Some(code), ..Failure::new(stage, cause) }
     }
 
     /// The failure that an error number means at a stage.
@@ -136,7 +184,7 @@ impl Failure {
             Errno::ENOBUFS | Errno::ENOMEM => Cause::OutOfMemory,
             _ => Cause::Other,
         };
-        Failure { stage, cause, errno: Some(errno) }
+        Failure { errno: Some(errno), ..Failure::new(stage, cause) }
     }
 
     /// Who has to change something, as far as the attempt alone can tell. The diagnosis, which sees
@@ -156,14 +204,19 @@ impl Failure {
             | Cause::NameResolution
             | Cause::RefusedIcmp => Side::Path,
             Cause::TimedOut if self.stage == Stage::Connect => Side::Path,
-            Cause::Refused | Cause::Reset | Cause::ClosedEarly | Cause::TimedOut => Side::Target,
+            // How the target answers, or what it proves itself by.
+            _ => Side::Target,
         }
     }
 }
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} at {}", self.cause, self.stage)?;
+        f.write_str(self.cause.name())?;
+        if let Some(code) = self.code {
+            write!(f, " {code}")?;
+        }
+        write!(f, " at {}", self.stage)?;
         match self.errno {
             Some(errno) => write!(f, " ({errno}: {})", errno.text()),
             None => Ok(()),

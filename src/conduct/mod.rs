@@ -4,6 +4,7 @@
 //! engine, which knows nothing of observation, and reports, which know nothing of running.
 
 mod abort;
+mod dns;
 pub mod examine;
 pub mod find;
 mod ground;
@@ -78,29 +79,30 @@ pub fn conduct(
 
 /// A run that is ready to begin: its own target listens, and its target's name is resolved.
 #[derive(Debug)]
-pub struct Prepared<'a> {
-    plan: &'a Plan,
+pub struct Prepared {
+    plan: Plan,
     host: HostSettings,
     own_target: Option<Running>,
     destinations: Destinations,
     forecast: Option<(Demand, Forecast)>,
 }
 
-impl<'a> Prepared<'a> {
+impl Prepared {
     /// Makes everything ready.
     ///
     /// # Errors
     /// When the plan's own target can't start, or there is nothing to connect to.
-    pub fn new(plan: &'a Plan) -> Result<Prepared<'a>, ConductError> {
+    pub fn new(plan: &Plan) -> Result<Prepared, ConductError> {
         let host = HostSettings::read();
         let own_target = plan.serve.as_ref().map(start_target).transpose()?;
+        let plan = trusting(plan, own_target.as_ref());
         let destinations = match (&plan.target, &own_target) {
             (Some(target), _) => Destinations::resolve(target),
             (None, Some(own)) => Destinations::Known(own.addresses().to_vec()),
             (None, None) => return Err(ConductError::NoTarget),
         };
         let whereto = whereto(destinations.addresses(), own_target.is_some());
-        let demand = whereto.and_then(|whereto| outlook::demand(plan, whereto));
+        let demand = whereto.and_then(|whereto| outlook::demand(&plan, whereto));
         let forecast = demand.map(|demand| {
             let forecast = capacity::forecast(&demand, &outlook::limits(&host));
             (demand, forecast)
@@ -124,6 +126,7 @@ impl<'a> Prepared<'a> {
         mut watch: impl FnMut(&Watched<'_>),
     ) -> Result<Conducted, ConductError> {
         let Prepared { plan, host, own_target, destinations, forecast } = self;
+        let plan = &plan;
         let mut observer = Observer::new(plan, destinations.addresses(), host.clone());
         let mut abort = abort::Abort::new(plan);
         let run = engine::run(plan, &destinations, control, |progress| {
@@ -154,6 +157,15 @@ fn whereto(destinations: &[SocketAddr], own_target: bool) -> Option<Whereto> {
     let count = u32::try_from(destinations.len()).unwrap_or(u32::MAX);
     let loopback = destinations.iter().all(|destination| destination.ip().is_loopback());
     (count > 0).then_some(Whereto { destinations: count, loopback, ends })
+}
+
+/// The plan, with the certificate of the run's own target among those it trusts.
+fn trusting(plan: &Plan, own: Option<&Running>) -> Plan {
+    let mut plan = plan.clone();
+    if let Some(own) = own.filter(|_| plan.target.is_none()) {
+        plan.session.tls.ca_pem = own.certificate().map(str::to_owned);
+    }
+    plan
 }
 
 fn start_target(serve: &Serve) -> Result<Running, StartError> {

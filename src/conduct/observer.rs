@@ -12,7 +12,7 @@ use crate::kernel::sock_diag::{Filter, SockDiag};
 use crate::kernel::sysctl::HostSettings;
 use crate::kernel::tcp_state::{StateSet, TcpState};
 use crate::kernel::tuple_usage::TupleCount;
-use crate::metrics::{Onset, OnsetKind, Run, SlowSearch, Tally, WindowRow};
+use crate::metrics::{Onset, OnsetKind, Reply, Run, SlowSearch, Tally, WindowRow};
 use crate::observe::{Accuracy, Detectors, Ground, Sample, Sampler, SamplerConfig, View};
 use crate::scenario::{Plan, PortPolicy};
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -136,6 +136,11 @@ impl Observer {
             Some((tuple, _)) => Some(*tuple),
             None => last.and_then(|sample| Some(tuple_fact(sample, &fullest(sample)?))),
         };
+        let mut around =
+            surroundings::look(plan.target.as_ref().map(|target| target.host.as_str()), &self.destinations);
+        if run.tally.failed() > 0 {
+            around.name.as_mut().map(surroundings::ask_dns);
+        }
         Facts {
             destinations: self.destinations.clone(),
             started: run.tally.started(),
@@ -143,6 +148,9 @@ impl Observer {
             held_max: run.held_max,
             tuples: run.tuples,
             failures: run.tally.failures().iter().map(failure_fact).collect(),
+            spoken: Some(plan.kind()),
+            url: plan.url(),
+            replies: run.tally.failures().iter().filter_map(reply_fact).collect(),
             syn_retransmits: run.tally.syn_retransmits(),
             slow_search: self.slow_search(&run.tally),
             host: self.host.clone(),
@@ -160,7 +168,7 @@ impl Observer {
             listener_seen_gone: self.server.seen_gone,
             refusals: Some(refusals(&run.windows)),
             sources: plan.source.addresses.len(),
-            ..surroundings::look(plan.target.as_ref().map(|target| target.host.as_str()), &self.destinations)
+            ..around
         }
     }
 
@@ -265,4 +273,9 @@ fn failure_fact(kind: &crate::metrics::FailureTally) -> FailureFact {
         by_destination: kind.by_destination.sorted(),
         icmp_code: None,
     }
+}
+
+fn reply_fact(kind: &crate::metrics::FailureTally) -> Option<(crate::attempt::Failure, Reply)> {
+    let reply = kind.samples.iter().find_map(|sample| sample.reply.as_deref())?;
+    Some((kind.failure, reply.clone()))
 }

@@ -1,9 +1,10 @@
 //! What surrounds a target, seen from this host: its name's answers, its addresses and the ways to them, the
 //! listeners of this host, proxies. The same for a run and for one careful connection.
 
+use super::dns;
 use super::ground::are_local;
 use super::host_state::{listening, proxies, variable};
-use crate::diagnose::{Facts, Name, Place};
+use crate::diagnose::{Facts, Name, Place, is_localhost};
 use crate::kernel::addresses::{
     AssignedAddress, Neighbour, RouteKind, assigned, by_default_route, neighbours, route_to, source_for,
 };
@@ -67,12 +68,16 @@ fn name(host: &str, destinations: &[SocketAddr]) -> Option<Name> {
     let mut seen = HashSet::new();
     let answers = destinations.iter().map(SocketAddr::ip).filter(|ip| seen.insert(*ip)).collect();
     let hosts = std::fs::read_to_string("/etc/hosts").unwrap_or_default();
-    Some(Name {
-        name: host.to_owned(),
-        answers,
-        in_hosts_file: in_hosts_file(&hosts, host),
-        ..Name::default()
-    })
+    let in_hosts_file = in_hosts_file(&hosts, host);
+    Some(Name { name: host.to_owned(), answers, in_hosts_file, ..Name::default() })
+}
+
+/// Asks DNS for a name that the hosts file has, so that an old line there can be told. For a run in which
+/// something failed: it may take two seconds.
+pub(super) fn ask_dns(name: &mut Name) {
+    if !name.in_hosts_file.is_empty() && !is_localhost(&name.name) {
+        name.by_dns = dns::ask(&name.name);
+    }
 }
 
 /// The addresses that a hosts file has for a name (hosts(5)); names are the same in any case.

@@ -9,7 +9,8 @@ use crate::kernel::proc_net::{Conntrack, ConntrackDrops, Counters};
 use crate::kernel::sysctl::HostSettings;
 use crate::kernel::tcp_state::TcpState;
 use crate::kernel::tuple_usage::StateCounts;
-use crate::metrics::SlowSearch;
+use crate::metrics::{Reply, SlowSearch};
+use crate::protocol::Kind;
 use serde::{Deserialize, Serialize};
 use std::net::{IpAddr, SocketAddr};
 
@@ -28,6 +29,12 @@ pub struct Facts {
     pub tuples: u64,
     /// Failures by kind.
     pub failures: Vec<FailureFact>,
+    /// What was spoken.
+    pub spoken: Option<Kind>,
+    /// The target's URL.
+    pub url: Option<String>,
+    /// What the peer said to the first of a kind of failure, where it said something.
+    pub replies: Vec<(Failure, Reply)>,
     /// Attempts that had to send their SYN again.
     pub syn_retransmits: u64,
     /// When connect() became expensive because of a full range, if it did.
@@ -216,6 +223,11 @@ impl Facts {
         destination.and_then(|to| self.place(to.ip())).is_some_and(|place| {
             place.is_private_from_elsewhere() || place.neighbour == Some(Neighbour::Silent)
         })
+    }
+
+    /// What the peer said to the first of these.
+    pub fn reply_to(&self, failed: &FailureFact) -> Option<&Reply> {
+        self.replies.iter().find(|(failure, _)| *failure == failed.failure).map(|(_, reply)| reply)
     }
 
     /// How many failed by a cause, at whatever stage.

@@ -11,7 +11,7 @@
 //! | id | what it means |
 //! |---|---|
 //! | `source-address-not-local` | bind() refused an address that is not this host's |
-//! | `ports-exhausted-by-time-wait`, `ports-exhausted-by-live-connections`, `ports-exhausted-by-poisoned-buckets`, `ports-exhausted-by-naive-bind`, `ports-exhausted` | source ports ran out, and what keeps them |
+//! | `ports-exhausted-by-time-wait`, `ports-exhausted-by-live-connections`, `ports-exhausted-by-reserved-ports`, `ports-exhausted-by-poisoned-buckets`, `ports-exhausted-by-naive-bind`, `ports-exhausted` | source ports ran out, and what keeps them |
 //! | `explicit-ports-all-leased`, `explicit-port-taken` | explicit ports are all in use, or one is another's |
 //! | `port-search-slow` | connect() searches long: half of the ports are taken |
 //! | `process-file-limit`, `system-file-limit`, `out-of-memory` | EMFILE, ENFILE, ENOBUFS on this host |
@@ -22,6 +22,7 @@
 //! | `connect-not-permitted` | this host itself forbids the connection |
 //! | `accept-queue-full`, `syn-queue-full` | a local listener had no room |
 //! | `dropped-on-the-way`, `some-timed-out`, `some-sources-time-out` | no answer: to anybody, at times, to some source addresses |
+//! | `syn-lost-on-the-way` | connected, but late: the SYN had to be sent again |
 //! | `private-address-out-of-reach`, `no-such-host`, `gateway-silent`, `no-route`, `host-unreachable` | no way to the address |
 //! | `name-does-not-resolve`, `name-leads-elsewhere`, `some-addresses-fail` | the target's name |
 //! | `proxy-in-the-way` | proxy variables are set |
@@ -35,6 +36,7 @@ mod exchange;
 mod facts;
 mod finding;
 pub mod first_bytes;
+mod handshake;
 pub mod host;
 mod late;
 mod limits;
@@ -68,8 +70,9 @@ pub fn diagnose(facts: &Facts) -> Vec<Finding> {
         limits::memory,
         limits::conntrack,
         limits::time_wait_capped,
-        // Where two are as sure, the name that leads there goes before what there is.
+        // Of two that are as sure, the one that lies further up is the cause.
         names::elsewhere,
+        proxies::in_the_way,
         refused::refused,
         timeout::timed_out,
         late::syn_lost,
@@ -81,9 +84,9 @@ pub fn diagnose(facts: &Facts) -> Vec<Finding> {
         silence::out_of_descriptors,
         silence::silent,
         wrong_protocol::wrong_protocol,
-        proxies::in_the_way,
     ];
     let mut findings: Vec<(u64, Finding)> = rules.iter().filter_map(|rule| rule(facts)).collect();
+    findings.extend(handshake::all(facts));
     findings.sort_by_key(|(attempts, finding)| (finding.certainty, std::cmp::Reverse(*attempts)));
     findings.into_iter().map(|(_, finding)| finding).collect()
 }

@@ -3,9 +3,32 @@
 use super::{Certainty, Facts, Finding, Proxy, ProxyListener, exempted};
 use crate::attempt::{Cause, Side, Stage};
 use crate::metrics::Evidence;
+use std::net::SocketAddr;
+
+/// It is the proxy itself that was connected to, as programs do that obey the variables.
+fn refuses(facts: &Facts) -> Option<(u64, Finding)> {
+    let failed = facts.failed(Stage::Connect, Cause::Refused).filter(|_| facts.opened == 0)?;
+    let destination = failed.lease.map(|lease| lease.destination).or(facts.destinations.first().copied())?;
+    let proxy = facts.proxy_at(destination)?;
+    let (name, shown) = (&proxy.name, proxy.shown());
+    let says = format!(
+        "{destination} is the proxy that {name} names ({shown}), and it is the proxy that refuses: nothing listens          there. Programs that obey the variable fail so for every target, whether that works or not; proxy software          that was ended leaves its settings behind"
+    );
+    let sure = proxy.listener(&facts.listening) == ProxyListener::None;
+    let certainty = if sure { Certainty::Proved } else { Certainty::Likely };
+    let evidence = Evidence::default().with("proxy", format!("{name}={shown}")).with("refused", failed.count);
+    let finding = Finding::new("proxy-in-the-way", Side::Path, certainty, says)
+        .resting_on(evidence)
+        .remedy(format!("unset {name}    # then connect to the target itself"))
+        .remedy("or start the proxy again");
+    Some((failed.count, finding))
+}
 
 /// Proxy variables that hold for a target that can't be reached directly.
 pub(super) fn in_the_way(facts: &Facts) -> Option<(u64, Finding)> {
+    if let Some(finding) = refuses(facts) {
+        return Some(finding);
+    }
     let causes = [
         Cause::Refused,
         Cause::RefusedIcmp,
@@ -40,11 +63,22 @@ pub(super) fn in_the_way(facts: &Facts) -> Option<(u64, Finding)> {
     let finding = Finding::new("proxy-in-the-way", Side::Path, Certainty::Possible, says)
         .resting_on(Evidence::default().with("proxies", named.join(", ")).with("failed", failed))
         .remedy(format!("unset {}", hold.iter().map(|p| p.name.as_str()).collect::<Vec<_>>().join(" ")))
-        .remedy("or leave the target out: export no_proxy=HOST");
+        .remedy(format!("or leave the target out: export no_proxy={}", facts.host_as_named()));
     Some((failed, finding))
 }
 
 impl Facts {
+    /// The target's host as programs are told of it.
+    fn host_as_named(&self) -> String {
+        let address = || self.destinations.first().map_or("HOST".to_owned(), |to| to.ip().to_string());
+        self.name.as_ref().map_or_else(address, |name| name.name.clone())
+    }
+
+    /// The proxy whose address this is.
+    pub(super) fn proxy_at(&self, destination: SocketAddr) -> Option<&Proxy> {
+        self.proxies.iter().find(|proxy| proxy.address() == Some(destination))
+    }
+
     /// Whether `no_proxy` leaves the target out.
     fn is_exempted(&self) -> bool {
         let Some(no_proxy) = &self.no_proxy else { return false };
@@ -57,7 +91,7 @@ impl Facts {
 mod tests {
     use super::*;
     use crate::attempt::{Errno, Failure};
-    use crate::diagnose::{FailureFact, diagnose};
+    use crate::diagnose::{FailureFact, Listening, diagnose};
 
     #[test]
     fn a_proxy_is_no_more_than_possible_and_only_where_something_failed() {
@@ -75,5 +109,31 @@ mod tests {
         facts.no_proxy = None;
         facts.failures.clear();
         assert_eq!(of(&facts), None);
+    }
+
+    #[test]
+    fn a_proxy_that_refuses_is_not_the_server() {
+        let failure = Failure::from_errno(Stage::Connect, Errno::ECONNREFUSED);
+        let at = |port| ([127, 0, 0, 1], port).into();
+        let mut facts = Facts {
+            destinations: vec![at(3128)],
+            target_is_local: Some(true),
+            listening: vec![Listening { address: at(9000), waiting: 0, backlog: 128, holder: None }],
+            proxies: vec![Proxy::new("http_proxy", "http://127.0.0.1:3128")],
+            failures: vec![FailureFact::new(failure, 5)],
+            ..Facts::default()
+        };
+        let ids = |facts: &Facts| -> Vec<(String, Certainty)> {
+            diagnose(facts).into_iter().map(|finding| (finding.id, finding.certainty)).collect()
+        };
+        assert_eq!(ids(&facts), [("proxy-in-the-way".into(), Certainty::Proved)]);
+        facts.listening.clear();
+        assert_eq!(
+            ids(&facts),
+            [("proxy-in-the-way".into(), Certainty::Likely)],
+            "nothing seen proves nothing"
+        );
+        facts.proxies = vec![Proxy::new("http_proxy", "http://127.0.0.1:3129")];
+        assert_eq!(ids(&facts)[0].0, "nothing-listens");
     }
 }

@@ -16,6 +16,9 @@ pub(super) fn refused(facts: &Facts) -> Option<(u64, Finding)> {
     let finding = if facts.only_some_destinations(failed) {
         // Said by its own rule, with each address.
         return None;
+    } else if facts.opened == 0 && facts.proxy_at(destination).is_some() {
+        // Not the server that was meant: said by the rule about proxies.
+        return None;
     } else if facts.opened > 0 {
         for_a_while(facts, failed, destination)
     } else if facts.is_local(destination.ip()) {

@@ -103,7 +103,8 @@ impl Post {
         let chance = Chance::new(outline.plan.seed, worker);
         let turn = Turn { number: worker, end: outline.end, grace: outline.grace, clock, control, to_main };
         runtime.block_on(async {
-            let flow = Flow::new(outline.brief(part), clock, outline.pool(part), chance)?;
+            let flow =
+                Flow::new(outline.brief(part), clock, outline.pool(part), chance, outline.script.clone())?;
             Worker::new(turn, outline.pacer(part), flow)?.work().await
         })
     }

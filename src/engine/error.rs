@@ -1,5 +1,6 @@
 //! Why a run could not begin.
 
+use super::session::ScriptError;
 use crate::address::RoutesError;
 use std::io;
 use std::net::SocketAddr;
@@ -10,6 +11,9 @@ pub enum RunError {
     /// Sources and destinations don't fit.
     #[error(transparent)]
     Routes(#[from] RoutesError),
+    /// What is to be said can't be made ready.
+    #[error(transparent)]
+    Script(#[from] ScriptError),
     /// Explicit ports want a source address, and the routes give none.
     #[error(
         "no route to {destination}: {error}. Explicit ports need a source address: give one with --source"

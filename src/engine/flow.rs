@@ -7,19 +7,26 @@
 use super::deadlines::{Deadlines, Timed};
 use super::lifetimes::Chance;
 use super::pacer::Pacer;
+use super::session::{Script, Session};
 use crate::address::{LeaseKey, Pool};
-use crate::attempt::{Cause, Errno, Failure, Lease, Outcome, Record, Stage, Stamp, Ticket};
+use crate::attempt::{Cause, Errno, Failure, Lease, Outcome, Stage, Stamp, Ticket};
 use crate::kernel::clock::Clock;
 use crate::kernel::readiness::{Interest, ReadinessSet};
 use crate::kernel::socket::{CallError, Connection as Socket, PortChoice, Progress};
 use crate::kernel::tcp_info::TcpInfo;
 use crate::metrics::{Opening, PortSearch, Tally};
-use crate::scenario::{Close, Connection};
+use crate::scenario::{Close, Connection, Reconnect};
 use slab::Slab;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::unix::AsyncFd;
+
+mod ending;
+mod sessions;
+
+use sessions::Buffers;
 
 /// The slice of the plan that attempts go by.
 #[derive(Debug, Clone, Copy)]
@@ -30,6 +37,8 @@ pub struct Brief {
     pub connection: Connection,
     /// Attempts that may be open or opening at once.
     pub max_open: u64,
+    /// What is done when a connection is lost or can't be had.
+    pub reconnect: Option<Reconnect>,
     /// First port of the range that the kernel searches, one parity after the other; `None` where it does
     /// not: at bind(), in a range of the socket's own (`IP_LOCAL_PORT_RANGE`), and where ports are leased.
     pub searched_from: Option<u16>,
@@ -42,6 +51,11 @@ pub struct Flow {
     /// `None` when the target's name could not be resolved: every attempt fails by that.
     pool: Option<Pool>,
     chance: Chance,
+    /// What is said above TCP; `None`: nothing.
+    script: Option<Arc<Script>>,
+    buffers: Buffers,
+    /// Whether the run is over, and sessions end when they can.
+    ending: bool,
     places: Slab<Place>,
     buffer: Box<[u8]>,
     open: u64,
@@ -76,6 +90,16 @@ struct Place {
     /// When the wait is over, if ever.
     until: Option<Stamp>,
     bytes_in: u64,
+    /// What is said above TCP.
+    session: Option<Box<Speech>>,
+}
+
+/// A session and what it could not send yet.
+#[derive(Debug)]
+struct Speech {
+    session: Session,
+    unsent: Vec<u8>,
+    bytes_out: u64,
 }
 
 impl Flow {
@@ -83,13 +107,22 @@ impl Flow {
     ///
     /// # Errors
     /// When a descriptor for the readiness set can't be had.
-    pub fn new(brief: Brief, clock: Clock, pool: Option<Pool>, chance: Chance) -> io::Result<Flow> {
+    pub fn new(
+        brief: Brief,
+        clock: Clock,
+        pool: Option<Pool>,
+        chance: Chance,
+        script: Option<Arc<Script>>,
+    ) -> io::Result<Flow> {
         let readiness = ReadinessSet::new()?.watched()?;
         Ok(Flow {
             brief,
             clock,
             pool,
             chance,
+            script,
+            buffers: Buffers::default(),
+            ending: false,
             places: Slab::new(),
             buffer: vec![0; 64 * 1024].into(),
             open: 0,
@@ -126,13 +159,16 @@ impl Flow {
     pub fn attempt(&mut self, ticket: Ticket, failures: u32, now: Stamp, pacer: &mut Pacer) {
         let started = Started { ticket, at: now, failures };
         self.tally.start();
+        if failures > 0 && self.brief.reconnect.is_some() {
+            self.tally.traffic.reconnects += 1;
+        }
         if !pacer.is_closed() {
             self.tally.latencies.lateness.record(now.saturating_sub(ticket.due));
         }
         match self.open_socket(started) {
             Ok((place, Progress::Established)) => self.established(place, pacer),
             Ok((place, Progress::Pending)) => self.await_connection(place, pacer),
-            Err((failure, lease)) => self.record_failure(started, failure, lease, pacer),
+            Err((failure, lease)) => self.record_failure(started, self.in_its_place(failure), lease, pacer),
         }
     }
 
@@ -145,7 +181,15 @@ impl Flow {
         let lease = pool.describe(key);
         match self.bind_and_connect(started, &lease) {
             Ok((socket, progress)) => Ok((
-                Place { socket, lease: key, started, connected: None, until: None, bytes_in: 0 },
+                Place {
+                    socket,
+                    lease: key,
+                    started,
+                    connected: None,
+                    until: None,
+                    bytes_in: 0,
+                    session: None,
+                },
                 progress,
             )),
             Err(failure) => {
@@ -188,6 +232,9 @@ impl Flow {
         place.connected = Some(now);
         self.open += 1;
         self.open_max = self.open_max.max(self.open);
+        if self.script.is_some() {
+            return self.begin_session(place, pacer);
+        }
         let lifetime = self.chance.lifetime(self.brief.connection.lifetime);
         let waits_for_peer = self.brief.connection.close == Close::Peer;
         match lifetime {
@@ -238,10 +285,14 @@ impl Flow {
                 Ok(Progress::Established) => self.connected_late(key, pacer),
                 Err(error) => {
                     let failure = explained(error, &place.socket);
+                    let failure = self.in_its_place(failure);
                     self.end_place(key, Outcome::Failed(failure), pacer);
                 }
             }
             return;
+        }
+        if place.session.is_some() {
+            return self.ready_session(key, pacer);
         }
         match place.socket.read(&mut self.buffer) {
             Ok(0) if self.brief.connection.close == Close::Peer => self.end_place(key, Outcome::Ok, pacer),
@@ -288,6 +339,9 @@ impl Flow {
         if place.until.is_none_or(|until| self.clock.now() < until) {
             return;
         }
+        if place.session.is_some() {
+            return self.expire_session(key, pacer);
+        }
         let connecting = place.connected.is_none();
         let outcome = if connecting {
             Outcome::Failed(Failure::new(Stage::Connect, Cause::TimedOut))
@@ -308,75 +362,12 @@ impl Flow {
     pub fn close_all(&mut self, pacer: &mut Pacer) {
         let open: Vec<usize> =
             self.places.iter().filter(|(_, place)| place.connected.is_some()).map(|(key, _)| key).collect();
+        self.ending = true;
         for key in open {
-            self.end_place(key, Outcome::Ok, pacer);
-        }
-    }
-
-    fn end_place(&mut self, key: usize, outcome: Outcome, pacer: &mut Pacer) {
-        let place = self.places.remove(key);
-        self.end(place, outcome, pacer);
-    }
-
-    /// The end of an attempt that has a socket: close, give the lease back, record, free the slot.
-    fn end(&mut self, place: Place, outcome: Outcome, pacer: &mut Pacer) {
-        let Place { socket, lease: key, started, connected, bytes_in, until: _ } = place;
-        if self.brief.connection.close == Close::Rst && connected.is_some() {
-            // Fails only on a socket that is closed already, and then there is nothing left to reset.
-            let _ = socket.reset_on_close();
-        }
-        drop(socket);
-        if connected.is_some() {
-            self.open -= 1;
-        }
-        let lease = self.pool.as_ref().map_or_else(nowhere, |pool| pool.describe(key));
-        self.release(key);
-        let record = Record {
-            ticket: started.ticket,
-            lease,
-            started: started.at,
-            connected,
-            ended: self.clock.now(),
-            outcome,
-            bytes_in,
-            bytes_out: 0,
-        };
-        self.record(record, started.failures, pacer);
-    }
-
-    fn record_failure(&mut self, started: Started, failure: Failure, lease: Lease, pacer: &mut Pacer) {
-        let record = Record {
-            ticket: started.ticket,
-            lease,
-            started: started.at,
-            connected: None,
-            ended: self.clock.now(),
-            outcome: Outcome::Failed(failure),
-            bytes_in: 0,
-            bytes_out: 0,
-        };
-        self.record(record, started.failures, pacer);
-    }
-
-    fn record(&mut self, record: Record, failures_before: u32, pacer: &mut Pacer) {
-        self.tally.add(&record);
-        if !pacer.is_closed() {
-            return;
-        }
-        match record.outcome {
-            Outcome::Ok => pacer.slot_free(record.ended, 0),
-            Outcome::Failed(_) => {
-                let failures = failures_before.saturating_add(1);
-                let wait = self.chance.back_off(failures);
-                self.tally.back_off(wait);
-                pacer.slot_free(record.ended + wait, failures);
+            match self.places.get(key) {
+                Some(Place { session: Some(_), .. }) => self.stop_session(key, pacer),
+                _ => self.end_place(key, Outcome::Ok, pacer),
             }
-        }
-    }
-
-    fn release(&mut self, key: LeaseKey) {
-        if let Some(pool) = &mut self.pool {
-            pool.release(key);
         }
     }
 }

@@ -1,8 +1,8 @@
 //! Random choices of a worker: lifetimes and back-off times, from the seed of the plan.
 
-use crate::scenario::Lifetime;
+use crate::scenario::{Lifetime, Reconnect};
 use rand::rngs::SmallRng;
-use rand::{Rng, SeedableRng};
+use rand::{Rng, RngCore, SeedableRng};
 use std::time::Duration;
 
 /// First wait of a closed-loop slot after a failure.
@@ -37,6 +37,23 @@ impl Chance {
             }
             Lifetime::UntilEnd => None,
         }
+    }
+
+    /// A source of random numbers for everything else.
+    pub fn random(&mut self) -> &mut dyn RngCore {
+        &mut self.0
+    }
+
+    /// 32 random bits.
+    pub fn word(&mut self) -> u32 {
+        self.0.next_u32()
+    }
+
+    /// How long a reconnection waits after the n-th failure in a row (from 1), as the plan has it.
+    pub fn reconnect_after(&mut self, failures: u32, plan: &Reconnect) -> Duration {
+        let doublings = failures.saturating_sub(1).min(31);
+        let doubled = plan.backoff.saturating_mul(2u32.saturating_pow(doublings)).min(plan.max);
+        doubled.mul_f64(1.0 - plan.jitter + 2.0 * plan.jitter * self.0.random::<f64>())
     }
 
     /// How long a slot waits after its n-th failure in a row (from 1): 10 ms, doubling up to 1 s, each

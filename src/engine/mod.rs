@@ -19,6 +19,7 @@ mod progress;
 mod resolve;
 mod run;
 mod schedule;
+mod session;
 mod worker;
 mod workers;
 

@@ -5,6 +5,7 @@ use super::flow::Brief;
 use super::pacer::{ClosedPacer, OpenPacer, Pacer, Part};
 use super::resolve::Destinations;
 use super::schedule::Schedule;
+use super::session::Script;
 use super::workers;
 use crate::address::{AddressBlock, AddressSet, Pool, Routes, partition};
 use crate::kernel::addresses::source_for;
@@ -36,6 +37,8 @@ pub struct Outline {
     excluded: BTreeSet<u16>,
     /// Ports to lease on each tuple; `None` where the kernel chooses.
     pub leasable: Option<u64>,
+    /// What is said above TCP; `None`: nothing.
+    pub script: Option<Arc<Script>>,
     /// When attempts become due.
     arrivals: Due,
     /// When the run ends by time.
@@ -79,6 +82,7 @@ impl Outline {
             }
             Destinations::Unresolved(_) => None,
         };
+        let script = Script::of(plan)?.map(Arc::new);
         let (arrivals, end, grace) = match &plan.load.arrivals {
             Arrivals::Open(stages) => {
                 let schedule = Schedule::new(stages, plan.load.connections);
@@ -101,6 +105,7 @@ impl Outline {
             range_low,
             excluded,
             leasable,
+            script,
             arrivals,
             end,
             grace,
@@ -127,6 +132,7 @@ impl Outline {
             connection: self.plan.connection,
             searched_from: (self.choice == PortChoice::AtConnect).then_some(self.range_low),
             max_open: self.plan.load.max_open.map_or(u64::MAX, |most| part.share(most)),
+            reconnect: self.plan.session.reconnect,
         }
     }
 

@@ -87,13 +87,34 @@ impl Pacer {
         }
     }
 
+    /// Another attempt is owed from `ready` on, with so many failures in a row behind it: that of a slot, or,
+    /// in open loop, one beyond the schedule.
+    pub fn again(&mut self, ready: Stamp, failures: u32) {
+        match self {
+            Pacer::Closed(_) => self.slot_free(ready, failures),
+            Pacer::Open(open) if open.given_up.is_none() => open.owed.push(Reverse((ready, failures))),
+            Pacer::Open(_) => {}
+        }
+    }
+
+    /// A slot of the closed loop is not used any more.
+    pub fn give_slot_up(&mut self) {
+        if let Pacer::Closed(closed) = self {
+            closed.slots = closed.slots.saturating_sub(1);
+            if closed.slots == 0 {
+                closed.limit = closed.issued;
+            }
+        }
+    }
+
     /// Issues nothing from now on; returns the arrivals due before `now` that were never issued. What falls due
     /// later is not planned any more.
     pub fn give_up(&mut self, now: Stamp) -> u64 {
         match self {
             Pacer::Open(open) => {
                 let planned = *open.given_up.get_or_insert(open.planned(now));
-                planned - open.issued
+                open.owed.clear();
+                planned - open.issued - open.extra
             }
             Pacer::Closed(closed) => {
                 closed.limit = closed.issued;
@@ -106,7 +127,8 @@ impl Pacer {
     pub fn is_done(&self) -> bool {
         match self {
             Pacer::Open(open) => {
-                open.given_up.is_some() || open.issued >= open.part.share(open.schedule.total())
+                let all_issued = open.issued >= open.part.share(open.schedule.total());
+                open.given_up.is_some() || (all_issued && open.owed.is_empty())
             }
             Pacer::Closed(closed) => closed.issued >= closed.limit,
         }
@@ -123,18 +145,47 @@ pub struct OpenPacer {
     given_up: Option<u64>,
     /// Due time of the next arrival, once it was computed.
     upcoming: Option<Stamp>,
+    /// Attempts beyond the schedule: when each is due, and the failures in a row behind it.
+    owed: BinaryHeap<Reverse<(Stamp, u32)>>,
+    /// How many of those were issued; each counts as planned from then on.
+    extra: u64,
 }
 
 impl OpenPacer {
     /// The part of a schedule that one worker does.
     pub fn new(schedule: Arc<Schedule>, part: Part) -> OpenPacer {
-        OpenPacer { schedule, part, issued: 0, given_up: None, upcoming: None }
+        OpenPacer {
+            schedule,
+            part,
+            issued: 0,
+            given_up: None,
+            upcoming: None,
+            owed: BinaryHeap::new(),
+            extra: 0,
+        }
     }
 
     fn next(&mut self, now: Stamp) -> Next {
         if self.given_up.is_some() {
             return Next::Never;
         }
+        if let Some(&Reverse((due, failures))) = self.owed.peek()
+            && due <= now
+        {
+            self.owed.pop();
+            // Beyond the schedule's ordinals, and as theirs congruent to the part.
+            let ordinal = self.part.ordinal(self.part.share(self.schedule.total()) + self.extra);
+            self.extra += 1;
+            return Next::Start { ticket: Ticket { ordinal, due }, failures };
+        }
+        match (self.scheduled(now), self.owed.peek()) {
+            (Next::At(at), Some(&Reverse((due, _)))) => Next::At(at.min(due)),
+            (Next::Never, Some(&Reverse((due, _)))) => Next::At(due),
+            (next, _) => next,
+        }
+    }
+
+    fn scheduled(&mut self, now: Stamp) -> Next {
         let ordinal = self.part.ordinal(self.issued);
         let Some(due) = self.upcoming.or_else(|| self.schedule.due(ordinal)) else { return Next::Never };
         if due > now {
@@ -148,7 +199,7 @@ impl OpenPacer {
 
     fn planned(&self, now: Stamp) -> u64 {
         // Rounding may date the last issued arrival a nanosecond after `now`.
-        self.part.share(self.schedule.due_before(now)).max(self.issued)
+        self.part.share(self.schedule.due_before(now)).max(self.issued) + self.extra
     }
 }
 
@@ -158,6 +209,8 @@ pub struct ClosedPacer {
     part: Part,
     limit: u64,
     issued: u64,
+    /// Slots that are used at all.
+    slots: u64,
     /// When each free slot may start its next attempt, and its failures in a row.
     free: BinaryHeap<Reverse<(Stamp, u32)>>,
 }
@@ -167,7 +220,7 @@ impl ClosedPacer {
     pub fn new(slots: u64, attempts: Option<u64>, part: Part) -> ClosedPacer {
         let free = (0..part.share(slots)).map(|_| Reverse((Stamp::ZERO, 0))).collect();
         let limit = attempts.map_or(u64::MAX, |attempts| part.share(attempts));
-        ClosedPacer { part, limit, issued: 0, free }
+        ClosedPacer { part, limit, issued: 0, slots: part.share(slots), free }
     }
 
     fn next(&mut self, now: Stamp) -> Next {

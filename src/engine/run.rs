@@ -34,7 +34,8 @@ pub fn run(
     let mut gathered = Gathered::new(outline.workers);
     gathered.until_all_have_ended(&handovers, clock, &mut watch);
     let (worker_errors, elapsed) = (crew.join(), clock.now());
-    let totals = gathered.finish();
+    let mut totals = gathered.finish();
+    totals.tally.settle();
     Ok(Run {
         began: clock.wall_epoch(),
         began_unix_us: clock.unix_micros(Stamp::ZERO),

@@ -172,6 +172,16 @@ impl Connection {
         self.0.set_linger(Some(std::time::Duration::ZERO))
     }
 
+    /// Sends small pieces at once, rather than together with what may follow (`TCP_NODELAY`).
+    pub fn send_at_once(&self) -> io::Result<()> {
+        self.0.set_tcp_nodelay(true)
+    }
+
+    /// Writes what the kernel takes now, without waiting and without SIGPIPE.
+    pub fn write(&self, bytes: &[u8]) -> io::Result<usize> {
+        Ok(rustix::net::send(&self.0, bytes, rustix::net::SendFlags::NOSIGNAL)?)
+    }
+
     /// Reads what has arrived, without waiting.
     pub fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
         Ok(rustix::io::read(&self.0, buffer)?)

@@ -12,6 +12,10 @@ pub(super) fn plan(name: &str, load: &str) -> Result<Plan, String> {
             overrides.target = Some(word.to_owned());
             continue;
         }
+        if word == "--insecure" {
+            overrides.session.insecure = true;
+            continue;
+        }
         let value = words.next().ok_or_else(|| format!("{word} has no value in '{load}'"))?;
         let field = field(&mut overrides, word).ok_or_else(|| format!("{word} is no flag of a load"))?;
         // "none" takes a flag back.

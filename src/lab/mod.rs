@@ -15,6 +15,7 @@
 mod catalogue;
 mod experiment;
 mod load;
+mod name_server;
 pub mod ordinary;
 mod perform;
 mod reproduce;

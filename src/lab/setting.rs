@@ -32,6 +32,8 @@ pub struct Setting {
     pub tracking: Tracking,
     /// Lines of `/etc/hosts`, before those of every host.
     pub hosts: Vec<(Ipv4Addr, &'static str)>,
+    /// What a name server of its own answers, whatever it is asked.
+    pub dns: Option<Ipv4Addr>,
     /// Variables of the environment.
     pub environment: Vec<(&'static str, &'static str)>,
     /// `RLIMIT_NOFILE` of the client.

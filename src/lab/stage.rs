@@ -1,5 +1,6 @@
 //! Makes a setting true in the namespace that this process is in, and keeps it so until it is dropped.
 
+use super::name_server;
 use super::setting::{Binder, Cable, Server, Setting, Socket, Tracking};
 use crate::attempt::Lease;
 use crate::kernel::namespace::{self, Namespace};
@@ -69,18 +70,12 @@ pub(super) fn set(setting: &Setting) -> Result<Stage, StageError> {
     for address in &setting.addresses {
         links::add_address("lo", *address, 32).map_err(no_link)?;
     }
-    let hosts = hosts(setting);
-    if let Some(hosts) = hosts {
-        sandbox::replace_file("/etc/hosts", &hosts).map_err(missing(
-            "/etc/hosts cannot be replaced",
-            "this needs the right to mount (no seccomp filter)",
-        ))?;
-    }
     let mut stage = Stage::default();
     match &setting.cable {
         None => stage.serve(setting)?,
         Some(cable) => stage = beyond(cable, setting)?,
     }
+    stage.restarts.extend(names(setting)?);
     track(setting.tracking)?;
     if let Some(binder) = setting.binder {
         stage.held = bind(binder).map_err(|failed| {
@@ -94,10 +89,23 @@ pub(super) fn set(setting: &Setting) -> Result<Stage, StageError> {
     Ok(stage)
 }
 
-/// The file of names, where the setting has any.
-fn hosts(setting: &Setting) -> Option<String> {
-    let lines = setting.hosts.iter().map(|(address, name)| format!("{address} {name}\n"));
-    (!setting.hosts.is_empty()).then(|| lines.collect::<String>() + "127.0.0.1 localhost\n")
+/// The hosts file and a name server, where the setting has any.
+fn names(setting: &Setting) -> Result<Option<Restart>, StageError> {
+    let replace = |path: &str, text: &str| {
+        sandbox::replace_file(path, text).map_err(missing(
+            &format!("{path} cannot be replaced"),
+            "this needs the file, and the right to mount (no seccomp filter)",
+        ))
+    };
+    if !setting.hosts.is_empty() || setting.dns.is_some() {
+        let lines = setting.hosts.iter().map(|(address, name)| format!("{address} {name}\n"));
+        replace("/etc/hosts", &(lines.collect::<String>() + "127.0.0.1 localhost\n"))?;
+    }
+    let Some(address) = setting.dns else { return Ok(None) };
+    replace("/etc/resolv.conf", "nameserver 127.0.0.1\n")?;
+    name_server::start(address)
+        .map(|thread| Some(Restart { thread: Some(thread.0), end: thread.1, _namespace: None }))
+        .map_err(|error| StageError::Server(format!("the name server: {error}")))
 }
 
 /// A second host: its namespace, the cable, and there the rules and servers of the setting.

@@ -11,68 +11,76 @@ const HIGHEST_US: u64 = 120_000_000;
 /// Significant decimal digits: values are off by at most 1 %.
 const DIGITS: u8 = 2;
 
-/// A histogram of durations from 1 µs to 120 s, within 1 %, in 11 KB.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Latency(Histogram<u32>);
+/// A histogram of durations from 1 µs to 120 s, within 1 %, in 11 KB; in nothing as long as it is empty.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Latency(Option<Box<Histogram<u32>>>);
 
 /// The shape of every histogram is the same constant, checked by a test.
-impl Default for Latency {
-    fn default() -> Latency {
-        Latency(Histogram::new_with_bounds(1, HIGHEST_US, DIGITS).expect("constant bounds are valid"))
-    }
+fn empty() -> Box<Histogram<u32>> {
+    Box::new(Histogram::new_with_bounds(1, HIGHEST_US, DIGITS).expect("constant bounds are valid"))
 }
 
 impl Latency {
     /// Adds one duration, in whole microseconds rounded down; less than 1 µs counts as 0.
     pub fn record(&mut self, duration: Duration) {
         let us = u64::try_from(duration.as_micros()).unwrap_or(HIGHEST_US);
-        self.0.saturating_record(us.min(HIGHEST_US));
+        self.0.get_or_insert_with(empty).saturating_record(us.min(HIGHEST_US));
     }
 
     /// Adds all that another has recorded. Exact: both have the same buckets.
     pub fn merge(&mut self, other: &Latency) {
+        let Some(theirs) = &other.0 else { return };
         // Same shape, so that addition can't fail.
-        let added = self.0.add(&other.0);
+        let added = self.0.get_or_insert_with(empty).add(&**theirs);
         debug_assert!(added.is_ok());
     }
 
     /// Number of recorded durations.
     pub fn count(&self) -> u64 {
-        self.0.len()
+        self.0.as_ref().map_or(0, |histogram| histogram.len())
     }
 
     /// Smallest and largest recorded value in microseconds, to the precision of the histogram.
     pub fn min_max_us(&self) -> (u64, u64) {
-        if self.0.is_empty() { (0, 0) } else { (self.0.min(), self.0.max()) }
+        self.0.as_ref().map_or((0, 0), |histogram| (histogram.min(), histogram.max()))
     }
 
     /// The mean in microseconds; 0 when nothing was recorded.
     pub fn mean_us(&self) -> f64 {
-        if self.0.is_empty() { 0.0 } else { self.0.mean() }
+        self.0.as_ref().map_or(0.0, |histogram| histogram.mean())
     }
 
     /// The value in microseconds that the share `q` (0 to 1) of all durations does not exceed; 0 when
     /// nothing was recorded.
     pub fn quantile_us(&self, q: f64) -> u64 {
-        if self.0.is_empty() { 0 } else { self.0.value_at_quantile(q) }
+        self.0.as_ref().map_or(0, |histogram| histogram.value_at_quantile(q))
     }
 
     /// How many of the recorded durations are at most so many microseconds long, to the precision of the
     /// histogram.
     pub fn count_up_to(&self, us: u64) -> u64 {
-        if self.0.is_empty() { 0 } else { self.0.count_between(0, us.min(HIGHEST_US)) }
+        let up_to = |histogram: &Histogram<u32>| histogram.count_between(0, us.min(HIGHEST_US));
+        self.0.as_ref().filter(|histogram| !histogram.is_empty()).map_or(0, |histogram| up_to(histogram))
     }
 
-    /// The histogram itself; its values are microseconds.
-    pub fn histogram(&self) -> &Histogram<u32> {
-        &self.0
+    /// The histogram itself, where something was recorded; its values are microseconds.
+    pub fn histogram(&self) -> Option<&Histogram<u32>> {
+        self.0.as_deref()
     }
 
     /// The histogram in the compressed HdrHistogram V2 format, base64 (it begins with `HISTF`).
     pub fn to_base64(&self) -> String {
         let mut bytes = Vec::new();
+        let nothing;
+        let histogram = match &self.0 {
+            Some(histogram) => histogram,
+            None => {
+                nothing = empty();
+                &nothing
+            }
+        };
         // Writing into a Vec can't fail, and every count fits V2's 64 bits.
-        let written = V2DeflateSerializer::new().serialize(&self.0, &mut bytes);
+        let written = V2DeflateSerializer::new().serialize(histogram, &mut bytes);
         debug_assert!(written.is_ok());
         BASE64.encode(bytes)
     }
@@ -81,9 +89,12 @@ impl Latency {
     pub fn from_base64(text: &str) -> Option<Latency> {
         let bytes = BASE64.decode(text).ok()?;
         let read: Histogram<u32> = Deserializer::new().deserialize(&mut bytes.as_slice()).ok()?;
-        let mut latency = Latency::default();
-        latency.0.add(&read).ok()?;
-        Some(latency)
+        if read.is_empty() {
+            return Some(Latency::default());
+        }
+        let mut histogram = empty();
+        histogram.add(&read).ok()?;
+        Some(Latency(Some(histogram)))
     }
 }
 

@@ -3,19 +3,25 @@
 //! Pure. A tally belongs to one worker; whole tallies are handed over and merged, never shared.
 
 mod evidence;
+mod fanout;
 mod latency;
 mod onset;
 mod port_search;
+mod reply;
 mod run;
 mod shares;
 mod tally;
+mod traffic;
 mod window;
 
 pub use evidence::{Evidence, Fact};
+pub use fanout::Fanout;
 pub use latency::Latency;
 pub use onset::{Onset, OnsetKind};
 pub use port_search::{PortSearch, SlowSearch};
+pub use reply::{BODY_KEPT, Reply};
 pub use run::{Run, WindowRow};
 pub use shares::Shares;
 pub use tally::{FailureTally, Latencies, Opening, SAMPLES, Sample, Tally};
+pub use traffic::Traffic;
 pub use window::{Handover, Timeline, Window};

@@ -4,7 +4,7 @@
 //! [`Tally::start`], [`Tally::open`], [`Tally::add`], and after any merge. Each attempt enters once by
 //! `start` and leaves once by `add`; a failed one never enters a latency of success.
 
-use super::{Latency, Shares, SlowSearch};
+use super::{Fanout, Latency, Reply, Shares, SlowSearch, Traffic};
 use crate::attempt::{Failure, Lease, Outcome, Record, SkipReason, Stamp};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -30,6 +30,10 @@ pub struct Tally {
     pub bytes_in: u64,
     /// Payload sent, in bytes.
     pub bytes_out: u64,
+    /// What was said over connections.
+    pub traffic: Traffic,
+    /// Arrivals of messages that several receive.
+    pub fanout: Fanout,
     /// Latencies of attempts that succeeded in the measured step.
     pub latencies: Latencies,
     /// Moments from which workers' calls of connect() had to search half of a range, by time: the first few.
@@ -55,11 +59,26 @@ pub struct Latencies {
     pub connect_call: Latency,
     /// From the established connection to its end, for attempts that ended well.
     pub lifetime: Latency,
+    /// From the established connection to the end of the TLS handshake.
+    pub tls: Latency,
+    /// From the established connection, TLS included, to the end of the protocol's handshake: a
+    /// WebSocket's 101, the first byte's worth of a whole HTTP reply.
+    pub handshake: Latency,
+    /// From a message to its answer.
+    pub round_trip: Latency,
+    /// From our ping to its pong.
+    pub pong: Latency,
+    /// From one push to the next on the same connection.
+    pub push_gap: Latency,
+    /// From the time that a received message carries to its arrival; both clocks are in it.
+    pub one_way: Latency,
+    /// From the first to the last arrival of a message that several received. Settled at the end of the run.
+    pub fanout_spread: Latency,
 }
 
 impl Latencies {
     /// Every latency with its name in JSON and in thresholds.
-    pub fn named(&self) -> [(&'static str, &Latency); 6] {
+    pub fn named(&self) -> [(&'static str, &Latency); 13] {
         [
             ("connect", &self.connect),
             ("connect_from_due", &self.connect_from_due),
@@ -67,6 +86,13 @@ impl Latencies {
             ("bind_call", &self.bind_call),
             ("connect_call", &self.connect_call),
             ("lifetime", &self.lifetime),
+            ("tls", &self.tls),
+            ("handshake", &self.handshake),
+            ("round_trip", &self.round_trip),
+            ("pong", &self.pong),
+            ("push_gap", &self.push_gap),
+            ("one_way", &self.one_way),
+            ("fanout_spread", &self.fanout_spread),
         ]
     }
 
@@ -77,6 +103,13 @@ impl Latencies {
         self.bind_call.merge(&other.bind_call);
         self.connect_call.merge(&other.connect_call);
         self.lifetime.merge(&other.lifetime);
+        self.tls.merge(&other.tls);
+        self.handshake.merge(&other.handshake);
+        self.round_trip.merge(&other.round_trip);
+        self.pong.merge(&other.pong);
+        self.push_gap.merge(&other.push_gap);
+        self.one_way.merge(&other.one_way);
+        self.fanout_spread.merge(&other.fanout_spread);
     }
 }
 
@@ -115,7 +148,7 @@ pub struct FailureTally {
 }
 
 /// One failed attempt in detail.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sample {
     /// Ordinal of the attempt, from 0.
     pub ordinal: u64,
@@ -123,6 +156,8 @@ pub struct Sample {
     pub at: Stamp,
     /// From where to where.
     pub lease: Lease,
+    /// What the peer said, where it said something.
+    pub reply: Option<Box<Reply>>,
 }
 
 impl Tally {
@@ -153,6 +188,21 @@ impl Tally {
                 self.failed += 1;
                 self.failure(failure, record);
             }
+        }
+    }
+
+    /// The run is over: what is known of arrivals at several receivers becomes a latency.
+    pub fn settle(&mut self) {
+        self.latencies.fanout_spread = std::mem::take(&mut self.fanout).spread();
+    }
+
+    /// What the peer said to an attempt that has just failed, for its sample if it is kept.
+    pub fn explain(&mut self, failure: Failure, ordinal: u64, reply: Box<Reply>) {
+        let kind = self.failures.iter_mut().find(|kind| kind.failure == failure);
+        if let Some(sample) = kind.and_then(|kind| kind.samples.last_mut())
+            && sample.ordinal == ordinal
+        {
+            sample.reply = Some(reply);
         }
     }
 
@@ -248,6 +298,8 @@ impl Tally {
         self.backoff += other.backoff;
         self.bytes_in += other.bytes_in;
         self.bytes_out += other.bytes_out;
+        self.traffic.merge(&other.traffic);
+        self.fanout.merge(&other.fanout);
         self.latencies.merge(&other.latencies);
         self.syn_retransmitted += other.syn_retransmitted;
         for slow in &other.slow_searches {
@@ -293,6 +345,7 @@ impl Tally {
                 ordinal: record.ticket.ordinal,
                 at: record.ended,
                 lease: record.lease,
+                reply: None,
             });
         }
     }

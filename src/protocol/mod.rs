@@ -1,7 +1,13 @@
-//! What is spoken over a connection, and how a target behaves that speaks it.
+//! What is spoken over a connection, and how a target behaves that speaks it. Parsers and writers, no I/O.
 
 mod behaviour;
+pub mod http1;
 mod kind;
+mod sniff;
+mod template;
+pub mod websocket;
 
 pub use behaviour::{Behaviour, Reply};
 pub use kind::{Application, Kind};
+pub use sniff::sniff;
+pub use template::{Alphabet, Fields, MOST_RANDOM, Template, TemplateError};

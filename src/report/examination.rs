@@ -97,14 +97,17 @@ pub struct FailureReport {
     pub cause: Cause,
     /// The error number.
     pub errno: Option<Errno>,
+    /// The peer's own number: HTTP status, TLS alert, WebSocket close code.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<u16>,
     /// Who has to change something, as far as the attempt alone can tell.
     pub side: Side,
 }
 
 impl From<Failure> for FailureReport {
     fn from(failure: Failure) -> FailureReport {
-        let Failure { stage, cause, errno } = failure;
-        FailureReport { stage, cause, errno, side: failure.side() }
+        let Failure { stage, cause, errno, code } = failure;
+        FailureReport { stage, cause, errno, code, side: failure.side() }
     }
 }
 
@@ -129,8 +132,8 @@ impl AttemptReport {
     /// What came of it, in a line.
     fn told(&self) -> String {
         let after = micros(self.connect_us);
-        if let Some(FailureReport { stage, cause, errno, .. }) = &self.failure {
-            let failure = Failure { stage: *stage, cause: *cause, errno: *errno };
+        if let Some(FailureReport { stage, cause, errno, code, .. }) = &self.failure {
+            let failure = Failure { stage: *stage, cause: *cause, errno: *errno, code: *code };
             let resent = match self.syn_retransmits {
                 0 => String::new(),
                 count => format!(", SYN sent {count} times more"),
@@ -174,7 +177,7 @@ pub fn render_target(out: &mut String, target: &TargetExamination, style: Style)
         line(out, format_args!("  address   {}: {}", place.address, way(place)));
     }
     for at in &target.listening {
-        let queue = format!("{} of {} wait for accept()", at.waiting, at.backlog);
+        let queue = format!("{} wait for accept(), backlog {}", at.waiting, at.backlog);
         let queue = if at.is_full() { style.bad(&queue) } else { queue };
         line(out, format_args!("  listener  {}: {queue}", at.described()));
     }
@@ -252,7 +255,7 @@ pub fn render_findings(out: &mut String, examination: &Examination, style: Style
     }
     let warnings = examination.checks.iter().filter(|check| check.worth == Worth::Warning).count();
     if warnings > 0 && examination.target.is_some() {
-        let told = format!("{warnings} settings of this host may make connections fail: connstorm doctor");
+        let told = format!("warnings about this host: {warnings}    # connstorm doctor");
         line(out, format_args!("  {}", style.warn(&told)));
     }
     for finding in &examination.findings {

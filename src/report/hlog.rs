@@ -41,7 +41,9 @@ pub(super) fn render(result: &RunResult) -> Result<String, RenderError> {
         builder.begin_log_with(&mut text, &mut serializer).map_err(|error| library("the .hlog", &error))?;
     for line in lines(result)? {
         let (from, length) = (seconds(line.from_s), seconds(line.length_s));
-        log.write_histogram(line.latency.histogram(), from, length, line.tag)
+        // An interval in which nothing was measured is no line.
+        let Some(histogram) = line.latency.histogram() else { continue };
+        log.write_histogram(histogram, from, length, line.tag)
             .map_err(|error| library("the .hlog", &error))?;
     }
     drop(log);

@@ -7,7 +7,7 @@ pub use super::window::{KernelWindow, WindowSummary};
 use crate::attempt::{Cause, Errno, Side, Stage};
 use crate::diagnose::Finding;
 use crate::kernel::sysctl::HostSettings;
-use crate::metrics::{Evidence, Latency, Onset, OnsetKind, Run, Sample};
+use crate::metrics::{Evidence, Latency, Onset, OnsetKind, Reply, Run, Sample, Traffic};
 use crate::scenario::Plan;
 use crate::scenario::threshold::Evaluation;
 use serde::{Deserialize, Serialize};
@@ -54,6 +54,9 @@ pub struct RunResult {
     pub counts: Counts,
     /// Arrivals not started, by reason.
     pub skipped: BTreeMap<String, u64>,
+    /// What was said over connections, above TCP.
+    #[serde(default)]
+    pub messages: Traffic,
     /// Failures by kind, in the order of their first appearance.
     pub failures: Vec<FailureKind>,
     /// Latencies of attempts that succeeded in the measured step, in microseconds.
@@ -143,6 +146,9 @@ pub struct FailureKind {
     pub cause: Cause,
     /// The kernel's own word for it.
     pub errno: Option<Errno>,
+    /// The peer's own number for it: HTTP status, TLS alert, WebSocket close code.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<u16>,
     /// Who has to change something, as far as the attempts alone can tell.
     pub side: Side,
     /// How many.
@@ -172,6 +178,9 @@ pub struct FailureSample {
     pub source_port: Option<u16>,
     /// Where to.
     pub destination: SocketAddr,
+    /// What the peer said, where it said something.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reply: Option<Reply>,
 }
 
 /// The beginning of a trouble, or of its end.
@@ -259,7 +268,7 @@ impl RunResult {
             began: run.began.clone(),
             began_unix_us: run.began_unix_us,
             elapsed_s: run.elapsed.as_secs_f64(),
-            plan: plan.clone(),
+            plan: plan.redacted(),
             host: HostSettings::default(),
             forecast: None,
             onsets: Vec::new(),
@@ -283,6 +292,7 @@ impl RunResult {
                 bytes_out: tally.bytes_out,
             },
             skipped: reasons.map(|reason| (reason.name().into(), tally.skipped_for(reason))).into(),
+            messages: tally.traffic,
             failures: tally.failures().iter().map(FailureKind::of).collect(),
             latency_us: tally
                 .latencies
@@ -332,6 +342,7 @@ impl FailureKind {
             stage: kind.failure.stage,
             cause: kind.failure.cause,
             errno: kind.failure.errno,
+            code: kind.failure.code,
             side: kind.failure.side(),
             count: kind.count,
             first_at_s: kind.first_at.as_secs_f64(),
@@ -344,7 +355,7 @@ impl FailureKind {
 
     /// The failure as data.
     pub fn failure(&self) -> crate::attempt::Failure {
-        crate::attempt::Failure { stage: self.stage, cause: self.cause, errno: self.errno }
+        crate::attempt::Failure { stage: self.stage, cause: self.cause, errno: self.errno, code: self.code }
     }
 }
 
@@ -356,6 +367,7 @@ impl FailureSample {
             source: sample.lease.source,
             source_port: sample.lease.port,
             destination: sample.lease.destination,
+            reply: sample.reply.as_deref().cloned(),
         }
     }
 }

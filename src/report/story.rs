@@ -7,6 +7,7 @@ use super::model::{FailureKind, OnsetReport, RunResult};
 use super::style::Style;
 use crate::attempt::{Cause, Stage};
 use crate::diagnose::{Certainty, Finding};
+use crate::scenario::Scheme;
 
 /// The story of a run, several lines with a line end each.
 pub fn render(result: &RunResult, style: Style) -> String {
@@ -17,8 +18,14 @@ pub fn render(result: &RunResult, style: Style) -> String {
     out
 }
 
-/// What an application prints for a failure: the call, and the words of the C library.
-pub fn as_seen(kind: &FailureKind) -> String {
+/// What an application prints for a failure: the call, and the words of the C library; of a WebSocket, those
+/// of a browser.
+pub fn as_seen(kind: &FailureKind, scheme: Option<Scheme>) -> String {
+    if matches!(scheme, Some(Scheme::Ws | Scheme::Wss))
+        && let Some(words) = browsers(kind)
+    {
+        return words;
+    }
     let call = match (kind.stage, kind.cause) {
         (Stage::Bind, Cause::ProcessFileLimit | Cause::SystemFileLimit | Cause::OutOfMemory) => "socket",
         (Stage::Lease, Cause::NameResolution) => "getaddrinfo",
@@ -33,16 +40,36 @@ pub fn as_seen(kind: &FailureKind) -> String {
     let words = match (kind.errno, kind.cause) {
         (Some(errno), _) => errno.text().to_owned(),
         (None, Cause::TimedOut) => "Connection timed out".to_owned(),
-        (None, cause) => cause.name().replace('_', " "),
+        (None, cause) => match kind.code {
+            Some(code) => format!("{} {code}", cause.name().replace('_', " ")),
+            None => cause.name().replace('_', " "),
+        },
     };
     format!("{call}: {words}")
+}
+
+fn scheme(result: &RunResult) -> Option<Scheme> {
+    result.plan.target.as_ref().map(|target| target.scheme)
+}
+
+/// Chrome's words for a WebSocket that does not come about (net/websockets, net/base/net_error_list.h).
+fn browsers(kind: &FailureKind) -> Option<String> {
+    let handshake = "Error during WebSocket handshake";
+    Some(match (kind.cause, kind.code) {
+        (Cause::HttpStatus, Some(status)) => format!("{handshake}: Unexpected response code: {status}"),
+        (Cause::NotHttp | Cause::TlsOnPlainText, _) => format!("{handshake}: net::ERR_INVALID_HTTP_RESPONSE"),
+        (Cause::PlainTextOnTls | Cause::NotTls, _) => {
+            "Error in connection establishment: net::ERR_SSL_PROTOCOL_ERROR".to_owned()
+        }
+        _ => return None,
+    })
 }
 
 fn seen(out: &mut String, result: &RunResult, style: Style) {
     let counts = result.counts;
     line(out, format_args!("{}", style.bold("What an application sees")));
     for kind in &result.failures {
-        line(out, format_args!("  {}", style.bad(&as_seen(kind))));
+        line(out, format_args!("  {}", style.bad(&as_seen(kind, scheme(result)))));
         line(
             out,
             format_args!(
@@ -128,7 +155,8 @@ pub fn side_by_side(before: &RunResult, after: &RunResult, style: Style) -> Stri
         result.findings.first().map_or("none".to_owned(), named)
     };
     let error = |result: &RunResult| {
-        result.failures.iter().max_by_key(|kind| kind.count).map_or("none".to_owned(), as_seen)
+        let worst = result.failures.iter().max_by_key(|kind| kind.count);
+        worst.map_or("none".to_owned(), |kind| as_seen(kind, scheme(result)))
     };
     let connect = |result: &RunResult| {
         let known = result.latency_us.get("connect").filter(|connect| connect.count > 0);
@@ -170,6 +198,7 @@ mod tests {
             stage: failure.stage,
             cause: failure.cause,
             errno: failure.errno,
+            code: failure.code,
             side: failure.side(),
             count: 1,
             first_at_s: 0.0,
@@ -182,13 +211,26 @@ mod tests {
 
     #[test]
     fn an_application_sees_its_call_and_the_words_of_the_c_library() {
-        let seen = |stage, errno| as_seen(&kind(Failure::from_errno(stage, errno)));
+        let seen = |stage, errno| as_seen(&kind(Failure::from_errno(stage, errno)), None);
         assert_eq!(seen(Stage::Connect, Errno::EADDRNOTAVAIL), "connect: Cannot assign requested address");
         assert_eq!(seen(Stage::Bind, Errno::EADDRINUSE), "bind: Address already in use");
         assert_eq!(seen(Stage::Bind, Errno::EMFILE), "socket: Too many open files");
         let timed_out = kind(Failure::new(Stage::Connect, Cause::TimedOut));
-        assert_eq!(as_seen(&timed_out), "connect: Connection timed out");
+        assert_eq!(as_seen(&timed_out, None), "connect: Connection timed out");
         let no_port = kind(Failure::new(Stage::Lease, Cause::NoFreePort));
-        assert_eq!(as_seen(&no_port), "lease: no free port");
+        assert_eq!(as_seen(&no_port, None), "lease: no free port");
+    }
+
+    #[test]
+    fn of_a_websocket_the_words_are_a_browsers() {
+        let mut refused = kind(Failure::new(Stage::Handshake, Cause::HttpStatus));
+        refused.code = Some(404);
+        assert_eq!(
+            as_seen(&refused, Some(Scheme::Ws)),
+            "Error during WebSocket handshake: Unexpected response code: 404"
+        );
+        assert_eq!(as_seen(&refused, Some(Scheme::Http)), "handshake: http status 404");
+        let other = kind(Failure::new(Stage::Handshake, Cause::NotHttp));
+        assert!(as_seen(&other, Some(Scheme::Wss)).ends_with("net::ERR_INVALID_HTTP_RESPONSE"));
     }
 }

@@ -7,6 +7,7 @@ use super::gist;
 use super::model::{FailureKind, LatencySummary, RunResult, Verdict};
 use super::style::Style;
 use super::windows::{spans, without_stub};
+use crate::metrics::Reply;
 use crate::scenario::{Arrivals, Close, Lifetime, PortPolicy};
 
 /// The summary, several lines with a line end each.
@@ -20,6 +21,7 @@ pub fn render(result: &RunResult, style: Style) -> String {
     onsets(&mut out, result, style);
     counts(&mut out, result);
     course(&mut out, result);
+    messages(&mut out, result, style);
     latencies(&mut out, result);
     if let Some(report) = &result.forecast {
         forecast::render(&mut out, report, style);
@@ -61,7 +63,28 @@ fn failures(out: &mut String, result: &RunResult, style: Style) {
             let source = sample.source.map_or("any source".to_owned(), |source| source.to_string());
             let port = sample.source_port.map_or(String::new(), |port| format!(" port {port}"));
             line(out, format_args!("      first: {source}{port} to {}", sample.destination));
+            if let Some(reply) = &sample.reply {
+                reply_lines(out, reply);
+            }
         }
+    }
+}
+
+/// What the peer said, in a line or a few.
+fn reply_lines(out: &mut String, reply: &Reply) {
+    let cut =
+        |text: &str| -> String { text.chars().map(|c| if c == '\n' { ' ' } else { c }).take(66).collect() };
+    let told = [("reply", &reply.status), ("", &reply.says), ("speaks", &reply.protocol)];
+    for (title, text) in told {
+        if let Some(text) = text {
+            let title = if title.is_empty() { String::new() } else { format!("{title}: ") };
+            line(out, format_args!("      {title}{}", cut(text)));
+        }
+    }
+    match (&reply.body, &reply.bytes) {
+        (Some(body), _) => line(out, format_args!("      body: {}", cut(body))),
+        (None, Some(bytes)) => line(out, format_args!("      bytes: {}", cut(bytes))),
+        (None, None) => {}
     }
 }
 
@@ -169,6 +192,34 @@ fn course(out: &mut String, result: &RunResult) {
     line(out, format_args!("  ports  {bars}  {} of {} at most", thousands(used), thousands(usable)));
 }
 
+/// What was said above TCP, if anything was.
+fn messages(out: &mut String, result: &RunResult, style: Style) {
+    let said = &result.messages;
+    if said.is_silent() {
+        return;
+    }
+    let plain = |count: u64, what: &str| (count > 0).then(|| format!("{} {what}", thousands(count)));
+    let bad =
+        |count: u64, what: &str| (count > 0).then(|| style.bad(&format!("{} {what}", thousands(count))));
+    let parts = [
+        plain(said.sessions, "sessions"),
+        plain(said.sent, "sent"),
+        plain(said.received, "received"),
+        plain(said.matched, "as expected"),
+        bad(said.mismatches, "not as expected"),
+        bad(said.unanswered, "unanswered"),
+        plain(said.pushes, "pushes"),
+        plain(said.pings, "pings"),
+        plain(said.pongs, "pongs"),
+        plain(said.peer_pings, "pings answered"),
+        plain(said.reconnects, "reconnections"),
+    ];
+    let parts: Vec<String> = parts.into_iter().flatten().collect();
+    for pieces in parts.chunks(4) {
+        line(out, format_args!("  {}", pieces.join("   ")));
+    }
+}
+
 /// What was done, in two lines.
 fn load(result: &RunResult) -> String {
     let plan = &result.plan;
@@ -200,8 +251,13 @@ fn load(result: &RunResult) -> String {
         1 => "1 tuple".to_owned(),
         many => format!("{} tuples", thousands(many)),
     };
+    let insecure = if plan.kind().is_encrypted() && plan.session.tls.insecure {
+        "; certificates not verified (insecure)"
+    } else {
+        ""
+    };
     let elapsed = seconds(result.elapsed_s);
-    format!("{arrivals}, {elapsed}; {lifetime}, closed by {close}\n  {tuples}, {ports}")
+    format!("{arrivals}, {elapsed}; {lifetime}, closed by {close}\n  {tuples}, {ports}{insecure}")
 }
 
 /// The latencies worth a line: those that have values, except the calls, which `--json` has.

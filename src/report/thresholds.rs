@@ -77,6 +77,17 @@ impl RunResult {
             Counter::HeldMax => counts.held_max,
             Counter::BytesIn => counts.bytes_in,
             Counter::BytesOut => counts.bytes_out,
+            Counter::Sessions => self.messages.sessions,
+            Counter::Sent => self.messages.sent,
+            Counter::Received => self.messages.received,
+            Counter::Matched => self.messages.matched,
+            Counter::Mismatches => self.messages.mismatches,
+            Counter::Unanswered => self.messages.unanswered,
+            Counter::Pushes => self.messages.pushes,
+            Counter::Pings => self.messages.pings,
+            Counter::PeerPings => self.messages.peer_pings,
+            Counter::Pongs => self.messages.pongs,
+            Counter::Reconnects => self.messages.reconnects,
         }
     }
 

@@ -5,6 +5,7 @@ use super::env::Environment;
 use super::field::{Field, Placed};
 use super::plan::Serve;
 use super::reader::{Reader, Table, wrong_type};
+use super::session;
 use super::settings::{Settings, Written, WrittenLoad};
 use super::stages::{closed, stages};
 use super::syntax::{ADDRESSES, BACKLOG, COUNT, Fault, NAME, POSITIVE_DURATION, SEED, Syntax, WORKERS};
@@ -59,7 +60,7 @@ fn syntax_mistakes(text: &str, errors: &[toml::de::Error]) -> Vec<Mistake> {
 }
 
 fn scenario<'a>(reader: &'a Reader<'a>, document: &'a Spanned<DeTable<'a>>) -> Written {
-    let fields = [
+    let mut fields = vec![
         "name",
         "seed",
         "workers",
@@ -71,6 +72,7 @@ fn scenario<'a>(reader: &'a Reader<'a>, document: &'a Spanned<DeTable<'a>>) -> W
         "thresholds",
         "abort_when",
     ];
+    fields.extend(session::file::TABLES);
     let top = reader.table(document.get_ref(), document.span(), "a scenario", &fields);
     let mut written = Written::default();
     let settings = &mut written.settings;
@@ -93,6 +95,7 @@ fn scenario<'a>(reader: &'a Reader<'a>, document: &'a Spanned<DeTable<'a>>) -> W
     if let Some(value) = top.value("abort_when") {
         settings.abort_when = thresholds(reader, value, "[abort_when] with \"failed.ratio\" = \"> 50%\"");
     }
+    session::file::tables(&top, &mut settings.session);
     target(&top, &mut written);
     load(&top, &mut written);
     serve(&top, &mut written);
@@ -111,11 +114,14 @@ fn target(top: &Table<'_>, written: &mut Written) {
         }
         return;
     }
-    let Some(table) = sub_table(top, "target", &["url", "ports"]) else {
+    let mut fields = vec!["url", "ports"];
+    fields.extend(session::file::TARGET_FIELDS);
+    let Some(table) = sub_table(top, "target", &fields) else {
         written.target_table = Field::Bad;
         return;
     };
     written.target_table = Field::Given(Placed { value: (), place: table.place() });
+    session::file::target(&table, &mut written.settings.session);
     written.settings.url = table.parse("url", &TARGET_URL);
     if written.settings.url.is_absent() && table.has_misspelt("url") {
         written.settings.url = Field::Bad;

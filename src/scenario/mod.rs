@@ -21,6 +21,7 @@ mod overrides;
 mod plan;
 mod reader;
 mod resolve;
+mod session;
 mod settings;
 mod stages;
 mod syntax;
@@ -41,6 +42,9 @@ pub use nearest::nearest;
 pub use overrides::Overrides;
 pub use plan::{
     Arrivals, Close, Connection, Lifetime, Load, Plan, PortPolicy, RateStage, Scheme, Serve, Source, Target,
+};
+pub use session::{
+    Expect, Header, Messages, Reconnect, Request, Session, SessionOverrides, Statuses, Tls, TlsVersion,
 };
 
 use std::path::Path;
@@ -88,6 +92,7 @@ pub fn load_file(
 pub fn from_flags(overrides: &Overrides) -> Result<Plan, ScenarioErrors> {
     let mut mistakes = Vec::new();
     let flags = overrides::read(overrides, &mut mistakes);
-    let name = overrides.target.as_deref().unwrap_or("connstorm").trim();
-    resolve::resolve(settings::Written::default(), flags, name, mistakes).map_err(ScenarioErrors::in_flags)
+    let name =
+        overrides.target.as_deref().map_or_else(|| "connstorm".to_owned(), target_url::without_secrets);
+    resolve::resolve(settings::Written::default(), flags, &name, mistakes).map_err(ScenarioErrors::in_flags)
 }

@@ -2,6 +2,7 @@
 
 use super::diagnostics::{Mistake, Place};
 use super::field::{Field, Placed};
+use super::session::{self, SessionOverrides};
 use super::settings::{LoadFlags, Settings};
 use super::syntax::{COUNT, DURATION, Fault, NAME, POSITIVE_DURATION, POSITIVE_RATE, SEED, Syntax, WORKERS};
 use super::target_url::TARGET_URL;
@@ -50,6 +51,8 @@ pub struct Overrides {
     pub seed: Option<String>,
     /// `--name`: name of the scenario.
     pub name: Option<String>,
+    /// The flags of what is said above TCP.
+    pub session: SessionOverrides,
 }
 
 const SOURCE: Syntax<AddressSet> = Syntax {
@@ -85,6 +88,7 @@ pub(super) fn read(overrides: &Overrides, mistakes: &mut Vec<Mistake>) -> (Setti
         close: flag("--close", &o.close, &CLOSE, mistakes),
         connect_timeout: flag("--connect-timeout", &o.connect_timeout, &POSITIVE_DURATION, mistakes),
         handshake_timeout: flag("--handshake-timeout", &o.handshake_timeout, &POSITIVE_DURATION, mistakes),
+        session: session::read(&o.session, mistakes),
         thresholds: Vec::new(),
         abort_when: Vec::new(),
     };
@@ -101,7 +105,8 @@ pub(super) fn read(overrides: &Overrides, mistakes: &mut Vec<Mistake>) -> (Setti
     (settings, load)
 }
 
-fn flag<T>(
+/// One flag, read.
+pub(super) fn flag<T>(
     flag: &'static str,
     given: &Option<String>,
     syntax: &Syntax<T>,

@@ -4,6 +4,7 @@
 //! A plan can be serialised, and divided: the part `k` of `n` of a plan (a thread, a process, a
 //! machine) takes the ordinals congruent to `k` modulo `n`.
 
+use super::session::Session;
 use super::units::{Count, Rate};
 use crate::address::AddressSet;
 use crate::protocol::{Behaviour, Kind};
@@ -27,6 +28,9 @@ pub struct Plan {
     pub load: Load,
     /// How a connection lives and ends.
     pub connection: Connection,
+    /// What is said over it, above TCP.
+    #[serde(default)]
+    pub session: Session,
     /// A target that the run starts for itself.
     pub serve: Option<Serve>,
     /// Number of worker threads; `None`: as many as cores, or as the descriptor limit asks for.
@@ -39,11 +43,36 @@ pub struct Plan {
 }
 
 /// What is spoken to the target.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Scheme {
-    /// Bare TCP: the connection is the session.
-    Tcp,
+pub use crate::protocol::Kind as Scheme;
+
+impl Plan {
+    /// What is spoken, with whatever target the plan has.
+    pub fn kind(&self) -> Kind {
+        match (&self.target, &self.serve) {
+            (Some(target), _) => target.scheme,
+            (None, Some(serve)) => serve.kind,
+            (None, None) => Kind::Tcp,
+        }
+    }
+
+    /// The target's URL; `None` where the plan brings its own target.
+    pub fn url(&self) -> Option<String> {
+        let target = self.target.as_ref()?;
+        let ports: Vec<String> = target.ports.iter().map(u16::to_string).collect();
+        let host = if target.host.contains(':') { format!("[{}]", target.host) } else { target.host.clone() };
+        let path = match target.scheme.application() {
+            crate::protocol::Application::Stream => "",
+            _ => self.session.request.path.as_str(),
+        };
+        // Several ports: the first stands for all.
+        Some(format!("{}://{host}:{}{path}", target.scheme, ports.first().map_or("", String::as_str)))
+    }
+
+    /// The same without what only its owner may know: for reports.
+    #[must_use]
+    pub fn redacted(&self) -> Plan {
+        Plan { session: self.session.redacted(), ..self.clone() }
+    }
 }
 
 /// The target as the user named it. Names are resolved when the run starts, not before.

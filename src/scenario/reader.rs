@@ -152,6 +152,20 @@ impl<'a> Table<'a> {
         self.value(field).map_or(Field::Absent, |value| self.reader.parse(value, syntax))
     }
 
+    /// A field that is true or false.
+    pub(super) fn boolean(&self, field: &str) -> Field<bool> {
+        let Some(value) = self.value(field) else { return Field::Absent };
+        match value.get_ref() {
+            DeValue::Boolean(given) => {
+                Field::Given(Placed { value: *given, place: Place::File(value.span()) })
+            }
+            other => {
+                self.reader.report(wrong_type(value.span(), other, "true or false, without quotes"));
+                Field::Bad
+            }
+        }
+    }
+
     /// A field without which the table means nothing.
     pub(super) fn required<T>(&self, field: &str, syntax: &Syntax<T>) -> Field<T> {
         let found = self.parse(field, syntax);

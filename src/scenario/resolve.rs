@@ -4,6 +4,7 @@ use super::diagnostics::{Mistake, Place};
 use super::field::Field;
 use super::load::{LoadParts, arrivals};
 use super::plan::{Arrivals, Close, Connection, Lifetime, Load, Plan, PortPolicy, Serve, Source, Target};
+use super::session::{self, FromUrl, Session};
 use super::settings::{LoadFlags, Settings, Written};
 use super::target_url::TargetUrl;
 use std::net::IpAddr;
@@ -21,12 +22,13 @@ pub(super) fn resolve(
 ) -> Result<Plan, Vec<Mistake>> {
     let mut mistakes = found;
     let (overriding, load_flags) = flags;
-    let settings = overriding.over(written.settings);
+    let mut settings = overriding.over(written.settings);
     let parts = LoadParts { file: &written.load, flags: &load_flags, connections: &settings.connections };
     let arrivals = arrivals(&parts).unwrap_or_else(|mistake| {
         mistakes.push(mistake);
         None
     });
+    let session = conversation(&mut settings, &written.serve, &mut mistakes);
     let target =
         target(&settings.url, &written.target_table, &written.target_ports, !written.serve.is_absent())
             .unwrap_or_else(|mistake| {
@@ -36,10 +38,30 @@ pub(super) fn resolve(
     mistakes.extend(family_mismatch(&settings, target.as_ref()));
     match arrivals {
         Some(arrivals) if mistakes.is_empty() => {
-            Ok(assemble(settings, target, written.serve.into_value(), arrivals, default_name))
+            let mut plan = assemble(settings, target, written.serve.into_value(), arrivals, default_name);
+            plan.session = session;
+            Ok(plan)
         }
         _ => Err(mistakes),
     }
+}
+
+/// What is said above TCP, by whatever target the plan has.
+fn conversation(settings: &mut Settings, serve: &Field<Serve>, mistakes: &mut Vec<Mistake>) -> Session {
+    let url = settings.url.value();
+    let kind = url.map(|url| url.scheme).or(serve.value().map(|serve| serve.kind)).unwrap_or_default();
+    let from_url = url.map_or_else(FromUrl::default, |url| FromUrl {
+        path: url.path.clone(),
+        credentials: url.credentials.clone(),
+    });
+    let ends_at_once = matches!(settings.lifetime.value(), None | Some(Lifetime::Fixed(Duration::ZERO)));
+    let lives = !ends_at_once || settings.close.value() == Some(&Close::Peer);
+    let written = std::mem::take(&mut settings.session);
+    if settings.url.is_bad() || serve.is_bad() {
+        // What fits can't be told.
+        return Session::default();
+    }
+    session::resolve(written, from_url, kind, lives, mistakes)
 }
 
 /// The plan of parts that have nothing against them, with a default for each that is left out.
@@ -70,6 +92,7 @@ fn assemble(
             connect_timeout: settings.connect_timeout.into_value().unwrap_or(CONNECT_TIMEOUT),
             handshake_timeout: settings.handshake_timeout.into_value().unwrap_or(HANDSHAKE_TIMEOUT),
         },
+        session: Session::default(),
         serve,
         workers: settings.workers.into_value(),
         thresholds: settings.thresholds.iter().map(ToString::to_string).collect(),
@@ -88,7 +111,10 @@ fn target(
         (Some(url), _) if beside.is_bad() => Ok(Some(with_ports(&url.value, Vec::new()))),
         (Some(placed), _) => {
             let in_url = placed.value.ports.clone();
-            match (in_url.is_empty(), beside.given()) {
+            match (
+                in_url.is_empty() || (placed.value.default_port && beside.given().is_some()),
+                beside.given(),
+            ) {
                 (false, None) => Ok(Some(with_ports(&placed.value, in_url))),
                 // A flag's ports override the file's.
                 (false, Some(_)) if url.is_from_flag() => Ok(Some(with_ports(&placed.value, in_url))),
@@ -99,10 +125,10 @@ fn target(
                 }
                 (true, Some(ports)) => Ok(Some(with_ports(&placed.value, ports.value.clone()))),
                 (true, None) => Err(Mistake::new(placed.place.clone(), "the target has no port")
-                    .expected("a port after the host: tcp://host:port")),
+                    .expected(format!("a port after the host: {}://host:port", placed.value.scheme))),
             }
         }
-        (None, Field::Given(table)) if url.is_absent() => {
+        (None, Field::Given(table)) if url.is_absent() && !serves => {
             Err(Mistake::new(table.place.clone(), "the field `url` is missing")
                 .expected("`url`: the target, such as \"tcp://127.0.0.1:9001\""))
         }

@@ -2,6 +2,7 @@
 
 use super::field::Field;
 use super::plan::{Close, Lifetime, PortPolicy, RateStage, Serve};
+use super::session::SessionSettings;
 use super::target_url::TargetUrl;
 use super::thresholds::Threshold;
 use super::units::{Count, Rate};
@@ -24,6 +25,7 @@ pub(super) struct Settings {
     pub(super) close: Field<Close>,
     pub(super) connect_timeout: Field<Duration>,
     pub(super) handshake_timeout: Field<Duration>,
+    pub(super) session: SessionSettings,
     pub(super) thresholds: Vec<Threshold>,
     pub(super) abort_when: Vec<Threshold>,
 }
@@ -47,6 +49,7 @@ impl Settings {
             handshake_timeout: self.handshake_timeout.or(file.handshake_timeout),
             thresholds: laid_over(self.thresholds, file.thresholds),
             abort_when: laid_over(self.abort_when, file.abort_when),
+            session: self.session.over(file.session),
         }
     }
 }

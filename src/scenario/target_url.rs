@@ -1,23 +1,40 @@
-//! The target as a URL: `tcp://host:port`, with one port or several.
+//! The target as a URL: `tcp://host:port`, with one port or several, and a path where there is HTTP in it.
 
 use super::diagnostics::quote;
 use super::nearest::nearest;
-use super::plan::Scheme;
+use super::session::Header;
 use super::syntax::{Fault, Syntax};
 use super::words::{port, port_range};
+use crate::protocol::{Application, Kind};
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use std::net::{Ipv4Addr, Ipv6Addr};
-
-/// Schemes of the design that this version does not speak.
-const UNSPOKEN: [&str; 5] = ["tls", "http", "https", "ws", "wss"];
 
 /// What a URL says. The ports may have been left to the field `ports`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct TargetUrl {
-    pub(super) scheme: Scheme,
+    pub(super) scheme: Kind,
     /// Host name or literal address (IPv6 without brackets).
     pub(super) host: String,
-    /// Empty where the URL has none.
+    /// Empty where the URL has none and its scheme has no port of its own.
     pub(super) ports: Vec<u16>,
+    /// Whether the ports are those of the scheme, because the URL has none.
+    pub(super) default_port: bool,
+    /// Path and query, as they go over the wire; empty where the URL has none.
+    pub(super) path: String,
+    /// The user name and password of the URL, as the header that they become.
+    pub(super) credentials: Option<Header>,
+}
+
+/// The URL without the user name and password that it may hold.
+pub(super) fn without_secrets(url: &str) -> String {
+    let url = url.trim();
+    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
+    let authority = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    match rest[..authority].rfind('@') {
+        Some(at) => format!("{scheme}://{}", &rest[at + 1..]),
+        None => url.to_owned(),
+    }
 }
 
 pub(super) const TARGET_URL: Syntax<TargetUrl> = Syntax {
@@ -38,34 +55,93 @@ fn target_url(text: &str) -> Result<TargetUrl, Fault> {
         return Err(if looks_like_an_address { fault.help(format!("write tcp://{trimmed}")) } else { fault });
     };
     let scheme = self::scheme(scheme).map_err(|fault| fault.in_part(text, scheme))?;
-    if let Some(at) = rest.find(['/', '?', '#', '@']) {
-        let what = if rest[at..].starts_with('@') { "user name" } else { "path" };
-        return Err(Fault::new(format!("a tcp target has no {what}"))
-            .expected("tcp://host:port and nothing else")
-            .in_part(text, if what == "path" { &rest[at..] } else { &rest[..=at] }));
-    }
+    let (rest, path, credentials) = around_authority(scheme, text, rest)?;
     let (host, port_list) = split_host(rest).map_err(|fault| fault.in_part(text, rest))?;
     let shown = if host.is_empty() { rest } else { host };
     check_host(host, rest).map_err(|fault| fault.in_part(text, shown))?;
-    let ports = match port_list {
-        Some(list) => ports(list).map_err(|fault| fault.in_part(text, list))?,
-        None => Vec::new(),
+    let (ports, default_port) = match port_list {
+        Some(list) => (ports(list).map_err(|fault| fault.in_part(text, list))?, false),
+        None => (own_port(scheme).into_iter().collect(), true),
     };
-    Ok(TargetUrl { scheme, host: host.to_owned(), ports })
+    Ok(TargetUrl { scheme, host: host.to_owned(), ports, default_port, path, credentials })
 }
 
-fn scheme(name: &str) -> Result<Scheme, Fault> {
-    if name == "tcp" {
-        return Ok(Scheme::Tcp);
+/// The port that a scheme has where none is given.
+fn own_port(scheme: Kind) -> Option<u16> {
+    match scheme {
+        Kind::Http | Kind::Ws => Some(80),
+        Kind::Https | Kind::Wss => Some(443),
+        Kind::Tcp | Kind::Tls => None,
     }
-    let spoken = "`tcp`, as in tcp://host:port";
-    if UNSPOKEN.contains(&name) {
-        return Err(
-            Fault::new(format!("{name}:// is not spoken by this version; tcp://… is")).expected(spoken)
-        );
+}
+
+/// What is left between user name and path, the path itself, and the header that the user name becomes.
+fn around_authority<'t>(
+    scheme: Kind,
+    text: &str,
+    rest: &'t str,
+) -> Result<(&'t str, String, Option<Header>), Fault> {
+    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let (authority, path) = rest.split_at(end);
+    let at = authority.rfind('@');
+    if scheme.application() == Application::Stream {
+        let fault = |what: &str, part: &str| {
+            Fault::new(format!("a {scheme} target has no {what}"))
+                .expected(format!("{scheme}://host:port and nothing else"))
+                .in_part(text, part)
+        };
+        return match at {
+            Some(at) => Err(fault("user name", &authority[..=at])),
+            None if !path.is_empty() => Err(fault("path", path)),
+            None => Ok((authority, String::new(), None)),
+        };
     }
+    // What stands behind # is the browser's own, and never sent.
+    let path = path.split('#').next().unwrap_or_default();
+    if let Some(bad) = path.char_indices().find(|(_, c)| !c.is_ascii_graphic()) {
+        let part = &path[bad.0..bad.0 + bad.1.len_utf8()];
+        return Err(Fault::new("a path holds no blanks and nothing but ASCII")
+            .expected("other characters as %20 and the like")
+            .in_part(text, part));
+    }
+    let path = if path.starts_with('?') { format!("/{path}") } else { path.to_owned() };
+    let Some(at) = at else { return Ok((authority, path, None)) };
+    let value = format!("Basic {}", BASE64_STANDARD.encode(unescaped(&authority[..at])));
+    let credentials = Header { name: "Authorization".to_owned(), value };
+    Ok((&authority[at + 1..], path, Some(credentials)))
+}
+
+/// The bytes behind `%41` and the like.
+fn unescaped(text: &str) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((&first, after)) = rest.split_first() {
+        let hex = after.get(..2).and_then(|hex| std::str::from_utf8(hex).ok());
+        match hex.filter(|_| first == b'%').and_then(|hex| u8::from_str_radix(hex, 16).ok()) {
+            Some(byte) => {
+                bytes.push(byte);
+                rest = &after[2..];
+            }
+            None => {
+                bytes.push(first);
+                rest = after;
+            }
+        }
+    }
+    // A user without a password has an empty one (RFC 7617).
+    if !bytes.contains(&b':') {
+        bytes.push(b':');
+    }
+    bytes
+}
+
+fn scheme(name: &str) -> Result<Kind, Fault> {
+    if let Some(kind) = Kind::ALL.into_iter().find(|kind| kind.name() == name) {
+        return Ok(kind);
+    }
+    let spoken = "`tcp`, `tls`, `http`, `https`, `ws` or `wss`, as in tcp://host:port";
     let fault = Fault::new(format!("{} is not a scheme", quote(name))).expected(spoken);
-    Err(match nearest(name, ["tcp"]) {
+    Err(match nearest(name, Kind::ALL.map(Kind::name)) {
         Some(near) => fault.help(format!("did you mean `{near}`?")),
         None => fault,
     })
@@ -172,10 +248,28 @@ mod tests {
     }
 
     #[test]
+    fn paths_users_and_ports_of_schemes() {
+        let read = |text| target_url(text).expect(text);
+        let url = read("ws://Aladdin:open%20sesame@h/chat?room=1#top");
+        assert_eq!(
+            (url.host.as_str(), url.ports.as_slice(), url.path.as_str()),
+            ("h", &[80][..], "/chat?room=1")
+        );
+        assert_eq!(url.credentials.unwrap().value, "Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==");
+        assert_eq!((read("https://h").ports, read("wss://h?a=b").path), (vec![443], "/?a=b".to_owned()));
+        assert_eq!(read("http://[::1]:9000-9001/").ports, [9000, 9001]);
+        assert!(read("tls://h").ports.is_empty() && read("http://h").default_port);
+        assert_eq!(without_secrets("ws://u:p@h:1/a@b"), "ws://h:1/a@b");
+        assert_eq!(without_secrets("tcp://h:1"), "tcp://h:1");
+    }
+
+    #[test]
     fn each_mistake_has_its_place() {
         for (text, says, part) in [
             ("127.0.0.1:9001", "no scheme", "all"),
-            ("ws://h:1/chat", "ws:// is not spoken by this version; tcp://… is", "ws"),
+            ("wws://h:1/chat", "not a scheme", "wws"),
+            ("ws://h:1/a b", "no blanks", " "),
+            ("tls://u@h:1", "a tls target has no user name", "u@"),
             ("tpc://h:1", "not a scheme", "tpc"),
             ("tcp://h:1/chat", "no path", "/chat"),
             ("tcp://u:p@h:1", "no user name", "u:p@"),

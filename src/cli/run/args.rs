@@ -1,5 +1,6 @@
 //! The raw arguments of `connstorm run`: text as it was given, under the names of the scenario's fields.
 
+use super::session_args::SessionFlags;
 use crate::cli::outputs::OutputFlags;
 use crate::scenario::Overrides;
 use clap::{Args, ValueEnum};
@@ -16,6 +17,9 @@ Examples:
   # 20,000 connections held open at once, ports chosen by connstorm
   connstorm run tcp://127.0.0.1:9000 --rate 5000/s --connections 20000 --lifetime until-end --ports explicit
 
+  # 1,000 WebSockets a second, each open for 10 s and sending a message a second that is to come back
+  connstorm run ws://127.0.0.1:9001/chat --rate 1000/s --lifetime 10s --send 'ping {seq}' --every 1s --expect echo
+
   # 200 slots that connect and close as fast as they can; the result as JSON for another program
   connstorm run tcp://127.0.0.1:9000 --concurrency 200 --duration 10s --close rst --json - | jq .counts
 
@@ -28,7 +32,8 @@ Exit codes:
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(in crate::cli) struct Run {
-    /// A scenario file, or a target such as tcp://127.0.0.1:9000 (several ports: tcp://host:9000-9015)
+    /// A scenario file, or a target: tcp, tls, http, https, ws or wss, such as ws://127.0.0.1:9001/chat
+    /// (several ports: tcp://host:9000-9015)
     #[arg(value_name = "SCENARIO.toml|URL")]
     pub(super) what: String,
     #[command(flatten)]
@@ -37,6 +42,8 @@ pub(in crate::cli) struct Run {
     pub(super) connection: ConnectionFlags,
     #[command(flatten)]
     pub(super) judgement: JudgementFlags,
+    #[command(flatten)]
+    pub(super) session: SessionFlags,
     #[command(flatten)]
     pub(super) output: OutputFlags,
 }
@@ -57,6 +64,7 @@ impl Run {
             workers: load.workers.clone(),
             seed: load.seed.clone(),
             name: load.name.clone(),
+            session: self.session.overrides(),
             ..Overrides::default()
         };
         self.connection.put_into(&mut overrides);

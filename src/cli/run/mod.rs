@@ -4,6 +4,7 @@
 mod args;
 mod exporter;
 mod progress;
+mod session_args;
 
 pub(super) use args::{ConnectionFlags, Run};
 

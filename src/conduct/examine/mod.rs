@@ -2,7 +2,6 @@
 //!
 //! It gathers facts, and leaves it to the rules that judge runs to say what they prove.
 
-mod dns;
 mod exchange;
 mod probe;
 mod whom;
@@ -14,7 +13,7 @@ use super::server_watch::server_table;
 use super::{host_state, surroundings};
 use crate::attempt::{Cause, Failure, Lease, Stage};
 use crate::diagnose::host::checks;
-use crate::diagnose::{Facts, FailureFact, Listening, TupleFact, diagnose, is_localhost};
+use crate::diagnose::{Facts, FailureFact, Listening, TupleFact, diagnose};
 use crate::engine::Destinations;
 use crate::kernel::addresses::{is_local, route_to};
 use crate::kernel::clock::Clock;
@@ -61,9 +60,7 @@ pub fn target(whom: &Whom, expected: &[IpAddr], patience: Patience) -> Examinati
     if let Some(name) = &mut facts.name {
         name.expected = expected.to_vec();
         name.error = resolved.why_not();
-        if !name.in_hosts_file.is_empty() && !is_localhost(&name.name) {
-            name.by_dns = dns::ask(&name.name);
-        }
+        surroundings::ask_dns(name);
     }
     facts.started = probes.len() as u64;
     facts.host = examination.host.clone();

@@ -7,14 +7,21 @@ mod cannot_assign;
 mod limits;
 mod refused;
 mod timeout;
+mod wrong_protocol;
 
 use super::experiment::Experiment;
 use crate::scenario::nearest;
 
 /// All experiments, in the order of the list of causes.
 pub fn all() -> Vec<Experiment> {
-    [refused::experiments(), timeout::experiments(), cannot_assign::experiments(), limits::experiments()]
-        .concat()
+    [
+        refused::experiments(),
+        timeout::experiments(),
+        cannot_assign::experiments(),
+        wrong_protocol::experiments(),
+        limits::experiments(),
+    ]
+    .concat()
 }
 
 /// The experiment of a name.

@@ -12,6 +12,7 @@ pub(super) fn experiments() -> Vec<Experiment> {
         wrong_port(),
         wrong_address(),
         dns_elsewhere(),
+        proxy_in_the_way(),
         localhost_only(),
         reject_rule(),
         listener_restarts(),
@@ -45,7 +46,7 @@ fn wrong_port() -> Experiment {
     )
     .stands_for("The client is connecting to the wrong port.")
     .setting(|s| sink(s, "127.0.0.1:9000"))
-    .intends("nothing-listens")
+    .intends("wrong-port")
     .cure("right-port", "connect to the port that the server listens on (ss -ltn)", |e| {
         e.retarget("tcp://127.0.0.1:9000");
     })
@@ -68,17 +69,35 @@ fn dns_elsewhere() -> Experiment {
     Experiment::new(
         Refused,
         "dns-elsewhere",
-        "The name of the server leads to the host beside it.",
+        "An old line of /etc/hosts leads the server's name to the host beside it; DNS has the right address.",
         "tcp://chat.example:9000 --rate 50/s --duration 1s",
     )
     .stands_for("The domain name may be pointing to the wrong server IP.")
     .setting(|s| Setting {
         hosts: vec![([10, 77, 0, 3].into(), "chat.example")],
+        dns: Some([10, 77, 0, 2].into()),
         ..two_hosts(s.second_host())
     })
-    .intends("nothing-listens")
-    .cure("right-entry", "mend the entry of the name (DNS, or /etc/hosts)", |e| {
-        e.setting.hosts = vec![([10, 77, 0, 2].into(), "chat.example")];
+    .intends("name-leads-elsewhere")
+    .cure("delete-the-line", "sed -i /chat.example/d /etc/hosts", |e| e.setting.hosts.clear())
+}
+
+fn proxy_in_the_way() -> Experiment {
+    Experiment::new(
+        Refused,
+        "proxy-in-the-way",
+        "The server works; http_proxy names proxy software that runs no more, and the client goes there.",
+        "tcp://127.0.0.1:3128 --rate 50/s --duration 1s",
+    )
+    .stands_for("The use of network proxy software.")
+    .setting(|s| Setting {
+        environment: vec![("http_proxy", "http://127.0.0.1:3128")],
+        ..sink(s, "127.0.0.1:9000")
+    })
+    .intends("proxy-in-the-way")
+    .cure("unset-it", "unset http_proxy, and connect to the server itself", |e| {
+        e.setting.environment.clear();
+        e.retarget("tcp://127.0.0.1:9000");
     })
 }
 

@@ -14,6 +14,7 @@ pub(super) fn experiments() -> Vec<Experiment> {
         private_address_elsewhere(),
         syn_lost(),
         accept_queue_full(),
+        server_silent(),
     ]
 }
 
@@ -53,7 +54,7 @@ fn one_source_dropped() -> Experiment {
         let client = vec![[10, 77, 0, 1].into(), [10, 77, 0, 11].into()];
         Setting { cable: Some(Cable { client, server: vec![[10, 77, 0, 2].into()] }), ..setting }
     })
-    .intends("some-timed-out")
+    .intends("some-sources-time-out")
     .cure("let-it-in", "allow that source address in the security group too", |e| e.setting.rules.clear())
 }
 
@@ -82,7 +83,7 @@ fn private_address_elsewhere() -> Experiment {
          area network.",
     )
     .setting(far_server)
-    .intends("private-address-elsewhere")
+    .intends("private-address-out-of-reach")
     .cure("reachable-address", "connect to the server's public address, or by the VPN into its network", |e| {
         e.retarget("tcp://10.77.0.2:9000");
     })
@@ -129,4 +130,20 @@ fn accept_queue_full() -> Experiment {
             }
         },
     )
+}
+
+fn server_silent() -> Experiment {
+    Experiment::new(
+        Timeout,
+        "server-silent",
+        "The server is up and takes connections; it is stuck, and never answers.",
+        "ws://127.0.0.1:9000/chat --rate 20/s --duration 1s --handshake-timeout 1s",
+    )
+    .stands_for("Connected, then silence: the handshake phase times out, not connect.")
+    .setting(|s| s.serves(Kind::Ws, Behaviour::Silent, "127.0.0.1:9000"))
+    .intends("silent-after-connect")
+    .cure("mend-it", "restart the server, and look in its log for what it waited for", |e| {
+        e.setting.servers.clear();
+        e.setting.serve(Kind::Ws, Behaviour::Echo, "127.0.0.1:9000");
+    })
 }

@@ -32,22 +32,24 @@ fn an_unknown_table() {
 url = "tcp://h:1"
 [conection]
 close = "fin"
-[messages]
+[mesages]
 send = "x""#
     ), @r#"
     error: a scenario has no field 'conection'
      --> storm.toml:3:2
       |
     3 | [conection]
-      |  ^^^^^^^^^ expected `name`, `seed`, `workers`, `target`, `source`, `load`, `connection`, `serve`, `thresholds` or `abort_when`
+      |  ^^^^^^^^^ expected `name`, `seed`, `workers`, `target`, `source`, `load`, `connection`, `serve`, `thresholds`, `abort_when`, `tls`, `http`, `messages` or `reconnect`
       |
       = help: did you mean `connection`?
 
-    error: a scenario has no field 'messages'
+    error: a scenario has no field 'mesages'
      --> storm.toml:5:2
       |
-    5 | [messages]
-      |  ^^^^^^^^ expected `name`, `seed`, `workers`, `target`, `source`, `load`, `connection`, `serve`, `thresholds` or `abort_when`
+    5 | [mesages]
+      |  ^^^^^^^ expected `name`, `seed`, `workers`, `target`, `source`, `load`, `connection`, `serve`, `thresholds`, `abort_when`, `tls`, `http`, `messages` or `reconnect`
+      |
+      = help: did you mean `messages`?
     "#);
 }
 
@@ -213,13 +215,15 @@ closed = { slots = 1, duration = "1s" }"#
 fn a_scheme_that_is_not_spoken() {
     insta::assert_snapshot!(shown(
         r#"[target]
-url = "ws://127.0.0.1:9001/chat""#
+url = "wes://127.0.0.1:9001/chat""#
     ), @r#"
-    error: ws:// is not spoken by this version; tcp://… is
+    error: 'wes' is not a scheme
      --> storm.toml:2:8
       |
-    2 | url = "ws://127.0.0.1:9001/chat"
-      |        ^^ expected `tcp`, as in tcp://host:port
+    2 | url = "wes://127.0.0.1:9001/chat"
+      |        ^^^ expected `tcp`, `tls`, `http`, `https`, `ws` or `wss`, as in tcp://host:port
+      |
+      = help: did you mean `ws`?
     "#);
 }
 

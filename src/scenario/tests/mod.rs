@@ -4,6 +4,7 @@ mod flags;
 mod mistakes;
 mod plans;
 mod properties;
+mod sessions;
 
 use super::{Overrides, Plan, ScenarioErrors, load_file};
 use std::path::Path;

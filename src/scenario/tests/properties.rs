@@ -3,7 +3,7 @@
 use super::super::units::Rate;
 use super::super::{
     Arrivals, Close, Colour, Connection, Lifetime, Load, Overrides, Plan, PortPolicy, RateStage, Scheme,
-    Serve, Source, Target, from_flags,
+    Serve, Session, Source, Target, from_flags,
 };
 use super::load;
 use crate::address::AddressSet;
@@ -148,6 +148,7 @@ fn plan() -> impl Strategy<Value = Plan> {
             source,
             load,
             connection,
+            session: Session::default(),
             serve,
             workers,
             abort_when: thresholds.clone(),

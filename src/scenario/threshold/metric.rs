@@ -8,8 +8,8 @@ use crate::scenario::nearest;
 use std::fmt;
 
 /// Names of the latencies, as in the result. What the tally calls `held` is `lifetime` here, because
-/// `held.max` is the number of connections held. The last four belong to protocols above TCP.
-pub const LATENCIES: [&str; 10] = [
+/// `held.max` is the number of connections held. Those from `tls` on belong to protocols above TCP.
+pub const LATENCIES: [&str; 13] = [
     "connect",
     "connect_from_due",
     "lateness",
@@ -20,6 +20,9 @@ pub const LATENCIES: [&str; 10] = [
     "handshake",
     "round_trip",
     "pong",
+    "push_gap",
+    "one_way",
+    "fanout_spread",
 ];
 
 /// Kinds of onsets: moments at which a trouble began, as in the result.
@@ -126,6 +129,28 @@ words! {
         BytesIn = "bytes_in",
         /// Payload sent, in bytes.
         BytesOut = "bytes_out",
+        /// Sessions whose handshakes above TCP were done.
+        Sessions = "messages.sessions",
+        /// Messages sent.
+        Sent = "messages.sent",
+        /// Messages received.
+        Received = "messages.received",
+        /// Messages answered as expected.
+        Matched = "messages.matched",
+        /// Messages answered otherwise than expected.
+        Mismatches = "messages.mismatches",
+        /// Messages not answered when their connection ended.
+        Unanswered = "messages.unanswered",
+        /// Messages received that answered nothing.
+        Pushes = "messages.pushes",
+        /// Pings sent.
+        Pings = "messages.pings",
+        /// Pings of the peer.
+        PeerPings = "messages.peer_pings",
+        /// Answers to our pings.
+        Pongs = "messages.pongs",
+        /// Attempts made because a connection was lost or could not be had.
+        Reconnects = "reconnects",
     }
 }
 

@@ -1,0 +1,331 @@
+//! Failures above TCP: what the peer's answer to a handshake means, and what mends it.
+//!
+//! A browser's words for the same are quoted where there are any, so that who searches for them finds them.
+
+mod status;
+mod tls;
+
+use super::{Certainty, Facts, FailureFact, Finding};
+use crate::attempt::{Cause, Side, Stage};
+use crate::metrics::{Evidence, Reply};
+use crate::protocol::Kind;
+
+/// What Chrome says of a reply that is not HTTP.
+const INVALID_RESPONSE: &str =
+    "browsers say: 'Error during WebSocket handshake: net::ERR_INVALID_HTTP_RESPONSE'";
+
+/// A finding for each kind of failure above TCP, with the number of attempts that it explains.
+pub(super) fn all(facts: &Facts) -> Vec<(u64, Finding)> {
+    let restart = restarted(facts);
+    let is_told = |failed: &FailureFact| restart.is_some() && is_lost(failed);
+    let kinds = facts.failures.iter().filter(|failed| !is_told(failed));
+    let mut found: Vec<(u64, Finding)> = kinds
+        .filter_map(|failed| {
+            let case = Case { facts, failed, reply: facts.reply_to(failed) };
+            Some((failed.count, case.finding()?.resting_on(case.evidence())))
+        })
+        .collect();
+    found.extend(restart);
+    found
+}
+
+/// One kind of failure with what is known of it.
+struct Case<'f> {
+    facts: &'f Facts,
+    failed: &'f FailureFact,
+    reply: Option<&'f Reply>,
+}
+
+impl Case<'_> {
+    fn finding(&self) -> Option<Finding> {
+        use Cause as C;
+        let stage = self.failed.failure.stage;
+        if matches!(stage, Stage::Lease | Stage::Bind | Stage::Connect) {
+            return None;
+        }
+        Some(match self.failed.failure.cause {
+            C::HttpStatus => status::finding(self),
+            C::NotHttp => self.not_http(),
+            C::Http10 => self.http10(),
+            C::ReplyTooLong => self.target(
+                "reply-too-long",
+                format!(
+                    "the reply of {} has a head of more than 32 KiB or 128 headers: no client takes it",
+                    self.url()
+                ),
+            )
+            .remedy("let the server send fewer headers"),
+            C::WrongAcceptKey | C::BadUpgrade | C::UnrequestedSubprotocol | C::UnrequestedExtension => {
+                self.violated()
+            }
+            C::TlsOnPlainText => self.tls_on_plain_text(),
+            C::PlainTextOnTls | C::NotTls | C::TlsAlert | C::TlsError => tls::finding(self),
+            C::CertificateExpired
+            | C::CertificateNotYetValid
+            | C::UnknownIssuer
+            | C::NameMismatch
+            | C::CertificateInvalid => tls::certificate(self),
+            C::ClosedEarly if stage != Stage::Session => self.closed_before_reply(),
+            C::Reset if stage != Stage::Session => self.reset_in_handshake(),
+            C::TimedOut if matches!(stage, Stage::Tls | Stage::Handshake) => self.silent(),
+            C::TimedOut if stage == Stage::Session => self.target(
+                "no-answer-in-the-session",
+                format!("{} took a message and did not answer it in time: {}", self.url(), self.says()),
+            )
+            .remedy("--reply-timeout: the longest wait; look into the server's log for what it did with the message"),
+            C::UnexpectedReply => self.unexpected_reply(),
+            C::ProtocolViolation => self.target(
+                "protocol-violated",
+                format!("{} broke the rules of its protocol: {}", self.url(), self.says()),
+            )
+            .remedy("mend the server; RFC 6455 for WebSocket, RFC 9112 for HTTP"),
+            _ => return None,
+        })
+    }
+
+    fn target(&self, id: &str, says: String) -> Finding {
+        Finding::new(id, Side::Target, Certainty::Proved, says)
+    }
+
+    fn likely(&self, id: &str, says: String) -> Finding {
+        Finding::new(id, Side::Target, Certainty::Likely, says)
+    }
+
+    fn evidence(&self) -> Evidence {
+        let failure = self.failed.failure;
+        let headers = self.reply.map(|reply| {
+            let lines: Vec<String> =
+                reply.headers.iter().map(|(name, value)| format!("{name}: {value}")).collect();
+            lines.join("; ")
+        });
+        Evidence::default()
+            .with("failed", self.failed.count)
+            .with("opened", self.facts.opened)
+            .with("stage", failure.stage.name())
+            .with("cause", failure.cause.name())
+            .with_known("code", failure.code.map(u32::from))
+            .with_known("reply", self.reply.and_then(|reply| reply.status.clone()))
+            .with_known("headers", headers.filter(|lines| !lines.is_empty()))
+            .with_known("body", self.reply.and_then(|reply| reply.body.clone()))
+            .with_known("protocol", self.reply.and_then(|reply| reply.protocol.clone()))
+            .with_known("bytes", self.reply.and_then(|reply| reply.bytes.clone()))
+            .with_known("says", self.reply.and_then(|reply| reply.says.clone()))
+    }
+
+    fn kind(&self) -> Kind {
+        self.facts.spoken.unwrap_or_default()
+    }
+
+    fn is_websocket(&self) -> bool {
+        matches!(self.kind(), Kind::Ws | Kind::Wss)
+    }
+
+    /// The target, as the user wrote it.
+    fn url(&self) -> String {
+        let by_address = || {
+            let destination =
+                self.failed.lease.map(|lease| lease.destination).or(self.facts.destinations.first().copied());
+            format!("{}://{}", self.kind(), destination.map_or_else(|| "?".to_owned(), |d| d.to_string()))
+        };
+        self.facts.url.clone().unwrap_or_else(by_address)
+    }
+
+    /// The same with another scheme.
+    fn url_with(&self, scheme: Kind) -> String {
+        let url = self.url();
+        let rest = url.split_once("://").map_or(url.as_str(), |(_, rest)| rest);
+        format!("{scheme}://{rest}")
+    }
+
+    /// The scheme that speaks the same, with TLS or without.
+    fn other_scheme(&self) -> Kind {
+        match self.kind() {
+            Kind::Tcp => Kind::Tls,
+            Kind::Tls => Kind::Tcp,
+            Kind::Http => Kind::Https,
+            Kind::Https => Kind::Http,
+            Kind::Ws => Kind::Wss,
+            Kind::Wss => Kind::Ws,
+        }
+    }
+
+    fn says(&self) -> &str {
+        self.reply.and_then(|reply| reply.says.as_deref()).unwrap_or("no details")
+    }
+
+    fn protocol(&self) -> Option<&str> {
+        self.reply.and_then(|reply| reply.protocol.as_deref())
+    }
+
+    fn bytes(&self) -> String {
+        let bytes = self.reply.and_then(|reply| reply.bytes.as_deref());
+        bytes.map_or(String::new(), |bytes| format!(" (its first bytes: {bytes})"))
+    }
+
+    fn not_http(&self) -> Finding {
+        let found = match self.protocol() {
+            Some(protocol) => format!("the port speaks {protocol}"),
+            None => "the port speaks another protocol".to_owned(),
+        };
+        let quoted = if self.is_websocket() { format!("; {INVALID_RESPONSE}") } else { String::new() };
+        let says = format!(
+            "{} was reached, and its reply is not HTTP: {found}{}{quoted}. Client and server have to use the same \
+             protocol",
+            self.url(),
+            self.bytes()
+        );
+        self.target("reply-is-not-http", says)
+            .remedy("connect to the port of the HTTP or WebSocket server: ss -ltnp on the server shows which is which")
+            .remedy("Workerman, GatewayWorker: let it listen on websocket://0.0.0.0:PORT, not on tcp:// or text://")
+    }
+
+    fn http10(&self) -> Finding {
+        let says = format!(
+            "{} replied by HTTP/1.0, which has no upgrade: an old server, or a proxy that speaks HTTP/1.0 to its \
+             backend (nginx does by default)",
+            self.url()
+        );
+        self.target("reply-is-http-1-0", says)
+            .remedy("nginx: proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection \"upgrade\";")
+    }
+
+    fn violated(&self) -> Finding {
+        let id = match self.failed.failure.cause {
+            Cause::WrongAcceptKey => "wrong-accept-key",
+            Cause::BadUpgrade => "bad-upgrade",
+            Cause::UnrequestedSubprotocol => "unrequested-subprotocol",
+            _ => "unrequested-extension",
+        };
+        let quoted = match self.failed.failure.cause {
+            Cause::WrongAcceptKey => {
+                "; browsers say: 'Error during WebSocket handshake: Incorrect \
+                                      'Sec-WebSocket-Accept' header value'"
+            }
+            _ => "",
+        };
+        let says = format!(
+            "{} answered 101, and not as RFC 6455 wants it: {}{quoted}. A browser would refuse it as well",
+            self.url(),
+            self.says()
+        );
+        let finding = self.target(id, says);
+        match self.failed.failure.cause {
+            Cause::WrongAcceptKey => {
+                finding.remedy("look for a cache or proxy that answers with another client's reply, or mend the server")
+            }
+            Cause::UnrequestedSubprotocol => finding.remedy(
+                "offer the subprotocol that the server wants: --subprotocol NAME, or subprotocols in [target]",
+            ),
+            Cause::UnrequestedExtension => {
+                finding.remedy("let the server agree to offered extensions only; connstorm offers none")
+            }
+            _ => finding.remedy("mend the server, or the proxy that drops the headers Upgrade and Connection"),
+        }
+    }
+
+    fn tls_on_plain_text(&self) -> Finding {
+        let quoted = if self.is_websocket() { format!("; {INVALID_RESPONSE}") } else { String::new() };
+        let other = self.url_with(self.other_scheme());
+        let says = format!("{} is a TLS port: it answered plain text with a TLS record{quoted}", self.url());
+        self.target("plain-text-to-a-tls-port", says).remedy(format!("use {other}"))
+    }
+
+    fn closed_before_reply(&self) -> Finding {
+        let stage = self.failed.failure.stage;
+        let (what, id) = match stage {
+            Stage::Tls => ("TLS handshake was done", "closed-in-the-tls-handshake"),
+            Stage::Close => ("close frame was answered", "closed-without-a-close-frame"),
+            _ => ("reply", "closed-before-the-reply"),
+        };
+        let says = format!(
+            "{} took the connection and closed it before its {what}: another protocol on that port (redis-server does so with HTTP), a limit of \
+             connections, a proxy whose backend is away, or a server that refuses this client",
+            self.url()
+        );
+        let finding = self.likely(id, says).remedy("look into the server's log, and the proxy's");
+        if stage == Stage::Tls {
+            return finding
+                .remedy(format!("if that port has no TLS: {}", self.url_with(self.other_scheme())));
+        }
+        finding
+    }
+
+    fn reset_in_handshake(&self) -> Finding {
+        let says = format!(
+            "{} reset connections in the {} stage, after they were established: a full accept queue with \
+             tcp_abort_on_overflow, a proxy whose backend is away, or a server that closes with our request unread",
+            self.url(),
+            self.failed.failure.stage
+        );
+        self.likely("reset-in-the-handshake", says)
+            .remedy("on the server: sysctl net.ipv4.tcp_abort_on_overflow; nstat -az TcpExtListenOverflows")
+            .remedy("look into the log of the server, and of a proxy before it")
+    }
+
+    fn silent(&self) -> Finding {
+        let says = format!(
+            "{} took connections and said nothing until the timeout of the {} stage: TCP works (the kernel \
+             completes handshakes by itself), the server does not answer. It is stuck, stopped, out of descriptors, or \
+             waits for another protocol",
+            self.url(),
+            self.failed.failure.stage
+        );
+        let finding = self.likely("silent-after-connect", says).remedy(
+            "on the server: ss -ltn (Recv-Q above 0: nobody accepts); its limit of open files; its log",
+        );
+        if self.failed.failure.stage == Stage::Tls {
+            return finding
+                .remedy(format!("if that port has no TLS: {}", self.url_with(self.other_scheme())));
+        }
+        finding
+    }
+
+    fn unexpected_reply(&self) -> Finding {
+        let says = format!("{} answered otherwise than expected: {}", self.url(), self.says());
+        self.target("unexpected-reply", says)
+            .remedy("see `expect`: echo, any, contains(TEXT) or json(/POINTER == VALUE)")
+    }
+}
+
+/// Whether it is the loss of an open session.
+fn is_lost(failed: &FailureFact) -> bool {
+    failed.failure.stage == Stage::Session
+        && matches!(failed.failure.cause, Cause::Reset | Cause::ClosedEarly)
+}
+
+/// Sessions were lost, and then connections refused: the server went away, and came back or did not.
+fn restarted(facts: &Facts) -> Option<(u64, Finding)> {
+    let lost: Vec<&FailureFact> = facts.failures.iter().filter(|failed| is_lost(failed)).collect();
+    let refused = facts.failed(Stage::Connect, Cause::Refused)?;
+    let first_lost = lost.iter().map(|failed| failed.first_at).min()?;
+    let last_lost = lost.iter().map(|failed| failed.last_at).max()?;
+    if refused.last_at < first_lost {
+        return None;
+    }
+    let count: u64 = lost.iter().map(|failed| failed.count).sum();
+    let seconds = |at: std::time::Duration| at.as_secs_f64();
+    let says = format!(
+        "the server went away in mid-run: {count} sessions were lost from {:.1} s to {:.1} s, then {} attempts were \
+         refused from {:.1} s to {:.1} s. So looks a restart",
+        seconds(first_lost),
+        seconds(last_lost),
+        refused.count,
+        seconds(refused.first_at),
+        seconds(refused.last_at)
+    );
+    let evidence = Evidence::default()
+        .with("sessions_lost", count)
+        .with("lost_from_s", seconds(first_lost))
+        .with("lost_to_s", seconds(last_lost))
+        .with("refused", refused.count)
+        .with("refused_from_s", seconds(refused.first_at))
+        .with("refused_to_s", seconds(refused.last_at));
+    let finding = Finding::new("server-restarted", Side::Target, Certainty::Likely, says)
+        .resting_on(evidence)
+        .remedy("look into the server's log at that time")
+        .remedy("let clients wait before they come back, each another time: [reconnect] backoff and jitter");
+    Some((count, finding))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,95 @@
+//! TLS that fails: the wrong port, an alert, a certificate that is refused.
+
+use super::Case;
+use crate::attempt::Cause;
+use crate::diagnose::Finding;
+
+/// The finding of a handshake that failed before, or beside, the certificate.
+pub(super) fn finding(case: &Case<'_>) -> Finding {
+    let other = format!("use {}", case.url_with(case.other_scheme()));
+    match case.failed.failure.cause {
+        Cause::PlainTextOnTls => {
+            let found = match case.protocol() {
+                Some("HTTP") => "plain HTTP".to_owned(),
+                Some(protocol) => protocol.to_owned(),
+                None => "plain text".to_owned(),
+            };
+            let says = format!(
+                "{} has no TLS on that port: it answered our ClientHello with {found}{}; browsers say: \
+                 'net::ERR_SSL_PROTOCOL_ERROR'",
+                case.url(),
+                case.bytes()
+            );
+            case.target("tls-to-a-plain-port", says).remedy(other)
+        }
+        Cause::NotTls => {
+            let found = case.protocol().unwrap_or("no protocol that is known");
+            let says = format!("{} answered our ClientHello with {found}{}", case.url(), case.bytes());
+            case.target("tls-to-another-protocol", says).remedy(other)
+        }
+        Cause::TlsAlert => alert(case),
+        _ => {
+            let says = format!("TLS with {} fails: {}", case.url(), case.says());
+            case.target("tls-fails", says)
+                .remedy("openssl s_client -connect HOST:PORT    # what the server offers")
+        }
+    }
+}
+
+fn alert(case: &Case<'_>) -> Finding {
+    let number = case.failed.failure.code.unwrap_or(0);
+    // RFC 8446, section 6.
+    let (name, meaning) = match number {
+        40 => ("handshake_failure", "it finds no parameters in common, or wants a client certificate"),
+        42 | 43 | 46 => ("bad_certificate", "it does not take our certificate"),
+        44 => ("certificate_revoked", "our certificate is revoked"),
+        45 => ("certificate_expired", "our certificate has expired"),
+        47 => ("illegal_parameter", "it does not take what we offered"),
+        48 => ("unknown_ca", "it does not know who signed our certificate"),
+        49 => ("access_denied", "our certificate gives us no right to enter"),
+        70 => ("protocol_version", "it speaks no version of TLS that we do"),
+        71 => ("insufficient_security", "it wants stronger parameters than we offer"),
+        80 => ("internal_error", "it failed by itself"),
+        112 => ("unrecognized_name", "it has no certificate for the name that we asked for"),
+        116 => ("certificate_required", "it wants a client certificate, and we showed none"),
+        120 => ("no_application_protocol", "it speaks none of the protocols that we offered by ALPN"),
+        _ => ("another", "see RFC 8446, section 6"),
+    };
+    let says = format!("{} ended TLS with alert {number} ({name}): {meaning}", case.url());
+    let finding = case.target("tls-alert", says);
+    match number {
+        40 | 42..=46 | 48 | 49 | 116 => {
+            finding.remedy("--cert FILE --key FILE: a certificate that the server takes")
+        }
+        70 => finding
+            .remedy("--tls-version 1.2 or 1.3, as the server has it; versions below 1.2 are not spoken"),
+        112 => finding.remedy("--server-name NAME: the name that its certificate is for"),
+        120 => finding.remedy("--alpn NAME, as the server's manual has it"),
+        _ => finding.remedy("look into the server's log"),
+    }
+}
+
+/// The finding of a certificate that is refused.
+pub(super) fn certificate(case: &Case<'_>) -> Finding {
+    let (id, what) = match case.failed.failure.cause {
+        Cause::CertificateExpired => ("certificate-expired", "has expired"),
+        Cause::CertificateNotYetValid => {
+            ("certificate-not-yet-valid", "is not valid yet; is this host's clock right?")
+        }
+        Cause::UnknownIssuer => ("unknown-issuer", "is signed by nobody whom this host trusts"),
+        Cause::NameMismatch => ("name-mismatch", "is for another name than the one that was asked for"),
+        _ => ("certificate-invalid", "is refused"),
+    };
+    let says = format!("the certificate of {} {what} ({})", case.url(), case.says());
+    let finding = case.target(id, says);
+    match case.failed.failure.cause {
+        Cause::UnknownIssuer => finding
+            .remedy("--ca FILE: the certificate of who signed it, as PEM")
+            .remedy("let the server send its whole chain, intermediate certificates too")
+            .remedy("--insecure for a test server of your own"),
+        Cause::NameMismatch => finding
+            .remedy("--server-name NAME: the name that the certificate is for")
+            .remedy("or connect by that name"),
+        _ => finding.remedy("renew it on the server").remedy("--insecure for a test server of your own"),
+    }
+}

@@ -1,0 +1,262 @@
+//! HTTP/1.1 requests on one connection, and their replies.
+
+use super::chatter::{fits, shown};
+use super::desk::{Desk, Step, Stepped, Trouble};
+use super::refusal::{self, Refusal};
+use crate::attempt::{Cause, Failure, Stage, Stamp};
+use crate::metrics::Reply;
+use crate::protocol::http1::{Body, ReplyHead};
+use crate::protocol::{Alphabet, Fields};
+use crate::scenario::Expect;
+
+/// What is kept of a body that is compared.
+const COMPARED: usize = 16 << 20;
+
+/// See the module.
+#[derive(Debug)]
+pub struct Http {
+    state: State,
+    /// What has come and is no whole head, or chunk size.
+    input: Vec<u8>,
+    made: u64,
+    sent_at: Stamp,
+    next_at: Option<Stamp>,
+    /// What the body of the reply is compared with.
+    expected: Vec<u8>,
+    exchange_only: bool,
+    hushed: bool,
+}
+
+#[derive(Debug)]
+enum State {
+    Idle,
+    Head,
+    Body { body: Body, keeps_alive: bool },
+    Refused(Box<Refusal>),
+}
+
+impl Http {
+    /// Puts the first request on the desk.
+    pub fn begin(desk: &mut Desk<'_>) -> Http {
+        let mut http = Http {
+            state: State::Idle,
+            input: Vec::new(),
+            made: 0,
+            sent_at: desk.now,
+            next_at: None,
+            expected: Vec::new(),
+            exchange_only: false,
+            hushed: false,
+        };
+        http.request(desk);
+        http
+    }
+
+    fn request(&mut self, desk: &mut Desk<'_>) {
+        let script = desk.script;
+        let messages = &script.messages;
+        self.made += 1;
+        let fields = Fields { seq: self.made, conn: desk.ordinal + 1, now_us: desk.unix_micros() };
+        let mut body = Vec::new();
+        if let Some(template) = &messages.send {
+            let alphabet = if messages.binary { Alphabet::Bytes } else { Alphabet::Letters };
+            template.render(fields, alphabet, desk.chance.random(), &mut body);
+        }
+        let last = self.made >= u64::from(desk.script.requests);
+        desk.script.write_request(desk.out, desk.destination, &body, last);
+        match &messages.expect {
+            Some(Expect::Echo) => self.expected = body,
+            Some(Expect::Contains(text)) => {
+                self.expected.clear();
+                text.render(fields, Alphabet::Letters, desk.chance.random(), &mut self.expected);
+            }
+            _ => {}
+        }
+        desk.tally.traffic.sent += 1;
+        (self.state, self.sent_at, self.next_at) = (State::Head, desk.now, None);
+    }
+
+    /// The first reply was as it should be.
+    pub fn opened(&mut self, exchange_only: bool, desk: &mut Desk<'_>) -> Stepped {
+        self.exchange_only = exchange_only;
+        self.after_reply(desk)
+    }
+
+    /// The peer's bytes.
+    pub fn take(&mut self, bytes: &[u8], desk: &mut Desk<'_>) -> Stepped {
+        if matches!(self.state, State::Idle) {
+            let reply = Reply::saying("a reply to no request").beginning_with(bytes);
+            let failure = Failure::new(Stage::Session, Cause::ProtocolViolation);
+            return Err(Trouble::because(failure, reply));
+        }
+        self.input.extend_from_slice(bytes);
+        self.advance(desk)
+    }
+
+    fn stage(&self) -> Stage {
+        if self.made <= 1 { Stage::Handshake } else { Stage::Session }
+    }
+
+    fn advance(&mut self, desk: &mut Desk<'_>) -> Stepped {
+        loop {
+            match &mut self.state {
+                State::Idle => return Ok(Step::Continue),
+                State::Refused(refusal) => {
+                    let input = std::mem::take(&mut self.input);
+                    return refusal.take(&input).map_or(Ok(Step::Continue), Err);
+                }
+                State::Head => {
+                    if !self.head(desk)? {
+                        return Ok(Step::Continue);
+                    }
+                }
+                State::Body { body, .. } => {
+                    let used =
+                        body.feed(&self.input).map_err(|error| {
+                            let failure = Failure::new(Stage::Session, Cause::ProtocolViolation);
+                            Trouble::because(failure, Reply::saying(error.to_string()))
+                                .at(if self.made <= 1 { Stage::Handshake } else { Stage::Session })
+                        })?;
+                    self.input.drain(..used);
+                    return if body.is_complete() { self.complete(desk) } else { Ok(Step::Continue) };
+                }
+            }
+        }
+    }
+
+    /// Takes the head off the input; whether it was complete.
+    fn head(&mut self, desk: &Desk<'_>) -> Result<bool, Trouble> {
+        let stage = self.stage();
+        let parsed = ReplyHead::parse(&self.input);
+        let head = match parsed {
+            Ok(Some(head)) => head,
+            Ok(None) => return Ok(false),
+            Err(error) => return Err(refusal::not_http(error, &self.input).at(stage)),
+        };
+        let size = head.size;
+        let of_head_request = desk.script.is_head_request;
+        if (100..=199).contains(&head.status) && head.status != 101 {
+            self.input.drain(..size);
+            return Ok(true);
+        }
+        if !desk.script.statuses.contain(head.status) {
+            self.state = State::Refused(Box::new(Refusal::new(&head, stage, of_head_request)));
+            self.input.drain(..size);
+            return Ok(true);
+        }
+        let Some(framing) = head.framing(of_head_request) else {
+            let failure = Failure::new(stage, Cause::ProtocolViolation);
+            let reply = Reply {
+                says: Some("the length of the body can't be told".into()),
+                ..refusal::described(&head)
+            };
+            return Err(Trouble::because(failure, reply));
+        };
+        let keep = if desk.script.messages.expect.is_some() { COMPARED } else { 0 };
+        let keeps_alive = head.keeps_alive();
+        self.state = State::Body { body: Body::new(framing, keep), keeps_alive };
+        self.input.drain(..size);
+        Ok(true)
+    }
+
+    /// A whole reply has come.
+    fn complete(&mut self, desk: &mut Desk<'_>) -> Stepped {
+        let State::Body { body, keeps_alive } = std::mem::replace(&mut self.state, State::Idle) else {
+            return Ok(Step::Continue);
+        };
+        let stage = self.stage();
+        desk.tally.traffic.received += 1;
+        if let Some(expect) = &desk.script.messages.expect {
+            if !fits(expect, &body.kept, &self.expected) {
+                desk.tally.traffic.mismatches += 1;
+                let says = format!("expected {expect}, found '{}'", shown(&body.kept));
+                let failure = Failure::new(stage, Cause::UnexpectedReply);
+                return Err(Trouble::because(failure, Reply::saying(says)));
+            }
+            desk.tally.traffic.matched += 1;
+        }
+        desk.tally.latencies.round_trip.record(desk.now.saturating_sub(self.sent_at));
+        let more = self.made < u64::from(desk.script.requests);
+        if more && !keeps_alive {
+            let says = format!("'Connection: close' after request {} of {}", self.made, desk.script.requests);
+            let failure = Failure::new(stage, Cause::ClosedEarly);
+            return Err(Trouble::because(failure, Reply::saying(says)));
+        }
+        if self.made == 1 {
+            return Ok(Step::Opened);
+        }
+        self.after_reply(desk)
+    }
+
+    fn after_reply(&mut self, desk: &mut Desk<'_>) -> Stepped {
+        if self.made >= u64::from(desk.script.requests) {
+            return Ok(if self.exchange_only { Step::Done } else { Step::Idle });
+        }
+        if self.hushed {
+            return Ok(Step::Idle);
+        }
+        let script = desk.script;
+        let messages = &script.messages;
+        let at = match messages.every {
+            Some(every) => self.sent_at + every,
+            None => desk.now + messages.think,
+        };
+        self.next_at = Some(at);
+        self.tick(desk)
+    }
+
+    /// Time has passed.
+    pub fn tick(&mut self, desk: &mut Desk<'_>) -> Stepped {
+        if self.next_at.is_some_and(|at| at <= desk.now) {
+            self.request(desk);
+        } else if self.is_busy() && self.made > 1 && desk.now >= self.sent_at + desk.script.messages.timeout {
+            return Err(self
+                .what_came()
+                .unwrap_or_else(|| Failure::new(Stage::Session, Cause::TimedOut).into()));
+        }
+        Ok(Step::Continue)
+    }
+
+    /// The peer has closed: the end of a body that has no other, or too early.
+    pub fn end_of_stream(&mut self, desk: &mut Desk<'_>) -> Stepped {
+        match &mut self.state {
+            State::Body { body, .. } if body.ends_with_the_stream() => {
+                let step = self.complete(desk)?;
+                // Whatever was to follow can't.
+                let done = self.made >= u64::from(desk.script.requests);
+                Ok(if done && step == Step::Idle { Step::Done } else { step })
+            }
+            State::Refused(refusal) => Err(refusal.trouble()),
+            State::Idle => Ok(Step::Continue),
+            State::Head | State::Body { .. } => {
+                let failure = Failure::new(self.stage(), Cause::ClosedEarly);
+                Err(Trouble::because(failure, Reply::default().beginning_with(&self.input)))
+            }
+        }
+    }
+
+    /// The refusal whose body has not come as a whole.
+    pub fn what_came(&mut self) -> Option<Trouble> {
+        match &self.state {
+            State::Refused(refusal) => Some(refusal.trouble()),
+            _ => None,
+        }
+    }
+
+    /// Whether a reply is waited for.
+    pub fn is_busy(&self) -> bool {
+        !matches!(self.state, State::Idle)
+    }
+
+    /// Makes no more requests; whether a reply is still waited for.
+    pub fn hush(&mut self) -> bool {
+        (self.hushed, self.next_at) = (true, None);
+        self.is_busy()
+    }
+
+    /// When something is due.
+    pub fn next_due(&self, timeout: std::time::Duration) -> Option<Stamp> {
+        let overdue = (self.is_busy() && self.made > 1).then(|| self.sent_at + timeout);
+        self.next_at.into_iter().chain(overdue).min()
+    }
+}

@@ -1,0 +1,360 @@
+//! What is said over one connection above TCP, from the first byte to the last: TLS, handshake, messages,
+//! farewell. No I/O: bytes come in, bytes go out to the desk, and time is an argument.
+//!
+//! Invariant: every call returns; what is kept of a peer's bytes is bounded (an incomplete head, message or
+//! record); each phase has an end in time ([`Session::next_due`]) unless it is the open session of a plan
+//! that wants it open. Parked, which is what an open session is between calls, it holds nothing of its
+//! handshake.
+
+mod chatter;
+mod desk;
+mod http;
+mod opening;
+mod refusal;
+mod roots;
+mod script;
+mod stream;
+mod tls;
+mod websocket;
+
+#[cfg(test)]
+mod tests;
+
+pub use desk::{Desk, Step, Stepped, Trouble};
+pub use script::{Script, ScriptError};
+
+use crate::attempt::{Cause, Failure, Stage, Stamp};
+use crate::metrics::Reply;
+use crate::protocol::Application;
+use crate::scenario::Close;
+use http::Http;
+use opening::Opening;
+use stream::Stream;
+use websocket::WebSocket;
+
+/// See the module.
+#[derive(Debug)]
+pub struct Session {
+    tls: Option<Box<tls::Client>>,
+    talk: Talk,
+    phase: Phase,
+    ending: Ending,
+    /// When the phase began.
+    since: Stamp,
+    /// When it has to be over; `None`: never.
+    limit: Option<Stamp>,
+}
+
+/// What is spoken, once TLS is out of the way.
+#[derive(Debug)]
+enum Talk {
+    /// A WebSocket whose handshake is not done.
+    Opening(Box<Opening>),
+    WebSocket(WebSocket),
+    Http(Box<Http>),
+    Stream(Box<Stream>),
+}
+
+/// How far it has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// TLS.
+    Securing,
+    /// The protocol's handshake; of HTTP, the first request.
+    Opening,
+    Open,
+    /// We have said goodbye, and wait for the peer's.
+    Closing,
+}
+
+/// Whether it is to go on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ending {
+    /// As planned.
+    No,
+    /// Its time is over: it says no more, and waits for the answers that are due to it.
+    Winding,
+    /// The run is over: the same, and no goodbye is waited for.
+    AtOnce,
+}
+
+impl Session {
+    /// A session on a connection that was established just now; its first bytes are on the desk.
+    pub fn begin(desk: &mut Desk<'_>) -> (Session, Stepped) {
+        let limit = Some(desk.now + desk.script.handshake_timeout);
+        let mut session = Session {
+            tls: None,
+            talk: Talk::Stream(Box::default()),
+            phase: Phase::Opening,
+            ending: Ending::No,
+            since: desk.now,
+            limit,
+        };
+        let stepped = match &desk.script.tls {
+            Some(tls) => tls::Client::new(tls, desk.destination.ip()).map(|client| {
+                session.tls = Some(Box::new(client));
+                session.phase = Phase::Securing;
+                Step::Continue
+            }),
+            None => session.open(desk),
+        };
+        (session, stepped)
+    }
+
+    /// The peer's bytes.
+    pub fn take(&mut self, bytes: &[u8], desk: &mut Desk<'_>) -> Stepped {
+        let Some(tls) = &mut self.tls else { return self.hear(bytes, desk) };
+        let mut plain = std::mem::take(desk.plain);
+        plain.clear();
+        let opened = tls.open(bytes, &mut plain).map_err(|trouble| trouble.at(self.stage()));
+        let stepped = opened.and_then(|opened| {
+            if opened.established {
+                desk.tally.latencies.tls.record(desk.now.saturating_sub(self.since));
+                if self.open(desk)? == Step::Done {
+                    return Ok(Step::Done);
+                }
+            }
+            if !plain.is_empty() && self.hear(&plain, desk)? == Step::Done {
+                return Ok(Step::Done);
+            }
+            if opened.closed { self.end_of_stream(desk) } else { Ok(Step::Continue) }
+        });
+        *desk.plain = plain;
+        stepped
+    }
+
+    /// The peer will send no more.
+    pub fn end_of_stream(&mut self, desk: &mut Desk<'_>) -> Stepped {
+        let step = match (&mut self.talk, self.phase) {
+            (_, Phase::Closing) => return Ok(Step::Done),
+            (Talk::Opening(opening), Phase::Opening) => opening.end_of_stream(),
+            (Talk::Http(http), Phase::Opening | Phase::Open) => http.end_of_stream(desk),
+            _ => Ok(Step::Continue),
+        };
+        if self.progress(step, desk)? == Step::Done {
+            return Ok(Step::Done);
+        }
+        if self.phase == Phase::Open && (desk.script.closes == Close::Peer || self.ending == Ending::AtOnce) {
+            return Ok(Step::Done);
+        }
+        Err(Failure::new(self.stage(), Cause::ClosedEarly).into())
+    }
+
+    /// Time has passed.
+    pub fn tick(&mut self, desk: &mut Desk<'_>) -> Stepped {
+        if self.limit.is_some_and(|limit| limit <= desk.now) {
+            if self.phase != Phase::Open {
+                let heard = match &mut self.talk {
+                    Talk::Opening(opening) => opening.what_came(),
+                    Talk::Http(http) => http.what_came(),
+                    _ => None,
+                };
+                // A refusal whose body never ends is still that refusal.
+                return Err(heard.unwrap_or_else(|| Failure::new(self.stage(), Cause::TimedOut).into()));
+            }
+            self.limit = None;
+            return self.wind_down(desk);
+        }
+        let step = match &mut self.talk {
+            Talk::WebSocket(socket) if self.phase == Phase::Open => socket.tick(desk),
+            Talk::Http(http) => http.tick(desk),
+            Talk::Stream(stream) if self.phase == Phase::Open => stream.tick(desk),
+            _ => Ok(Step::Continue),
+        };
+        self.progress(step, desk)
+    }
+
+    /// The run is over.
+    pub fn stop(&mut self, desk: &mut Desk<'_>) -> Stepped {
+        self.ending = Ending::AtOnce;
+        match self.phase {
+            Phase::Securing | Phase::Opening => Ok(Step::Continue),
+            Phase::Open => self.wind_down(desk),
+            Phase::Closing => Ok(Step::Done),
+        }
+    }
+
+    /// When there is something to do even if nothing comes.
+    pub fn next_due(&self, script: &Script) -> Option<Stamp> {
+        let timeout = script.messages.timeout;
+        let own = match &self.talk {
+            Talk::WebSocket(socket) => socket.next_due(timeout),
+            Talk::Http(http) => http.next_due(timeout),
+            Talk::Stream(stream) => stream.next_due(timeout),
+            Talk::Opening(_) => None,
+        };
+        own.filter(|_| self.phase != Phase::Closing).into_iter().chain(self.limit).min()
+    }
+
+    /// Whether all handshakes are done.
+    pub fn was_open(&self) -> bool {
+        matches!(self.phase, Phase::Open | Phase::Closing)
+    }
+
+    /// The stage at which something fails now.
+    pub fn stage(&self) -> Stage {
+        match self.phase {
+            Phase::Securing => Stage::Tls,
+            Phase::Opening => Stage::Handshake,
+            Phase::Open => Stage::Session,
+            Phase::Closing => Stage::Close,
+        }
+    }
+
+    /// Turns what is on the desk into what goes over the wire; that is in `wire` when it returns true, and as
+    /// it is on the desk when not.
+    pub fn seal(&mut self, plain: &[u8], wire: &mut Vec<u8>) -> bool {
+        let Some(tls) = &mut self.tls else { return false };
+        wire.clear();
+        tls.seal(plain, wire);
+        true
+    }
+
+    /// What is left to be said when it ends well: that TLS ends here.
+    pub fn farewell(&mut self) {
+        if let Some(tls) = &mut self.tls {
+            tls.close();
+        }
+    }
+
+    /// What still waits for an answer.
+    pub fn unanswered(&self) -> u64 {
+        match &self.talk {
+            Talk::WebSocket(socket) => socket.unanswered(),
+            Talk::Stream(stream) => stream.unanswered(),
+            Talk::Http(http) => u64::from(http.is_busy()),
+            Talk::Opening(_) => 0,
+        }
+    }
+
+    /// TLS, if any, is done: the protocol's turn.
+    fn open(&mut self, desk: &mut Desk<'_>) -> Stepped {
+        self.phase = Phase::Opening;
+        self.since = desk.now;
+        self.limit = Some(desk.now + desk.script.handshake_timeout);
+        let step = match desk.script.application {
+            Application::WebSocket => {
+                self.talk = Talk::Opening(Box::new(Opening::begin(desk)));
+                Ok(Step::Continue)
+            }
+            Application::Http => {
+                self.talk = Talk::Http(Box::new(Http::begin(desk)));
+                Ok(Step::Continue)
+            }
+            Application::Stream => {
+                self.talk = Talk::Stream(Box::default());
+                Ok(Step::Opened)
+            }
+        };
+        self.progress(step, desk)
+    }
+
+    fn hear(&mut self, bytes: &[u8], desk: &mut Desk<'_>) -> Stepped {
+        let step = match &mut self.talk {
+            Talk::Opening(opening) => match opening.take(bytes, desk) {
+                Ok(Some(rest)) => {
+                    // What came with the handshake is heard when it is open.
+                    self.talk = Talk::WebSocket(WebSocket::after_handshake(rest));
+                    Ok(Step::Opened)
+                }
+                Ok(None) => Ok(Step::Continue),
+                Err(trouble) => Err(trouble),
+            },
+            Talk::WebSocket(socket) => socket.take(bytes, self.phase == Phase::Closing, desk),
+            Talk::Http(http) => http.take(bytes, desk),
+            Talk::Stream(stream) => stream.take(bytes, desk),
+        };
+        self.progress(step, desk)
+    }
+
+    /// What follows from a step of the talk.
+    fn progress(&mut self, step: Stepped, desk: &mut Desk<'_>) -> Stepped {
+        match step? {
+            Step::Opened => self.opened(desk),
+            // The peer closes a WebSocket, or has nothing more to answer.
+            Step::Done if self.phase == Phase::Closing => Ok(Step::Done),
+            Step::Done => self.finish(desk),
+            Step::PeerCloses => self.peer_closes(desk),
+            Step::Idle if self.ending != Ending::No => self.finish(desk),
+            step => Ok(step),
+        }
+    }
+
+    fn opened(&mut self, desk: &mut Desk<'_>) -> Stepped {
+        if desk.script.application != Application::Stream {
+            desk.tally.latencies.handshake.record(desk.now.saturating_sub(self.since));
+        }
+        desk.tally.traffic.sessions += 1;
+        self.phase = Phase::Open;
+        self.since = desk.now;
+        let lifetime = desk.chance.lifetime(desk.script.lifetime);
+        let exchange_only = lifetime.is_some_and(|time| time.is_zero()) && desk.script.closes != Close::Peer;
+        self.limit = lifetime.filter(|time| !time.is_zero()).map(|time| desk.now + time);
+        if self.ending == Ending::AtOnce {
+            return self.wind_down(desk);
+        }
+        let step = match &mut self.talk {
+            Talk::WebSocket(socket) => socket.begin(exchange_only, desk),
+            Talk::Stream(stream) => stream.begin(exchange_only, desk),
+            Talk::Http(http) => http.opened(exchange_only, desk),
+            Talk::Opening(_) => Ok(Step::Continue),
+        };
+        self.progress(step, desk)
+    }
+
+    /// Says no more, and finishes when no answer is waited for.
+    fn wind_down(&mut self, desk: &mut Desk<'_>) -> Stepped {
+        if self.ending == Ending::No {
+            self.ending = Ending::Winding;
+        }
+        let busy = match &mut self.talk {
+            Talk::WebSocket(socket) => socket.hush(),
+            Talk::Stream(stream) => stream.hush(),
+            Talk::Http(http) => http.hush(),
+            Talk::Opening(_) => false,
+        };
+        if busy { Ok(Step::Continue) } else { self.finish(desk) }
+    }
+
+    /// Ends it as the plan says.
+    fn finish(&mut self, desk: &mut Desk<'_>) -> Stepped {
+        let at_once = self.ending == Ending::AtOnce;
+        if desk.script.closes == Close::Peer && !at_once {
+            if self.ending == Ending::No {
+                // Everything is said; it is for the peer to close, as long as the lifetime lets it.
+                return Ok(Step::Continue);
+            }
+            return Err(Failure::new(Stage::Close, Cause::TimedOut).into());
+        }
+        if !matches!(self.talk, Talk::WebSocket(_)) || desk.script.closes == Close::Rst {
+            return Ok(Step::Done);
+        }
+        if self.phase != Phase::Closing {
+            websocket::write_close(Some(desk.script.messages.close_code), desk);
+        }
+        if at_once {
+            return Ok(Step::Done);
+        }
+        self.phase = Phase::Closing;
+        self.limit = Some(desk.now + desk.script.handshake_timeout);
+        Ok(Step::Continue)
+    }
+
+    /// The peer's close frame, which is answered by then, in the midst of the session.
+    fn peer_closes(&mut self, desk: &mut Desk<'_>) -> Stepped {
+        if self.phase == Phase::Closing || self.ending == Ending::AtOnce {
+            return Ok(Step::Done);
+        }
+        let Talk::WebSocket(socket) = &self.talk else { return Ok(Step::Done) };
+        if desk.script.closes == Close::Peer {
+            self.phase = Phase::Closing;
+            self.limit = Some(desk.now + desk.script.handshake_timeout);
+            return Ok(Step::Continue);
+        }
+        let failure = match socket.close_code {
+            0 => Failure::new(Stage::Session, Cause::ClosedEarly),
+            code => Failure::with_code(Stage::Session, Cause::ClosedEarly, code),
+        };
+        Err(Trouble { failure, reply: Some(Box::new(Reply::saying("the peer sent a close frame"))) })
+    }
+}

@@ -1,0 +1,330 @@
+//! Sessions without sockets and without clocks: what they say, what they wait for, and that no peer's bytes
+//! can harm them.
+
+use super::{Desk, Script, Session, Step, Stepped};
+use crate::attempt::{Cause, Stage, Stamp};
+use crate::engine::lifetimes::Chance;
+use crate::kernel::clock::Clock;
+use crate::metrics::Tally;
+use crate::protocol::websocket::{Fragments, Opcode};
+use crate::scenario::{Overrides, SessionOverrides, from_flags};
+use proptest::prelude::*;
+use std::time::Duration;
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+
+/// One session and everything around it; the test owns the time.
+struct Rehearsal {
+    script: Script,
+    session: Option<Session>,
+    chance: Chance,
+    tally: Tally,
+    out: Vec<u8>,
+    now: Stamp,
+}
+
+fn ms(ms: u64) -> Duration {
+    Duration::from_millis(ms)
+}
+
+impl Rehearsal {
+    fn new(target: &str, lifetime: &str, session: SessionOverrides) -> Rehearsal {
+        let overrides = Overrides {
+            target: Some(target.to_owned()),
+            lifetime: Some(lifetime.to_owned()),
+            session,
+            ..Overrides::default()
+        };
+        let script = Script::of(&from_flags(&overrides).unwrap()).unwrap().expect("something is said");
+        let chance = Chance::new(1, 0);
+        let (tally, out, now) = (Tally::default(), Vec::new(), Stamp::ZERO);
+        let mut stage = Rehearsal { script, session: None, chance, tally, out, now };
+        let begun = stage.with(|none, desk| {
+            let (session, stepped) = Session::begin(desk);
+            *none = Some(session);
+            stepped
+        });
+        assert!(begun.is_ok());
+        stage
+    }
+
+    fn with(&mut self, act: impl FnOnce(&mut Option<Session>, &mut Desk<'_>) -> Stepped) -> Stepped {
+        let mut plain = Vec::new();
+        self.out.clear();
+        let mut desk = Desk {
+            script: &self.script,
+            now: self.now,
+            clock: Clock::start(),
+            chance: &mut self.chance,
+            tally: &mut self.tally,
+            out: &mut self.out,
+            plain: &mut plain,
+            ordinal: 0,
+            destination: ([127, 0, 0, 1], 9001).into(),
+        };
+        act(&mut self.session, &mut desk)
+    }
+
+    fn act(&mut self, act: impl FnOnce(&mut Session, &mut Desk<'_>) -> Stepped) -> Stepped {
+        self.with(|session, desk| act(session.as_mut().unwrap(), desk))
+    }
+
+    fn take(&mut self, bytes: &[u8]) -> Stepped {
+        self.act(|session, desk| session.take(bytes, desk))
+    }
+
+    fn at(&mut self, now: Stamp) -> Stepped {
+        self.now = now;
+        self.act(Session::tick)
+    }
+
+    fn due(&self) -> Option<Stamp> {
+        self.session.as_ref().unwrap().next_due(&self.script)
+    }
+
+    /// Answers the handshake that is on the desk.
+    fn accept(&mut self, after: &[u8]) -> Stepped {
+        let request = String::from_utf8(self.out.clone()).unwrap();
+        let key = request.lines().find_map(|line| line.strip_prefix("Sec-WebSocket-Key: ")).unwrap();
+        let accept = derive_accept_key(key.as_bytes());
+        let reply = format!(
+            "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+             Sec-WebSocket-Accept: {accept}\r\n\r\n"
+        );
+        self.take(&[reply.as_bytes(), after].concat())
+    }
+
+    /// The messages on the desk, unmasked.
+    fn said(&self) -> Vec<(u8, Vec<u8>)> {
+        let (mut found, mut bytes) = (Vec::new(), &self.out[..]);
+        while let [first, second, m0, m1, m2, m3, rest @ ..] = bytes {
+            let length = usize::from(second & 0x7f);
+            let mask = [m0, m1, m2, m3];
+            let payload = rest[..length].iter().enumerate().map(|(n, byte)| byte ^ mask[n % 4]).collect();
+            found.push((first & 0x0f, payload));
+            bytes = &rest[length..];
+        }
+        found
+    }
+}
+
+fn sending(send: &str, expect: Option<&str>, every: Option<&str>, count: Option<&str>) -> SessionOverrides {
+    SessionOverrides {
+        send: Some(send.to_owned()),
+        expect: expect.map(str::to_owned),
+        every: every.map(str::to_owned),
+        count: count.map(str::to_owned),
+        ..SessionOverrides::default()
+    }
+}
+
+#[test]
+fn the_handshake_says_what_the_plan_says() {
+    let session = SessionOverrides {
+        headers: vec!["X-Token: abc".into()],
+        auth: Some("bearer(t)".into()),
+        origin: Some("https://a.example".into()),
+        subprotocols: vec!["chat.v2".into(), "chat.v1".into()],
+        ..SessionOverrides::default()
+    };
+    let stage = Rehearsal::new("ws://h:9001/chat?room=1", "1s", session);
+    let request = String::from_utf8(stage.out.clone()).unwrap();
+    assert!(request.starts_with("GET /chat?room=1 HTTP/1.1\r\nHost: h:9001\r\n"), "{request}");
+    for line in [
+        "Upgrade: websocket",
+        "Connection: Upgrade",
+        "Sec-WebSocket-Version: 13",
+        "Sec-WebSocket-Protocol: chat.v2, chat.v1",
+        "X-Token: abc",
+        "Authorization: Bearer t",
+        "Origin: https://a.example",
+    ] {
+        assert_eq!(request.matches(&format!("\r\n{line}\r\n")).count(), 1, "{line}: {request}");
+    }
+    assert_eq!(stage.due(), Some(Duration::from_secs(5)), "the handshake has an end");
+}
+
+#[test]
+fn what_comes_with_the_handshake_is_heard_and_pings_are_answered() {
+    let mut stage = Rehearsal::new("ws://h:1/", "1s", SessionOverrides::default());
+    assert!(stage.accept(b"\x81\x05early\x89\x02hi\x81\x01").is_ok());
+    assert_eq!(stage.said(), [(10, b"hi".to_vec())]);
+    let heard = stage.tally.traffic;
+    assert_eq!((heard.sessions, heard.received, heard.pushes, heard.peer_pings), (1, 1, 1, 1));
+    // The half message is completed later.
+    assert!(stage.take(b"x").is_ok());
+    assert_eq!(stage.tally.traffic.received, 2);
+    assert_eq!(stage.due(), Some(Duration::from_secs(1)), "the lifetime");
+}
+
+#[test]
+fn echoes_are_measured_and_the_session_says_goodbye() {
+    let mut stage = Rehearsal::new("ws://h:1/", "0s", sending("ping {seq}", Some("echo"), None, Some("2")));
+    stage.accept(b"").unwrap();
+    assert_eq!(stage.said(), [(1, b"ping 1".to_vec())]);
+    stage.now = ms(3);
+    stage.take(b"\x81\x06ping 1").unwrap();
+    // The next message is due at once.
+    assert_eq!(stage.due(), Some(ms(3)));
+    stage.at(ms(3)).unwrap();
+    assert_eq!(stage.said(), [(1, b"ping 2".to_vec())]);
+    stage.now = ms(5);
+    stage.take(b"\x81\x06ping 2").unwrap();
+    assert_eq!(stage.said(), [(8, vec![3, 232])], "code 1000");
+    assert_eq!(stage.take(b"\x88\x02\x03\xe8").unwrap(), Step::Done);
+    let traffic = stage.tally.traffic;
+    assert_eq!((traffic.sent, traffic.matched, traffic.mismatches), (2, 2, 0));
+    assert_eq!(stage.tally.latencies.round_trip.count(), 2);
+}
+
+#[test]
+fn messages_are_due_at_their_times_and_unanswered_ones_fail_the_session() {
+    let mut stage = Rehearsal::new("ws://h:1/", "60s", sending("m", Some("echo"), Some("1s"), None));
+    stage.accept(b"").unwrap();
+    assert_eq!((stage.said().len(), stage.due()), (1, Some(ms(1000))));
+    stage.at(ms(3000)).unwrap();
+    assert_eq!(stage.said().len(), 3, "what was missed is made up for");
+    let trouble = stage.at(ms(5000)).unwrap_err();
+    assert_eq!((trouble.failure.stage, trouble.failure.cause), (Stage::Session, Cause::TimedOut));
+}
+
+#[test]
+fn a_wrong_answer_and_a_broken_rule_are_named() {
+    let mut stage = Rehearsal::new("ws://h:1/", "60s", sending("m", Some("echo"), Some("1s"), None));
+    stage.accept(b"").unwrap();
+    let trouble = stage.take(b"\x81\x01x").unwrap_err();
+    assert_eq!(trouble.failure.cause, Cause::UnexpectedReply);
+    assert_eq!(trouble.reply.unwrap().says.unwrap(), "expected 'm', found 'x'");
+    assert_eq!(stage.tally.traffic.mismatches, 1);
+    let mut stage = Rehearsal::new("ws://h:1/", "60s", SessionOverrides::default());
+    stage.accept(b"").unwrap();
+    let trouble = stage.take(b"\x81\x81\0\0\0\0x").unwrap_err();
+    assert_eq!(trouble.failure.cause, Cause::ProtocolViolation);
+    assert_eq!(stage.said(), [(8, vec![3, 234])], "code 1002");
+}
+
+#[test]
+fn the_end_of_the_run_waits_for_answers_and_not_for_goodbyes() {
+    let mut stage = Rehearsal::new("ws://h:1/", "60s", sending("m", Some("echo"), Some("1s"), None));
+    stage.accept(b"").unwrap();
+    assert_eq!(stage.act(Session::stop).unwrap(), Step::Continue);
+    assert_eq!(stage.take(b"\x81\x01m").unwrap(), Step::Done);
+    assert_eq!(stage.said(), [(8, vec![3, 232])]);
+    let mut idle = Rehearsal::new("ws://h:1/", "until-end", SessionOverrides::default());
+    idle.accept(b"").unwrap();
+    assert_eq!(idle.due(), None, "an idle session waits for nothing");
+    assert_eq!(idle.act(Session::stop).unwrap(), Step::Done);
+}
+
+#[test]
+fn http_requests_follow_each_other_on_one_connection() {
+    let session = SessionOverrides {
+        requests: Some("2".into()),
+        body: Some("b{seq}".into()),
+        expect: Some("echo".into()),
+        ..SessionOverrides::default()
+    };
+    let mut stage = Rehearsal::new("http://h/p", "0s", session);
+    let request = String::from_utf8(stage.out.clone()).unwrap();
+    assert!(request.starts_with("POST /p HTTP/1.1\r\nHost: h:9001\r\n"), "{request}");
+    assert!(request.ends_with("Content-Length: 2\r\n\r\nb1"), "{request}");
+    stage.take(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nb1").unwrap();
+    assert!(stage.out.ends_with(b"\r\n\r\nb2"));
+    let done = stage.take(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nb2\r\n0\r\n\r\n");
+    assert_eq!(done.unwrap(), Step::Done);
+    assert_eq!(stage.tally.latencies.round_trip.count(), 2);
+}
+
+#[test]
+fn a_refusal_keeps_its_status_headers_and_the_beginning_of_its_body() {
+    for target in ["ws://h:1/", "http://h:1/"] {
+        let mut stage = Rehearsal::new(target, "0s", SessionOverrides::default());
+        let head = b"HTTP/1.1 503 Service Unavailable\r\nServer: x\r\nContent-Length: 1000\r\n\r\n";
+        assert!(stage.take(head).is_ok());
+        let trouble = stage.take(&b"try later ".repeat(30)).unwrap_err();
+        assert_eq!((trouble.failure.cause, trouble.failure.code), (Cause::HttpStatus, Some(503)), "{target}");
+        let reply = trouble.reply.unwrap();
+        assert_eq!(reply.status.as_deref(), Some("503 Service Unavailable"));
+        assert!(reply.body.unwrap().starts_with("try later") && reply.headers.len() == 1);
+        // A body that never comes does not hide the status.
+        let mut stage = Rehearsal::new(target, "0s", SessionOverrides::default());
+        stage.take(head).unwrap();
+        assert_eq!(stage.at(Duration::from_secs(5)).unwrap_err().failure.code, Some(503), "{target}");
+    }
+}
+
+#[test]
+fn bytes_are_matched_however_they_are_split() {
+    let mut stage = Rehearsal::new("tcp://h:1", "0s", sending("hello {seq}", Some("echo"), None, Some("2")));
+    assert_eq!(stage.out, b"hello 1");
+    stage.take(b"hel").unwrap();
+    stage.take(b"lo 1").unwrap();
+    assert_eq!(stage.out, b"hello 2");
+    assert_eq!(stage.take(b"hello 2").unwrap(), Step::Done);
+    let mut stage = Rehearsal::new("tcp://h:1", "0s", sending("hello", Some("echo"), None, None));
+    assert_eq!(stage.take(b"help").unwrap_err().failure.cause, Cause::UnexpectedReply);
+}
+
+#[test]
+fn a_parked_session_is_small() {
+    assert!(size_of::<Session>() <= 192, "{} bytes", size_of::<Session>());
+    assert!(size_of::<Fragments>() == 8 && size_of::<Opcode>() == 1);
+}
+
+/// Targets of every kind; some replies begin well.
+fn hostile() -> impl Strategy<Value = (&'static str, Vec<Vec<u8>>, bool)> {
+    let target = prop_oneof![
+        Just("ws://h:1/"),
+        Just("wss://localhost:1/"),
+        Just("http://h:1/"),
+        Just("https://localhost:1/"),
+        Just("tcp://h:1"),
+        Just("tls://localhost:1"),
+    ];
+    let piece = prop_oneof![
+        proptest::collection::vec(any::<u8>(), 0..60),
+        "HTTP/1\\.[01] [0-9]{3} [a-z]{0,5}\r\n(Content-Length: [0-9]{1,9}\r\n|Transfer-Encoding: chunked\r\n)?\r\n"
+            .prop_map(String::into_bytes),
+        "[0-9a-f]{1,8}\r\n".prop_map(String::into_bytes),
+        Just(b"\x16\x03\x03\x00\x40".to_vec()),
+        Just(b"\x15\x03\x03\x00\x02\x02\x28".to_vec()),
+        Just(b"\x81\x7f\x00\x00\x00\x00\x00\xff\xff\xff".to_vec()),
+    ];
+    (target, proptest::collection::vec(piece, 0..8), any::<bool>())
+}
+
+proptest! {
+    #[test]
+    fn no_peers_bytes_harm_a_session((target, pieces, upgraded) in hostile()) {
+        let send = sending("m {random:20B}", Some("echo"), Some("10ms"), None);
+        let send = if target.starts_with("http") {
+            SessionOverrides { requests: Some("3".into()), ..SessionOverrides::default() }
+        } else {
+            send
+        };
+        let mut stage = Rehearsal::new(target, "1s", send);
+        if upgraded && target.starts_with("ws:") {
+            stage.accept(b"").unwrap();
+        }
+        let mut ended = false;
+        for (n, piece) in pieces.iter().enumerate() {
+            if !matches!(stage.take(piece), Ok(step) if step != Step::Done) {
+                ended = true;
+                break;
+            }
+            prop_assert!(stage.due().is_some(), "it would wait for ever");
+            stage.now = ms(n as u64);
+        }
+        if !ended {
+            // Time alone ends it: each call, at most a few thousand, brings the end nearer.
+            for _ in 0..5000 {
+                let Some(due) = stage.due() else { break };
+                stage.now = stage.now.max(due);
+                match stage.act(Session::tick) {
+                    Ok(Step::Done) | Err(_) => { ended = true; break }
+                    Ok(_) => {}
+                }
+            }
+            prop_assert!(ended, "it did not end");
+        }
+    }
+}

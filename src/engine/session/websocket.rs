@@ -1,0 +1,222 @@
+//! An open WebSocket: messages sent and received, pings both ways, pushes. Parked it is a few words.
+
+use super::chatter::Chatter;
+use super::desk::{Desk, Step, Stepped, Trouble};
+use crate::attempt::{Cause, Failure, Stage, Stamp};
+use crate::metrics::Reply;
+use crate::protocol::websocket::{Fragments, Message, Opcode, next, write};
+
+/// See the module.
+#[derive(Debug, Default)]
+pub struct WebSocket {
+    /// What has come and is no whole frame.
+    rest: Vec<u8>,
+    fragments: Fragments,
+    active: Option<Box<Active>>,
+    last_push: Option<Stamp>,
+    /// Code of the peer's close frame; 0: none yet, or none in it.
+    pub close_code: u16,
+}
+
+/// What a WebSocket needs that says something itself.
+#[derive(Debug, Default)]
+struct Active {
+    chatter: Option<Chatter>,
+    ping_at: Option<Stamp>,
+    /// Our ping that waits for its pong.
+    pinged: Option<Stamp>,
+}
+
+/// Writes a message on the desk.
+fn say(opcode: Opcode, payload: &[u8], desk: &mut Desk<'_>) {
+    let mask = desk.mask();
+    write(desk.out, opcode, payload, mask);
+}
+
+/// Writes a close frame on the desk.
+pub fn write_close(code: Option<u16>, desk: &mut Desk<'_>) {
+    let mask = desk.mask();
+    crate::protocol::websocket::write_close(desk.out, code, mask);
+}
+
+impl WebSocket {
+    /// One whose handshake is done; `rest` came after it, and is heard when it begins.
+    pub fn after_handshake(rest: Vec<u8>) -> WebSocket {
+        WebSocket { rest, ..WebSocket::default() }
+    }
+
+    /// It is open: says what is to be said first, and hears what came with the handshake.
+    pub fn begin(&mut self, exchange_only: bool, desk: &mut Desk<'_>) -> Stepped {
+        let chatter = Chatter::begin(exchange_only, desk);
+        let ping_at = desk.script.messages.ping_every.map(|every| desk.now + every);
+        let nothing_to_say = chatter.is_none();
+        if chatter.is_some() || ping_at.is_some() {
+            self.active = Some(Box::new(Active { chatter, ping_at, pinged: None }));
+        }
+        let heard = self.take(&[], false, desk)?;
+        if heard != Step::Continue && heard != Step::Idle {
+            return Ok(heard);
+        }
+        let step = self.tick(desk)?;
+        Ok(if nothing_to_say && exchange_only { Step::Done } else { step })
+    }
+
+    /// The peer's bytes.
+    pub fn take(&mut self, bytes: &[u8], closing: bool, desk: &mut Desk<'_>) -> Stepped {
+        let mut kept = std::mem::take(&mut self.rest);
+        let input = if kept.is_empty() {
+            bytes
+        } else {
+            kept.extend_from_slice(bytes);
+            &kept[..]
+        };
+        let mut fragments = std::mem::take(&mut self.fragments);
+        let (mut used, mut step) = (0, Step::Continue);
+        while step == Step::Continue || step == Step::Idle {
+            match next(&input[used..], &mut fragments) {
+                Ok(Some((taken, message))) => {
+                    used += taken;
+                    if let Some(message) = message {
+                        step = self.hear(&message, closing, desk)?;
+                    }
+                }
+                Ok(None) => break,
+                Err(violation) => {
+                    write_close(Some(1002), desk);
+                    let reply = Reply::saying(violation.to_string()).beginning_with(&input[used..]);
+                    let failure = Failure::new(Stage::Session, Cause::ProtocolViolation);
+                    return Err(Trouble::because(failure, reply));
+                }
+            }
+        }
+        self.fragments = fragments;
+        if used < input.len() {
+            self.rest = input[used..].to_vec();
+        }
+        Ok(step)
+    }
+
+    fn hear(&mut self, message: &Message<'_>, closing: bool, desk: &mut Desk<'_>) -> Stepped {
+        match message.opcode {
+            Opcode::Ping => {
+                desk.tally.traffic.peer_pings += 1;
+                if !closing {
+                    say(Opcode::Pong, &message.payload, desk);
+                }
+                Ok(Step::Continue)
+            }
+            Opcode::Pong => {
+                if let Some(sent) = self.active.as_mut().and_then(|active| active.pinged.take()) {
+                    desk.tally.latencies.pong.record(desk.now.saturating_sub(sent));
+                    desk.tally.traffic.pongs += 1;
+                }
+                Ok(Step::Continue)
+            }
+            Opcode::Close => {
+                self.close_code = message.close_code().unwrap_or(0);
+                if !closing {
+                    write_close(message.close_code(), desk);
+                }
+                Ok(Step::PeerCloses)
+            }
+            // What was on its way when we said goodbye.
+            Opcode::Text | Opcode::Binary if closing => Ok(Step::Continue),
+            Opcode::Text | Opcode::Binary => self.hear_data(&message.payload, desk),
+        }
+    }
+
+    fn hear_data(&mut self, payload: &[u8], desk: &mut Desk<'_>) -> Stepped {
+        desk.tally.traffic.received += 1;
+        let chatter = self.active.as_mut().and_then(|active| active.chatter.as_mut());
+        if let Some(chatter) = chatter
+            && chatter.expected().is_some()
+        {
+            return chatter.answer(payload, desk);
+        }
+        desk.tally.traffic.pushes += 1;
+        if let Some(last) = self.last_push.replace(desk.now) {
+            desk.tally.latencies.push_gap.record(desk.now.saturating_sub(last));
+        }
+        let script = desk.script;
+        let messages = &script.messages;
+        let ours = messages.send.as_ref().filter(|_| messages.senders.is_some());
+        let fields = ours.and_then(|template| template.read(payload));
+        if let Some(fields) = fields {
+            desk.tally.fanout.received(fields.conn, fields.seq, desk.now);
+        }
+        let sent_us = fields.map(|fields| fields.now_us).filter(|us| *us > 0).or_else(|| timestamp(payload));
+        if let Some(sent_us) = sent_us {
+            let passed = desk.unix_micros().saturating_sub(sent_us);
+            desk.tally.latencies.one_way.record(std::time::Duration::from_micros(passed));
+        }
+        Ok(Step::Continue)
+    }
+
+    /// Time has passed.
+    pub fn tick(&mut self, desk: &mut Desk<'_>) -> Stepped {
+        let Some(active) = &mut self.active else { return Ok(Step::Idle) };
+        let overdue = active.pinged.is_some_and(|sent| desk.now >= sent + desk.script.messages.timeout);
+        if overdue {
+            let failure = Failure::new(Stage::Session, Cause::TimedOut);
+            return Err(Trouble::because(failure, Reply::saying("no pong to a ping")));
+        }
+        if let (Some(at), Some(every)) = (active.ping_at, desk.script.messages.ping_every)
+            && at <= desk.now
+        {
+            active.ping_at = Some(at + every);
+            // One at a time: the pong of another could not be told apart from it.
+            if active.pinged.is_none() {
+                active.pinged = Some(desk.now);
+                desk.tally.traffic.pings += 1;
+                say(Opcode::Ping, b"connstorm", desk);
+            }
+        }
+        let Some(chatter) = &mut active.chatter else { return Ok(Step::Idle) };
+        let opcode = if desk.script.messages.binary { Opcode::Binary } else { Opcode::Text };
+        chatter.tick(desk, |message, desk| say(opcode, message, desk))
+    }
+
+    /// Says no more; whether answers are still waited for.
+    pub fn hush(&mut self) -> bool {
+        let Some(active) = &mut self.active else { return false };
+        active.ping_at = None;
+        active.pinged = None;
+        active.chatter.as_mut().is_some_and(Chatter::hush)
+    }
+
+    /// Messages that wait for an answer.
+    pub fn unanswered(&self) -> u64 {
+        self.active.as_ref().and_then(|active| active.chatter.as_ref()).map_or(0, Chatter::unanswered)
+    }
+
+    /// When something is due; `timeout` is part of it.
+    pub fn next_due(&self, timeout: std::time::Duration) -> Option<Stamp> {
+        let active = self.active.as_ref()?;
+        let pong_by = active.pinged.map(|sent| sent + timeout);
+        let said = active.chatter.as_ref().and_then(|chatter| chatter.next_due(timeout));
+        [active.ping_at, pong_by, said].into_iter().flatten().min()
+    }
+}
+
+/// The time in a JSON text that has a field `now_us`, as the pushes of `connstorm serve ws` have.
+fn timestamp(payload: &[u8]) -> Option<u64> {
+    const FIELD: &[u8] = b"\"now_us\":";
+    let at = payload.windows(FIELD.len()).position(|window| window == FIELD)? + FIELD.len();
+    let digits = payload[at..].trim_ascii_start();
+    let end = digits.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(digits.len());
+    std::str::from_utf8(&digits[..end]).ok()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_time_in_a_message_is_found() {
+        assert_eq!(timestamp(b"{\"seq\":1,\"now_us\":1700000000000000}"), Some(1_700_000_000_000_000));
+        assert_eq!(timestamp(b"{\"now_us\": 12 }"), Some(12));
+        for none in [&b"{\"now_us\":\"x\"}"[..], b"", b"\"now_us\":", b"\"now_us\":99999999999999999999999"] {
+            assert_eq!(timestamp(none), None);
+        }
+    }
+}

@@ -1,0 +1,57 @@
+//! A client's frames: whole messages, masked.
+
+use super::Opcode;
+use tokio_tungstenite::tungstenite::protocol::frame::FrameHeader;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::{Control, Data, OpCode};
+
+/// Adds a message in one frame to `out`, masked with `mask` (RFC 6455, section 5.3).
+pub fn write(out: &mut Vec<u8>, opcode: Opcode, payload: &[u8], mask: [u8; 4]) {
+    let opcode = match opcode {
+        Opcode::Text => OpCode::Data(Data::Text),
+        Opcode::Binary => OpCode::Data(Data::Binary),
+        Opcode::Close => OpCode::Control(Control::Close),
+        Opcode::Ping => OpCode::Control(Control::Ping),
+        Opcode::Pong => OpCode::Control(Control::Pong),
+    };
+    let header = FrameHeader { opcode, mask: Some(mask), ..FrameHeader::default() };
+    // Writing to a Vec can't fail.
+    let _ = header.format(payload.len() as u64, out);
+    let begin = out.len();
+    out.extend_from_slice(payload);
+    let (words, rest) = out[begin..].as_chunks_mut::<4>();
+    for word in words {
+        *word = (u32::from_ne_bytes(*word) ^ u32::from_ne_bytes(mask)).to_ne_bytes();
+    }
+    rest.iter_mut().zip(mask).for_each(|(byte, mask)| *byte ^= mask);
+}
+
+/// Adds a close frame with a code, or without one, to `out`.
+pub fn write_close(out: &mut Vec<u8>, code: Option<u16>, mask: [u8; 4]) {
+    let payload = code.map(u16::to_be_bytes);
+    write(out, Opcode::Close, payload.as_ref().map_or(&[], |code| &code[..]), mask);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Cursor;
+
+    #[test]
+    fn frames_have_the_length_and_the_mask_that_they_say() {
+        for size in [0_usize, 1, 125, 126, 65_535, 65_536] {
+            let payload: Vec<u8> = (0..size).map(|n| n as u8).collect();
+            let mut out = Vec::new();
+            write(&mut out, Opcode::Binary, &payload, [1, 2, 3, 4]);
+            let mut cursor = Cursor::new(&out[..]);
+            let (header, length) = FrameHeader::parse(&mut cursor).unwrap().unwrap();
+            assert_eq!((header.mask, length, header.is_final), (Some([1, 2, 3, 4]), size as u64, true));
+            let at = cursor.position() as usize;
+            let plain: Vec<u8> =
+                out[at..].iter().enumerate().map(|(n, byte)| byte ^ [1, 2, 3, 4][n % 4]).collect();
+            assert_eq!(plain, payload, "{size}");
+        }
+        let mut out = Vec::new();
+        write_close(&mut out, Some(1000), [0; 4]);
+        assert_eq!(out, b"\x88\x82\0\0\0\0\x03\xe8");
+    }
+}

@@ -1,0 +1,242 @@
+//! What is said over a connection once it stands: the part of the plan above TCP.
+//!
+//! Invariant, as for the whole plan: what exists can be run. [`file`] reads the tables, [`overrides`] the
+//! flags, by the [`syntax`] that both share, and [`resolve`] holds the whole against the scheme.
+
+pub(super) mod file;
+mod overrides;
+mod resolve;
+mod settings;
+mod syntax;
+
+pub use overrides::SessionOverrides;
+pub(super) use overrides::read;
+pub(super) use resolve::{FromUrl, resolve};
+pub(super) use settings::SessionSettings;
+
+use crate::protocol::Template;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Everything above TCP.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(default)]
+pub struct Session {
+    /// The HTTP request, that of a WebSocket's handshake too.
+    pub request: Request,
+    /// TLS, where the scheme has it.
+    pub tls: Tls,
+    /// Messages, requests or bytes.
+    pub messages: Messages,
+    /// What is done when a connection is lost or can't be had; `None`: nothing.
+    pub reconnect: Option<Reconnect>,
+}
+
+/// An HTTP request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(default)]
+pub struct Request {
+    /// Path and query.
+    pub path: String,
+    /// Method; `None`: GET, or POST where there is something to send.
+    pub method: Option<String>,
+    /// Headers in their order, beside those that the protocol itself needs.
+    pub headers: Vec<Header>,
+    /// Subprotocols offered in a WebSocket's handshake.
+    pub subprotocols: Vec<String>,
+    /// Requests on one connection.
+    pub requests: u32,
+    /// Statuses that are as they should be.
+    pub statuses: Statuses,
+}
+
+impl Default for Request {
+    fn default() -> Request {
+        Request {
+            path: "/".to_owned(),
+            method: None,
+            headers: Vec::new(),
+            subprotocols: Vec::new(),
+            requests: 1,
+            statuses: Statuses::default(),
+        }
+    }
+}
+
+/// One header of a request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct Header {
+    /// Its name.
+    pub name: String,
+    /// Its value.
+    pub value: String,
+}
+
+/// Statuses that are as they should be: ranges, both ends included.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct Statuses(pub Vec<(u16, u16)>);
+
+impl Statuses {
+    /// Whether a status is one of them.
+    pub fn contain(&self, status: u16) -> bool {
+        self.0.iter().any(|(low, high)| (*low..=*high).contains(&status))
+    }
+}
+
+/// Success and redirection.
+impl Default for Statuses {
+    fn default() -> Statuses {
+        Statuses(vec![(200, 399)])
+    }
+}
+
+/// TLS, as a client speaks it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(default)]
+pub struct Tls {
+    /// Certificates that are trusted, as PEM, in a file; `None`: those of the system.
+    pub ca: Option<PathBuf>,
+    /// Certificates that are trusted besides, as PEM: that of the run's own target.
+    pub ca_pem: Option<String>,
+    /// Our own certificate, as PEM, in a file.
+    pub cert: Option<PathBuf>,
+    /// Its key, as PEM, in a file.
+    pub key: Option<PathBuf>,
+    /// Whether any certificate is accepted, without a look at it.
+    pub insecure: bool,
+    /// The name asked for (SNI) and verified; `None`: the target's host.
+    pub server_name: Option<String>,
+    /// Protocols offered by ALPN; empty: `http/1.1` for http and ws, none for tls.
+    pub alpn: Vec<String>,
+    /// The one version that is spoken; `None`: 1.2 and 1.3.
+    pub version: Option<TlsVersion>,
+    /// Whether sessions are resumed. It flatters: a resumed handshake costs a fraction of a full one.
+    pub resumption: bool,
+}
+
+/// A version of TLS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+pub enum TlsVersion {
+    /// 1.2
+    #[serde(rename = "1.2")]
+    V12,
+    /// 1.3
+    #[serde(rename = "1.3")]
+    V13,
+}
+
+/// Messages of a WebSocket, requests over HTTP, or bytes.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(default)]
+pub struct Messages {
+    /// What is sent; over HTTP the body of the request. `None`: nothing.
+    pub send: Option<Template>,
+    /// Whether it is sent as binary, and its random bytes are any bytes.
+    pub binary: bool,
+    /// Time from one message to the next, whether or not the last was answered.
+    pub every: Option<Duration>,
+    /// Time from an answer to the next message.
+    pub think: Duration,
+    /// Messages on one connection; `None`: as many as its lifetime holds.
+    pub count: Option<u64>,
+    /// What answers a message; `None`: nothing does.
+    pub expect: Option<Expect>,
+    /// Longest wait for an answer.
+    pub timeout: Duration,
+    /// Time from one of our pings to the next; `None`: we send none.
+    pub ping_every: Option<Duration>,
+    /// Code of our close frame.
+    pub close_code: u16,
+    /// How many connections send, the first of the run; `None`: all. The others listen, and the spread
+    /// of each message's arrivals is measured.
+    pub senders: Option<u64>,
+}
+
+impl Default for Messages {
+    fn default() -> Messages {
+        Messages {
+            send: None,
+            binary: false,
+            every: None,
+            think: Duration::ZERO,
+            count: None,
+            expect: None,
+            timeout: Duration::from_secs(5),
+            ping_every: None,
+            close_code: 1000,
+            senders: None,
+        }
+    }
+}
+
+/// What answers a message.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Expect {
+    /// The same message.
+    Echo,
+    /// Any message.
+    Any,
+    /// A message that holds this text, whose placeholders are those of the message answered.
+    Contains(Template),
+    /// A JSON document with this value at a pointer (RFC 6901).
+    Json {
+        /// Where.
+        pointer: String,
+        /// What is there.
+        equals: serde_json::Value,
+    },
+}
+
+/// As it is written.
+impl fmt::Display for Expect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Expect::Echo => f.write_str("echo"),
+            Expect::Any => f.write_str("any"),
+            Expect::Contains(text) => write!(f, "contains({text})"),
+            Expect::Json { pointer, equals } => write!(f, "json({pointer} == {equals})"),
+        }
+    }
+}
+
+/// What is done when a connection is lost, or can't be had.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct Reconnect {
+    /// The first wait.
+    pub backoff: Duration,
+    /// The longest: it doubles up to this.
+    pub max: Duration,
+    /// How far each wait is spread: 0.5 is from 50 % to 150 %.
+    pub jitter: f64,
+    /// Failures in a row after which it is given up; `None`: never.
+    pub attempts: Option<u64>,
+}
+
+impl Default for Reconnect {
+    fn default() -> Reconnect {
+        Reconnect {
+            backoff: Duration::from_millis(100),
+            max: Duration::from_secs(10),
+            jitter: 0.5,
+            attempts: None,
+        }
+    }
+}
+
+impl Session {
+    /// The same without what only its owner may know: for reports.
+    #[must_use]
+    pub fn redacted(&self) -> Session {
+        const SECRET: [&str; 4] = ["authorization", "proxy-authorization", "cookie", "x-api-key"];
+        let mut session = self.clone();
+        for header in &mut session.request.headers {
+            if SECRET.contains(&header.name.to_ascii_lowercase().as_str()) {
+                header.value = "(redacted)".to_owned();
+            }
+        }
+        session
+    }
+}
