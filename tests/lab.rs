@@ -121,13 +121,16 @@ fn an_experiment_is_told_in_words() {
 fn the_json_is_that_of_a_run() {
     let folder = tempfile::tempdir().unwrap();
     fs::set_permissions(folder.path(), std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
-    let file = folder.path().join("result.json");
-    let output = connstorm().args(["lab", "nothing-listens", "--json"]).arg(&file).output().unwrap();
+    let (file, page) = (folder.path().join("result.json"), folder.path().join("page.html"));
+    let mut command = connstorm();
+    command.args(["lab", "nothing-listens", "--json"]).arg(&file).arg("--html").arg(&page);
+    let output = command.output().unwrap();
     assert_eq!(output.status.code(), Some(0));
     assert!(String::from_utf8_lossy(&output.stdout).contains("connect: Connection refused"));
     let result: connstorm::report::RunResult =
         serde_json::from_str(&fs::read_to_string(&file).unwrap()).unwrap();
     assert_eq!(result.plan.name, "nothing-listens");
+    assert!(fs::read_to_string(&page).unwrap().contains("nothing-listens"));
 }
 
 #[test]

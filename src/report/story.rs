@@ -199,7 +199,6 @@ mod tests {
             cause: failure.cause,
             errno: failure.errno,
             code: failure.code,
-            code: failure.code,
             side: failure.side(),
             count: 1,
             first_at_s: 0.0,
