@@ -174,6 +174,7 @@ fn mistakes_are_wrong_usage_and_what_cannot_be_written_is_named() {
         (vec!["127.0.0.1:1", "--timeout", "soon"], "--timeout"),
         (vec!["127.0.0.1:1", "--timeout", "1h"], "from 100ms to 60s"),
         (vec!["--expect", "10.0.0.1"], "TARGET"),
+        (vec!["--save", "-", "--json", "-"], "can't both go to standard output"),
     ] {
         let output = doctor().args(&arguments).output().unwrap();
         let errors = String::from_utf8_lossy(&output.stderr);

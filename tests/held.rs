@@ -64,7 +64,7 @@ fn sixty_thousand_are_held_under_a_limit_of_20_000() {
         });
         let result = under_limit(
             20_000,
-            "tcp://127.0.0.1:9000 --rate 10000/s --connections 60000 --lifetime until-end --duration 12s \
+            "tcp://127.0.0.1:9000 --rate 10000/s --connections 60000 --lifetime until-end --duration 16s \
              --source 127.0.2.1-127.0.2.4",
         );
         assert_eq!((count(&result, "ok"), count(&result, "failed")), (60_000, 0), "{:#}", result["failures"]);

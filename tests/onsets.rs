@@ -266,7 +266,7 @@ fn a_quiet_run_tells_nothing() {
         let quiet = storm("tcp://127.0.0.1:9000 --rate 50/s --duration 4s --lifetime 200ms --close rst");
         assert_eq!((kinds(&quiet), findings(&quiet).0.as_str()), (vec![], ""), "{:#}", quiet["onsets"]);
         let beside = std::thread::spawn(|| {
-            storm("tcp://127.0.0.1:9000 --concurrency 20 --duration 5s --close rst --source 127.0.0.9")
+            storm("tcp://127.0.0.1:9000 --rate 400/s --duration 5s --close rst --source 127.0.0.9")
         });
         let noisy = storm("tcp://127.0.0.1:9000 --rate 50/s --duration 4s --lifetime 200ms --close rst");
         beside.join().unwrap();

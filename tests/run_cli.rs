@@ -45,8 +45,9 @@ fn the_first_scenario_brings_its_own_target_and_passes() {
 
 #[test]
 fn every_scenario_that_is_shipped_can_be_read() {
-    for entry in std::fs::read_dir("scenarios").unwrap() {
-        let path = entry.unwrap().path();
+    let entries = ["scenarios", "scenarios/ci"].map(|folder| std::fs::read_dir(folder).unwrap());
+    let files = entries.into_iter().flatten().map(|entry| entry.unwrap().path());
+    for path in files.filter(|path| path.is_file()) {
         let text = std::fs::read_to_string(&path).unwrap();
         assert!(text.starts_with("# "), "{} begins with the question it answers", path.display());
         let plan = connstorm::scenario::load_file(&path, &text, &|_| None, &Default::default());

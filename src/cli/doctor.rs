@@ -1,7 +1,7 @@
 //! `connstorm doctor`: looks at this host and at one target, and says what it can prove.
 
 use super::exit::Exit;
-use super::output::{Output, style_for};
+use super::output::{Output, say, style_for};
 use crate::conduct::examine::{self, Patience, Whom};
 use crate::conduct::saved_host::SavedHost;
 use crate::report::examination;
@@ -59,6 +59,10 @@ pub(super) fn run(args: &DoctorArgs) -> anyhow::Result<Exit> {
     // Opened first: what can't be written should fail before the examination, not after it.
     let save = args.save.as_deref().map(Output::open).transpose()?;
     let json = args.json.as_deref().map(Output::open).transpose()?;
+    if [&save, &json].into_iter().flatten().filter(|output| output.is_stdout()).count() > 1 {
+        say("connstorm: --save and --json can't both go to standard output; give one of them a file");
+        return Ok(Exit::Usage);
+    }
     let quiet = [&save, &json].into_iter().flatten().any(Output::is_stdout);
     let examination = match &args.target {
         None => examine::host(),

@@ -13,7 +13,7 @@ pub enum Exit {
     CouldNotRun = 1,
     /// The command line or the scenario is wrong. The parser of the command line exits with it, too.
     Usage = 2,
-    /// It ran, and a threshold failed.
+    /// It ran, and a threshold failed; the doctor found a cause of trouble with its target.
     ThresholdsFailed = 3,
     /// It ran, and the result says nothing about the target: the generator was the limit.
     Invalid = 4,

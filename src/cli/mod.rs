@@ -3,6 +3,7 @@
 mod compare;
 mod doctor;
 mod exit;
+mod find;
 mod interrupt;
 mod lab;
 mod merge;
@@ -14,15 +15,16 @@ mod run;
 mod saved;
 mod schema;
 mod serve;
+mod shell;
 
 pub use exit::Exit;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use std::process::ExitCode;
 
 /// Opens many connections, and says when and why they fail.
 #[derive(Debug, Parser)]
-#[command(name = "connstorm", version, max_term_width = 110)]
+#[command(name = "connstorm", version = env!("CONNSTORM_VERSION"), max_term_width = 110)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -32,6 +34,7 @@ struct Cli {
 enum Command {
     Run(Box<run::Run>),
     Plan(Box<plan::PlanArgs>),
+    Find(Box<find::FindArgs>),
     Doctor(doctor::DoctorArgs),
     Serve(serve::Serve),
     Lab(lab::Lab),
@@ -39,6 +42,8 @@ enum Command {
     Compare(compare::CompareArgs),
     Merge(Box<merge::MergeArgs>),
     Schema(schema::SchemaArgs),
+    Completions(shell::CompletionArgs),
+    Man(shell::ManArgs),
 }
 
 /// The whole program. Wrong usage is told by the parser, with [`Exit::Usage`].
@@ -46,6 +51,7 @@ pub fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Run(args) => run::run(&args),
         Command::Plan(args) => plan::run(&args),
+        Command::Find(args) => find::run(&args),
         Command::Doctor(args) => doctor::run(&args),
         Command::Serve(serve) => serve::run(serve),
         Command::Lab(args) => return ended(lab::run(&args)),
@@ -53,6 +59,8 @@ pub fn main() -> ExitCode {
         Command::Compare(args) => compare::run(&args),
         Command::Merge(args) => merge::run(&args),
         Command::Schema(args) => schema::run(&args),
+        Command::Completions(args) => shell::completions(&args, Cli::command()),
+        Command::Man(args) => shell::man(&args, Cli::command()),
     };
     ended(done.map(ExitCode::from))
 }

@@ -6,6 +6,7 @@
 mod abort;
 mod dns;
 pub mod examine;
+pub mod find;
 mod ground;
 pub mod host_state;
 mod observer;

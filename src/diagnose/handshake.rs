@@ -238,7 +238,7 @@ impl Case<'_> {
             _ => ("reply", "closed-before-the-reply"),
         };
         let says = format!(
-            "{} took the connection and closed it before its {what}: another protocol on that port, a limit of \
+            "{} took the connection and closed it before its {what}: another protocol on that port (redis-server does so with HTTP), a limit of \
              connections, a proxy whose backend is away, or a server that refuses this client",
             self.url()
         );

@@ -63,11 +63,17 @@ pub(super) fn in_the_way(facts: &Facts) -> Option<(u64, Finding)> {
     let finding = Finding::new("proxy-in-the-way", Side::Path, Certainty::Possible, says)
         .resting_on(Evidence::default().with("proxies", named.join(", ")).with("failed", failed))
         .remedy(format!("unset {}", hold.iter().map(|p| p.name.as_str()).collect::<Vec<_>>().join(" ")))
-        .remedy("or leave the target out: export no_proxy=HOST");
+        .remedy(format!("or leave the target out: export no_proxy={}", facts.host_as_named()));
     Some((failed, finding))
 }
 
 impl Facts {
+    /// The target's host as programs are told of it.
+    fn host_as_named(&self) -> String {
+        let address = || self.destinations.first().map_or("HOST".to_owned(), |to| to.ip().to_string());
+        self.name.as_ref().map_or_else(address, |name| name.name.clone())
+    }
+
     /// The proxy whose address this is.
     pub(super) fn proxy_at(&self, destination: SocketAddr) -> Option<&Proxy> {
         self.proxies.iter().find(|proxy| proxy.address() == Some(destination))

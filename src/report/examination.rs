@@ -177,7 +177,7 @@ pub fn render_target(out: &mut String, target: &TargetExamination, style: Style)
         line(out, format_args!("  address   {}: {}", place.address, way(place)));
     }
     for at in &target.listening {
-        let queue = format!("{} of {} wait for accept()", at.waiting, at.backlog);
+        let queue = format!("{} wait for accept(), backlog {}", at.waiting, at.backlog);
         let queue = if at.is_full() { style.bad(&queue) } else { queue };
         line(out, format_args!("  listener  {}: {queue}", at.described()));
     }
@@ -255,7 +255,7 @@ pub fn render_findings(out: &mut String, examination: &Examination, style: Style
     }
     let warnings = examination.checks.iter().filter(|check| check.worth == Worth::Warning).count();
     if warnings > 0 && examination.target.is_some() {
-        let told = format!("{warnings} settings of this host may make connections fail: connstorm doctor");
+        let told = format!("warnings about this host: {warnings}    # connstorm doctor");
         line(out, format_args!("  {}", style.warn(&told)));
     }
     for finding in &examination.findings {

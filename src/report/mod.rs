@@ -3,6 +3,7 @@
 pub mod compare;
 mod csv;
 pub mod examination;
+pub mod find;
 mod findings;
 pub mod forecast;
 pub mod format;
@@ -34,6 +35,7 @@ mod windows;
 
 use findings::remedy_command;
 
+pub use gist::verdict as verdict_word;
 pub use model::{
     Counts, FailureKind, FailureSample, KernelWindow, LatencySummary, OnsetReport, Part, Resources,
     RunResult, SCHEMA_VERSION, Verdict, WindowSummary,

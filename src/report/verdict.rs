@@ -36,9 +36,7 @@ impl RunResult {
         let spoils = |kind: &&FailureKind| kind.side == Side::Generator && !self.is_about(kind.cause);
         let own = self.failures.iter().filter(spoils);
         let failed: u64 = own.clone().map(|kind| kind.count).sum();
-        // Where the user's own condition ended the run, what was not started is no fault of the generator.
-        let ended_early = self.aborted.is_some();
-        let late = if ended_early { 0 } else { self.skipped.get("late").copied().unwrap_or(0) };
+        let late = self.late_beyond_reason();
         let spoiled = failed + late;
         if spoiled == 0 || (spoiled as f64) <= self.counts.planned as f64 * SPOILED_SHARE {
             return None;
@@ -55,6 +53,15 @@ impl RunResult {
         ))
     }
 
+    /// Arrivals that were not started because the generator was late. Being late by less than [`LATE_US`] at
+    /// the end of a run is as little a fault as in its midst; and where the user's own condition ended the
+    /// run, nothing that was left over is.
+    fn late_beyond_reason(&self) -> u64 {
+        let late = self.skipped.get("late").copied().unwrap_or(0);
+        let due_in_reason = self.counts.planned as f64 / self.elapsed_s.max(1e-3) * LATE_US as f64 / 1e6;
+        if self.aborted.is_some() || late as f64 <= due_in_reason { 0 } else { late }
+    }
+
     fn lateness_beyond_reason(&self) -> Option<String> {
         let lateness = self.latency_us.get("lateness")?;
         (lateness.p99 > LATE_US).then(|| {
@@ -63,5 +70,29 @@ impl RunResult {
                 micros(lateness.p99)
             )
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::sample;
+
+    fn judged(late: u64, change: impl FnOnce(&mut RunResult)) -> Verdict {
+        let mut result = sample::good();
+        result.skipped.insert("late".into(), late);
+        change(&mut result);
+        result.judge(Vec::new(), &[]);
+        result.verdict
+    }
+
+    #[test]
+    fn a_generator_that_is_late_spoils_the_run_and_one_that_is_hardly_late_does_not() {
+        // 13,000 arrivals in 8.09 s: 160 of them in 100 ms.
+        assert_eq!(judged(150, |_| {}), Verdict::Passed);
+        assert_eq!(judged(200, |_| {}), Verdict::Invalid);
+        assert_eq!(judged(200, |result| result.aborted = Some("it was to end".into())), Verdict::Passed);
+        let late = |result: &mut RunResult| result.latency_us.get_mut("lateness").unwrap().p99 = LATE_US + 1;
+        assert_eq!(judged(0, late), Verdict::Invalid);
     }
 }

@@ -12,6 +12,7 @@ pub(crate) mod nobody;
 pub(crate) mod redis;
 pub(crate) mod storm;
 pub(crate) mod targets;
+pub(crate) mod websockets;
 
 use std::io::ErrorKind;
 use std::process::{Child, Command};

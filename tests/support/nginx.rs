@@ -1,16 +1,21 @@
 //! nginx with a page and its own counters (`stub_status`).
 
-use super::Server;
+use super::{Server, missing};
 use std::io::{Error, Read, Result, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::path::PathBuf;
+use std::process::Command;
 use std::time::Duration;
 
 const PAGE: &str = "127.0.0.1:8080";
 const STATUS: &str = "127.0.0.1:8081";
+/// TLS, and what `/ws` there and on the page's port is handed on to.
+const SECURE: &str = "127.0.0.1:8443";
+const BACKEND: &str = "127.0.0.1:8101";
 
 /// An nginx of our own. One to a namespace: its ports are fixed.
 pub(crate) struct Nginx {
-    _server: Server,
+    server: Server,
     /// Connections that were made to ask for the counters.
     asked: u64,
 }
@@ -28,17 +33,28 @@ impl Nginx {
     pub(crate) fn start() -> Nginx {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("nginx.conf");
+        write_certificate(folder.path());
         std::fs::write(&file, configuration(&folder.path().display().to_string())).unwrap();
         let log = folder.path().join("output.log");
         let arguments = ["-c", file.to_str().unwrap(), "-e", log.to_str().unwrap()].map(str::to_owned);
         let mut server = Server::start("nginx", "nginx-light", folder, &arguments);
         server.until_it_answers(status);
-        Nginx { _server: server, asked: 1 }
+        Nginx { server, asked: 1 }
     }
 
     /// Where it serves its page.
     pub(crate) fn address(&self) -> SocketAddr {
         PAGE.parse().unwrap()
+    }
+
+    /// Where it serves the same over TLS, with a certificate that nobody signed.
+    pub(crate) fn secure_address(&self) -> SocketAddr {
+        SECURE.parse().unwrap()
+    }
+
+    /// The certificate of that, as PEM.
+    pub(crate) fn certificate(&self) -> PathBuf {
+        self.server.folder.path().join("cert.pem")
     }
 
     /// Its counters now.
@@ -47,6 +63,28 @@ impl Nginx {
         self.asked += 1;
         Counted { accepted: accepted - self.asked, handled: handled - self.asked, open: open - 1 }
     }
+}
+
+/// A certificate for 127.0.0.1, signed by itself.
+fn write_certificate(folder: &std::path::Path) {
+    let made = Command::new("openssl")
+        .args([
+            "req",
+            "-x509",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:prime256v1",
+            "-nodes",
+            "-days",
+            "7",
+        ])
+        .args(["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"])
+        .args(["-addext", "basicConstraints=critical,CA:FALSE", "-keyout", "key.pem", "-out", "cert.pem"])
+        .current_dir(folder)
+        .output();
+    let made = made.unwrap_or_else(|error| panic!("{}", missing("openssl", "openssl", &error)));
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
 }
 
 /// One process, which keeps the user it has: in a user namespace there is no other.
@@ -70,7 +108,24 @@ http {{
     keepalive_timeout 600s;
     server {{
         listen {PAGE} backlog=4096;
-        return 200 "ok\n";
+        listen {SECURE} ssl backlog=4096;
+        ssl_certificate {folder}/cert.pem;
+        ssl_certificate_key {folder}/key.pem;
+        location / {{
+            return 200 "ok\n";
+        }}
+        location /private {{
+            return 403 "go away\n";
+        }}
+        location /ws {{
+            proxy_pass http://{BACKEND};
+            proxy_http_version 1.1;
+            proxy_set_header Upgrade $http_upgrade;
+            proxy_set_header Connection "upgrade";
+        }}
+        location /no-upgrade {{
+            proxy_pass http://{BACKEND};
+        }}
     }}
     server {{
         listen {STATUS};

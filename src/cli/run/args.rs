@@ -49,35 +49,26 @@ pub(in crate::cli) struct Run {
 }
 
 impl Run {
-    /// Whether it is a target that was given, rather than a file.
-    pub(super) fn is_url(&self) -> bool {
-        self.what.contains("://")
-    }
-
     /// The flags as the scenario reads them.
     pub(super) fn overrides(&self) -> Overrides {
-        let (load, connection) = (&self.load, &self.connection);
-        Overrides {
-            target: self.is_url().then(|| self.what.clone()),
+        let load = &self.load;
+        let mut overrides = Overrides {
             rate: load.rate.clone(),
             concurrency: load.concurrency.clone(),
             ramp: load.ramp.clone(),
             duration: load.duration.clone(),
             connections: load.connections.clone(),
             max_open: load.max_open.clone(),
-            lifetime: connection.lifetime.clone(),
-            close: connection.close.clone(),
-            source: connection.source.clone(),
-            ports: connection.ports.clone(),
-            connect_timeout: connection.connect_timeout.clone(),
-            handshake_timeout: connection.handshake_timeout.clone(),
             thresholds: self.judgement.thresholds.clone(),
             abort_when: self.judgement.abort_when.clone(),
             workers: load.workers.clone(),
             seed: load.seed.clone(),
             name: load.name.clone(),
             session: self.session.overrides(),
-        }
+            ..Overrides::default()
+        };
+        self.connection.put_into(&mut overrides);
+        overrides
     }
 }
 
@@ -117,7 +108,7 @@ pub(super) struct LoadFlags {
 /// From where, and how a connection lives.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Connections")]
-pub(super) struct ConnectionFlags {
+pub(in crate::cli) struct ConnectionFlags {
     /// Source addresses, ranges and CIDR blocks, with commas; '127.0.0.2 * 3' has three times the share
     #[arg(long, value_name = "A,B-C,CIDR")]
     pub(super) source: Option<String>,
@@ -137,6 +128,18 @@ pub(super) struct ConnectionFlags {
     /// Longest wait for each handshake above TCP
     #[arg(long, value_name = "TIME")]
     pub(super) handshake_timeout: Option<String>,
+}
+
+impl ConnectionFlags {
+    /// Says what the flags say.
+    pub(in crate::cli) fn put_into(&self, overrides: &mut Overrides) {
+        overrides.lifetime.clone_from(&self.lifetime);
+        overrides.close.clone_from(&self.close);
+        overrides.source.clone_from(&self.source);
+        overrides.ports.clone_from(&self.ports);
+        overrides.connect_timeout.clone_from(&self.connect_timeout);
+        overrides.handshake_timeout.clone_from(&self.handshake_timeout);
+    }
 }
 
 /// What the result is judged by, and what is shown.

@@ -6,7 +6,7 @@ mod exporter;
 mod progress;
 mod session_args;
 
-pub(super) use args::Run;
+pub(super) use args::{ConnectionFlags, Run};
 
 use super::exit::Exit;
 use super::interrupt::Interrupt;
@@ -15,7 +15,7 @@ use super::outputs::{Outputs, summarise};
 use crate::conduct::{Conducted, Prepared};
 use crate::engine::Control;
 use crate::report::{RunResult, Style, forecast};
-use crate::scenario::{self, Arrivals, Colour, Plan};
+use crate::scenario::{self, Arrivals, Colour, Overrides, Plan};
 use anyhow::Context;
 use args::{JudgementFlags, ProgressWhen};
 use exporter::Exporter;
@@ -25,7 +25,7 @@ use std::time::Duration;
 
 /// Runs it.
 pub(super) fn run(args: &Run) -> anyhow::Result<Exit> {
-    let plan = match read(args) {
+    let plan = match read_plan(&args.what, &args.overrides()) {
         Ok(plan) => plan,
         Err(mistakes) => {
             say(mistakes.trim_end());
@@ -43,19 +43,18 @@ pub(super) fn run(args: &Run) -> anyhow::Result<Exit> {
     Ok(Exit::of(result.verdict))
 }
 
-/// The plan, or the mistakes in it, ready to print.
-fn read(args: &Run) -> Result<Plan, String> {
-    let overrides = args.overrides();
+/// The plan of a scenario file, or of a target and flags; or the mistakes in it, ready to print.
+pub(super) fn read_plan(what: &str, overrides: &Overrides) -> Result<Plan, String> {
     let colour = match style_for(&io::stderr()) {
         Style::Plain => Colour::Plain,
         Style::Coloured => Colour::Ansi,
     };
-    let plan = if args.is_url() {
-        scenario::from_flags(&overrides)
+    let plan = if what.contains("://") {
+        scenario::from_flags(&Overrides { target: Some(what.to_owned()), ..overrides.clone() })
     } else {
-        let path = Path::new(&args.what);
+        let path = Path::new(what);
         let text = std::fs::read_to_string(path).map_err(|error| unreadable(path, &error))?;
-        scenario::load_file(path, &text, &|name| std::env::var(name).ok(), &overrides)
+        scenario::load_file(path, &text, &|name| std::env::var(name).ok(), overrides)
     };
     plan.map_err(|mistakes| mistakes.render(colour))
 }

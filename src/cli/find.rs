@@ -1,0 +1,175 @@
+//! `connstorm find`: the largest load at which the thresholds hold.
+
+use super::exit::Exit;
+use super::interrupt::Interrupt;
+use super::output::{Output, say, style_for};
+use super::run::{ConnectionFlags, read_plan};
+use crate::attempt::Side;
+use crate::capacity::SearchLimits;
+use crate::conduct::find::{Asked, Step, find};
+use crate::report::find::{FindReport, Quantity, render};
+use crate::report::format::seconds;
+use crate::scenario::Overrides;
+use crate::scenario::units::{Rate, parse_count, parse_duration};
+use anyhow::Context;
+use clap::{Args, ValueEnum};
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+const EXAMPLES: &str = "\
+Examples:
+  # How many connections a second does the server take, with 99 % of them within 50 ms?
+  connstorm find tcp://127.0.0.1:9000 --threshold 'connect.p99 < 50ms'
+
+  # How many can it hold?
+  connstorm find chat.toml --what held --start 1000 --most 200000
+
+Exit codes: 0 found; 3 not even the smallest value passes; 4 the generator was the limit; 1 could not run;
+2 wrong usage or scenario; 130 interrupted, with what was found so far";
+
+/// Finds the largest rate, or number held, at which the thresholds hold, and what stopped it
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct FindArgs {
+    /// A scenario file, or a target such as tcp://127.0.0.1:9000
+    #[arg(value_name = "SCENARIO.toml|URL")]
+    what: String,
+    /// What is made larger
+    #[arg(long = "what", value_name = "QUANTITY", default_value = "rate")]
+    quantity: Of,
+    /// The first value probed: a rate such as 100/s, or a number
+    #[arg(long, value_name = "VALUE", default_value = "100")]
+    start: String,
+    /// No value above it is probed
+    #[arg(long, value_name = "VALUE", default_value = "1M")]
+    most: String,
+    /// How long the load of a probe lasts
+    #[arg(long, value_name = "TIME", default_value = "5s")]
+    probe: String,
+    /// Rest between probes [default: as long as ports in TIME_WAIT of earlier probes ask for]
+    #[arg(long, value_name = "TIME")]
+    pause: Option<String>,
+    /// The interval may be so wide, as a percentage of its upper end
+    #[arg(long, value_name = "PERCENT", default_value_t = 3.0)]
+    tolerance: f64,
+    /// How often a doubtful probe is repeated before the majority counts
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u32).range(0..=20))]
+    repeats: u32,
+    /// What has to hold, such as 'connect.p99 < 50ms'; may be given several times [default: the scenario's, or
+    /// failed.ratio < 1%]
+    #[arg(long = "threshold", value_name = "METRIC OP VALUE")]
+    thresholds: Vec<String>,
+    #[command(flatten)]
+    connection: ConnectionFlags,
+    /// Worker threads [default: one a core, more where descriptors ask for it]
+    #[arg(long, value_name = "N")]
+    workers: Option<String>,
+    /// Write the figure and all probes as JSON
+    #[arg(long, value_name = "FILE|-")]
+    json: Option<PathBuf>,
+    /// Say nothing while it goes on
+    #[arg(long, short)]
+    quiet: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Of {
+    /// Attempts a second
+    Rate,
+    /// Connections held at once
+    Held,
+}
+
+/// Searches, and reports.
+///
+/// # Errors
+/// When a probe can't begin, or the output can't be written.
+pub(super) fn run(args: &FindArgs) -> anyhow::Result<Exit> {
+    let asked = match asked(args) {
+        Ok(asked) => asked,
+        Err(mistake) => {
+            say(&format!("connstorm: {mistake}"));
+            return Ok(Exit::Usage);
+        }
+    };
+    let plan = match read_plan(&args.what, &overrides(args)) {
+        Ok(plan) => plan,
+        Err(mistakes) => {
+            say(mistakes.trim_end());
+            return Ok(Exit::Usage);
+        }
+    };
+    let interrupt = Interrupt::watch().context("cannot handle signals")?;
+    let json = args.json.as_deref().map(Output::open).transpose()?;
+    let report = find(&plan, &asked, &|| interrupt.asked(), |step| tell(step, args.quiet, asked.quantity))?;
+    let stdout_is_taken = json.as_ref().is_some_and(Output::is_stdout);
+    if let Some(json) = json {
+        json.write_json(&report)?;
+    }
+    if stdout_is_taken {
+        say(render(&report, style_for(&io::stderr())).trim_end());
+    } else {
+        Output::Stdout.write(&render(&report, style_for(&io::stdout())))?;
+    }
+    Ok(exit(&report))
+}
+
+fn exit(report: &FindReport) -> Exit {
+    match &report.stopped_by {
+        _ if report.interrupted => Exit::Interrupted,
+        Some(stopped) if stopped.side == Side::Generator => Exit::Invalid,
+        _ if report.passing.is_none() => Exit::ThresholdsFailed,
+        _ => Exit::Passed,
+    }
+}
+
+fn tell(step: &Step<'_>, quiet: bool, quantity: Quantity) {
+    match step {
+        _ if quiet => {}
+        Step::Probing(_) => {}
+        Step::Probed(probe) => {
+            let why = probe.reasons.first().map_or(String::new(), |reason| format!(": {reason}"));
+            let verdict = crate::report::verdict_word(probe.verdict);
+            say(&format!("probe {}: {verdict}{why}", quantity.show(probe.value)));
+        }
+        Step::Resting(time) => {
+            say(&format!("resting {} until ports in TIME_WAIT are free", seconds(time.as_secs_f64())));
+        }
+    }
+}
+
+fn asked(args: &FindArgs) -> Result<Asked, String> {
+    let quantity = match args.quantity {
+        Of::Rate => Quantity::Rate,
+        Of::Held => Quantity::Held,
+    };
+    let value = |flag: &str, text: &str| {
+        let read = match quantity {
+            Quantity::Rate => text.parse::<Rate>().map(Rate::as_per_second),
+            Quantity::Held => parse_count(text).map(|count| count as f64),
+        };
+        read.map_err(|error| format!("{flag}: {error}"))
+    };
+    let time = |flag: &str, text: &str| parse_duration(text).map_err(|error| format!("{flag}: {error}"));
+    let length = time("--probe", &args.probe)?;
+    if length < Duration::from_millis(100) {
+        return Err("--probe: a probe lasts 100ms at least".into());
+    }
+    let mut limits = SearchLimits::new(value("--start", &args.start)?, value("--most", &args.most)?);
+    limits.tolerance = args.tolerance / 100.0;
+    limits.repeats = args.repeats;
+    crate::capacity::Search::new(limits).map_err(|error| error.to_string())?;
+    let pause = args.pause.as_deref().map(|text| time("--pause", text)).transpose()?;
+    Ok(Asked { quantity, limits, length, pause })
+}
+
+fn overrides(args: &FindArgs) -> Overrides {
+    let mut overrides = Overrides {
+        thresholds: args.thresholds.clone(),
+        workers: args.workers.clone(),
+        ..Overrides::default()
+    };
+    args.connection.put_into(&mut overrides);
+    overrides
+}

@@ -1,0 +1,173 @@
+//! `find`: probes with larger and smaller loads until the largest that passes is known.
+//!
+//! [`crate::capacity::Search`] says what to probe; a probe is a whole conducted run, judged as any other.
+
+mod probe;
+mod rest;
+
+use super::ground::ground;
+use super::{ConductError, conduct};
+use crate::capacity::{Answer, Probe, Search, SearchError, SearchLimits};
+use crate::engine::Control;
+use crate::kernel::clock::Clock;
+use crate::report::find::{FindReport, ProbeReport, Quantity, Stopped, stopped_by};
+use crate::report::{DEFAULT_THRESHOLD, RunResult, Verdict};
+use crate::scenario::{Close, Plan};
+use rest::Rest;
+use std::time::Duration;
+
+/// How often a rest looks whether it was interrupted.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+/// What is asked.
+#[derive(Debug, Clone, Copy)]
+pub struct Asked {
+    /// What is made larger.
+    pub quantity: Quantity,
+    /// Where to search, and how closely.
+    pub limits: SearchLimits,
+    /// How long the load of a probe lasts.
+    pub length: Duration,
+    /// The rest between probes; `None`: as long as TIME_WAIT of the last ones asks for.
+    pub pause: Option<Duration>,
+}
+
+/// What happens, for whoever watches.
+#[derive(Debug)]
+pub enum Step<'a> {
+    /// A probe begins.
+    Probing(Probe),
+    /// It has ended.
+    Probed(&'a ProbeReport),
+    /// The next waits so long for ports in TIME_WAIT.
+    Resting(Duration),
+}
+
+/// Why nothing could be found.
+#[derive(Debug, thiserror::Error)]
+pub enum FindError {
+    /// The limits are no interval.
+    #[error(transparent)]
+    Search(#[from] SearchError),
+    /// A probe could not begin.
+    #[error(transparent)]
+    Conduct(#[from] ConductError),
+}
+
+/// Searches. `interrupted` is asked often whether to end; what was found by then is in the report.
+///
+/// # Errors
+/// When the limits are no interval, or a probe could not begin.
+pub fn find(
+    plan: &Plan,
+    asked: &Asked,
+    interrupted: &impl Fn() -> bool,
+    mut tell: impl FnMut(&Step<'_>),
+) -> Result<FindReport, FindError> {
+    let mut search = Search::new(asked.limits)?;
+    let mut hunt =
+        Hunt { plan, asked, clock: Clock::start(), rest: Rest::default(), missed: Vec::new(), last: None };
+    let mut thresholds = plan.thresholds.clone();
+    if thresholds.is_empty() {
+        thresholds.push(DEFAULT_THRESHOLD.to_owned());
+    }
+    let mut report = FindReport::new(&plan.name, asked.quantity, thresholds);
+    while let Some(next) = search.next() {
+        hunt.rest(next.value, interrupted, &mut tell);
+        if interrupted() {
+            break;
+        }
+        tell(&Step::Probing(next));
+        let result =
+            hunt.probe(next.value, u32::try_from(report.probes.len()).unwrap_or(u32::MAX), interrupted)?;
+        report.probes.push(ProbeReport::of(next.value, next.repeat, &result));
+        if let Some(probe) = report.probes.last() {
+            tell(&Step::Probed(probe));
+        }
+        let answer = match result.verdict {
+            Verdict::Passed => Answer::Passed,
+            Verdict::Failed => Answer::Failed,
+            Verdict::Invalid => Answer::Invalid,
+            Verdict::Interrupted => break,
+        };
+        if answer != Answer::Passed {
+            hunt.missed.push((next.value, stopped_by(&result)));
+        }
+        search.answer(answer);
+    }
+    match search.end() {
+        Some(end) => report.conclude(&end),
+        None => hunt.conclude_early(&mut report),
+    }
+    let limit = report.failing;
+    report.stopped_by = limit.and_then(|limit| hunt.stopped_at(limit));
+    Ok(report)
+}
+
+/// The search under way.
+struct Hunt<'a> {
+    plan: &'a Plan,
+    asked: &'a Asked,
+    clock: Clock,
+    rest: Rest,
+    /// Values that did not pass, each with what stopped it, in the order of the probes.
+    missed: Vec<(f64, Stopped)>,
+    /// The ports that the last run could use.
+    last: Option<u64>,
+}
+
+impl Hunt<'_> {
+    fn probe(
+        &mut self,
+        value: f64,
+        nth: u32,
+        interrupted: &impl Fn() -> bool,
+    ) -> Result<RunResult, FindError> {
+        let plan = probe::plan(self.plan, self.asked.quantity, value, self.asked.length, nth);
+        let control = Control::default();
+        let conducted = conduct(&plan, &control, |_| {
+            if interrupted() {
+                control.interrupt();
+            }
+        })?;
+        let result = conducted.into_result(&plan);
+        let ground = ground(&plan, &result.destinations, &result.host);
+        self.last = ground.usable_ports.map(|usable| u64::from(usable) * result.tuples.max(1));
+        if !probe::is_always_fresh(self.plan) && plan.connection.close == Close::Fin {
+            self.rest.spent(self.clock.now(), result.counts.started, ground.time_wait_blocks);
+        }
+        Ok(result)
+    }
+
+    fn rest(&self, value: f64, interrupted: &impl Fn() -> bool, tell: &mut impl FnMut(&Step<'_>)) {
+        let needs = match self.asked.quantity {
+            Quantity::Rate => (value * self.asked.length.as_secs_f64()) as u64,
+            Quantity::Held => value as u64,
+        };
+        let Some(usable) = self.last else { return };
+        let due = self.asked.pause.unwrap_or_else(|| self.rest.before(self.clock.now(), needs, usable));
+        if due.is_zero() {
+            return;
+        }
+        tell(&Step::Resting(due));
+        let until = self.clock.now() + due;
+        while self.clock.now() < until && !interrupted() {
+            std::thread::sleep(LOOK_EVERY.min(until.saturating_sub(self.clock.now())));
+        }
+    }
+
+    /// What stopped the search at a value. What was outvoted at another value did not.
+    fn stopped_at(&self, limit: f64) -> Option<Stopped> {
+        let at_limit = |(value, _): &&(f64, Stopped)| (value - limit).abs() <= limit * 1e-9;
+        self.missed.iter().rfind(at_limit).map(|(_, stopped)| stopped.clone())
+    }
+
+    /// The figures of a search that was interrupted.
+    fn conclude_early(&self, report: &mut FindReport) {
+        report.interrupted = true;
+        report.failing = self.missed.iter().map(|(value, _)| *value).reduce(f64::min);
+        let below = report.failing.unwrap_or(f64::INFINITY);
+        let passed = report.probes.iter().filter(|p| p.verdict == Verdict::Passed && p.value < below);
+        report.passing = passed.map(|probe| probe.value).reduce(f64::max);
+    }
+}
