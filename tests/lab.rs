@@ -189,6 +189,15 @@ fn the_shells_settings_are_the_programs() {
     assert_eq!(shell(&["--ports", "9-1", "--", "true"]).status.code(), Some(2));
 }
 
+/// Who has lost its parent is the guard's child, and is buried by it.
+#[test]
+fn no_zombie_stays_in_the_shell() {
+    let script = "for n in 1 2 3 4 5; do (sleep 0.05 &); done; sleep 0.6; grep -l '^State:.Z' /proc/[0-9]*/status; true";
+    let output = shell(&["-q", "--", "sh", "-c", script]);
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "");
+    assert_eq!(output.status.code(), Some(0));
+}
+
 #[test]
 fn a_source_that_is_denied_gets_no_answer() {
     let script = "
