@@ -49,6 +49,8 @@ fn every_command_has_a_manual_page_and_completions() {
         assert!(folder.path().join(format!("connstorm-{command}.1")).exists(), "{command}");
         assert!(bash.contains(&format!("connstorm__{command}")) || bash.contains(command), "{command}");
     }
+    let pages = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name());
+    assert!(pages.into_iter().all(|page| !page.to_string_lossy().contains("-help-")), "no page says nothing");
     for shell in ["zsh", "fish", "elvish", "powershell"] {
         assert!(stdout(&["completions", shell]).contains("connstorm"), "{shell}");
     }

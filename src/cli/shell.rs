@@ -55,13 +55,13 @@ pub(super) fn completions(args: &CompletionArgs, mut program: Command) -> anyhow
 /// # Errors
 /// When there is no such command, or a page can't be written.
 pub(super) fn man(args: &ManArgs, mut program: Command) -> anyhow::Result<Exit> {
-    // Names of pages as `man` knows them: connstorm-run.
-    program.build();
     if let Some(folder) = &args.all {
         clap_mangen::generate_to(program, folder)
             .with_context(|| format!("cannot write manual pages to '{}'", folder.display()))?;
         return Ok(Exit::Passed);
     }
+    // Names of pages as `man` knows them: connstorm-run.
+    program.build();
     let page = match &args.command {
         None => program,
         Some(name) => program

@@ -166,11 +166,15 @@ fn loopback_up() -> io::Result<()> {
         *to = from.cast_signed() as libc::c_char;
     }
     // SAFETY: SIOCGIFFLAGS reads the name and writes the flags of the ifreq it is given.
-    succeeded(unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCGIFFLAGS, &raw mut request) })?;
+    succeeded(unsafe {
+        libc::ioctl(socket.as_raw_fd(), libc::SIOCGIFFLAGS as libc::Ioctl, &raw mut request)
+    })?;
     // SAFETY: SIOCGIFFLAGS has filled in this member of the union.
     unsafe { request.ifr_ifru.ifru_flags |= libc::IFF_UP as libc::c_short };
     // SAFETY: SIOCSIFFLAGS reads the name and the flags of the ifreq it is given.
-    succeeded(unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS, &raw const request) })
+    succeeded(unsafe {
+        libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS as libc::Ioctl, &raw const request)
+    })
 }
 
 fn succeeded(answer: libc::c_int) -> io::Result<()> {

@@ -24,7 +24,9 @@ pub(super) fn render(result: &RunResult) -> Result<String, RenderError> {
     if !findings.is_empty() {
         report.add_test_suite(suite(format!("{name}: findings about the target"), findings));
     }
-    report.to_string().map_err(|error| library("JUnit", &error))
+    let text = report.to_string().map_err(|error| library("JUnit", &error))?;
+    // The schema of Jenkins (junit-10.xsd) has no `skipped` on the root, and nothing is ever skipped here.
+    Ok(text.replacen(" skipped=\"0\"", "", 1))
 }
 
 fn suite(name: String, cases: Vec<TestCase>) -> TestSuite {
@@ -86,4 +88,38 @@ fn unsuccessful(kind: NonSuccessKind, what: &str, message: &str, text: &str) -> 
     let mut status = TestCaseStatus::non_success(kind);
     status.set_type(what.to_owned()).set_message(message.to_owned()).set_description(text.to_owned());
     status
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::sample;
+
+    /// The attributes that Jenkins' schema (xunit-plugin, junit-10.xsd) lets each element have.
+    const ATTRIBUTES: [(&str, &[&str]); 6] = [
+        ("testsuites", &["name", "time", "tests", "failures", "errors"]),
+        ("testsuite", &["name", "tests", "failures", "errors", "skipped", "time"]),
+        ("testcase", &["name", "time", "classname"]),
+        ("failure", &["type", "message"]),
+        ("error", &["type", "message"]),
+        ("system-out", &[]),
+    ];
+
+    #[test]
+    fn the_schema_of_jenkins_has_every_element_and_attribute() {
+        let mut invalid = sample::exhausted();
+        invalid.verdict = Verdict::Invalid;
+        for result in [sample::good(), sample::exhausted(), invalid] {
+            let text = render(&result).unwrap();
+            let tags = text.split('<').filter(|tag| !tag.starts_with(['/', '?']) && !tag.is_empty());
+            for tag in tags {
+                let inside = tag.split('>').next().unwrap().trim_end_matches('/');
+                let name = inside.split_whitespace().next().unwrap();
+                let (_, allowed) = ATTRIBUTES.iter().find(|(known, _)| *known == name).expect(name);
+                let ends = inside.match_indices("=\"").map(|(at, _)| &inside[..at]);
+                let attributes = ends.filter_map(|before| before.rsplit(' ').next());
+                attributes.for_each(|attribute| assert!(allowed.contains(&attribute), "{name} {attribute}"));
+            }
+        }
+    }
 }

@@ -72,7 +72,7 @@ fn unreadable(path: &Path, error: &io::Error) -> String {
 fn watched(plan: &Plan, interrupt: &Interrupt, flags: &JudgementFlags) -> anyhow::Result<Conducted> {
     let wanted = !flags.quiet && flags.progress == ProgressWhen::Auto;
     let mut exporter = flags.listen.map(Exporter::start).transpose()?;
-    let line = progress::Line::new(wanted, end(plan), plan.load.connections);
+    let mut line = progress::Line::new(wanted, end(plan), plan.load.connections);
     let control = Control::default();
     let prepared = Prepared::new(plan)?;
     if let Some(forecast) = prepared.forecast().filter(|_| !flags.quiet) {

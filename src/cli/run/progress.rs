@@ -1,6 +1,7 @@
 //! The line that lives while a run does: rate, open, failures by kind, time left.
 
 use crate::attempt::Stamp;
+use crate::conduct::Watched;
 use crate::engine::Progress;
 use crate::report::format::{seconds, thousands};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -12,6 +13,8 @@ pub(super) struct Line {
     bar: ProgressBar,
     end: Option<Stamp>,
     attempts: Option<u64>,
+    /// Onsets that were told.
+    told: usize,
 }
 
 impl Line {
@@ -27,13 +30,19 @@ impl Line {
             ProgressStyle::with_template("{spinner} {elapsed} {wide_msg}")
                 .unwrap_or_else(|_| ProgressStyle::default_spinner()),
         );
-        Line { bar, end, attempts }
+        Line { bar, end, attempts, told: 0 }
     }
 
     /// Shows the state of the run.
-    pub(super) fn show(&self, progress: &Progress<'_>) {
-        if let Some(window) = progress.window {
-            self.bar.set_message(message(progress, window.started, window.open, self.left(progress)));
+    pub(super) fn show(&mut self, watched: &Watched<'_>) {
+        for onset in watched.onsets.iter().skip(self.told) {
+            // Above the line, where it stays: the story of the run as it comes.
+            self.bar.println(format!("{:>8}  {}", seconds(onset.at.as_secs_f64()), onset.kind));
+        }
+        self.told = watched.onsets.len();
+        if let Some(window) = watched.window {
+            let left = [ports(watched), self.left(watched)].concat();
+            self.bar.set_message(message(watched, window.started, window.open, left));
         }
         self.bar.tick();
     }
@@ -53,6 +62,15 @@ impl Line {
             (None, None) => String::new(),
         }
     }
+}
+
+/// Ports in use of those that a tuple can have, where any are.
+fn ports(watched: &Watched<'_>) -> String {
+    let seen = watched.seen.filter(|seen| seen.ports_in_use > 0);
+    let Some((used, usable)) = seen.and_then(|seen| Some((seen.ports_in_use, seen.ports_usable?))) else {
+        return String::new();
+    };
+    format!("{} of {} ports  ", thousands(used), thousands(usable.into()))
 }
 
 fn message(progress: &Progress<'_>, rate: u64, open: u64, left: String) -> String {
