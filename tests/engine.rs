@@ -161,6 +161,7 @@ fn held_connections_live_until_the_end_and_more_are_skipped() {
     plan.connection.lifetime = Lifetime::UntilEnd;
     plan.load = open(400.0, Duration::from_millis(500));
     plan.load.max_open = Some(150);
+    plan.load.connections = Some(200);
     let run = go(&plan);
     assert_eq!((run.tally.ok(), run.held_max), (150, 150));
     assert_eq!(run.tally.skipped_for(SkipReason::MaxOpen), 50);

@@ -121,13 +121,16 @@ fn an_experiment_is_told_in_words() {
 fn the_json_is_that_of_a_run() {
     let folder = tempfile::tempdir().unwrap();
     fs::set_permissions(folder.path(), std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
-    let file = folder.path().join("result.json");
-    let output = connstorm().args(["lab", "nothing-listens", "--json"]).arg(&file).output().unwrap();
+    let (file, page) = (folder.path().join("result.json"), folder.path().join("page.html"));
+    let mut command = connstorm();
+    command.args(["lab", "nothing-listens", "--json"]).arg(&file).arg("--html").arg(&page);
+    let output = command.output().unwrap();
     assert_eq!(output.status.code(), Some(0));
     assert!(String::from_utf8_lossy(&output.stdout).contains("connect: Connection refused"));
     let result: connstorm::report::RunResult =
         serde_json::from_str(&fs::read_to_string(&file).unwrap()).unwrap();
     assert_eq!(result.plan.name, "nothing-listens");
+    assert!(fs::read_to_string(&page).unwrap().contains("nothing-listens"));
 }
 
 #[test]
@@ -184,6 +187,15 @@ fn the_shells_settings_are_the_programs() {
     assert_eq!(none.status.code(), Some(127));
     assert!(String::from_utf8_lossy(&none.stderr).contains("cannot start '/no/such/program'"));
     assert_eq!(shell(&["--ports", "9-1", "--", "true"]).status.code(), Some(2));
+}
+
+/// Who has lost its parent is the guard's child, and is buried by it.
+#[test]
+fn no_zombie_stays_in_the_shell() {
+    let script = "for n in 1 2 3 4 5; do (sleep 0.05 &); done; sleep 0.6; grep -l '^State:.Z' /proc/[0-9]*/status; true";
+    let output = shell(&["-q", "--", "sh", "-c", script]);
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "");
+    assert_eq!(output.status.code(), Some(0));
 }
 
 #[test]

@@ -28,6 +28,9 @@
 //! | `proxy-in-the-way` | proxy variables are set |
 //! | `target-out-of-descriptors`, `not-accepted`, `silent-after-connect` | connected, then silence |
 //! | `no-websocket-there`, `redirected`, `not-authorised`, `wrong-path`, `upgrade-required`, `rate-limited`, `bad-request`, `no-backend`, `unavailable`, `server-error` | a status other than the one that was due ("Unexpected response code") |
+//! | `bad-upgrade`, `unrequested-subprotocol`, `unrequested-extension`, `reply-is-http-1-0`, `reply-too-long` | a reply to an upgrade that breaks the rules |
+//! | `tls-alert`, `certificate-expired`, `certificate-not-yet-valid`, `unknown-issuer`, `name-mismatch`, `certificate-invalid` | TLS that one side refuses |
+//! | `closed-in-the-tls-handshake`, `closed-without-a-close-frame`, `no-answer-in-the-session`, `unexpected-reply`, `protocol-violated`, `server-restarted` | what happens to sessions |
 //! | `reply-is-not-http`, `wrong-accept-key` | another protocol ("`ERR_INVALID_HTTP_RESPONSE`"), or a WebSocket server that does not prove itself |
 //! | `plain-text-to-a-tls-port`, `tls-to-a-plain-port`, `tls-to-another-protocol`, `tls-fails` | TLS where there is none, or the other way round |
 //! | `closed-before-the-reply`, `reset-in-the-handshake` | the server ended the connection |

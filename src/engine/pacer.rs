@@ -299,6 +299,33 @@ mod tests {
         assert_eq!(pacer.next(ms(22)), Next::Never);
     }
 
+    #[test]
+    fn what_is_owed_comes_beyond_the_schedule_and_counts_as_planned() {
+        let rate = |r| crate::scenario::units::Rate::per_second(r).unwrap();
+        let stage =
+            crate::scenario::RateStage { from: rate(10.0), to: rate(10.0), over: Duration::from_secs(1) };
+        let schedule = Arc::new(Schedule::new(&[stage], None));
+        let mut pacer = Pacer::Open(OpenPacer::new(schedule, Part { index: 0, of: 2 }));
+        let mut started = Vec::new();
+        let mut start = |pacer: &mut Pacer, now| {
+            while let Next::Start { ticket, failures } = pacer.next(now) {
+                started.push((ticket.ordinal, failures));
+            }
+        };
+        start(&mut pacer, Duration::from_secs(1));
+        assert!(pacer.is_done());
+        pacer.again(Duration::from_secs(3), 2);
+        pacer.again(Duration::from_secs(2), 1);
+        assert!(!pacer.is_done());
+        assert_eq!(pacer.next(Duration::from_secs(1)), Next::At(Duration::from_secs(2)));
+        start(&mut pacer, Duration::from_secs(2));
+        assert_eq!(pacer.planned(Duration::from_secs(2)), 6);
+        // What is still owed when it is given up was never planned.
+        assert_eq!(pacer.give_up(Duration::from_secs(2)), 0);
+        assert_eq!((pacer.is_done(), pacer.next(Duration::from_secs(9))), (true, Next::Never));
+        assert_eq!(started, [(0, 0), (2, 0), (4, 0), (6, 0), (8, 0), (10, 1)]);
+    }
+
     proptest! {
         /// planned = issued + given up, for any rate, any number of workers and any moment of stopping,
         /// however irregularly the worker comes round.

@@ -32,8 +32,14 @@ pub fn perform(experiment: &Experiment) -> Answer {
     };
     let conducted = conduct(&plan, &Control::default(), |_| ());
     drop(stage);
-    match conducted {
-        Ok(conducted) => Answer::Ran(Box::new(conducted.into_result(&plan))),
-        Err(error) => Answer::Broken(error.to_string()),
+    let conducted = match conducted {
+        Ok(conducted) => conducted,
+        Err(error) => return Answer::Broken(error.to_string()),
+    };
+    match conducted.run.conservation() {
+        Ok(()) => Answer::Ran(Box::new(conducted.into_result(&plan))),
+        Err(imbalance) => {
+            Answer::Broken(format!("the books don't balance, a defect of connstorm: {imbalance}"))
+        }
     }
 }

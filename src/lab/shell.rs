@@ -19,11 +19,12 @@ use crate::kernel::firewall::{self, Rule, Verdict};
 use crate::kernel::namespace;
 use crate::kernel::sandbox::{self, Processes};
 use crate::report::OnsetReport;
+use rustix::process::WaitOptions;
 use std::ffi::OsString;
 use std::io;
 use std::net::Ipv4Addr;
 use std::os::unix::process::ExitStatusExt;
-use std::process::{Command, ExitStatus};
+use std::process::{Child, Command, ExitStatus};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -106,12 +107,24 @@ pub fn guard(program: &[OsString]) -> (u8, Option<String>) {
     let Some((name, arguments)) = program.split_first() else {
         return (NOT_FOUND, Some("there is no program to run".into()));
     };
-    let status = signals.and_then(|()| Command::new(name).args(arguments).status());
-    match status {
-        Ok(status) => (code(status), None),
+    match signals.and_then(|()| Command::new(name).args(arguments).spawn()).and_then(|child| ended(&child)) {
+        Ok(code) => (code, None),
         Err(error) => {
             let code = if error.kind() == io::ErrorKind::NotFound { NOT_FOUND } else { NOT_STARTED };
             (code, Some(format!("cannot start '{}': {error}", name.to_string_lossy())))
+        }
+    }
+}
+
+/// Waits for the program's end. Number 1 is the parent of all whose own has ended: they are buried here.
+fn ended(program: &Child) -> io::Result<u8> {
+    loop {
+        let ended = rustix::io::retry_on_intr(|| rustix::process::wait(WaitOptions::empty()))?;
+        if let Some((pid, status)) = ended
+            && pid.as_raw_nonzero().get().unsigned_abs() == program.id()
+        {
+            let code = status.exit_status().or_else(|| Some(128 + status.terminating_signal()?));
+            return Ok(exit_code(code));
         }
     }
 }
@@ -152,6 +165,9 @@ fn leave_signals_to_the_program() -> io::Result<()> {
 
 /// The exit code, and 128 + its number for a signal, as shells have it.
 fn code(status: ExitStatus) -> u8 {
-    let code = status.code().or_else(|| Some(128 + status.signal()?));
+    exit_code(status.code().or_else(|| Some(128 + status.signal()?)))
+}
+
+fn exit_code(code: Option<i32>) -> u8 {
     code.and_then(|code| u8::try_from(code & 0xff).ok()).unwrap_or(1)
 }

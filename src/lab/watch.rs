@@ -91,7 +91,9 @@ impl Watch {
         // The detectors and the quick looks may see the same: it is told once.
         onsets.retain(|onset| {
             let new = !self.told.contains(&onset.kind);
-            self.told.push(onset.kind);
+            if new {
+                self.told.push(onset.kind);
+            }
             new
         });
         onsets.iter().map(OnsetReport::from).collect()

@@ -95,6 +95,7 @@ pub fn merge(mut parts: Vec<Named>) -> Result<RunResult, MergeError> {
     merged.destinations = whole.all(|result| result.destinations.clone());
     merged.tuples = parts.iter().map(|part| part.result.tuples).sum();
     merged.skipped = whole.skipped();
+    merged.messages = whole.messages();
     merged.latency_us = whole.latencies()?;
     merged.failures = whole.failures()?;
     merged.onsets = whole.onsets();
@@ -211,6 +212,12 @@ impl Whole<'_> {
         let sum: Counts = added(self.parts.iter().map(|part| &part.result.counts));
         let of_one = self.parts.iter().map(|part| part.result.counts.held_max).max().unwrap_or(0);
         Counts { held_max: open_at_once.max(of_one), ..sum }
+    }
+
+    fn messages(&self) -> crate::metrics::Traffic {
+        let mut sum = crate::metrics::Traffic::default();
+        self.parts.iter().for_each(|part| sum.merge(&part.result.messages));
+        sum
     }
 
     fn skipped(&self) -> BTreeMap<String, u64> {

@@ -118,8 +118,13 @@ impl Figures {
         let failures = result.failures.iter().map(|kind| {
             let errno = kind.errno.map_or(String::new(), |errno| errno.to_string());
             let what = [("stage", kind.stage.name()), ("cause", kind.cause.name())];
+            let code = kind.code.map_or(String::new(), |code| code.to_string());
             let who = [("errno", errno.as_str()), ("side", kind.side.name())];
-            (labels(&[what, who].concat()), kind.count)
+            let mut all = [what, who].concat();
+            if !code.is_empty() {
+                all.push(("code", code.as_str()));
+            }
+            (labels(&all), kind.count)
         });
         self.add("failures", "Failed attempts, by kind", Values::Counters(failures.collect()));
     }

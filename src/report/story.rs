@@ -45,7 +45,8 @@ pub fn as_seen(kind: &FailureKind, scheme: Option<Scheme>) -> String {
             None => cause.name().replace('_', " "),
         },
     };
-    format!("{call}: {words}")
+    let code = kind.code.map_or(String::new(), |code| format!(" {code}"));
+    format!("{call}: {words}{code}")
 }
 
 fn scheme(result: &RunResult) -> Option<Scheme> {

@@ -54,7 +54,8 @@ fn failures(out: &mut String, result: &RunResult, style: Style) {
     line(out, format_args!(""));
     for kind in &result.failures {
         let count = style.bad(&thousands(kind.count));
-        line(out, format_args!("  {count} × {} at {}, {}", kind.cause, kind.stage, kind.side));
+        let code = kind.code.map_or(String::new(), |code| format!(" {code}"));
+        line(out, format_args!("  {count} × {}{code} at {}, {}", kind.cause, kind.stage, kind.side));
         if let Some(errno) = kind.errno {
             line(out, format_args!("      {errno}: {}", errno.text()));
         }
@@ -150,7 +151,7 @@ fn counts(out: &mut String, result: &RunResult) {
             bytes(counts.bytes_out)
         ),
     );
-    if counts.backoffs > 0 {
+    if counts.backoffs > 0 && result.plan.session.reconnect.is_none() {
         let times = thousands(counts.backoffs);
         line(out, format_args!("  slots backed off {times} times after failures (10 ms, doubling to 1 s)"));
     }

@@ -81,7 +81,8 @@ impl WindowSummary {
     pub(super) fn of(row: &WindowRow) -> WindowSummary {
         let mut failures = BTreeMap::new();
         for (failure, count) in &row.failures {
-            *failures.entry(format!("{}/{}", failure.stage, failure.cause)).or_insert(0) += count;
+            let code = failure.code.map_or(String::new(), |code| format!(" {code}"));
+            *failures.entry(format!("{}/{}{code}", failure.stage, failure.cause)).or_insert(0) += count;
         }
         let [connect_p50_us, connect_p90_us, connect_p99_us, connect_max_us] = row.connect_us;
         WindowSummary {

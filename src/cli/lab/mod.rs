@@ -6,6 +6,7 @@ use super::exit::Exit;
 use super::output::{Output, say, style_for};
 use crate::lab::table::{self, Row};
 use crate::lab::{self, Answer, Cure, Experiment, ordinary, text};
+use crate::report::output::{Format, Html};
 use crate::report::{RunResult, story};
 use clap::{Args, Subcommand};
 use serde::Serialize;
@@ -53,8 +54,11 @@ pub(in crate::cli) struct Lab {
     table: bool,
     /// Write the result as JSON to a file, or to standard output with '-': that of `run`; with --cure an
     /// object of `before` and `after`; with --all a list
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE|-")]
     json: Option<PathBuf>,
+    /// Write the page for browsers of the run before any cure
+    #[arg(long, value_name = "FILE|-", conflicts_with = "all")]
+    html: Option<PathBuf>,
     /// Inside the namespace: do the experiment of this name, and answer with JSON
     #[arg(long, hide = true, value_name = "NAME", conflicts_with_all = ["all", "name"])]
     perform: Option<String>,
@@ -120,7 +124,8 @@ fn experiments(args: &Lab) -> anyhow::Result<Exit> {
         return Ok(Exit::Usage);
     }
     let json = args.json.as_deref().map(Output::open).transpose()?;
-    let quiet = args.table || json.as_ref().is_some_and(Output::is_stdout);
+    let html = args.html.as_deref().map(Output::open).transpose()?;
+    let quiet = args.table || [&json, &html].into_iter().flatten().any(Output::is_stdout);
     let (mut had, mut rows, mut missing) = (Vec::new(), Vec::new(), false);
     for experiment in &experiments {
         match one(experiment, args, quiet) {
@@ -138,6 +143,9 @@ fn experiments(args: &Lab) -> anyhow::Result<Exit> {
     }
     if args.table {
         Output::Stdout.write(&table::markdown(&rows))?;
+    }
+    if let (Some(html), Some(one)) = (html, had.first()) {
+        html.write(&Html.render(&one.before)?)?;
     }
     if let Some(json) = json {
         written(json, had, args)?;

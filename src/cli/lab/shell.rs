@@ -37,7 +37,7 @@ pub(super) struct Shell {
     /// What every accept queue is cut to (net.core.somaxconn)
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     backlog: Option<u32>,
-    /// Drop all TCP from this address, as a security group does; may be given several times
+    /// Drop all TCP from this IPv4 address, as a security group does; may be given several times
     #[arg(long, value_name = "ADDRESS")]
     deny_source: Vec<Ipv4Addr>,
     /// Show nothing

@@ -52,7 +52,8 @@ pub(super) struct HttpFlags {
     /// The header Origin
     #[arg(long, value_name = "ORIGIN")]
     origin: Option<String>,
-    /// A subprotocol to offer; may be given several times
+    /// A subprotocol to offer; may be given several times. Extensions are not offered: messages are never
+    /// compressed (no permessage-deflate)
     #[arg(long = "subprotocol", value_name = "NAME")]
     subprotocols: Vec<String>,
     /// Method of requests [default: GET, or POST with a body]

@@ -1,0 +1,137 @@
+#!/usr/bin/env python3
+"""What a WebSocket costs connstorm: held, opened and closed, and echoing.
+
+    python3 benches/websocket.py                # all parts
+    python3 benches/websocket.py memory         # one of: memory, connect, echo
+
+The target is `connstorm serve ws`, a process of its own on the other core; only the generator's CPU time and
+memory are counted, by the kernel (wait4, VmHWM). Nothing is subtracted. Goals: at most 1,200 bytes of user memory
+a held connection (goal 800). Beside connect stands the same with bare TCP, in turn.
+"""
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from harness import ROOT, Failed, enter_namespace, pinned, run, wait
+from resident import peak_resident
+
+TARGET, CLIENT = {0}, {1}
+PORTS = range(9000, 9016)
+
+
+class Server:
+    """`connstorm serve KIND` on sixteen ports of an address that no earlier run used."""
+
+    serial = 0
+
+    def __init__(self, connstorm, kind, behaviour="echo"):
+        Server.serial += 1
+        address = f"127.2.{Server.serial}.1"
+        slash = "/" if kind == "ws" else ""
+        self.url = f"{kind}://{address}:{PORTS[0]}-{PORTS[-1]}{slash}"
+        listen = ",".join(f"{address}:{port}" for port in PORTS)
+        self.process = subprocess.Popen(
+            [connstorm, "serve", kind, "--behaviour", behaviour, "--listen", listen],
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+            preexec_fn=pinned(TARGET),
+        )
+        for _ in PORTS:
+            if not self.process.stdout.readline().startswith("listening on"):
+                raise Failed("the target did not come up")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.terminate()
+        wait(self.process, 10)
+        self.process.stdout.close()
+
+
+def storm(options, url, *flags):
+    """Runs connstorm to its end; gives what it used and its result."""
+    with tempfile.TemporaryDirectory() as folder:
+        result = Path(folder, "result.json")
+        ended = run([options.connstorm, "run", url, *flags, "--workers", 1, "--quiet", "--json", result], CLIENT)
+        if ended.code not in (0, 4):
+            raise Failed(f"connstorm ended with code {ended.code}: {ended.err}")
+        return ended, json.loads(result.read_text())
+
+
+def memory(options):
+    peaks = {}
+    for held in (2_000, 18_000):
+        with Server(options.connstorm, "ws") as server:
+            peaks[held] = peak_resident(options.connstorm, server.url, held, CLIENT)
+        progress(f"{held:,} held: {peaks[held] / 1024:,.0f} KiB resident")
+    each = (peaks[18_000] - peaks[2_000]) / 16_000
+    goal = "goal 800 met" if each <= 800 else "limit 1,200 met" if each <= 1200 else "MISSED"
+    print(f"held WebSocket: {each:,.0f} bytes of user memory each, {peaks[18_000] / 1024:,.0f} KiB for 18,000 ({goal})")
+
+
+def connect(options):
+    wanted = options.connections
+    costs = {"ws": [], "tcp": []}
+    rates = {"ws": [], "tcp": []}
+    for turn in range(options.rounds):
+        for kind in costs if turn % 2 == 0 else reversed(costs):
+            with Server(options.connstorm, kind) as server:
+                ended, result = storm(options, server.url, "--concurrency", 8, "--connections", wanted)
+            if result["counts"]["ok"] != wanted:
+                raise Failed(f"{kind}: {wanted:,} connections wanted, {result['counts']['ok']:,} ended well")
+            costs[kind].append(ended.cpu_s * 1e6 / wanted)
+            rates[kind].append(wanted / result["elapsed_s"])
+            progress(f"round {turn + 1}: {kind}: {costs[kind][-1]:.1f} µs, {rates[kind][-1]:,.0f}/s")
+    for kind, what in (("ws", "connect + upgrade + close frames"), ("tcp", "connect + close")):
+        low, high = min(costs[kind]), max(costs[kind])
+        cost, rate = statistics.median(costs[kind]), statistics.median(rates[kind])
+        print(f"{kind}, {what}: {cost:.1f} µs of CPU each ({low:.1f}-{high:.1f}), {rate:,.0f}/s, one worker")
+
+
+def echo(options):
+    rates, costs = [], []
+    for turn in range(options.rounds):
+        with Server(options.connstorm, "ws") as server:
+            flags = ["--concurrency", 100, "--duration", "4s", "--lifetime", "until-end"]
+            ended, result = storm(options, server.url, *flags, "--send", "{seq}", "--expect", "echo")
+        said = result["messages"]
+        if said["mismatches"] or said["matched"] != said["sent"]:
+            raise Failed(f"{said['sent']:,} messages sent, {said['matched']:,} came back")
+        rates.append(said["matched"] / result["elapsed_s"])
+        costs.append(ended.cpu_s * 1e6 / said["matched"])
+        progress(f"round {turn + 1}: {rates[-1]:,.0f} echoes/s, {costs[-1]:.2f} µs each")
+    print(f"echo on 100 connections: {statistics.median(rates):,.0f} messages/s, "
+          f"{statistics.median(costs):.2f} µs of CPU each ({min(costs):.2f}-{max(costs):.2f}), one worker")
+
+
+def progress(text):
+    print(text, file=sys.stderr)
+
+
+def main():
+    parts = {"memory": memory, "connect": connect, "echo": echo}
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("parts", nargs="*", help=f"some of: {' '.join(parts)} (all)")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--connections", type=int, default=30_000, help="a run of connect (30,000)")
+    parser.add_argument("--connstorm", type=Path, default=ROOT / "target/release/connstorm")
+    options = parser.parse_args()
+    if unknown := set(options.parts) - set(parts):
+        parser.error(f"no such part: {' '.join(sorted(unknown))}; there are {' '.join(parts)}")
+    if not options.connstorm.exists():
+        sys.exit(f"{options.connstorm} is missing: build it with\n    cargo build --release")
+    enter_namespace()
+    try:
+        for part in options.parts or parts:
+            parts[part](options)
+    except Failed as failure:
+        sys.exit(f"websocket: {failure}")
+
+
+if __name__ == "__main__":
+    main()
