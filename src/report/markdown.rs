@@ -133,6 +133,14 @@ fn figures(out: &mut String, result: &RunResult) {
         rate,
     ];
     line(out, format_args!("| {} |", cells.map(thousands).join(" | ")));
+    let messages = serde_json::to_value(result.messages).unwrap_or_default();
+    let said = messages.as_object().into_iter().flatten();
+    let said = said.filter_map(|(name, count)| Some((name, count.as_u64().filter(|count| *count > 0)?)));
+    let said: Vec<String> =
+        said.map(|(name, count)| format!("{} {}", thousands(count), name.replace('_', " "))).collect();
+    if !said.is_empty() {
+        line(out, format_args!("\nMessages: {}.", said.join(", ")));
+    }
     let measured = result.latency_us.iter().filter(|(_, summary)| summary.count > 0);
     line(out, format_args!("\n| latency | p50 | p90 | p99 | p99.9 | max |\n|---|---:|---:|---:|---:|---:|"));
     for (name, l) in measured {

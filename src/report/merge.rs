@@ -11,6 +11,8 @@
 use super::model::{Counts, FailureKind, LatencySummary, Part, RunResult, Verdict};
 use super::timeline::{Track, aligned};
 use crate::metrics::{Latency, SAMPLES};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A result and the name by which it is told: the file it was read from.
@@ -102,6 +104,7 @@ pub fn merge(mut parts: Vec<Named>) -> Result<RunResult, MergeError> {
     merged.forecast = None;
     merged.windows = aligned(&whole.tracks());
     merged.counts = whole.counts(merged.windows.iter().map(|window| window.open).max().unwrap_or(0));
+    merged.messages = added(parts.iter().map(|part| &part.result.messages));
     merged.resources = whole.resources();
     merged.parts = whole.parts();
     merged.aborted = parts.iter().find_map(|part| part.result.aborted.clone());
@@ -154,6 +157,8 @@ fn difference(a: &RunResult, b: &RunResult) -> Option<&'static str> {
         Some("[connection]")
     } else if spoken(a) != spoken(b) {
         Some("what they speak to the target")
+    } else if a.session != b.session {
+        Some("what they say above TCP")
     } else if a.thresholds != b.thresholds {
         Some("[thresholds]")
     } else {
@@ -204,17 +209,9 @@ impl Whole<'_> {
     /// The sum of every count. `held_max`: the most open at once in a window of all, and no less than the
     /// most of one part.
     fn counts(&self, open_at_once: u64) -> Counts {
-        let mut sum = BTreeMap::<String, u64>::new();
-        for part in self.parts {
-            // By name, so that a count that is added to the model is added up here too.
-            let counts = serde_json::to_value(part.result.counts).unwrap_or_default();
-            for (name, count) in counts.as_object().into_iter().flatten() {
-                *sum.entry(name.clone()).or_default() += count.as_u64().unwrap_or(0);
-            }
-        }
+        let sum: Counts = added(self.parts.iter().map(|part| &part.result.counts));
         let of_one = self.parts.iter().map(|part| part.result.counts.held_max).max().unwrap_or(0);
-        sum.insert("held_max".into(), open_at_once.max(of_one));
-        serde_json::to_value(sum).and_then(serde_json::from_value).unwrap_or_default()
+        Counts { held_max: open_at_once.max(of_one), ..sum }
     }
 
     fn messages(&self) -> crate::metrics::Traffic {
@@ -354,6 +351,17 @@ impl Whole<'_> {
         let ended_early = merged.aborted.iter().map(|why| format!("ended early: {why}")).collect();
         merged.judge(ended_early, &spoiled);
     }
+}
+
+/// Counters added up by their names, so that one that is added to the model is added up here too.
+fn added<'a, T: Serialize + DeserializeOwned + Default + 'a>(counters: impl Iterator<Item = &'a T>) -> T {
+    let mut sum = BTreeMap::<String, u64>::new();
+    for value in counters.map(|counters| serde_json::to_value(counters).unwrap_or_default()) {
+        for (name, count) in value.as_object().into_iter().flatten() {
+            *sum.entry(name.clone()).or_default() += count.as_u64().unwrap_or(0);
+        }
+    }
+    serde_json::to_value(sum).and_then(serde_json::from_value).unwrap_or_default()
 }
 
 fn read(part: &Named, what: &str, summary: &LatencySummary) -> Result<Latency, MergeError> {

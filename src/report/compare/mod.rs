@@ -180,6 +180,9 @@ fn check(base: &[RunResult], new: &[RunResult]) -> Result<(), CompareError> {
         if plan.load != first.load {
             return Err(CompareError::Different("[load]"));
         }
+        if plan.session != first.session {
+            return Err(CompareError::Different("what is said above TCP"));
+        }
         if plan.connection != first.connection {
             return Err(CompareError::Different("[connection]"));
         }

@@ -47,6 +47,16 @@ fn counts_are_added_and_balance_in_every_window() {
 }
 
 #[test]
+fn messages_are_added() {
+    let mut parts = two();
+    parts[0].result.messages.sent = 5;
+    parts[1].result.messages.sent = 7;
+    parts[1].result.messages.reconnects = 2;
+    let merged = merge(parts).unwrap();
+    assert_eq!((merged.messages.sent, merged.messages.reconnects), (12, 2));
+}
+
+#[test]
 fn onsets_keep_their_host_and_are_moved_to_the_common_start() {
     let one = sample::exhausted();
     let merged = merge(two()).unwrap();
