@@ -45,8 +45,7 @@ pub fn as_seen(kind: &FailureKind, scheme: Option<Scheme>) -> String {
             None => cause.name().replace('_', " "),
         },
     };
-    let code = kind.code.map_or(String::new(), |code| format!(" {code}"));
-    format!("{call}: {words}{code}")
+    format!("{call}: {words}")
 }
 
 fn scheme(result: &RunResult) -> Option<Scheme> {

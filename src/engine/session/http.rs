@@ -2,7 +2,7 @@
 
 use super::chatter::{fits, shown};
 use super::desk::{Desk, Step, Stepped, Trouble};
-use super::refusal::{self, Refusal};
+use super::refusal::{self, Refusal, can_wait};
 use crate::attempt::{Cause, Failure, Stage, Stamp};
 use crate::metrics::Reply;
 use crate::protocol::http1::{Body, ReplyHead};
@@ -90,6 +90,9 @@ impl Http {
             return Err(Trouble::because(failure, reply));
         }
         self.input.extend_from_slice(bytes);
+        if matches!(self.state, State::Head) && can_wait(&self.input, bytes) {
+            return Ok(Step::Continue);
+        }
         self.advance(desk)
     }
 

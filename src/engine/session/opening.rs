@@ -1,7 +1,7 @@
 //! A WebSocket's opening handshake: everything that is dropped when it is done.
 
 use super::desk::{Desk, Stepped, Trouble};
-use super::refusal::{self, Refusal};
+use super::refusal::{self, Refusal, can_wait};
 use crate::attempt::{Cause, Failure, Stage};
 use crate::metrics::Reply;
 use crate::protocol::http1::{LONGEST_HEAD, ReplyHead};
@@ -30,6 +30,9 @@ impl Opening {
             return refusal.take(bytes).map_or(Ok(None), Err);
         }
         self.input.extend_from_slice(bytes);
+        if !bytes.is_empty() && can_wait(&self.input, bytes) {
+            return Ok(None);
+        }
         let head = match ReplyHead::parse(&self.input) {
             Ok(Some(head)) => head,
             Ok(None) => return Ok(None),

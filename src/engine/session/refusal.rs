@@ -3,7 +3,7 @@
 use super::desk::Trouble;
 use crate::attempt::{Cause, Failure, Stage};
 use crate::metrics::{BODY_KEPT, Reply};
-use crate::protocol::http1::{Body, Framing, HeadError, ReplyHead};
+use crate::protocol::http1::{Body, Framing, HeadError, LONGEST_HEAD, ReplyHead};
 use crate::protocol::sniff;
 
 /// A reply with a status that was not wanted, whose body's beginning is still to come.
@@ -43,6 +43,13 @@ impl Refusal {
     pub fn trouble(&self) -> Trouble {
         Trouble::because(self.failure, self.reply.clone().with_body(&self.body.kept))
     }
+}
+
+/// Whether a head can't have become complete, nor wrong, by these last bytes of `input`: it is then not parsed
+/// again. A peer that sends it byte by byte would have it parsed for each.
+pub fn can_wait(input: &[u8], last: &[u8]) -> bool {
+    const BEGINNING: usize = 16;
+    input.len() - last.len() >= BEGINNING && input.len() <= LONGEST_HEAD && !last.contains(&b'\n')
 }
 
 /// What a head tells.

@@ -253,6 +253,23 @@ fn a_refusal_keeps_its_status_headers_and_the_beginning_of_its_body() {
 }
 
 #[test]
+fn a_reply_byte_by_byte_is_the_same_reply() {
+    for target in ["ws://h:1/", "http://h:1/"] {
+        let mut rehearsal = Rehearsal::new(target, "0s", SessionOverrides::default());
+        let reply = b"HTTP/1.1 404 Not Found\r\nServer: x\r\nContent-Length: 4\r\n\r\ngone";
+        let (last, before) = reply.split_last().unwrap();
+        for byte in before {
+            assert!(rehearsal.take(std::slice::from_ref(byte)).is_ok(), "{target}");
+        }
+        let trouble = rehearsal.take(&[*last]).unwrap_err();
+        assert_eq!((trouble.failure.code, trouble.reply.unwrap().body.as_deref()), (Some(404), Some("gone")));
+        let mut rehearsal = Rehearsal::new(target, "0s", SessionOverrides::default());
+        let endless = (0..40_000).find_map(|_| rehearsal.take(b"HTTP/1.1 200 OK x").err());
+        assert_eq!(endless.unwrap().failure.cause, Cause::ReplyTooLong, "{target}");
+    }
+}
+
+#[test]
 fn bytes_are_matched_however_they_are_split() {
     let mut stage = Rehearsal::new("tcp://h:1", "0s", sending("hello {seq}", Some("echo"), None, Some("2")));
     assert_eq!(stage.out, b"hello 1");
