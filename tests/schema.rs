@@ -106,6 +106,7 @@ fn a_mistake_in_a_scenario_is_not_valid() {
     for text in [
         "name = \"no target\"",
         "[target]\nport = 5",
+        "[target]\norigin = \"x\"",
         "[target]\nurl = \"tcp://h:1\"\nurll = 5",
         "[target]\nurl = \"tcp://h:1\"\n[connection]\nclose = \"gently\"",
         "[target]\nurl = \"tcp://h:1\"\n[load]\nopen = [{ hold = \"1s\" }]\nclosed = { slots = 1 }",

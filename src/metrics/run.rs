@@ -69,7 +69,7 @@ pub struct WindowRow {
     /// Connect latency in microseconds: median, 90th and 99th percentile, maximum.
     pub connect_us: [u64; 4],
     /// All connect latencies of the window, as [`super::Latency::to_base64`] writes them; `None` where there
-    /// is none, or where it would be longer than [`WINDOW_HISTOGRAM`].
+    /// is none, or where it would be longer than 600 characters.
     pub connect_histogram: Option<String>,
     /// 99th percentile of the connect() call alone, in microseconds.
     pub connect_call_p99_us: u64,
