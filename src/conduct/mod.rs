@@ -23,6 +23,7 @@ pub use watched::Watched;
 use crate::capacity::{self, Demand, Ends, Forecast};
 use crate::diagnose::{Finding, diagnose};
 use crate::engine::{self, Control, Destinations, RunError};
+use crate::kernel::proc_net::ProcNet;
 use crate::kernel::sysctl::HostSettings;
 use crate::metrics::{Onset, Run};
 use crate::scenario::{Plan, Serve};
@@ -40,6 +41,8 @@ pub struct Conducted {
     pub host: HostSettings,
     /// What was forecast of it, and of what.
     pub forecast: Option<(Demand, Forecast)>,
+    /// TIME_WAIT sockets that the namespace had before it began.
+    pub time_wait_before: u64,
     /// What began when.
     pub onsets: Vec<Onset>,
     /// What was seen of the kernel, a window each.
@@ -126,6 +129,7 @@ impl Prepared {
         mut watch: impl FnMut(&Watched<'_>),
     ) -> Result<Conducted, ConductError> {
         let Prepared { plan, host, own_target, destinations, forecast } = self;
+        let time_wait_before = time_wait_now();
         let plan = &plan;
         let mut observer = Observer::new(plan, destinations.addresses(), host.clone());
         let mut abort = abort::Abort::new(plan);
@@ -143,8 +147,22 @@ impl Prepared {
         let findings = diagnose(&observer.facts(plan, &run));
         drop(own_target);
         let Observer { onsets, observations, .. } = observer;
-        Ok(Conducted { run, host, forecast, onsets, observations, findings, aborted: abort.why() })
+        Ok(Conducted {
+            run,
+            host,
+            forecast,
+            time_wait_before,
+            onsets,
+            observations,
+            findings,
+            aborted: abort.why(),
+        })
     }
+}
+
+/// TIME_WAIT sockets of the namespace; none where nobody can say.
+fn time_wait_now() -> u64 {
+    ProcNet::open().and_then(|mut files| files.sockets()).map_or(0, |sockets| sockets.time_wait)
 }
 
 /// Where the connections go, in the planner's terms. `None` where they go nowhere.

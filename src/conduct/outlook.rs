@@ -95,8 +95,8 @@ fn mean(lifetime: capacity::Lifetime) -> Option<Duration> {
 }
 
 /// The limits of a host, for a generator whose workers have their own descriptor tables. What the settings
-/// do not say is taken to be as Linux has it by default; open files and conntrack entries in use are not
-/// settings, and taken as none.
+/// do not say is taken to be as Linux has it by default; open files in use are not settings, and taken as
+/// none. Connection tracking that has no entry at all tracks nothing, and is no limit.
 pub fn limits(settings: &HostSettings) -> HostLimits {
     let usual = HostLimits::default();
     let range = settings.ports();
@@ -115,15 +115,17 @@ pub fn limits(settings: &HostSettings) -> HostLimits {
         files_in_use: usual.files_in_use,
         somaxconn: settings.somaxconn.map_or(usual.somaxconn, |n| u32::try_from(n).unwrap_or(u32::MAX)),
         backlog: usual.backlog,
-        conntrack: settings.conntrack.as_ref().map(|conntrack| {
-            let usual = Conntrack::default();
-            Conntrack {
-                max: conntrack.max,
-                in_use: usual.in_use,
-                time_wait: conntrack.tcp_time_wait.map_or(usual.time_wait, Duration::from_secs),
-                close: conntrack.tcp_close.map_or(usual.close, Duration::from_secs),
-            }
-        }),
+        conntrack: settings.conntrack.as_ref().filter(|conntrack| conntrack.in_use != Some(0)).map(
+            |conntrack| {
+                let usual = Conntrack::default();
+                Conntrack {
+                    max: conntrack.max,
+                    in_use: conntrack.in_use.unwrap_or(usual.in_use),
+                    time_wait: conntrack.tcp_time_wait.map_or(usual.time_wait, Duration::from_secs),
+                    close: conntrack.tcp_close.map_or(usual.close, Duration::from_secs),
+                }
+            },
+        ),
         memory_available: settings.memory_available,
         tcp_mem: settings.tcp_mem.zip(settings.page_size).map(|(mem, page)| mem[2].saturating_mul(page)),
         costs: usual.costs,

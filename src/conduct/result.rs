@@ -18,8 +18,9 @@ impl Conducted {
         }
         result.onsets = self.onsets.iter().map(Into::into).collect();
         result.findings = self.findings;
-        result.forecast =
-            self.forecast.map(|(demand, forecast)| ForecastReport::new(demand, forecast, &result));
+        result.forecast = self
+            .forecast
+            .map(|(demand, forecast)| ForecastReport::new(demand, forecast, self.time_wait_before, &result));
         result.host = self.host;
         if self.aborted.is_some() {
             // It was ended from inside, by what the user asked for.

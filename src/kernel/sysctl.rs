@@ -91,6 +91,9 @@ pub struct HostSettings {
 pub struct ConntrackSettings {
     /// Entries at most; above it packets of new connections are dropped.
     pub max: u64,
+    /// Entries of this namespace when it was read. None at all: its module is loaded, and no rule makes it
+    /// track anything.
+    pub in_use: Option<u64>,
     /// `tcp_timeout_established`, in seconds.
     pub tcp_established: Option<u64>,
     /// `tcp_timeout_time_wait`, in seconds.
@@ -216,9 +219,11 @@ impl Reader {
 
     fn conntrack(&mut self) -> Option<ConntrackSettings> {
         let max = self.sysctl("net.netfilter.nf_conntrack_max")?;
+        let in_use = self.sysctl("net.netfilter.nf_conntrack_count");
         let mut timeout = |state| self.sysctl(&format!("net.netfilter.nf_conntrack_tcp_timeout_{state}"));
         Some(ConntrackSettings {
             max,
+            in_use,
             tcp_established: timeout("established"),
             tcp_time_wait: timeout("time_wait"),
             tcp_syn_sent: timeout("syn_sent"),

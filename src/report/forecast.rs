@@ -71,14 +71,23 @@ impl Figure {
 }
 
 impl ForecastReport {
-    /// A forecast beside what the result measured.
-    pub fn new(demand: Demand, forecast: Forecast, result: &RunResult) -> ForecastReport {
+    /// A forecast beside what the result measured. `time_wait_before` are the TIME_WAIT sockets that the
+    /// namespace had before the run.
+    pub fn new(
+        demand: Demand,
+        forecast: Forecast,
+        time_wait_before: u64,
+        result: &RunResult,
+    ) -> ForecastReport {
         let ports = &forecast.ports;
         let onset = |kind| result.onsets.iter().find(|onset| onset.kind == kind);
         let slow = onset(OnsetKind::PortSearchSlow).map(|onset| onset.at_s);
         let exhausted = onset(OnsetKind::PortsExhausted);
         let at = |moment: Option<Moment>| moment.map(|moment| moment.at_s);
-        let time_wait = result.windows.iter().filter_map(|w| w.kernel.as_ref()?.time_wait_total).max();
+        // What is closed because the run has ended is no churn.
+        let before_the_end = |at_s: f64| forecast.ends_at_s.is_none_or(|end| at_s <= end + 0.5);
+        let during = result.windows.iter().filter(|window| before_the_end(window.at_s));
+        let time_wait = during.filter_map(|window| window.kernel.as_ref()?.time_wait_total).max();
         let mut compared = vec![
             Compared::of(Figure::PortSearchSlowAtS, at(ports.search_slow), slow),
             Compared::of(Figure::PortsExhaustedAtS, at(ports.exhausted), exhausted.map(|onset| onset.at_s)),
@@ -93,8 +102,9 @@ impl ForecastReport {
                 Some(result.counts.held_max as f64),
             ),
         ];
-        // The kernel's count is of all of the namespace: only where it began with none is it ours.
-        compared.extend(time_wait.map(|measured| {
+        // The kernel's count is of all of the namespace: only where it began with hardly any is it ours.
+        let ours = time_wait.filter(|most| time_wait_before * 50 <= *most);
+        compared.extend(ours.map(|measured| {
             Compared::of(Figure::TimeWaitMax, Some(forecast.time_wait.peak as f64), Some(measured as f64))
         }));
         ForecastReport { demand, forecast, compared }

@@ -42,10 +42,10 @@ impl TimeWait {
         ground: &Ground,
         onsets: &mut Vec<Onset>,
     ) -> Option<Stamp> {
-        onsets.extend(self.capped(view, ground));
         if ground.ends_at.is_some_and(|end| view.window.at >= end) {
             return self.forecast;
         }
+        onsets.extend(self.capped(view, ground));
         let Some(tuple) = view.fullest() else {
             self.forecast = None;
             return None;
