@@ -30,6 +30,7 @@ from harness import ROOT, Failed, enter_namespace, run, sysctl
 PORT = 8000
 AT_ONCE, TOO_MANY = 10, 1100
 SAYS = re.compile(r"assign requested|EADDRNOTAVAIL|address_not_available|addrunavail|connect|Failed|error", re.I)
+COUNTS_ERRORS = re.compile(r"Socket errors|Errors: (total|fd)|errors,", re.I)
 NAMES_IT = re.compile(r"assign requested address|EADDRNOTAVAIL|address_not_available|addrunavail [1-9]", re.I)
 
 
@@ -168,7 +169,8 @@ def exhaustion(there, server):
             continue
         text = ended.out + ended.err
         lines = [" ".join(line.split()) for line in text.splitlines() if SAYS.search(line)]
-        telling = [line for line in lines if NAMES_IT.search(line)] or lines
+        errors = [line for line in lines if COUNTS_ERRORS.search(line)]
+        telling = [line for line in lines if NAMES_IT.search(line)] or errors or lines
         words = telling[0][:90].replace("|", "/") if telling else "nothing"
         names = "yes" if NAMES_IT.search(text) else "no"
         why = "yes" if re.search(r"ports_exhausted.*attempt", text) and host in text else "no"

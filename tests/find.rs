@@ -6,13 +6,13 @@ mod support;
 use connstorm::protocol::{Behaviour, Kind};
 use serde_json::Value;
 use socket2::{Domain, Socket, Type};
-use std::io::{ErrorKind, Read};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::Output;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use support::storm::connstorm;
 use support::targets;
 
@@ -152,10 +152,68 @@ fn wrong_limits_are_refused_before_anything_is_opened() {
         (["--tolerance", "0"], "tolerance"),
         (["--probe", "1ms"], "--probe"),
         (["--threshold", "conect.p99 < 5ms"], "connect.p99"),
+        (["--what", "messages"], "[messages]"),
     ] {
         let output = connstorm().args(["find", "tcp://127.0.0.1:1"]).args(arguments).output().unwrap();
         let text = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(output.status.code(), Some(2), "{arguments:?}: {text}");
         assert!(text.contains(says), "{says}: {text}");
     }
+}
+
+const MESSAGE: &str = "sixteen bytes ..";
+
+/// A server that echoes so many messages a second, over all connections: what comes above that waits.
+struct Answerer {
+    address: SocketAddr,
+}
+
+impl Answerer {
+    fn of(per_second: u32) -> Answerer {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        // When the next answer may be given.
+        let next = Arc::new(Mutex::new(Instant::now()));
+        std::thread::spawn(move || {
+            for mut stream in listener.incoming().flatten() {
+                let next = next.clone();
+                std::thread::spawn(move || {
+                    // One message at a time: several in one read would be answered as one.
+                    let mut message = [0; MESSAGE.len()];
+                    while stream.read_exact(&mut message).is_ok() {
+                        let at = {
+                            let mut next = next.lock().unwrap();
+                            let at = (*next).max(Instant::now());
+                            *next = at + Duration::from_secs(1) / per_second;
+                            at
+                        };
+                        std::thread::sleep(at.saturating_duration_since(Instant::now()));
+                        if stream.write_all(&message).is_err() {
+                            return;
+                        }
+                    }
+                });
+            }
+        });
+        Answerer { address }
+    }
+}
+
+#[test]
+fn the_messages_a_second_that_a_target_answers_are_found() {
+    let answerer = Answerer::of(400);
+    let file = tempfile::Builder::new().suffix(".toml").tempfile().unwrap();
+    let scenario = format!(
+        "[target]\nurl = \"tcp://{}\"\n[load]\nclosed = {{ slots = 20, duration = \"1s\" }}\n\
+         [messages]\nsend = \"{MESSAGE}\"\nexpect = \"echo\"\n",
+        answerer.address
+    );
+    std::fs::write(file.path(), scenario).unwrap();
+    let arguments = ["--start", "380", "--most", "460", "--probe", "3s", "--tolerance", "2"];
+    let file = file.path().to_str().unwrap();
+    let (output, report) = find(
+        &[&[file, "--what", "messages", "--threshold", "round_trip.p99 < 60ms"][..], &arguments[..]].concat(),
+    );
+    assert_within_5_percent(&report, 400.0);
+    assert_eq!(output.status.code(), Some(0), "{report:#}");
 }

@@ -6,7 +6,7 @@ use super::output::{Output, say, style_for};
 use super::run::{ConnectionFlags, read_plan};
 use crate::attempt::Side;
 use crate::capacity::SearchLimits;
-use crate::conduct::find::{Asked, Step, find};
+use crate::conduct::find::{Asked, Step, connections, find};
 use crate::report::find::{FindReport, Quantity, render};
 use crate::report::format::seconds;
 use crate::scenario::Overrides;
@@ -25,10 +25,13 @@ Examples:
   # How many can it hold?
   connstorm find chat.toml --what held --start 1000 --most 200000
 
+  # How many messages a second does it answer, over the connections of the scenario?
+  connstorm find chat.toml --what messages --threshold 'round_trip.p99 < 50ms'
+
 Exit codes: 0 found; 3 not even the smallest value passes; 4 the generator was the limit; 1 could not run;
 2 wrong usage or scenario; 130 interrupted, with what was found so far";
 
-/// Finds the largest rate, or number held, at which the thresholds hold, and what stopped it
+/// Finds the largest rate, number held, or messages a second, at which the thresholds hold, and what stopped it
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct FindArgs {
@@ -79,6 +82,8 @@ enum Of {
     Rate,
     /// Connections held at once
     Held,
+    /// Messages a second, over as many connections as the scenario has
+    Messages,
 }
 
 /// Searches, and reports.
@@ -100,6 +105,13 @@ pub(super) fn run(args: &FindArgs) -> anyhow::Result<Exit> {
             return Ok(Exit::Usage);
         }
     };
+    if asked.quantity == Quantity::Messages && connections(&plan).is_none() {
+        say(
+            "connstorm: --what messages needs a scenario that says what is sent, over how many connections: \
+             `send` in [messages], and `closed = { slots = N }`, `connections` or `max_open` in [load]",
+        );
+        return Ok(Exit::Usage);
+    }
     let interrupt = Interrupt::watch().context("cannot handle signals")?;
     let json = args.json.as_deref().map(Output::open).transpose()?;
     let report = find(&plan, &asked, &|| interrupt.asked(), |step| tell(step, args.quiet, asked.quantity))?;
@@ -143,10 +155,11 @@ fn asked(args: &FindArgs) -> Result<Asked, String> {
     let quantity = match args.quantity {
         Of::Rate => Quantity::Rate,
         Of::Held => Quantity::Held,
+        Of::Messages => Quantity::Messages,
     };
     let value = |flag: &str, text: &str| {
         let read = match quantity {
-            Quantity::Rate => text.parse::<Rate>().map(Rate::as_per_second),
+            Quantity::Rate | Quantity::Messages => text.parse::<Rate>().map(Rate::as_per_second),
             Quantity::Held => parse_count(text).map(|count| count as f64),
         };
         read.map_err(|error| format!("{flag}: {error}"))

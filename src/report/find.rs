@@ -21,6 +21,8 @@ pub enum Quantity {
     Rate,
     /// Connections held at once.
     Held,
+    /// Messages a second, over a number of connections that stays.
+    Messages,
 }
 
 impl Quantity {
@@ -30,6 +32,7 @@ impl Quantity {
             Quantity::Rate if value < 10.0 => format!("{value:.1}/s"),
             Quantity::Rate => format!("{}/s", thousands(value.round() as u64)),
             Quantity::Held => format!("{} held", thousands(value.round() as u64)),
+            Quantity::Messages => format!("{} messages/s", thousands(value.round() as u64)),
         }
     }
 }

@@ -13,6 +13,7 @@ use crate::kernel::clock::Clock;
 use crate::report::find::{FindReport, ProbeReport, Quantity, Stopped, stopped_by};
 use crate::report::{DEFAULT_THRESHOLD, RunResult, Verdict};
 use crate::scenario::{Close, Plan};
+pub use probe::connections;
 use rest::Rest;
 use std::time::Duration;
 
@@ -143,6 +144,7 @@ impl Hunt<'_> {
         let needs = match self.asked.quantity {
             Quantity::Rate => (value * self.asked.length.as_secs_f64()) as u64,
             Quantity::Held => value as u64,
+            Quantity::Messages => connections(self.plan).unwrap_or(1),
         };
         let Some(usable) = self.last else { return };
         let due = self.asked.pause.unwrap_or_else(|| self.rest.before(self.clock.now(), needs, usable));

@@ -11,20 +11,37 @@ use std::time::Duration;
 /// The plan that probes a value. `length` is how long its load lasts; `nth` counts probes from 0.
 pub(super) fn plan(of: &Plan, quantity: Quantity, value: f64, length: Duration, nth: u32) -> Plan {
     let mut plan = of.clone();
+    if quantity != Quantity::Rate && of.thresholds.is_empty() {
+        plan.thresholds.push(DEFAULT_THRESHOLD.to_owned());
+    }
     let stages = match quantity {
         Quantity::Rate => vec![stage(value, length)],
         // Opened in the first half, held in the second.
         Quantity::Held => {
             plan.connection.lifetime = Lifetime::UntilEnd;
             plan.thresholds.push(format!("held.max >= {}", value.round() as u64));
-            if of.thresholds.is_empty() {
-                plan.thresholds.push(DEFAULT_THRESHOLD.to_owned());
-            }
             let half = length / 2;
             vec![stage(value / half.as_secs_f64(), half), stage(0.0, half)]
         }
+        // Opened in the first quarter; each then sends so often that all together make the value.
+        Quantity::Messages => {
+            let connections = connections(of).unwrap_or(1).max(1);
+            let messages = &mut plan.session.messages;
+            let senders = messages.senders.unwrap_or(connections).clamp(1, connections);
+            messages.every = Duration::try_from_secs_f64(senders as f64 / value).ok();
+            (messages.count, messages.think) = (None, Duration::ZERO);
+            plan.connection.lifetime = Lifetime::UntilEnd;
+            let quarter = length / 4;
+            let least = value * (length - quarter).as_secs_f64() * SENT_AT_LEAST;
+            plan.thresholds.push(format!("messages.sent >= {}", least as u64));
+            vec![stage(connections as f64 / quarter.as_secs_f64(), quarter), stage(0.0, length - quarter)]
+        }
     };
-    let connections = (quantity == Quantity::Held).then_some(value.round() as u64);
+    let connections = match quantity {
+        Quantity::Rate => None,
+        Quantity::Held => Some(value.round() as u64),
+        Quantity::Messages => connections(of),
+    };
     plan.load = Load { arrivals: Arrivals::Open(stages), max_open: None, connections: None };
     if let (Some(connections), Arrivals::Open(stages)) = (connections, &mut plan.load.arrivals) {
         exactly(stages, connections);
@@ -33,6 +50,21 @@ pub(super) fn plan(of: &Plan, quantity: Quantity, value: f64, length: Duration, 
         plan.source.addresses = AddressSet::new(vec![source.into()]);
     }
     plan
+}
+
+/// Share of the messages due while all connections are open that have to be sent, or the probe asked for
+/// less than its value. Not all: each connection's last interval is cut by the end.
+const SENT_AT_LEAST: f64 = 0.95;
+
+/// Over how many connections a scenario sends its messages: the attempts that it makes, its slots, or as
+/// many as it may have open. `None` where it does not say, or sends nothing.
+pub fn connections(plan: &Plan) -> Option<u64> {
+    let slots = match plan.load.arrivals {
+        Arrivals::Closed { slots, .. } => Some(slots),
+        Arrivals::Open(_) => None,
+    };
+    plan.session.messages.send.as_ref()?;
+    slots.or(plan.load.connections).or(plan.load.max_open)
 }
 
 fn stage(per_second: f64, over: Duration) -> RateStage {
@@ -105,7 +137,22 @@ mod tests {
         assert_eq!(probe.connection.lifetime, Lifetime::UntilEnd);
         assert_eq!(probe.thresholds, ["connect.p99 < 1s", "held.max >= 500"]);
         let default = plan(&scenario(|_| {}), Quantity::Held, 500.0, SECONDS, 0);
-        assert_eq!(default.thresholds, ["held.max >= 500", DEFAULT_THRESHOLD]);
+        assert_eq!(default.thresholds, [DEFAULT_THRESHOLD, "held.max >= 500"]);
+    }
+
+    #[test]
+    fn messages_are_spread_over_the_connections_that_the_scenario_has() {
+        let mut of = scenario(|o| (o.concurrency, o.duration) = (Some("50".into()), Some("9s".into())));
+        assert_eq!(connections(&of), None, "it sends nothing");
+        of.session.messages.send = Some(crate::protocol::Template::parse("x").unwrap());
+        assert_eq!(connections(&of), Some(50));
+        let probe = plan(&of, Quantity::Messages, 1000.0, SECONDS, 0);
+        assert_eq!(probe.session.messages.every, Some(Duration::from_millis(50)));
+        assert_eq!(probe.thresholds, [DEFAULT_THRESHOLD, "messages.sent >= 2850"]);
+        assert_eq!((probe.connection.lifetime, probe.load.connections), (Lifetime::UntilEnd, None));
+        of.session.messages.senders = Some(2);
+        let few = plan(&of, Quantity::Messages, 1000.0, SECONDS, 0);
+        assert_eq!(few.session.messages.every, Some(Duration::from_millis(2)));
     }
 
     #[test]
