@@ -2,15 +2,22 @@
 """What a WebSocket costs connstorm: held, opened and closed, and echoing.
 
     python3 benches/websocket.py                # all parts
-    python3 benches/websocket.py memory         # one of: memory, connect, echo
+    python3 benches/websocket.py memory         # one of: memory, connect, echo, peers
+    python3 benches/websocket.py peers --npm D  # beside artillery, which is in D/node_modules (npm install artillery)
 
 The target is `connstorm serve ws`, a process of its own on the other core; only the generator's CPU time and
 memory are counted, by the kernel (wait4, VmHWM). Nothing is subtracted. Goals: at most 1,200 bytes of user memory
 a held connection (goal 800). Beside connect stands the same with bare TCP, in turn.
+
+peers: artillery is the one generator of the registries that speaks WebSocket without a cluster of its own (hey, wrk,
+ab, h2load, httperf, siege and autocannon do not; k6 and tcpkali are in none of them). Both open the same number of
+connections in 4 s, send one message each and hold them for 6 s; what is printed is the difference of two runs,
+1,200 connections less 200, so that the start of a program is not in it. Rounds are interleaved.
 """
 
 import argparse
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -109,17 +116,76 @@ def echo(options):
           f"{statistics.median(costs):.2f} µs of CPU each ({min(costs):.2f}-{max(costs):.2f}), one worker")
 
 
+ARTILLERY = """\
+config: {{ target: "{url}", phases: [{{ duration: 4, arrivalRate: {rate} }}] }}
+scenarios: [{{ engine: ws, flow: [{{ send: "hello" }}, {{ think: 6 }}] }}]
+"""
+FEW, MANY, OPENING_S = 200, 1200, 4
+
+
+def used(argv):
+    """CPU time and the most resident memory of a program, on the client's core, as the kernel has it."""
+    process = subprocess.Popen(
+        [str(part) for part in argv], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        text=True, preexec_fn=pinned(CLIENT),
+    )
+    said = process.stdout.read()
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode not in (0, 4):
+        raise Failed(f"{argv[0]} ended with {process.returncode}: {said[-400:]}")
+    return usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024
+
+
+def peers(options):
+    artillery = options.npm.resolve() / "node_modules" / ".bin" / "artillery"
+    if not artillery.exists():
+        progress(f"note: {artillery} is not there: npm install artillery; peers is left out")
+        return
+
+    def ours(url, count):
+        flags = f"--rate {count // OPENING_S}/s --connections {count} --lifetime 6s --send hello --count 1 --workers 1"
+        return [options.connstorm, "run", url, *flags.split(), "--quiet"]
+
+    def theirs(url, count):
+        file.write_text(ARTILLERY.format(url=url, rate=count // OPENING_S))
+        return [artillery, "run", "--quiet", file]
+
+    found = {"connstorm": [], "artillery": []}
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder, "storm.yml")
+        for turn in range(options.rounds):
+            for name, argv in (("connstorm", ours), ("artillery", theirs))[:: 1 if turn % 2 == 0 else -1]:
+                ends = []
+                for count in (FEW, MANY):
+                    with Server(options.connstorm, "ws") as server:
+                        url = server.url.replace(f"-{PORTS[-1]}", "")
+                        ends.append(used(argv(url, count)))
+                (cpu_few, memory_few), (cpu_many, memory_many) = ends
+                cost = (cpu_many - cpu_few) * 1e6 / (MANY - FEW)
+                each = (memory_many - memory_few) / (MANY - FEW)
+                found[name].append((cost, each))
+                progress(f"round {turn + 1}: {name}: {cost:,.0f} µs, {each:,.0f} bytes a connection")
+    print("| WebSocket: connect, upgrade, one echo, 6 s, close | CPU a connection | user memory a held one |")
+    print("|---|---:|---:|")
+    for name, rounds in found.items():
+        costs, sizes = zip(*rounds)
+        low, high = min(costs), max(costs)
+        print(f"| {name} | {statistics.median(costs):,.0f} µs ({low:,.0f}-{high:,.0f}) | {statistics.median(sizes):,.0f} B |")
+
+
 def progress(text):
     print(text, file=sys.stderr)
 
 
 def main():
-    parts = {"memory": memory, "connect": connect, "echo": echo}
+    parts = {"memory": memory, "connect": connect, "echo": echo, "peers": peers}
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("parts", nargs="*", help=f"some of: {' '.join(parts)} (all)")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--connections", type=int, default=30_000, help="a run of connect (30,000)")
     parser.add_argument("--connstorm", type=Path, default=ROOT / "target/release/connstorm")
+    parser.add_argument("--npm", type=Path, default=Path("."), help="the folder with node_modules")
     options = parser.parse_args()
     if unknown := set(options.parts) - set(parts):
         parser.error(f"no such part: {' '.join(sorted(unknown))}; there are {' '.join(parts)}")

@@ -106,6 +106,28 @@ fn nginx_counts_http_requests_as_we_do_plain_and_over_tls() {
     });
 }
 
+#[test]
+fn nginx_asks_for_a_certificate_and_gets_it() {
+    namespace("nginx_asks_for_a_certificate_and_gets_it").run(|| {
+        let nginx = Nginx::start();
+        let (certificate, key) = (nginx.certificate(), nginx.key());
+        let ask = |shown: &str| {
+            storm(&format!(
+                "https://{}/ --concurrency 2 --connections 20 --ca {} {shown}",
+                nginx.mutual_address(),
+                certificate.display()
+            ))
+        };
+        let shown = ask(&format!("--cert {} --key {}", certificate.display(), key.display()));
+        assert_eq!((count(&shown, "ok"), count(&shown, "failed")), (20, 0), "{:#}", shown["failures"]);
+        // "No required SSL certificate was sent", which nginx says by HTTP.
+        let bare = ask("");
+        let kind = &bare["failures"][0];
+        assert_eq!((&kind["cause"], &kind["code"]), (&"http_status".into(), &400.into()), "{kind:#}");
+        assert_eq!(kind["count"], 20);
+    });
+}
+
 fn first_failure(url: &str) -> (String, u64, Value) {
     let result =
         storm(&format!("{url} --concurrency 1 --connections 2 --duration 20s --handshake-timeout 2s"));

@@ -11,6 +11,8 @@ const PAGE: &str = "127.0.0.1:8080";
 const STATUS: &str = "127.0.0.1:8081";
 /// TLS, and what `/ws` there and on the page's port is handed on to.
 const SECURE: &str = "127.0.0.1:8443";
+/// TLS with clients that show the server's own certificate only.
+const MUTUAL: &str = "127.0.0.1:8444";
 const BACKEND: &str = "127.0.0.1:8101";
 
 /// An nginx of our own. One to a namespace: its ports are fixed.
@@ -50,6 +52,16 @@ impl Nginx {
     /// Where it serves the same over TLS, with a certificate that nobody signed.
     pub(crate) fn secure_address(&self) -> SocketAddr {
         SECURE.parse().unwrap()
+    }
+
+    /// Where it serves over TLS to those alone who show [`Nginx::certificate`].
+    pub(crate) fn mutual_address(&self) -> SocketAddr {
+        MUTUAL.parse().unwrap()
+    }
+
+    /// The key of its certificate, as PEM.
+    pub(crate) fn key(&self) -> PathBuf {
+        self.server.folder.path().join("key.pem")
     }
 
     /// The certificate of that, as PEM.
@@ -125,6 +137,16 @@ http {{
         }}
         location /no-upgrade {{
             proxy_pass http://{BACKEND};
+        }}
+    }}
+    server {{
+        listen {MUTUAL} ssl backlog=4096;
+        ssl_certificate {folder}/cert.pem;
+        ssl_certificate_key {folder}/key.pem;
+        ssl_client_certificate {folder}/cert.pem;
+        ssl_verify_client on;
+        location / {{
+            return 200 "ok\n";
         }}
     }}
     server {{
