@@ -34,8 +34,8 @@ fn browsers_words_for_a_wrong_protocol() {
         let told = examine(&format!("ws://{ssh}"));
         proves_only(&told, "reply-is-not-http");
         assert!(says(&told).contains("net::ERR_INVALID_HTTP_RESPONSE"), "{}", says(&told));
-        assert!(says(&told).contains("SSH is spoken there"), "{}", says(&told));
-        assert_eq!(told["findings"][0]["evidence"]["answered_in"], "SSH");
+        assert!(says(&told).contains("the port speaks SSH"), "{}", says(&told));
+        assert_eq!(told["findings"][0]["evidence"]["protocol"], "SSH");
 
         let (_echo, echo) = targets::start(Kind::Tcp, Behaviour::Echo);
         proves_only(&examine(&format!("http://{echo}")), "reply-is-not-http");
@@ -56,7 +56,16 @@ fn tls_and_plain_text_that_meet() {
         let (_ssh, ssh) = targets::start(Kind::Tcp, Behaviour::Raw(b"SSH-2.0-OpenSSH_9.6\r\n".to_vec()));
         proves_only(&examine(&format!("tls://{ssh}")), "tls-to-another-protocol");
         let (_alert, alert) = targets::start(Kind::Tls, Behaviour::Alert(40));
-        proves_only(&examine(&format!("tls://{alert}")), "tls-fails");
+        proves_only(&examine(&format!("tls://{alert}")), "tls-alert");
+    });
+}
+
+#[test]
+fn a_certificate_is_looked_at_unless_told_otherwise() {
+    Namespace::of("a_certificate_is_looked_at_unless_told_otherwise").run(|| {
+        let (_wss, wss) = targets::start(Kind::Wss, Behaviour::Reject(404));
+        proves_only(&examine(&format!("wss://{wss}/")), "unknown-issuer");
+        proves_only(&examine(&format!("wss://{wss}/ --insecure")), "wrong-path");
     });
 }
 

@@ -174,7 +174,16 @@ fn with_reuse_ports_run_out_above_the_sustainable_rate_only() {
             ))
         };
         let sustainable = planned_rate();
-        let below = at(sustainable * 0.95, "127.0.0.2");
+        // Where the machine halts the generator, what is due comes as a burst, which is a higher rate: such a run
+        // says nothing of the planner, and is made again from another address.
+        let is_even = |run: &Value| run["latency_us"]["lateness"]["max"].as_f64().unwrap() < 25_000.0;
+        let mut below = Value::Null;
+        for turn in 10..15 {
+            below = at(sustainable * 0.95, &format!("127.0.0.{turn}"));
+            if is_even(&below) {
+                break;
+            }
+        }
         assert_eq!((count(&below, "failed"), onset(&below, "ports_exhausted")), (0, None));
         let above = at(sustainable * 1.05, "127.0.0.3");
         assert!(onset(&above, "ports_exhausted").is_some(), "{:#}", above["failures"]);

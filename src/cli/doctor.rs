@@ -5,6 +5,7 @@ use super::output::{Output, say, style_for};
 use crate::conduct::examine::{self, Patience, Whom};
 use crate::conduct::saved_host::SavedHost;
 use crate::report::examination;
+use crate::scenario::{Header, Request, Session, Statuses, Tls};
 use clap::Args;
 use std::io;
 use std::net::IpAddr;
@@ -19,6 +20,7 @@ Examples:
   # Why can't I connect? One careful connection to each address of the target
   connstorm doctor ws://127.0.0.1:9001/chat
   connstorm doctor shop.example:443 --expect 203.0.113.7
+  connstorm doctor wss://localhost:9443/chat --insecure --header 'Origin: https://shop.example'
 
   # Keep its settings, to plan a load for it elsewhere
   connstorm doctor --save host.json
@@ -40,6 +42,18 @@ pub struct DoctorArgs {
     /// An address that the target's name should lead to; may be given more than once
     #[arg(long, value_name = "ADDRESS", requires = "target")]
     expect: Vec<IpAddr>,
+    /// A header of the request, as "Name: value"; may be given more than once
+    #[arg(long, value_name = "HEADER", requires = "target")]
+    header: Vec<Header>,
+    /// Accept any certificate, to examine what comes after TLS
+    #[arg(long, requires = "target")]
+    insecure: bool,
+    /// Certificates that are trusted, as PEM [default: those of the system]
+    #[arg(long, value_name = "FILE", requires = "target", conflicts_with = "insecure")]
+    ca: Option<PathBuf>,
+    /// The name asked for in TLS, and verified [default: the target's host]
+    #[arg(long, value_name = "NAME", requires = "target")]
+    server_name: Option<String>,
     /// How long to wait for each connection, at most a minute
     #[arg(long, value_name = "TIME", default_value = "4s", value_parser = patience)]
     timeout: Duration,
@@ -68,7 +82,7 @@ pub(super) fn run(args: &DoctorArgs) -> anyhow::Result<Exit> {
         None => examine::host(),
         Some(whom) => {
             let patience = Patience { connect: args.timeout, ..Patience::default() };
-            examine::target(whom, &args.expect, patience)
+            examine::target(whom, &args.session(whom), &args.expect, patience)?
         }
     };
     if let Some(save) = save {
@@ -87,6 +101,28 @@ pub(super) fn run(args: &DoctorArgs) -> anyhow::Result<Exit> {
         Output::Stdout.write(&text)?;
     }
     Ok(if examination.findings.is_empty() { Exit::Passed } else { Exit::ThresholdsFailed })
+}
+
+impl DoctorArgs {
+    /// What is said to a target.
+    fn session(&self, whom: &Whom) -> Session {
+        // A server may well answer 404 or 401 at "/": what is asked is whether it answers. These say that
+        // something is wrong with the way to it, or with itself.
+        let telling = Statuses(vec![(200, 399), (401, 406), (408, 425), (427, 428), (430, 499)]);
+        let request = Request {
+            path: whom.path.clone(),
+            headers: self.header.clone(),
+            statuses: telling,
+            ..Request::default()
+        };
+        let tls = Tls {
+            ca: self.ca.clone(),
+            insecure: self.insecure,
+            server_name: self.server_name.clone(),
+            ..Tls::default()
+        };
+        Session { request, tls, ..Session::default() }
+    }
 }
 
 /// A time between 100 ms and a minute.

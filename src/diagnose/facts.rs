@@ -1,7 +1,7 @@
 //! What rules may look at: plain facts, whoever gathered them. What is not known is `None` or empty, and
 //! proves nothing.
 
-use super::{Exchange, Listening, Place, Proxy};
+use super::{Listening, Place, Proxy};
 use crate::attempt::{Cause, Failure, Lease, Stage, Stamp};
 use crate::kernel::addresses::Neighbour;
 use crate::kernel::holders::{Holder, Table};
@@ -74,8 +74,6 @@ pub struct Facts {
     pub places: Vec<Place>,
     /// The target's name, where it is no literal address.
     pub name: Option<Name>,
-    /// What servers said, where something was due.
-    pub exchanges: Vec<Exchange>,
     /// The environment's proxy variables.
     pub proxies: Vec<Proxy>,
     /// The environment's `no_proxy`.

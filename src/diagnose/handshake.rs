@@ -5,10 +5,10 @@
 mod status;
 mod tls;
 
-use super::{Certainty, Facts, FailureFact, Finding};
+use super::{Certainty, Facts, FailureFact, Finding, timeout};
 use crate::attempt::{Cause, Side, Stage};
 use crate::metrics::{Evidence, Reply};
-use crate::protocol::Kind;
+use crate::protocol::{ECHO, Kind};
 
 /// What Chrome says of a reply that is not HTTP.
 const INVALID_RESPONSE: &str =
@@ -67,7 +67,11 @@ impl Case<'_> {
             | C::CertificateInvalid => tls::certificate(self),
             C::ClosedEarly if stage != Stage::Session => self.closed_before_reply(),
             C::Reset if stage != Stage::Session => self.reset_in_handshake(),
-            C::TimedOut if matches!(stage, Stage::Tls | Stage::Handshake) => self.silent(),
+            C::Reset if timeout::resets_on_overflow(self.facts) => return None,
+            C::ClosedEarly | C::Reset => self.ended_by_the_server(),
+            C::TimedOut if matches!(stage, Stage::Tls | Stage::Handshake) => {
+                return (!self.facts.silence_is_explained()).then(|| self.silent());
+            }
             C::TimedOut if stage == Stage::Session => self.target(
                 "no-answer-in-the-session",
                 format!("{} took a message and did not answer it in time: {}", self.url(), self.says()),
@@ -164,6 +168,7 @@ impl Case<'_> {
 
     fn not_http(&self) -> Finding {
         let found = match self.protocol() {
+            Some(ECHO) => "the port sends back whatever it gets, as an echo server does".to_owned(),
             Some(protocol) => format!("the port speaks {protocol}"),
             None => "the port speaks another protocol".to_owned(),
         };
@@ -262,6 +267,26 @@ impl Case<'_> {
             .remedy("look into the log of the server, and of a proxy before it")
     }
 
+    /// It stood, and the server ended it before its time.
+    fn ended_by_the_server(&self) -> Finding {
+        let (id, did) = match self.failed.failure.cause {
+            Cause::Reset => ("reset-by-the-server", "reset"),
+            _ => ("closed-by-the-server", "closed"),
+        };
+        let code = self.failed.failure.code.map_or(String::new(), |code| format!(" (close code {code})"));
+        let says = format!(
+            "{} {did} {} that stood, before our time to close them{code}: an idle timeout, a limit of connections, a \
+             restart or a crash of the server, or of a proxy before it; or it does so by design",
+            self.url(),
+            connections(self.failed.count)
+        );
+        // A server of bare TCP may well be the one that closes.
+        let certainty = if self.kind() == Kind::Tcp { Certainty::Possible } else { Certainty::Likely };
+        Finding::new(id, Side::Target, certainty, says)
+            .remedy("look into the server's log, and the proxy's, for its idle timeout and its limits")
+            .remedy("--close peer, if the server is meant to be the one that closes")
+    }
+
     fn silent(&self) -> Finding {
         let says = format!(
             "{} took connections and said nothing until the timeout of the {} stage: TCP works (the kernel \
@@ -285,6 +310,11 @@ impl Case<'_> {
         self.target("unexpected-reply", says)
             .remedy("see `expect`: echo, any, contains(TEXT) or json(/POINTER == VALUE)")
     }
+}
+
+/// A number of them, in words.
+fn connections(count: u64) -> String {
+    if count == 1 { "a connection".to_owned() } else { format!("{count} connections") }
 }
 
 /// Whether it is the loss of an open session.

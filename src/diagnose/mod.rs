@@ -30,15 +30,13 @@
 //! | `no-websocket-there`, `redirected`, `not-authorised`, `wrong-path`, `upgrade-required`, `rate-limited`, `bad-request`, `no-backend`, `unavailable`, `server-error` | a status other than the one that was due ("Unexpected response code") |
 //! | `bad-upgrade`, `unrequested-subprotocol`, `unrequested-extension`, `reply-is-http-1-0`, `reply-too-long` | a reply to an upgrade that breaks the rules |
 //! | `tls-alert`, `certificate-expired`, `certificate-not-yet-valid`, `unknown-issuer`, `name-mismatch`, `certificate-invalid` | TLS that one side refuses |
-//! | `closed-in-the-tls-handshake`, `closed-without-a-close-frame`, `no-answer-in-the-session`, `unexpected-reply`, `protocol-violated`, `server-restarted` | what happens to sessions |
+//! | `closed-by-the-server`, `reset-by-the-server`, `closed-in-the-tls-handshake`, `closed-without-a-close-frame`, `no-answer-in-the-session`, `unexpected-reply`, `protocol-violated`, `server-restarted` | what happens to sessions |
 //! | `reply-is-not-http`, `wrong-accept-key` | another protocol ("`ERR_INVALID_HTTP_RESPONSE`"), or a WebSocket server that does not prove itself |
 //! | `plain-text-to-a-tls-port`, `tls-to-a-plain-port`, `tls-to-another-protocol`, `tls-fails` | TLS where there is none, or the other way round |
 //! | `closed-before-the-reply`, `reset-in-the-handshake` | the server ended the connection |
 
-mod exchange;
 mod facts;
 mod finding;
-pub mod first_bytes;
 mod handshake;
 pub mod host;
 mod late;
@@ -54,9 +52,7 @@ mod refused;
 mod silence;
 mod timeout;
 mod unreachable;
-mod wrong_protocol;
 
-pub use exchange::{Exchange, Heard};
 pub use facts::{Blocked, Facts, FailureFact, ForeignSockets, Name, Refusals, TupleFact};
 pub use finding::{Certainty, Finding};
 pub use listening::{Listening, Proxy, ProxyListener, exempted};
@@ -85,8 +81,7 @@ pub fn diagnose(facts: &Facts) -> Vec<Finding> {
         names::unresolved,
         names::some_fail,
         silence::out_of_descriptors,
-        silence::silent,
-        wrong_protocol::wrong_protocol,
+        silence::not_accepted,
     ];
     let mut findings: Vec<(u64, Finding)> = rules.iter().filter_map(|rule| rule(facts)).collect();
     findings.extend(handshake::all(facts));

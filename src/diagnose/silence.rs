@@ -1,8 +1,9 @@
 //! Connections that are there, and a server that says nothing: the kernel completes handshakes for a program
 //! that does not, or can't, call accept().
 
-use super::{Certainty, Facts, Finding, Heard};
+use super::{Certainty, Facts, Finding};
 use crate::attempt::Side;
+use crate::kernel::holders::Table;
 use crate::metrics::Evidence;
 
 /// The local server's descriptor table is full while connections wait for it.
@@ -34,68 +35,54 @@ pub(super) fn out_of_descriptors(facts: &Facts) -> Option<(u64, Finding)> {
     Some((facts.failed_attempts().max(u64::from(waiting)), finding))
 }
 
-/// Nothing came back.
-pub(super) fn silent(facts: &Facts) -> Option<(u64, Finding)> {
-    if facts.server_table.as_ref().is_some_and(crate::kernel::holders::Table::is_full) {
-        return None;
-    }
-    let reply = facts.exchanges.iter().find(|exchange| matches!(exchange.heard, Heard::Silence { .. }));
-    let count = reply.map_or(0, |reply| reply.count);
-    let destination = reply.map(|reply| reply.destination).or(facts.destinations.first().copied());
-    if let Some(unaccepted) = facts.unaccepted {
-        return Some((count.max(1), not_accepted(facts, unaccepted)));
-    }
-    if count == 0 {
-        return None;
-    }
-    let to = destination.map_or("the target".to_owned(), |to| to.to_string());
-    let tls = matches!(reply.map(|reply| &reply.heard), Some(Heard::Silence { in_place_of_tls: true }));
-    let says = format!(
-        "{to} takes connections and then says nothing{}: the server is stuck or stopped, is out of descriptors or \
-         threads, or waits for the client to speak another protocol",
-        if tls { ", not even to a TLS handshake" } else { "" }
-    );
-    let finding = Finding::new("silent-after-connect", Side::Target, Certainty::Likely, says)
-        .resting_on(Evidence::default().with("silent", count).with("opened", facts.opened))
-        .remedy(
-            "on the server: ss -ltn (Recv-Q above 0: it does not accept), and its limits: /proc/PID/limits",
-        )
-        .remedy("speak what the server expects");
-    Some((count, finding))
-}
-
-fn not_accepted(facts: &Facts, unaccepted: std::net::SocketAddr) -> Finding {
+/// A local server whose descriptor table is not the reason does not take its connections.
+pub(super) fn not_accepted(facts: &Facts) -> Option<(u64, Finding)> {
+    let unaccepted = facts.unaccepted.filter(|_| !facts.is_out_of_descriptors())?;
     let listener = facts.listener_for(unaccepted);
     let who = listener.map_or(unaccepted.to_string(), super::Listening::described);
     let says = format!(
         "{who} does not call accept(): the kernel completed the handshake, and the connection waits in the accept queue. \
          The program is stuck, stopped (SIGSTOP, a debugger), or out of threads or descriptors"
     );
-    Finding::new("not-accepted", Side::Target, Certainty::Proved, says)
-        .resting_on(
-            Evidence::default()
-                .with_known("waiting_for_accept", listener.map(|at| at.waiting))
-                .with_known("backlog", listener.map(|at| at.backlog)),
-        )
-        .remedy("look at the program: ps -o stat,wchan -p PID (T: stopped), its log, its limits")
+    let evidence = Evidence::default()
+        .with_known("waiting_for_accept", listener.map(|at| at.waiting))
+        .with_known("backlog", listener.map(|at| at.backlog));
+    let finding = Finding::new("not-accepted", Side::Target, Certainty::Proved, says)
+        .resting_on(evidence)
+        .remedy("look at the program: ps -o stat,wchan -p PID (T: stopped), its log, its limits");
+    Some((facts.failed_attempts().max(1), finding))
+}
+
+impl Facts {
+    /// Whether the local server's descriptor table is full.
+    fn is_out_of_descriptors(&self) -> bool {
+        self.server_table.as_ref().is_some_and(Table::is_full)
+    }
+
+    /// Whether it is known why the server says nothing.
+    pub(super) fn silence_is_explained(&self) -> bool {
+        self.unaccepted.is_some() || self.is_out_of_descriptors()
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::diagnose::{Exchange, Listening, diagnose};
-    use crate::kernel::holders::{Holder, Table};
+    use crate::attempt::{Cause, Failure, Stage};
+    use crate::diagnose::{FailureFact, Listening, diagnose};
+    use crate::kernel::holders::Holder;
     use crate::protocol::Kind;
 
     fn facts(open: u64) -> Facts {
         let to = ([127, 0, 0, 1], 80).into();
         let holder = Holder { pid: 7, name: "server".into() };
-        let heard = Heard::Silence { in_place_of_tls: false };
+        let silence = Failure::new(Stage::Handshake, Cause::TimedOut);
         Facts {
             destinations: vec![to],
             listening: vec![Listening { address: to, waiting: 3, backlog: 128, holder: None }],
             server_table: Some(Table { holder, open, limit: Some(64) }),
-            exchanges: vec![Exchange::new(to, Kind::Ws, heard)],
+            spoken: Some(Kind::Ws),
+            failures: vec![FailureFact::new(silence, 1)],
             ..Facts::default()
         }
     }

@@ -45,18 +45,18 @@ pub(super) fn timed_out(facts: &Facts) -> Option<(u64, Finding)> {
 /// RST to connections that were complete: a full accept queue with `tcp_abort_on_overflow`.
 pub(super) fn aborted_on_overflow(facts: &Facts) -> Option<(u64, Finding)> {
     let reset: u64 = facts.failed_by(Cause::Reset);
-    let aborts = facts.host.tcp_abort_on_overflow == Some(true);
-    if reset == 0
-        || !aborts
-        || !accept_queue_overflowed(facts)
-        || facts.failed(Stage::Connect, Cause::TimedOut).is_some()
-    {
+    if reset == 0 || !resets_on_overflow(facts) || facts.failed(Stage::Connect, Cause::TimedOut).is_some() {
         return None;
     }
     let overflows = facts.counters.map_or(0, |counters| counters.listen_overflows);
     let evidence = Evidence::default().with("reset", reset).with("listen_overflows", overflows);
     let finding = accept_queue(facts).resting_on(evidence);
     Some((reset, finding.remedy("sysctl -w net.ipv4.tcp_abort_on_overflow=0    # wait rather than reset")))
+}
+
+/// Whether the kernel of the target resets what its accept queue has no room for, and did.
+pub(super) fn resets_on_overflow(facts: &Facts) -> bool {
+    facts.host.tcp_abort_on_overflow == Some(true) && accept_queue_overflowed(facts)
 }
 
 /// The counters are the target's only where the target is on this host.

@@ -404,7 +404,8 @@ fn stage_of(place: &Place) -> Stage {
     if place.connected.is_some() { Stage::Session } else { Stage::Connect }
 }
 
-fn errno_of(error: &io::Error) -> Errno {
+/// The error number of a failed call.
+pub(super) fn errno_of(error: &io::Error) -> Errno {
     Errno::of(error).unwrap_or(Errno::EIO)
 }
 

@@ -12,6 +12,7 @@ mod deadlines;
 mod error;
 mod flow;
 mod gather;
+mod hail;
 mod lifetimes;
 mod outline;
 mod pacer;
@@ -25,8 +26,10 @@ mod workers;
 
 pub use control::Control;
 pub use error::RunError;
+pub use hail::{Hailed, hail};
 pub use pacer::{Next, Pacer, Part};
 pub use progress::Progress;
 pub use resolve::Destinations;
 pub use run::run;
 pub use schedule::Schedule;
+pub use session::{Script, ScriptError};

@@ -9,5 +9,5 @@ pub mod websocket;
 
 pub use behaviour::{Behaviour, Reply};
 pub use kind::{Application, Kind};
-pub use sniff::sniff;
+pub use sniff::{ECHO, sniff};
 pub use template::{Alphabet, Fields, MOST_RANDOM, Template, TemplateError};

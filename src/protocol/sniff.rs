@@ -8,6 +8,9 @@ pub fn sniff(bytes: &[u8]) -> Option<&'static str> {
     }
     match bytes {
         [b'2', b'2', b'0', b' ' | b'-', rest @ ..] => Some(mail_or_files(rest)),
+        [b'4' | b'5', _, _, b' ' | b'-', rest @ ..] if mail_or_files(rest) == "SMTP" => Some("SMTP"),
+        // Telnet: IAC WILL, WONT, DO, DONT (RFC 854).
+        [0xff, 0xfb..=0xfe, _, ..] => Some("telnet"),
         // TLS: content type, version 3.x, length (RFC 8446, section 5.1).
         [0x14..=0x17, 3, 0..=4, _, _, ..] => Some("TLS"),
         // HTTP/2: a SETTINGS frame of a length that is a multiple of six (RFC 9113, section 3.4).
@@ -32,8 +35,12 @@ pub fn sniff(bytes: &[u8]) -> Option<&'static str> {
     }
 }
 
-const TEXTS: [(&[u8], &str); 16] = [
+/// What an echo server speaks: it sends a request back.
+pub const ECHO: &str = "an echo of the request";
+
+const TEXTS: [(&[u8], &str); 20] = [
     (b"HTTP/", "HTTP"),
+    (b"GET /", ECHO),
     (b"SSH-", "SSH"),
     (b"-ERR ", "Redis (RESP) or POP3"),
     (b"-NOAUTH", "Redis (RESP)"),
@@ -41,7 +48,10 @@ const TEXTS: [(&[u8], &str); 16] = [
     (b"-WRONGPASS", "Redis (RESP)"),
     (b"+OK", "Redis (RESP) or POP3"),
     (b"+PONG", "Redis (RESP)"),
+    (b"-LOADING", "Redis (RESP)"),
     (b"* OK", "IMAP"),
+    (b"* BYE", "IMAP"),
+    (b"* PREAUTH", "IMAP"),
     (b"INFO {", "NATS"),
     (b"RFB ", "VNC"),
     (b"AMQP", "AMQP"),
@@ -92,6 +102,9 @@ mod tests {
             (b"J\x00\x00\x00\x0a8.0.36\x00", "MySQL"),
             (b"E\x00\x00\x00\x8aSFATAL", "PostgreSQL"),
             (b"INFO {\"server_id\":", "NATS"),
+            (b"GET / HTTP/1.1\r\n", ECHO),
+            (b"421 mail.example ESMTP is too busy\r\n", "SMTP"),
+            (b"\xff\xfd\x18\xff\xfd\x20", "telnet"),
             (b"* OK IMAP4 ready\r\n", "IMAP"),
             (b"welcome to the game\n", "a text protocol"),
             (b"\x00\x01\x02\x03\x04", "a binary protocol"),

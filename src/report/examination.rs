@@ -5,8 +5,9 @@ use super::format::micros;
 use super::style::Style;
 use crate::attempt::{Cause, Errno, Failure, Side, Stage};
 use crate::diagnose::host::{Area, Check, HostState, Worth};
-use crate::diagnose::{Exchange, Finding, Heard, Listening, Name, Place};
+use crate::diagnose::{Finding, Listening, Name, Place};
 use crate::kernel::sysctl::HostSettings;
+use crate::metrics::Reply;
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 
@@ -71,7 +72,7 @@ pub struct AttemptReport {
     /// Type and code of an ICMP message that ended it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub icmp: Option<(u8, u8)>,
-    /// Why it was not established.
+    /// Why it was not established, or what went wrong after that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<FailureReport>,
     /// Whether the server took it by accept(), where that can be seen.
@@ -83,9 +84,9 @@ pub struct AttemptReport {
     /// The first line that came, or the first bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub greeting: Option<String>,
-    /// What came back, against what was due.
+    /// What the server said to that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub exchange: Option<Exchange>,
+    pub reply: Option<Reply>,
 }
 
 /// A failure in the words of results of runs.
@@ -125,15 +126,18 @@ impl AttemptReport {
             accepted: None,
             tls: None,
             greeting: None,
-            exchange: None,
+            reply: None,
         }
     }
 
     /// What came of it, in a line.
     fn told(&self) -> String {
         let after = micros(self.connect_us);
-        if let Some(FailureReport { stage, cause, errno, code, .. }) = &self.failure {
-            let failure = Failure { stage: *stage, cause: *cause, errno: *errno, code: *code };
+        let failure = self.failure.as_ref().map(|failure| {
+            let FailureReport { stage, cause, errno, code, .. } = *failure;
+            Failure { stage, cause, errno, code }
+        });
+        if let Some(failure) = failure.filter(|_| !self.connected) {
             let resent = match self.syn_retransmits {
                 0 => String::new(),
                 count => format!(", SYN sent {count} times more"),
@@ -147,14 +151,11 @@ impl AttemptReport {
         if let Some(version) = &self.tls {
             text.push_str(&format!(", {version}"));
         }
-        match (&self.greeting, self.exchange.as_ref().map(|exchange| &exchange.heard)) {
-            (Some(greeting), _) => text.push_str(&format!(", answered \"{greeting}\"")),
-            (None, Some(Heard::Silence { .. })) => text.push_str(", silence"),
-            (None, Some(Heard::Closed)) => text.push_str(", closed by the server"),
-            (None, Some(Heard::Reset)) => text.push_str(", reset by the server"),
-            (None, Some(Heard::TlsFailed(why))) => text.push_str(&format!(", TLS failed: {why}")),
-            (None, Some(Heard::Bytes { shown, .. })) => text.push_str(&format!(", answered \"{shown}\"")),
-            (None, Some(Heard::AsDue) | None) => {}
+        if let Some(greeting) = &self.greeting {
+            text.push_str(&format!(", answered \"{greeting}\""));
+        }
+        if let Some(failure) = failure {
+            text.push_str(&format!("; {failure}"));
         }
         text
     }

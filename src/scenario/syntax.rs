@@ -40,6 +40,12 @@ impl Fault {
         Fault { says: says.into(), expected: None, help: None, part: None }
     }
 
+    /// In one line, for who reads a value outside of a plan.
+    pub(super) fn told(&self) -> String {
+        let expected = self.expected.as_ref().map(|expected| format!("; expected {expected}"));
+        format!("{}{}", self.says, expected.unwrap_or_default())
+    }
+
     pub(super) fn expected(mut self, expected: impl Into<String>) -> Fault {
         self.expected = Some(expected.into());
         self

@@ -2,7 +2,6 @@
 //!
 //! It gathers facts, and leaves it to the rules that judge runs to say what they prove.
 
-mod exchange;
 mod probe;
 mod whom;
 
@@ -14,14 +13,14 @@ use super::{host_state, surroundings};
 use crate::attempt::{Cause, Failure, Lease, Stage};
 use crate::diagnose::host::checks;
 use crate::diagnose::{Facts, FailureFact, Listening, TupleFact, diagnose};
-use crate::engine::Destinations;
+use crate::engine::{Destinations, Script, ScriptError};
 use crate::kernel::addresses::{is_local, route_to};
 use crate::kernel::clock::Clock;
 use crate::kernel::proc_net::{Conntrack, ConntrackDrops, Counters, ProcNet};
 use crate::kernel::sysctl::HostSettings;
 use crate::report::SCHEMA_VERSION;
 use crate::report::examination::{Examination, TargetExamination};
-use crate::scenario::{Scheme, Target};
+use crate::scenario::{Close, Connection, Lifetime, Scheme, Session, Target};
 use probe::{Probe, probe};
 use std::net::{IpAddr, SocketAddr};
 
@@ -45,18 +44,41 @@ pub fn host() -> Examination {
     }
 }
 
-/// Examines this host, and a target. `expected`: the addresses that its name should lead to, if that is known.
-pub fn target(whom: &Whom, expected: &[IpAddr], patience: Patience) -> Examination {
+/// Examines this host, and a target, to which `session` says what is said. `expected`: the addresses that its
+/// name should lead to, if that is known.
+///
+/// # Errors
+/// When a file that the session names can't be used.
+pub fn target(
+    whom: &Whom,
+    session: &Session,
+    expected: &[IpAddr],
+    patience: Patience,
+) -> Result<Examination, ScriptError> {
+    let connection = Connection {
+        lifetime: Lifetime::UntilEnd,
+        close: Close::Fin,
+        connect_timeout: patience.connect,
+        handshake_timeout: patience.reply,
+    };
+    let script = Script::new(whom.kind, Some(whom.host.clone()), session, connection)?;
     let examination = host();
     let asked = Target { scheme: Scheme::Tcp, host: whom.host.clone(), ports: vec![whom.port] };
     let resolved = Destinations::resolve(&asked);
     let destinations = resolved.addresses();
     let (tried, untried) = choose(destinations);
     let before = Counted::now();
-    let probes: Vec<Probe> =
-        tried.iter().map(|to| probe(*to, whom, is_local(to.ip()).unwrap_or(false), patience)).collect();
+    let probes: Vec<Probe> = tried
+        .iter()
+        .map(|to| probe(*to, script.as_ref(), is_local(to.ip()).unwrap_or(false), patience))
+        .collect();
     let after = Counted::now();
-    let mut facts = Facts { destinations: tried, ..surroundings::look(Some(&whom.host), destinations) };
+    let mut facts = Facts {
+        destinations: tried,
+        spoken: Some(whom.kind),
+        url: Some(whom.to_string()),
+        ..surroundings::look(Some(&whom.host), destinations)
+    };
     if let Some(name) = &mut facts.name {
         name.expected = expected.to_vec();
         name.error = resolved.why_not();
@@ -77,7 +99,7 @@ pub fn target(whom: &Whom, expected: &[IpAddr], patience: Patience) -> Examinati
         attempts: probes.into_iter().map(|probe| probe.report).collect(),
         untried,
     };
-    Examination { target: Some(target), findings, ..examination }
+    Ok(Examination { target: Some(target), findings, ..examination })
 }
 
 /// Addresses to try, and the others. Those without a route are left out where others have one, as a
@@ -101,7 +123,6 @@ fn add_probes(facts: &mut Facts, probes: &[Probe]) {
     for (ordinal, probe) in (0..).zip(probes) {
         let report = &probe.report;
         facts.syn_retransmits += u64::from(report.syn_retransmits > 0);
-        facts.exchanges.extend(report.exchange.clone());
         if report.accepted == Some(false) && facts.unaccepted.is_none() {
             facts.unaccepted = Some(report.destination);
             facts.server_table = server_table(report.destination);
@@ -125,6 +146,7 @@ fn add_failure(facts: &mut Facts, failure: Failure, ordinal: u64, probe: &Probe)
         known.by_destination.push((to, 1));
         return;
     }
+    facts.replies.extend(probe.reply.clone().map(|reply| (failure, reply)));
     facts.failures.push(FailureFact {
         first_ordinal: ordinal,
         lease: Some(Lease { source: None, port: None, destination: to }),

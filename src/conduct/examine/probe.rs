@@ -1,15 +1,14 @@
 //! One careful connection: connect(), with everything that the kernel tells of it, and one exchange.
 
-use super::Whom;
-use super::exchange::{Said, exchange};
 use crate::attempt::{Cause, Errno, Failure, Lease, Stage};
-use crate::diagnose::{Exchange, Heard};
+use crate::engine::{Script, hail};
 use crate::kernel::clock::Clock;
 use crate::kernel::readiness::{Events, Interest, ReadinessSet};
 use crate::kernel::sock_diag::{Filter, SockDiag};
 use crate::kernel::socket::{CallError, Connection, IcmpError, PortChoice, Progress};
 use crate::kernel::tcp_info::TcpInfo;
 use crate::kernel::tcp_state::{StateSet, TcpState};
+use crate::metrics::Reply;
 use crate::report::examination::{AttemptReport, FailureReport};
 use std::io;
 use std::net::{SocketAddr, TcpStream};
@@ -24,7 +23,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 pub struct Patience {
     /// For a connection. Above the 3 s after which a host that is not there is known by ARP.
     pub connect: Duration,
-    /// For an answer, TLS and all.
+    /// For each handshake above TCP.
     pub reply: Duration,
 }
 
@@ -39,39 +38,54 @@ impl Default for Patience {
 pub(super) struct Probe {
     pub(super) report: AttemptReport,
     pub(super) failure: Option<Failure>,
+    pub(super) reply: Option<Reply>,
     _stream: Option<TcpStream>,
 }
 
-/// Tries one destination. `is_local`: whether its other end can be seen on this host.
-pub(super) fn probe(to: SocketAddr, whom: &Whom, is_local: bool, patience: Patience) -> Probe {
+/// Tries one destination: connects, and says what `script` says. `is_local`: whether its other end can be seen
+/// on this host.
+pub(super) fn probe(to: SocketAddr, script: Option<&Script>, is_local: bool, patience: Patience) -> Probe {
     let mut report = AttemptReport::of(to);
     let clock = Clock::start();
     let connected = connect(to, patience.connect, &mut report);
     report.connect_us = u64::try_from(clock.now().as_micros()).unwrap_or(u64::MAX);
     let stream = match connected {
         Ok(stream) => stream,
-        Err(failure) if failure.stage == Stage::Session && failure.cause == Cause::Reset => {
-            // It stood, and was reset before a word was said.
-            report.connected = true;
-            report.exchange = Some(Exchange::new(to, whom.kind, Heard::Reset));
-            return Probe { report, failure: None, _stream: None };
-        }
-        Err(failure) => {
+        Err(mut failure) => {
+            // At a later stage it stood, and was reset before a word was said.
+            report.connected = failure.stage == Stage::Session;
+            if let Some(script) = script.filter(|_| report.connected) {
+                failure.stage = script.first_stage();
+            }
             report.failure = Some(FailureReport::from(failure));
-            return Probe { report, failure: Some(failure), _stream: None };
+            return Probe { report, failure: Some(failure), reply: None, _stream: None };
         }
     };
     report.connected = true;
-    let Said { heard, headers, body, tls, greeting } = exchange(&stream, whom, patience.reply);
-    let heard = heard.unwrap_or(Heard::AsDue);
+    let hailed = hail(&stream, to, script);
     if is_local {
-        let silent =
-            matches!(heard, Heard::Silence { .. } | Heard::AsDue) && greeting.is_none() && tls.is_none();
-        report.accepted = accepted(&stream, to, if silent { patience.reply } else { Duration::ZERO });
+        let has_answered = !hailed.first.is_empty() || hailed.tls.is_some();
+        let is_silent =
+            !has_answered && hailed.failure.is_none_or(|failure| failure.cause == Cause::TimedOut);
+        report.accepted = accepted(&stream, to, if is_silent { patience.reply } else { Duration::ZERO });
     }
-    (report.tls, report.greeting) = (tls, greeting);
-    report.exchange = Some(Exchange { headers, body, ..Exchange::new(to, whom.kind, heard) });
-    Probe { report, failure: None, _stream: Some(stream) }
+    report.failure = hailed.failure.map(FailureReport::from);
+    report.tls = hailed.tls;
+    report.greeting = (!hailed.first.is_empty()).then(|| shown(&hailed.first));
+    report.reply.clone_from(&hailed.reply);
+    Probe { report, failure: hailed.failure, reply: hailed.reply, _stream: Some(stream) }
+}
+
+/// The first line of text, or the first bytes in hexadecimal, for a person: at most 60 characters.
+fn shown(bytes: &[u8]) -> String {
+    const MOST: usize = 60;
+    let line = bytes.split(|byte| *byte == b'\r' || *byte == b'\n').next().unwrap_or_default();
+    let is_printable = |byte: &u8| (0x20..=0x7e).contains(byte);
+    if !line.is_empty() && line.iter().all(is_printable) {
+        return line.iter().take(MOST).map(|byte| char::from(*byte)).collect();
+    }
+    let hex: Vec<String> = bytes.iter().take(MOST / 3).map(|byte| format!("{byte:02x}")).collect();
+    hex.join(" ")
 }
 
 fn connect(to: SocketAddr, limit: Duration, report: &mut AttemptReport) -> Result<TcpStream, Failure> {

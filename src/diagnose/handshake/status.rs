@@ -19,9 +19,10 @@ pub(super) fn finding(case: &Case<'_>) -> Finding {
     let shown = case.reply.and_then(|reply| reply.status.clone()).unwrap_or_else(|| status.to_string());
     let wanted = if case.is_websocket() { "101" } else { "one that is expected" };
     let says = format!(
-        "{} answered {shown} instead of {wanted}: {}{}",
+        "{} answered {shown} instead of {wanted}: {}{}{}",
         case.url(),
         meaning(status, case.is_websocket()),
+        by_proxy(case.reply),
         quoted(case, status)
     );
     let id = match status {
@@ -37,6 +38,14 @@ pub(super) fn finding(case: &Case<'_>) -> Finding {
         _ => "server-error",
     };
     remedies(status, case).into_iter().fold(case.target(id, says), Finding::remedy)
+}
+
+/// Headers that only a proxy or a cache adds.
+fn by_proxy(reply: Option<&Reply>) -> String {
+    const ADDED: [&str; 6] = ["via", "proxy-status", "x-cache", "x-squid-error", "x-varnish", "cf-ray"];
+    let headers = reply.map_or(&[][..], |reply| &reply.headers);
+    let added = headers.iter().find(|(name, _)| ADDED.iter().any(|added| name.eq_ignore_ascii_case(added)));
+    added.map_or(String::new(), |(name, value)| format!("; the answer came by a proxy ({name}: {value})"))
 }
 
 /// What a browser says.

@@ -62,6 +62,8 @@ fn every_status_means_something_else_and_the_browsers_words_are_quoted() {
     let redirect =
         Reply { headers: vec![("Location".into(), "https://new.example/".into())], ..Reply::default() };
     let failure = Failure::with_code(Stage::Handshake, Cause::HttpStatus, 301);
+    let via = Reply { headers: vec![("Via".into(), "1.1 squid".into())], ..Reply::default() };
+    assert!(found(Kind::Ws, failure, via).says.contains("by a proxy (Via: 1.1 squid)"));
     assert!(found(Kind::Ws, failure, redirect).remedies[0].contains("https://new.example/"));
 }
 
@@ -70,7 +72,6 @@ fn a_scheme_that_does_not_fit_is_told_with_the_other() {
     let at = |stage, cause| Failure::new(stage, cause);
     let cases = [
         (Kind::Wss, at(Stage::Tls, Cause::PlainTextOnTls), "", "tls-to-a-plain-port", "ws://h:1/chat"),
-        (Kind::Https, at(Stage::Tls, Cause::NotTls), "", "tls-to-another-protocol", "http://h:1/chat"),
         (
             Kind::Ws,
             at(Stage::Handshake, Cause::TlsOnPlainText),
@@ -91,6 +92,35 @@ fn a_scheme_that_does_not_fit_is_told_with_the_other() {
         assert_eq!(finding.id, id);
         assert!(finding.remedies[0].ends_with(other), "{:?}", finding.remedies);
     }
+}
+
+#[test]
+fn a_port_that_speaks_neither_tls_nor_the_same_without_is_told_so() {
+    for (cause, protocol, id) in [
+        (Cause::NotTls, "MySQL", "tls-to-another-protocol"),
+        (Cause::PlainTextOnTls, "SSH", "tls-to-another-protocol"),
+        (Cause::PlainTextOnTls, "HTTP", "tls-to-a-plain-port"),
+        (Cause::PlainTextOnTls, "a text protocol", "tls-to-a-plain-port"),
+    ] {
+        let reply = Reply { protocol: Some(protocol.into()), ..Reply::default() };
+        let finding = found(Kind::Https, Failure::new(Stage::Tls, cause), reply);
+        assert_eq!(finding.id, id, "{protocol}");
+        assert_eq!(finding.remedies[0].contains("http://h:1/chat"), id == "tls-to-a-plain-port");
+    }
+}
+
+#[test]
+fn connections_that_the_server_ends_are_told_with_its_code() {
+    let closed =
+        found(Kind::Ws, Failure::with_code(Stage::Session, Cause::ClosedEarly, 1001), Reply::default());
+    assert_eq!((closed.id.as_str(), closed.certainty), ("closed-by-the-server", Certainty::Likely));
+    assert!(
+        closed.says.contains("10 connections") && closed.says.contains("close code 1001"),
+        "{}",
+        closed.says
+    );
+    let reset = found(Kind::Tcp, Failure::new(Stage::Session, Cause::Reset), Reply::default());
+    assert_eq!((reset.id.as_str(), reset.certainty), ("reset-by-the-server", Certainty::Possible));
 }
 
 #[test]

@@ -8,7 +8,7 @@ use crate::diagnose::Finding;
 pub(super) fn finding(case: &Case<'_>) -> Finding {
     let other = format!("use {}", case.url_with(case.other_scheme()));
     match case.failed.failure.cause {
-        Cause::PlainTextOnTls => {
+        Cause::PlainTextOnTls if !speaks_another(case) => {
             let found = match case.protocol() {
                 Some("HTTP") => "plain HTTP".to_owned(),
                 Some(protocol) => protocol.to_owned(),
@@ -22,10 +22,26 @@ pub(super) fn finding(case: &Case<'_>) -> Finding {
             );
             case.target("tls-to-a-plain-port", says).remedy(other)
         }
-        Cause::NotTls => {
+        Cause::PlainTextOnTls | Cause::NotTls => {
             let found = case.protocol().unwrap_or("no protocol that is known");
-            let says = format!("{} answered our ClientHello with {found}{}", case.url(), case.bytes());
-            case.target("tls-to-another-protocol", says).remedy(other)
+            let says = format!(
+                "{} answered our ClientHello with {found}{}; browsers say: 'net::ERR_SSL_PROTOCOL_ERROR'",
+                case.url(),
+                case.bytes()
+            );
+            let finding = case.target("tls-to-another-protocol", says).remedy(
+                "connect to the port that speaks TLS: ss -ltnp on the server shows what listens on which",
+            );
+            if matches!(
+                found,
+                "SMTP" | "FTP" | "SMTP or FTP" | "IMAP" | "Redis (RESP) or POP3" | "PostgreSQL"
+            ) {
+                return finding.remedy(
+                    "mail, FTP and PostgreSQL begin TLS by a command (STARTTLS) on that port; connstorm does not. Ports \
+                     with TLS from the first byte: 465 (SMTP), 993 (IMAP), 995 (POP3), 990 (FTP)",
+                );
+            }
+            finding
         }
         Cause::TlsAlert => alert(case),
         _ => {
@@ -34,6 +50,11 @@ pub(super) fn finding(case: &Case<'_>) -> Finding {
                 .remedy("openssl s_client -connect HOST:PORT    # what the server offers")
         }
     }
+}
+
+/// Whether the port is known to speak something else than the same without TLS.
+fn speaks_another(case: &Case<'_>) -> bool {
+    case.protocol().is_some_and(|protocol| !matches!(protocol, "HTTP" | "a text protocol"))
 }
 
 fn alert(case: &Case<'_>) -> Finding {

@@ -97,7 +97,7 @@ fn resets_by_a_full_queue_are_no_fault_of_the_path() {
     let mut facts = Facts { target_is_local: Some(true), ..Facts::default() };
     facts.failures = vec![FailureFact::new(Failure::new(Stage::Session, Cause::Reset), 5)];
     facts.counters = Some(Counters { listen_overflows: 5, ..Counters::default() });
-    assert_eq!(ids(&facts), []);
+    assert_eq!(ids(&facts), [("reset-by-the-server".into(), Certainty::Possible)]);
     facts.host.tcp_abort_on_overflow = Some(true);
     assert_eq!(ids(&facts), [("accept-queue-full".into(), Certainty::Proved)]);
 }

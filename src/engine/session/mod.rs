@@ -217,6 +217,11 @@ impl Session {
         }
     }
 
+    /// The version of TLS, once it is agreed on.
+    pub fn tls_version(&self) -> Option<String> {
+        self.tls.as_ref().and_then(|tls| tls.version())
+    }
+
     /// What still waits for an answer.
     pub fn unanswered(&self) -> u64 {
         match &self.talk {

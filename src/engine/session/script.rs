@@ -3,7 +3,7 @@
 use super::roots;
 use crate::attempt::Stage;
 use crate::protocol::{Application, Kind};
-use crate::scenario::{Close, Lifetime, Messages, Plan, Statuses};
+use crate::scenario::{Close, Connection, Header, Lifetime, Messages, Plan, Session, Statuses};
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use std::io::Write;
@@ -75,13 +75,24 @@ impl Script {
     /// # Errors
     /// When a file that the plan names can't be used.
     pub fn of(plan: &Plan) -> Result<Option<Script>, ScriptError> {
-        let kind = plan.kind();
-        if kind == Kind::Tcp && plan.session.messages.send.is_none() {
+        let host = plan.target.as_ref().map(|target| target.host.clone());
+        Script::new(plan.kind(), host, &plan.session, plan.connection)
+    }
+
+    /// The script of sessions with a host; `None` where nothing is said above TCP.
+    ///
+    /// # Errors
+    /// When a file that the session names can't be used.
+    pub fn new(
+        kind: Kind,
+        host: Option<String>,
+        session: &Session,
+        connection: Connection,
+    ) -> Result<Option<Script>, ScriptError> {
+        if kind == Kind::Tcp && session.messages.send.is_none() {
             return Ok(None);
         }
-        let session = &plan.session;
         let request = &session.request;
-        let host = plan.target.as_ref().map(|target| target.host.clone());
         let default_method = if session.messages.send.is_some() { "POST" } else { "GET" };
         let method = match kind.application() {
             Application::Http => request.method.as_deref().unwrap_or(default_method),
@@ -96,9 +107,9 @@ impl Script {
         Ok(Some(Script {
             application: kind.application(),
             tls: tls.transpose()?,
-            lifetime: plan.connection.lifetime,
-            closes: plan.connection.close,
-            handshake_timeout: plan.connection.handshake_timeout,
+            lifetime: connection.lifetime,
+            closes: connection.close,
+            handshake_timeout: connection.handshake_timeout,
             messages: session.messages.clone(),
             subprotocols: request.subprotocols.clone(),
             requests: request.requests,
@@ -107,7 +118,7 @@ impl Script {
             kind,
             request_line: format!("{method} {} HTTP/1.1\r\n", request.path),
             host,
-            headers: headers(plan),
+            headers: headers(kind, &request.headers),
         }))
     }
 
@@ -171,14 +182,13 @@ impl Script {
 }
 
 /// The plan's headers, and those without which some servers refuse.
-fn headers(plan: &Plan) -> String {
-    let given = &plan.session.request.headers;
+fn headers(kind: Kind, given: &[Header]) -> String {
     let is_given = |name: &str| given.iter().any(|header| header.name.eq_ignore_ascii_case(name));
     let mut text = String::new();
     if !is_given("user-agent") {
         text += concat!("User-Agent: connstorm/", env!("CARGO_PKG_VERSION"), "\r\n");
     }
-    if plan.kind().application() == Application::Http && !is_given("accept") {
+    if kind.application() == Application::Http && !is_given("accept") {
         text += "Accept: */*\r\n";
     }
     for header in given {

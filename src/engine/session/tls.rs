@@ -74,6 +74,11 @@ impl Client {
         }
     }
 
+    /// The version that was agreed on, once it is.
+    pub fn version(&self) -> Option<String> {
+        self.connection.protocol_version().map(|version| format!("{version:?}"))
+    }
+
     /// That we send no more (`close_notify`) comes with the next [`Client::seal`].
     pub fn close(&mut self) {
         self.connection.send_close_notify();

@@ -105,9 +105,14 @@ impl<'b> ReplyHead<'b> {
 
     /// Headers that tell why a reply is not the one that was wanted, cut to a line each.
     pub fn telling(&self) -> Vec<(String, String)> {
-        const TELLING: [&str; 14] = [
+        const TELLING: [&str; 19] = [
             "server",
             "via",
+            "proxy-status",
+            "x-cache",
+            "x-squid-error",
+            "x-varnish",
+            "cf-ray",
             "location",
             "www-authenticate",
             "proxy-authenticate",

@@ -18,6 +18,7 @@ use crate::protocol::Template;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::Duration;
 
 /// Everything above TCP.
@@ -72,6 +73,15 @@ pub struct Header {
     pub name: String,
     /// Its value.
     pub value: String,
+}
+
+/// `Name: value`.
+impl FromStr for Header {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Header, String> {
+        (syntax::HEADER.parse)(text).map_err(|fault| fault.told())
+    }
 }
 
 /// Statuses that are as they should be: ranges, both ends included.
