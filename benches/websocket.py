@@ -12,7 +12,7 @@ a held connection (goal 800). Beside connect stands the same with bare TCP, in t
 peers: artillery is the one generator of the registries that speaks WebSocket without a cluster of its own (hey, wrk,
 ab, h2load, httperf, siege and autocannon do not; k6 and tcpkali are in none of them). Both open the same number of
 connections in 4 s, send one message each and hold them for 6 s; what is printed is the difference of two runs,
-1,200 connections less 200, so that the start of a program is not in it. Rounds are interleaved.
+4,200 connections less 200, so that the start of a program is not in it. Rounds are interleaved.
 """
 
 import argparse
@@ -120,7 +120,7 @@ ARTILLERY = """\
 config: {{ target: "{url}", phases: [{{ duration: 4, arrivalRate: {rate} }}] }}
 scenarios: [{{ engine: ws, flow: [{{ send: "hello" }}, {{ think: 6 }}] }}]
 """
-FEW, MANY, OPENING_S = 200, 1200, 4
+FEW, MANY, OPENING_S = 200, 4200, 4
 
 
 def used(argv):

@@ -3,6 +3,7 @@
 //! A [`Sampler`] asks the kernel, within a [`Budget`] of CPU, and says of each answer how old and how
 //! exact it is; a [`Series`] keeps the samples of a run. Nothing here judges what the numbers mean.
 
+mod breather;
 mod budget;
 mod sample;
 mod sampler;

@@ -4,6 +4,7 @@
 //! the [`Budget`] allows; in between a sample carries what was seen last, with its age. What the kernel
 //! refuses to tell is left out and noted in [`Sampler::unseen`]; it never ends a run.
 
+use super::breather::Breather;
 use super::budget::{Ages, Budget, Look, Population};
 use super::sample::{Accuracy, OwnUsage, Part, Sample};
 use crate::attempt::Stamp;
@@ -79,7 +80,7 @@ impl Sampler {
         });
         let ages = Ages { passing: taken_at(&self.passing), established: taken_at(&self.established) };
         let look = asked.unwrap_or_else(|| self.budget.choose(now, population, ages));
-        self.look(look, now);
+        self.look(look, Breather::new(asked.is_some()), now);
         let looked = usage::thread_cpu();
         self.budget.looked(look, population, looked.saturating_sub(read));
         sample.passing = self.passing.clone();
@@ -116,24 +117,24 @@ impl Sampler {
         }
     }
 
-    fn look(&mut self, look: Look, now: Stamp) {
+    fn look(&mut self, look: Look, breather: Breather, now: Stamp) {
         let established = StateSet::NONE.with(TcpState::Established);
         match look {
             Look::Whole => {
-                if let Some(whole) = self.dump(StateSet::CONNECTIONS, None, now) {
+                if let Some(whole) = self.dump(StateSet::CONNECTIONS, None, breather, now) {
                     let (passing, established) = divided(whole);
                     self.passing = Some(Arc::new(passing));
                     self.established = Some(Arc::new(established));
                 }
             }
             Look::Passing => {
-                if let Some(part) = self.dump(StateSet::PASSING, None, now) {
+                if let Some(part) = self.dump(StateSet::PASSING, None, breather, now) {
                     self.passing = Some(Arc::new(part));
                 }
             }
             Look::Established(slice) => {
                 let ports = slice.ports(&self.config.ports);
-                if let Some(part) = self.dump(established, Some(ports), now) {
+                if let Some(part) = self.dump(established, Some(ports), breather, now) {
                     self.established = Some(Arc::new(part));
                 }
             }
@@ -146,6 +147,7 @@ impl Sampler {
         &mut self,
         states: StateSet,
         ports: Option<Vec<RangeInclusive<u16>>>,
+        mut breather: Breather,
         now: Stamp,
     ) -> Option<Part> {
         let accuracy = match &ports {
@@ -160,7 +162,10 @@ impl Sampler {
             ..Filter::states(states)
         };
         let mut tuples = TupleUsage::default();
-        let answer = self.diag.as_mut()?.dump(&filter, |socket| tuples.add(socket));
+        let answer = self.diag.as_mut()?.dump(&filter, |socket| {
+            tuples.add(socket);
+            breather.looked();
+        });
         let Some(stats) = noted(answer, "sockets (sock_diag)", &mut self.unseen) else {
             self.diag = None;
             return None;

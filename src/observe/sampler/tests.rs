@@ -81,7 +81,7 @@ fn slices_approximate_and_say_so() {
         let held: Vec<_> = (20_000..20_512).map(|port| connect(&listener, source(2), port)).collect();
         let mut sampler = sampler(1.0);
         for part in 0..4 {
-            sampler.look(Look::Established(Slice { part, of: 4 }), Stamp::from_secs(1));
+            sampler.look(Look::Established(Slice { part, of: 4 }), Breather::new(false), Stamp::from_secs(1));
             let established = sampler.established.clone().unwrap();
             assert_eq!(established.accuracy, Accuracy::Approximate { seen: 256, of: 1024 });
             assert_eq!(established.rows.len(), 1);
