@@ -57,6 +57,17 @@ def sysctl(name, value):
     Path("/proc/sys", name).write_text(value)
 
 
+def sysctl_now(name):
+    return Path("/proc/sys", name).read_text()
+
+
+def active_opens():
+    """Connections that this namespace began: the kernel's own count."""
+    lines = Path("/proc/self/net/snmp").read_text().splitlines()
+    names, values = (line.split() for line in lines if line.startswith("Tcp:"))
+    return int(values[names.index("ActiveOpens")])
+
+
 def compile_c(into, name):
     """Compiles one of the C programs, and gives its path."""
     compiler = shutil.which("cc") or shutil.which("gcc") or sys.exit("no C compiler: install Debian's gcc")

@@ -25,7 +25,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from harness import ROOT, Failed, enter_namespace, run, sysctl
+from harness import ROOT, Failed, active_opens, enter_namespace, run, sysctl
 
 PORT = 8000
 AT_ONCE, TOO_MANY = 10, 1100
@@ -91,13 +91,6 @@ def tools(connstorm, npm):
             lambda url, host: f"--no-tui -z 3s -c {TOO_MANY} {url}",
         ),
     }
-
-
-def active_opens():
-    """Connections that this namespace began: the kernel's own count."""
-    lines = Path("/proc/self/net/snmp").read_text().splitlines()
-    names, values = (line.split() for line in lines if line.startswith("Tcp:"))
-    return int(values[names.index("ActiveOpens")])
 
 
 class Server:

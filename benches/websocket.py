@@ -22,10 +22,11 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
-from harness import ROOT, Failed, enter_namespace, pinned, run, wait
-from resident import peak_resident
+from harness import ROOT, Failed, active_opens, enter_namespace, pinned, run, wait
+from resident import high_water, peak_resident
 
 TARGET, CLIENT = {0}, {1}
 PORTS = range(9000, 9016)
@@ -124,17 +125,24 @@ FEW, MANY, OPENING_S = 200, 4200, 4
 
 
 def used(argv):
-    """CPU time and the most resident memory of a program, on the client's core, as the kernel has it."""
-    process = subprocess.Popen(
-        [str(part) for part in argv], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        text=True, preexec_fn=pinned(CLIENT),
-    )
-    said = process.stdout.read()
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode not in (0, 4):
-        raise Failed(f"{argv[0]} ended with {process.returncode}: {said[-400:]}")
-    return usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024
+    """CPU time, the most resident memory, and the connections of a program, on the client's core, by the kernel's count.
+
+    Memory is VmHWM, which counts from exec: ru_maxrss would be that of this program where the other is smaller.
+    """
+    before, peak = active_opens(), 0
+    with tempfile.TemporaryFile("w+") as said:
+        process = subprocess.Popen(
+            [str(part) for part in argv], stdin=subprocess.DEVNULL, stdout=said, stderr=said, preexec_fn=pinned(CLIENT),
+        )
+        while os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+            peak = max(peak, high_water(process.pid))
+            time.sleep(0.05)
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        said.seek(0)
+        if process.returncode not in (0, 4):
+            raise Failed(f"{argv[0]} ended with {process.returncode}: {said.read()[-400:]}")
+    return usage.ru_utime + usage.ru_stime, peak, active_opens() - before
 
 
 def peers(options):
@@ -161,11 +169,12 @@ def peers(options):
                     with Server(options.connstorm, "ws") as server:
                         url = server.url.replace(f"-{PORTS[-1]}", "")
                         ends.append(used(argv(url, count)))
-                (cpu_few, memory_few), (cpu_many, memory_many) = ends
-                cost = (cpu_many - cpu_few) * 1e6 / (MANY - FEW)
-                each = (memory_many - memory_few) / (MANY - FEW)
+                (cpu_few, memory_few, few), (cpu_many, memory_many, many) = ends
+                cost = (cpu_many - cpu_few) * 1e6 / (many - few)
+                each = (memory_many - memory_few) / (many - few)
                 found[name].append((cost, each))
-                progress(f"round {turn + 1}: {name}: {cost:,.0f} µs, {each:,.0f} bytes a connection")
+                progress(f"round {turn + 1}: {name}: {cost:,.0f} µs, {each:,.0f} bytes a connection "
+                         f"({few:,} and {many:,} of {FEW:,} and {MANY:,} were made)")
     print("| WebSocket: connect, upgrade, one echo, 6 s, close | CPU a connection | user memory a held one |")
     print("|---|---:|---:|")
     for name, rounds in found.items():

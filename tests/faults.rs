@@ -109,9 +109,8 @@ fn a_source_address_that_is_taken_away() {
         };
         ip("addr add 10.7.0.1/24 dev lo");
         let _server = Server::start("");
-        let storm = Storm::start(
-            "tcp://127.0.0.1:9000 --rate 50/s --duration 4s --source 10.7.0.1,127.0.0.1",
-        );
+        let storm =
+            Storm::start("tcp://127.0.0.1:9000 --rate 50/s --duration 4s --source 10.7.0.1,127.0.0.1");
         sleep(1500);
         ip("addr del 10.7.0.1/24 dev lo");
         let result = storm.result();

@@ -14,6 +14,7 @@ use super::mailbox::{Mailbox, News};
 use super::ws;
 use crate::kernel::readiness::{Event, Events, Interest, ReadinessSet};
 use crate::protocol::Behaviour;
+use crate::protocol::websocket::Opcode;
 use rustix::io::Errno;
 use rustix::net::{SocketFlags, accept_with, sockopt};
 use slab::Slab;
@@ -290,7 +291,7 @@ impl Worker {
         self.attend(slot, |connection, desk| {
             let text = format!("{{\"seq\":{},\"now_us\":{now_us}}}", connection.next_number());
             let mut frame = Vec::with_capacity(text.len() + 2);
-            ws::write(&mut frame, ws::Opcode::Text, text.as_bytes());
+            ws::write(&mut frame, Opcode::Text, text.as_bytes());
             connection.send_message(&frame, desk)
         });
     }

@@ -1,72 +1,14 @@
 //! A server's bytes, taken apart into messages.
 
+use super::message::{LONGEST_CONTROL, LONGEST_MESSAGE, Message, Opcode, Violation, checked};
 use std::borrow::Cow;
 use std::io::Cursor;
-use thiserror::Error;
 use tokio_tungstenite::tungstenite::protocol::frame::FrameHeader;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{Control, Data, OpCode};
-
-/// The longest message that is taken, in bytes.
-pub const LONGEST_MESSAGE: usize = 16 << 20;
-/// RFC 6455, section 5.5.
-const LONGEST_CONTROL: usize = 125;
-
-/// What a message is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Opcode {
-    /// UTF-8.
-    Text,
-    /// Any bytes.
-    Binary,
-    /// The last message of its side.
-    Close,
-    /// To be answered by a pong with the same payload.
-    Ping,
-    /// The answer to a ping.
-    Pong,
-}
-
-/// A whole message.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Message<'b> {
-    /// What it is.
-    pub opcode: Opcode,
-    /// What it says; of a text it is known to be UTF-8.
-    pub payload: Cow<'b, [u8]>,
-}
 
 /// The pieces of a message whose last piece has not come.
 #[derive(Debug, Default)]
 pub struct Fragments(Option<Box<(Opcode, Vec<u8>)>>);
-
-/// How the peer has broken the protocol.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-pub enum Violation {
-    /// RSV1 to RSV3.
-    #[error("a reserved bit is set, and no extension was agreed on")]
-    ReservedBit,
-    /// 3–7, 11–15.
-    #[error("an opcode that RFC 6455 reserves")]
-    ReservedOpcode,
-    /// Only clients mask.
-    #[error("a server's frame with a mask")]
-    Masked,
-    /// RFC 6455, section 5.5.
-    #[error("a control frame in fragments, or longer than 125 bytes")]
-    BadControl,
-    /// RFC 6455, section 5.4.
-    #[error("a continuation of nothing, or a new message in the midst of another")]
-    OutOfOrder,
-    /// [`LONGEST_MESSAGE`].
-    #[error("a message longer than 16 MiB")]
-    TooLong,
-    /// RFC 6455, section 8.1.
-    #[error("a text that is not UTF-8")]
-    NotUtf8,
-    /// RFC 6455, section 7.4.
-    #[error("a close frame whose code or reason is not one")]
-    BadClose,
-}
 
 /// Takes the first message off `bytes`: how many bytes it took, and the message if it is whole. Where none is
 /// and no bytes were taken, the rest is to come again with what follows.
@@ -141,32 +83,6 @@ fn of_data<'b>(
             Ok(None)
         }
         _ => Err(Violation::OutOfOrder),
-    }
-}
-
-fn checked(opcode: Opcode, payload: Cow<'_, [u8]>) -> Result<Message<'_>, Violation> {
-    match opcode {
-        Opcode::Text if std::str::from_utf8(&payload).is_err() => Err(Violation::NotUtf8),
-        Opcode::Close if !is_close(&payload) => Err(Violation::BadClose),
-        _ => Ok(Message { opcode, payload }),
-    }
-}
-
-impl Message<'_> {
-    /// The code of a close frame, if it has one.
-    pub fn close_code(&self) -> Option<u16> {
-        self.payload.first_chunk().map(|code| u16::from_be_bytes(*code))
-    }
-}
-
-/// Nothing, or a code that may go over the wire and a reason in UTF-8.
-fn is_close(payload: &[u8]) -> bool {
-    match payload.split_first_chunk() {
-        Some((code, reason)) => {
-            let code = u16::from_be_bytes(*code);
-            matches!(code, 1000..=1003 | 1007..=1014 | 3000..=4999) && std::str::from_utf8(reason).is_ok()
-        }
-        None => payload.is_empty(),
     }
 }
 

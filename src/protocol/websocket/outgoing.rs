@@ -18,11 +18,7 @@ pub fn write(out: &mut Vec<u8>, opcode: Opcode, payload: &[u8], mask: [u8; 4]) {
     let _ = header.format(payload.len() as u64, out);
     let begin = out.len();
     out.extend_from_slice(payload);
-    let (words, rest) = out[begin..].as_chunks_mut::<4>();
-    for word in words {
-        *word = (u32::from_ne_bytes(*word) ^ u32::from_ne_bytes(mask)).to_ne_bytes();
-    }
-    rest.iter_mut().zip(mask).for_each(|(byte, mask)| *byte ^= mask);
+    super::mask(&mut out[begin..], mask);
 }
 
 /// Adds a close frame with a code, or without one, to `out`.

@@ -1,5 +1,6 @@
 //! The head of a request: bounded, and refused with the status that says why.
 
+use crate::protocol::http1::Framing;
 use httparse::{Error, Header, Request, Status};
 
 /// The longest head that is taken, in bytes.
@@ -21,13 +22,6 @@ pub(crate) struct Head<'b> {
 /// A request that is answered with this status, and after which the connection is closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct BadRequest(pub(crate) u16);
-
-/// How the body of a request is delimited.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Framing {
-    Length(u64),
-    Chunked,
-}
 
 impl<'b> Head<'b> {
     /// `None` where the head is not complete.

@@ -75,7 +75,7 @@ fn answer(exchange: &Exchange, count: u64, stage: &mut Stage<'_>) -> Flow {
         }
         _ => (200, None, false),
     };
-    let body = made.map_or(Cow::Borrowed(&exchange.body.bytes[..]), Cow::Owned);
+    let body = made.map_or(Cow::Borrowed(exchange.body.bytes()), Cow::Owned);
     let last = !exchange.keeps_alive || stage.behaviour.is_done_after_messages(count);
     let closing = if last { Closing::Yes } else { Closing::No };
     Page { status, body, chunked, head_only: exchange.head_only, closing }.write(stage.out);

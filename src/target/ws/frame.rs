@@ -3,77 +3,25 @@
 //! Invariant: a decoder holds at most one message that is not complete, of at most [`LONGEST_MESSAGE`]
 //! bytes, and never more than the peer has sent. Between messages it holds nothing.
 
-use thiserror::Error;
+use crate::protocol::websocket::{
+    LONGEST_CONTROL, LONGEST_MESSAGE, Message, Opcode, Violation, checked, mask,
+};
+use std::borrow::Cow;
 
-/// The longest message that is taken, in bytes.
-pub(crate) const LONGEST_MESSAGE: usize = 16 << 20;
-/// RFC 6455, section 5.5.
-const LONGEST_CONTROL: u64 = 125;
 /// Bytes of the mask.
 const MASK: usize = 4;
 
-/// What a whole message is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Opcode {
-    Text,
-    Binary,
-    Close,
-    Ping,
-    Pong,
+fn is_control(opcode: Opcode) -> bool {
+    matches!(opcode, Opcode::Close | Opcode::Ping | Opcode::Pong)
 }
 
-impl Opcode {
-    fn is_control(self) -> bool {
-        matches!(self, Opcode::Close | Opcode::Ping | Opcode::Pong)
-    }
-
-    fn number(self) -> u8 {
-        match self {
-            Opcode::Text => 1,
-            Opcode::Binary => 2,
-            Opcode::Close => 8,
-            Opcode::Ping => 9,
-            Opcode::Pong => 10,
-        }
-    }
-}
-
-/// A message with its payload unmasked and, if it is a text, known to be UTF-8.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Message {
-    pub(crate) opcode: Opcode,
-    pub(crate) payload: Vec<u8>,
-}
-
-/// How the peer has broken the protocol.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-pub(crate) enum Violation {
-    #[error("a reserved bit is set, and no extension was agreed on")]
-    ReservedBit,
-    #[error("an opcode that RFC 6455 reserves")]
-    ReservedOpcode,
-    #[error("a client's frame without a mask")]
-    NotMasked,
-    #[error("a control frame in fragments, or longer than 125 bytes")]
-    BadControl,
-    #[error("a continuation of nothing, or a new message in the midst of another")]
-    OutOfOrder,
-    #[error("a message longer than 16 MiB")]
-    TooLong,
-    #[error("a text that is not UTF-8")]
-    NotUtf8,
-    #[error("a close frame whose code or reason is not one")]
-    BadClose,
-}
-
-impl Violation {
-    /// The code to close with (RFC 6455, section 7.4.1).
-    pub(crate) fn close_code(self) -> u16 {
-        match self {
-            Violation::TooLong => 1009,
-            Violation::NotUtf8 => 1007,
-            _ => 1002,
-        }
+fn number(opcode: Opcode) -> u8 {
+    match opcode {
+        Opcode::Text => 1,
+        Opcode::Binary => 2,
+        Opcode::Close => 8,
+        Opcode::Ping => 9,
+        Opcode::Pong => 10,
     }
 }
 
@@ -118,7 +66,7 @@ fn header(bytes: &[u8]) -> Result<Option<Header>, Violation> {
         short => (u64::from(short), rest),
     };
     let is_final = first & 0x80 != 0;
-    if opcode.is_some_and(Opcode::is_control) && !(is_final && length <= LONGEST_CONTROL) {
+    if opcode.is_some_and(is_control) && !(is_final && length <= LONGEST_CONTROL as u64) {
         return Err(Violation::BadControl);
     }
     let Some((mask, rest)) = rest.split_first_chunk() else { return Ok(None) };
@@ -153,7 +101,7 @@ impl Decoder {
     /// Reads up to the end of the first message in `bytes`; returns how many bytes that took, and the
     /// message. Without a message the rest is too short a beginning, and is to come again with what follows:
     /// less than 131 bytes.
-    pub(crate) fn feed(&mut self, bytes: &[u8]) -> Result<(usize, Option<Message>), Violation> {
+    pub(crate) fn feed(&mut self, bytes: &[u8]) -> Result<(usize, Option<Message<'static>>), Violation> {
         let mut used = 0;
         loop {
             if self.message.as_ref().is_some_and(|message| message.left > 0) {
@@ -163,17 +111,17 @@ impl Decoder {
                 }
             }
             if let Some(message) = self.message.take_if(|message| message.is_final && message.left == 0) {
-                return Ok((used, Some(checked(message.opcode, message.payload)?)));
+                return Ok((used, Some(checked(message.opcode, Cow::Owned(message.payload))?)));
             }
             let Some(header) = header(&bytes[used..])? else { return Ok((used, None)) };
-            if let Some(opcode) = header.opcode.filter(|opcode| opcode.is_control()) {
+            if let Some(opcode) = header.opcode.filter(|opcode| is_control(*opcode)) {
                 let begin = used + header.size;
                 // At most 125 bytes, or header() would have refused it.
                 let end = begin + header.length as usize;
                 let Some(payload) = bytes.get(begin..end) else { return Ok((used, None)) };
                 let mut payload = payload.to_vec();
-                unmask(&mut payload, header.mask);
-                return Ok((end, Some(checked(opcode, payload)?)));
+                mask(&mut payload, header.mask);
+                return Ok((end, Some(checked(opcode, Cow::Owned(payload))?)));
             }
             self.begin(&header)?;
             used += header.size;
@@ -203,44 +151,16 @@ impl Decoder {
         let taken = bytes.len().min(message.left);
         let begin = message.payload.len();
         message.payload.extend_from_slice(&bytes[..taken]);
-        unmask(&mut message.payload[begin..], message.mask);
+        mask(&mut message.payload[begin..], message.mask);
         message.mask.rotate_left(taken % MASK);
         message.left -= taken;
         taken
     }
 }
 
-fn unmask(bytes: &mut [u8], mask: [u8; MASK]) {
-    let (words, rest) = bytes.as_chunks_mut::<MASK>();
-    for word in words {
-        *word = (u32::from_ne_bytes(*word) ^ u32::from_ne_bytes(mask)).to_ne_bytes();
-    }
-    rest.iter_mut().zip(mask).for_each(|(byte, mask)| *byte ^= mask);
-}
-
-fn checked(opcode: Opcode, payload: Vec<u8>) -> Result<Message, Violation> {
-    match opcode {
-        Opcode::Text if std::str::from_utf8(&payload).is_err() => Err(Violation::NotUtf8),
-        Opcode::Close if !is_close(&payload) => Err(Violation::BadClose),
-        _ => Ok(Message { opcode, payload }),
-    }
-}
-
-/// Nothing, or a code that may go over the wire and a reason in UTF-8.
-fn is_close(payload: &[u8]) -> bool {
-    match payload.split_first_chunk() {
-        Some((code, reason)) => {
-            let code = u16::from_be_bytes(*code);
-            let is_code = matches!(code, 1000..=1003 | 1007..=1014 | 3000..=4999);
-            is_code && std::str::from_utf8(reason).is_ok()
-        }
-        None => payload.is_empty(),
-    }
-}
-
 /// Writes a server's frame: whole, without a mask.
 pub(crate) fn write(out: &mut Vec<u8>, opcode: Opcode, payload: &[u8]) {
-    out.push(0x80 | opcode.number());
+    out.push(0x80 | number(opcode));
     match payload.len() {
         short @ ..126 => out.push(short as u8),
         medium @ 126..65_536 => {

@@ -4,7 +4,7 @@ mod frame;
 mod handshake;
 mod session;
 
-pub(super) use frame::{Decoder, Opcode, write};
+pub(super) use frame::{Decoder, write};
 pub(super) use session::{close, take};
 
 #[cfg(test)]

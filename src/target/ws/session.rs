@@ -1,8 +1,9 @@
 //! A WebSocket from its handshake to its close.
 
-use super::frame::{self, Decoder, Message, Opcode};
+use super::frame::{self, Decoder};
 use super::handshake;
 use crate::protocol::Behaviour;
+use crate::protocol::websocket::{Message, Opcode};
 use crate::target::counters::Ending;
 use crate::target::talk::{Flow, HIGH_WATER, Partial, Phase, Stage, Talk};
 
@@ -55,7 +56,7 @@ pub(crate) fn close(talk: &mut Talk, out: &mut Vec<u8>) {
     talk.phase = Phase::Closing;
 }
 
-fn hear(talk: &mut Talk, message: &Message, stage: &mut Stage<'_>) -> Flow {
+fn hear(talk: &mut Talk, message: &Message<'_>, stage: &mut Stage<'_>) -> Flow {
     let is_open = talk.phase == Phase::Open;
     match message.opcode {
         Opcode::Close if is_open => {
@@ -78,7 +79,7 @@ fn hear(talk: &mut Talk, message: &Message, stage: &mut Stage<'_>) -> Flow {
     }
 }
 
-fn hear_message(talk: &mut Talk, message: &Message, stage: &mut Stage<'_>) -> Flow {
+fn hear_message(talk: &mut Talk, message: &Message<'_>, stage: &mut Stage<'_>) -> Flow {
     stage.tally.message_in();
     talk.count += 1;
     if stage.behaviour.echoes() {

@@ -1,6 +1,7 @@
 //! What a server makes of a client's frames, and of bytes that are none.
 
-use super::frame::{Decoder, LONGEST_MESSAGE, Message, Opcode, Violation, write};
+use super::frame::{Decoder, write};
+use crate::protocol::websocket::{LONGEST_MESSAGE, Message, Opcode, Violation};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -25,7 +26,7 @@ fn masked(first: u8, payload: &[u8]) -> Vec<u8> {
 }
 
 /// Feeds as a connection does: the rest comes again with the next piece.
-fn decode(pieces: &[&[u8]]) -> Result<(Vec<Message>, usize), Violation> {
+fn decode(pieces: &[&[u8]]) -> Result<(Vec<Message<'static>>, usize), Violation> {
     let (mut decoder, mut input, mut messages) = (Decoder::default(), Vec::new(), Vec::new());
     for piece in pieces {
         input.extend_from_slice(piece);
@@ -40,8 +41,8 @@ fn decode(pieces: &[&[u8]]) -> Result<(Vec<Message>, usize), Violation> {
     Ok((messages, input.len()))
 }
 
-fn message(opcode: Opcode, payload: &[u8]) -> Message {
-    Message { opcode, payload: payload.to_vec() }
+fn message(opcode: Opcode, payload: &[u8]) -> Message<'static> {
+    Message { opcode, payload: payload.to_vec().into() }
 }
 
 #[test]
