@@ -3,7 +3,7 @@
 
     python3 benches/websocket.py                # all parts
     python3 benches/websocket.py memory         # one of: memory, connect, echo, peers
-    python3 benches/websocket.py peers --npm D  # beside artillery, which is in D/node_modules (npm install artillery)
+    python3 benches/websocket.py peers          # beside artillery, which `benches/peers.py --install` gets
 
 The target is `connstorm serve ws`, a process of its own on the other core; only the generator's CPU time and
 memory are counted, by the kernel (wait4, VmHWM). Nothing is subtracted. Goals: at most 1,200 bytes of user memory
@@ -146,9 +146,9 @@ def used(argv):
 
 
 def peers(options):
-    artillery = options.npm.resolve() / "node_modules" / ".bin" / "artillery"
+    artillery = options.peers.resolve() / "node_modules" / ".bin" / "artillery"
     if not artillery.exists():
-        progress(f"note: {artillery} is not there: npm install artillery; peers is left out")
+        progress(f"note: {artillery} is not there: python3 benches/peers.py --install; peers is left out")
         return
 
     def ours(url, count):
@@ -194,7 +194,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--connections", type=int, default=30_000, help="a run of connect (30,000)")
     parser.add_argument("--connstorm", type=Path, default=ROOT / "target/release/connstorm")
-    parser.add_argument("--npm", type=Path, default=Path("."), help="the folder with node_modules")
+    parser.add_argument("--peers", type=Path, default=ROOT / "target" / "peers", help="the folder of npm's")
     options = parser.parse_args()
     if unknown := set(options.parts) - set(parts):
         parser.error(f"no such part: {' '.join(sorted(unknown))}; there are {' '.join(parts)}")

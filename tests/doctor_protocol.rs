@@ -174,6 +174,10 @@ fn a_listener_that_restarts_is_one_interval() {
         proves_only(&result, "listener-away");
         assert_eq!(result["findings"][0]["evidence"]["intervals"], 1);
         let refusals = result["onsets"].as_array().unwrap().iter().find(|onset| onset["kind"] == "refusals");
-        assert_eq!(refusals.unwrap()["destination"], "127.0.0.1:9000");
+        let refusals = refusals.unwrap();
+        assert_eq!(refusals["destination"], "127.0.0.1:9000");
+        // An interval, with its end.
+        let (from, until) = (refusals["at_s"].as_f64(), refusals["until_s"].as_f64());
+        assert!(from < until && until < result["elapsed_s"].as_f64(), "{refusals}");
     });
 }

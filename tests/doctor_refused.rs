@@ -68,6 +68,26 @@ fn a_reject_rule_answers_by_icmp_or_by_rst() {
 }
 
 #[test]
+fn one_of_three_servers_behind_an_address_is_not_there() {
+    Namespace::of("one_of_three_servers_behind_an_address_is_not_there").run(|| {
+        let _server = listen("127.0.0.1:9000");
+        on_input("tcp dport 9000 tcp flags & (syn | ack) == syn numgen inc mod 3 0 reject with tcp reset");
+        let told = storm("tcp://127.0.0.1:9000 --rate 30/s --duration 4s");
+        suggests(&told, "refused-at-times", "likely");
+        assert_eq!(told["findings"][0]["side"], "target");
+    });
+}
+
+#[test]
+fn this_host_itself_forbids_it() {
+    Namespace::of("this_host_itself_forbids_it").run(|| {
+        sh("ip", "route add prohibit 10.2.0.0/16");
+        proves_only(&examine("10.2.0.1:9000"), "connect-not-permitted");
+        proves_only(&run("tcp://10.2.0.1:9000"), "connect-not-permitted");
+    });
+}
+
+#[test]
 fn some_of_a_names_addresses_refuse() {
     Namespace::of("some_of_a_names_addresses_refuse").run(|| {
         let _server = listen("127.0.0.1:9000");

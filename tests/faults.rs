@@ -79,6 +79,7 @@ fn a_target_that_is_killed() {
         assert!(count(&result, "ok") > 20, "what had ended well before is kept: {:#}", result["counts"]);
         let onset = result["onsets"].as_array().unwrap().iter().find(|onset| onset["kind"] == "refusals");
         assert!(onset.is_some_and(|onset| onset["at_s"].as_f64() > Some(1.0)), "{:#}", result["onsets"]);
+        assert_eq!(onset.unwrap().get("until_s"), None, "it does not come back");
         assert_eq!(result["findings"][0]["side"], "target");
     });
 }

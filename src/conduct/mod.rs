@@ -144,6 +144,7 @@ impl Prepared {
             }
             watch(&watched);
         })?;
+        observer.settle(&run);
         let findings = diagnose(&observer.facts(plan, &run));
         drop(own_target);
         let Observer { onsets, observations, .. } = observer;

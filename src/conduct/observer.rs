@@ -4,7 +4,7 @@
 use super::ground::{foreign_sources, ground};
 use super::server_watch::ServerWatch;
 use super::surroundings;
-use crate::attempt::{Cause, Stage, Stamp};
+use crate::attempt::{Cause, Failure, Stage, Stamp};
 use crate::diagnose::{Facts, FailureFact, ForeignSockets, Refusals, TupleFact};
 use crate::kernel::holders;
 use crate::kernel::proc_net::{ConntrackDrops, Counters};
@@ -128,6 +128,13 @@ impl Observer {
         self.last = Some(sample);
     }
 
+    /// The run is over: what has an end gets it.
+    pub(super) fn settle(&mut self, run: &Run) {
+        for onset in self.onsets.iter_mut().filter(|onset| onset.kind == OnsetKind::Refusals) {
+            onset.until = refusals_over(run);
+        }
+    }
+
     /// The facts of the whole run.
     pub(super) fn facts(&self, plan: &Plan, run: &Run) -> Facts {
         let (first, last) = (self.first.as_ref(), self.last.as_ref());
@@ -239,15 +246,32 @@ fn for_want_of_a_port(totals: &Tally) -> bool {
     })
 }
 
+fn is_refusal(failure: &Failure) -> bool {
+    failure.stage == Stage::Connect && matches!(failure.cause, Cause::Refused | Cause::RefusedIcmp)
+}
+
+fn has_refusals(window: &WindowRow) -> bool {
+    window.failures.iter().any(|(failure, _)| is_refusal(failure))
+}
+
+/// When the first interval of refusals was over; `None` where no connection opened after it.
+fn refusals_over(run: &Run) -> Option<Stamp> {
+    let windows = &run.windows;
+    let first = windows.iter().position(has_refusals)?;
+    let length = windows[first..].iter().position(|window| !has_refusals(window))?;
+    let (interval, after) = windows[first..].split_at(length);
+    if after.iter().all(|window| window.opened == 0) {
+        return None;
+    }
+    // To the moment, where none came later.
+    let kinds = run.tally.failures().iter().filter(|kind| is_refusal(&kind.failure));
+    let last_of_all = kinds.map(|kind| kind.last_at).max()?;
+    Some(last_of_all.min(interval.last()?.at))
+}
+
 /// When connections were refused, and what else happened then.
 fn refusals(windows: &[WindowRow]) -> Refusals {
-    let refused = |window: &WindowRow| {
-        let kinds = window.failures.iter();
-        kinds
-            .into_iter()
-            .any(|(failure, _)| failure.stage == Stage::Connect && failure.cause == Cause::Refused)
-    };
-    let with: Vec<bool> = windows.iter().map(refused).collect();
+    let with: Vec<bool> = windows.iter().map(has_refusals).collect();
     let begins = |at: usize| with[at] && (at == 0 || !with[at - 1]);
     let opened = |part: &[WindowRow]| part.iter().map(|window| window.opened).sum();
     let first = with.iter().position(|with| *with).unwrap_or(windows.len());

@@ -5,6 +5,10 @@ use super::{Certainty, Facts, FailureFact, Finding};
 use crate::attempt::{Cause, Side, Stage};
 use crate::metrics::Evidence;
 use std::net::SocketAddr;
+use std::time::Duration;
+
+/// Refusals over so long a time have a whole window of a second among them, or more.
+const MIXED: Duration = Duration::from_millis(2500);
 
 /// ECONNREFUSED.
 pub(super) fn refused(facts: &Facts) -> Option<(u64, Finding)> {
@@ -69,14 +73,20 @@ fn remote(destination: SocketAddr) -> Finding {
 fn for_a_while(facts: &Facts, failed: &FailureFact, destination: SocketAddr) -> Finding {
     let (from, to) = (failed.first_at.as_secs_f64(), failed.last_at.as_secs_f64());
     let refusals = facts.refusals.unwrap_or_default();
-    if refusals.intervals > 1 && !facts.listener_seen_gone {
+    // A listener that is away for so long leaves at least one window without a connection.
+    let is_mixed = refusals.windows_closed == 0 && failed.last_at.saturating_sub(failed.first_at) >= MIXED;
+    if (refusals.intervals > 1 || is_mixed) && !facts.listener_seen_gone {
         let says = format!(
-            "{destination} refused {} attempts and took {} others, in {} intervals from {from:.1} s to {to:.1} s: some \
-             of several servers behind that address are not there, or one restarts again and again",
-            failed.count, facts.opened, refusals.intervals
+            "{destination} refused {} attempts and took {} others, now and then from {from:.1} s to {to:.1} s: some of \
+             several servers behind that address are not there, or one restarts again and again",
+            failed.count, facts.opened
         );
         return Finding::new("refused-at-times", Side::Target, Certainty::Likely, says)
-            .resting_on(Evidence::default().with("intervals", refusals.intervals))
+            .resting_on(
+                Evidence::default()
+                    .with("intervals", refusals.intervals)
+                    .with("windows_without_a_connection", refusals.windows_closed),
+            )
             .remedy(
                 "look at each server behind the balancer, and at their logs: restarts, failed health checks",
             );
@@ -157,5 +167,9 @@ mod tests {
         facts.listener_seen_gone = false;
         facts.refusals = Some(Refusals { intervals: 3, ..Refusals::default() });
         assert_eq!(first(&facts).0, "refused-at-times");
+        facts.refusals = Some(Refusals { intervals: 1, ..Refusals::default() });
+        assert_eq!(first(&facts).0, "listener-away", "a short time");
+        facts.failures[0].last_at = MIXED;
+        assert_eq!(first(&facts).0, "refused-at-times", "a long time, in which connections opened all along");
     }
 }

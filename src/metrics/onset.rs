@@ -67,6 +67,8 @@ pub struct Onset {
     pub kind: OnsetKind,
     /// When.
     pub at: Stamp,
+    /// When it was over, where it has an end that has come.
+    pub until: Option<Stamp>,
     /// At which attempt, from 0, where one attempt showed it.
     pub ordinal: Option<u64>,
     /// The source address of the tuple, where it is about one.
@@ -80,6 +82,6 @@ pub struct Onset {
 impl Onset {
     /// An onset that is about no tuple and no single attempt.
     pub fn new(kind: OnsetKind, at: Stamp, evidence: Evidence) -> Onset {
-        Onset { kind, at, ordinal: None, source: None, destination: None, evidence }
+        Onset { kind, at, until: None, ordinal: None, source: None, destination: None, evidence }
     }
 }

@@ -33,6 +33,11 @@ fn remedies(out: &mut String, finding: &Finding, most: usize, style: Style) {
     }
 }
 
+/// When an onset was over, behind its name; nothing where it has no end.
+pub(super) fn until(onset: &OnsetReport) -> String {
+    onset.until_s.map_or(String::new(), |until_s| format!(" until {}", seconds(until_s)))
+}
+
 /// The numbers of an onset that a person wants at a glance.
 pub(super) fn numbers(onset: &OnsetReport) -> String {
     let evidence = &onset.evidence;

@@ -1,6 +1,6 @@
 //! Markdown for a CI job's summary (`$GITHUB_STEP_SUMMARY`), and for pasting into an issue.
 
-use super::findings::{line, numbers};
+use super::findings::{line, numbers, until};
 use super::format::{micros, seconds, thousands};
 use super::gist;
 use super::model::{RunResult, Verdict};
@@ -99,7 +99,8 @@ fn onsets(out: &mut String, result: &RunResult) {
     for onset in &result.onsets {
         let attempt = onset.ordinal.map_or(String::new(), thousands);
         let numbers = escaped(&numbers(onset));
-        line(out, format_args!("| {} | {attempt} | {} | {numbers} |", seconds(onset.at_s), onset.kind));
+        let what = format!("{}{}", onset.kind, until(onset));
+        line(out, format_args!("| {} | {attempt} | {what} | {numbers} |", seconds(onset.at_s)));
     }
 }
 

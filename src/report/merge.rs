@@ -270,6 +270,7 @@ impl Whole<'_> {
             let host = self.host(part);
             part.result.onsets.iter().map(move |onset| super::OnsetReport {
                 at_s: onset.at_s + offset,
+                until_s: onset.until_s.map(|until_s| until_s + offset),
                 host: Some(onset.host.clone().unwrap_or_else(|| host.clone())),
                 ..onset.clone()
             })

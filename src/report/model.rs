@@ -190,6 +190,9 @@ pub struct OnsetReport {
     pub kind: OnsetKind,
     /// When, in seconds since the start.
     pub at_s: f64,
+    /// When it was over, in seconds since the start, where it has an end that has come.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until_s: Option<f64>,
     /// At which attempt, where one showed it; the first of the run is 1.
     pub ordinal: Option<u64>,
     /// Source address of the tuple, where it is about one.
@@ -208,6 +211,7 @@ impl From<&Onset> for OnsetReport {
         OnsetReport {
             kind: onset.kind,
             at_s: onset.at.as_secs_f64(),
+            until_s: onset.until.map(|until| until.as_secs_f64()),
             ordinal: onset.ordinal.map(|ordinal| ordinal + 1),
             source: onset.source,
             destination: onset.destination,

@@ -115,7 +115,8 @@ fn onsets(out: &mut String, result: &RunResult, style: Style) {
 pub fn onset(onset: &OnsetReport, style: Style) -> String {
     let attempt = onset.ordinal.map_or(String::new(), |n| format!(", attempt {}", thousands(n)));
     let mut out = String::new();
-    line(&mut out, format_args!("  {:>7}  {}{attempt}", seconds(onset.at_s), style.warn(onset.kind.name())));
+    let (kind, until) = (style.warn(onset.kind.name()), findings::until(onset));
+    line(&mut out, format_args!("  {:>7}  {kind}{until}{attempt}", seconds(onset.at_s)));
     let numbers = findings::numbers(onset);
     if !numbers.is_empty() {
         line(&mut out, format_args!("           {numbers}"));

@@ -102,7 +102,8 @@ fn onsets(out: &mut String, result: &RunResult, style: Style) {
             _ => String::new(),
         };
         let at = format!("{:>7}", seconds(onset.at_s));
-        line(out, format_args!("  {at}  {}{attempt}{tuple}", style.warn(onset.kind.name())));
+        let kind = style.warn(onset.kind.name());
+        line(out, format_args!("  {at}  {kind}{}{attempt}{tuple}", findings::until(onset)));
         let numbers = findings::numbers(onset);
         if !numbers.is_empty() && result.verdict != Verdict::Passed {
             wrapped(out, &numbers, 11);

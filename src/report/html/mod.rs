@@ -9,7 +9,7 @@
 
 mod data;
 
-use super::findings::numbers;
+use super::findings::{numbers, until};
 use super::format::{bytes, micros, percent, seconds, thousands};
 use super::model::{RunResult, Verdict};
 use super::output::{RenderError, library};
@@ -131,6 +131,7 @@ fn onsets(result: &RunResult) -> Vec<Value> {
             at => seconds(onset.at_s),
             at_s => onset.at_s,
             kind => onset.kind.name(),
+            until => until(onset),
             attempt => onset.ordinal.map(thousands),
             tuple,
             numbers => numbers(onset),
