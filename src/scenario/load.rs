@@ -36,12 +36,15 @@ pub(super) struct LoadParts<'a> {
     pub(super) flags: &'a LoadFlags,
     /// Attempts in all, by the flag or by the file.
     pub(super) connections: &'a Field<Count>,
+    /// How long the last connection lives after it is started, where it ends by itself: a load that is to last for
+    /// a number of connections lasts until that.
+    pub(super) last_lives: Duration,
 }
 
 /// The arrivals by the rules above, or the mistake that stands against them. `None` as well where a part
 /// is bad and has been reported.
 pub(super) fn arrivals(parts: &LoadParts<'_>) -> Result<Option<Arrivals>, Mistake> {
-    let LoadParts { file, flags, connections } = parts;
+    let LoadParts { file, flags, connections, .. } = parts;
     if file.open.is_bad() || file.closed.is_bad() || connections.is_bad() || flags.any_bad() {
         return Ok(None);
     }
@@ -76,7 +79,7 @@ impl LoadFlags {
 }
 
 fn closed_loop(parts: &LoadParts<'_>) -> Result<Arrivals, Mistake> {
-    let LoadParts { file, flags, connections } = parts;
+    let LoadParts { file, flags, connections, .. } = parts;
     if let Some(ramp) = flags.ramp.given() {
         return Err(Mistake::new(ramp.place.clone(), "a closed loop has no rate to ramp")
             .help("give --rate for an open loop, or leave --ramp away"));
@@ -107,7 +110,7 @@ fn closed_loop(parts: &LoadParts<'_>) -> Result<Arrivals, Mistake> {
 
 /// A ramp and a hold, from the flags and, where they are silent, from the file.
 fn rebuilt(parts: &LoadParts<'_>) -> Result<Vec<RateStage>, Mistake> {
-    let LoadParts { file, flags, connections } = parts;
+    let LoadParts { file, flags, connections, last_lives } = parts;
     let rate = flags.rate.value().copied().or(Rate::per_second(DEFAULT_RATE)).unwrap_or(Rate::ZERO);
     let over = flags.ramp.value().copied().or_else(|| {
         let stages = file.open.value()?;
@@ -115,7 +118,7 @@ fn rebuilt(parts: &LoadParts<'_>) -> Result<Vec<RateStage>, Mistake> {
     });
     let over = over.unwrap_or_default();
     let ramp = RateStage { from: Rate::ZERO, to: rate, over };
-    let covering = |count: &Placed<Count>| covering(&ramp, count);
+    let covering = |count: &Placed<Count>| covering(&ramp, count, *last_lives);
     let held = match (flags.duration.value(), file.closed.value().and_then(|closed| closed.duration)) {
         (Some(duration), _) => *duration,
         (None, _) if connections.is_from_flag() => {
@@ -129,11 +132,17 @@ fn rebuilt(parts: &LoadParts<'_>) -> Result<Vec<RateStage>, Mistake> {
 }
 
 /// How long the ramp's last rate has to be held for so many arrivals in all. One more is allowed for, so
-/// that no rounding leaves the last one out; the count itself ends the run.
-fn covering(ramp: &RateStage, connections: &Placed<Count>) -> Result<Duration, Mistake> {
+/// that no rounding leaves the last one out; the count itself ends the arrivals, and the run ends when the last
+/// connection has ended, or has lived for `last_lives`.
+fn covering(
+    ramp: &RateStage,
+    connections: &Placed<Count>,
+    last_lives: Duration,
+) -> Result<Duration, Mistake> {
     let wanted = connections.value as f64 + 1.0 - arrivals_of(ramp);
     let seconds = wanted.max(0.0) / ramp.to.as_per_second();
-    Duration::try_from_secs_f64(seconds).ok().filter(|held| *held <= LONGEST).ok_or_else(|| {
+    let held = Duration::try_from_secs_f64(seconds).ok().map(|held| held.saturating_add(last_lives));
+    held.filter(|held| *held <= LONGEST).ok_or_else(|| {
         let says = format!("{} connections take longer than 365 days at {}", connections.value, ramp.to);
         Mistake::new(connections.place.clone(), says)
             .help("raise the rate or lower the number of connections")

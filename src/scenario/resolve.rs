@@ -23,7 +23,12 @@ pub(super) fn resolve(
     let mut mistakes = found;
     let (overriding, load_flags) = flags;
     let mut settings = overriding.over(written.settings);
-    let parts = LoadParts { file: &written.load, flags: &load_flags, connections: &settings.connections };
+    let parts = LoadParts {
+        file: &written.load,
+        flags: &load_flags,
+        connections: &settings.connections,
+        last_lives: longest_life(&settings),
+    };
     let arrivals = arrivals(&parts).unwrap_or_else(|mistake| {
         mistakes.push(mistake);
         None
@@ -98,6 +103,17 @@ fn assemble(
         thresholds: settings.thresholds.iter().map(ToString::to_string).collect(),
         abort_when: settings.abort_when.iter().map(ToString::to_string).collect(),
     }
+}
+
+/// How long a connection lives at most, where it ends by itself: its lifetime, or what it has to say. Of an
+/// exponential lifetime, so long that one in a hundred million lives longer.
+fn longest_life(settings: &Settings) -> Duration {
+    let lifetime = match settings.lifetime.value() {
+        Some(Lifetime::Fixed(time) | Lifetime::Uniform(_, time)) => *time,
+        Some(Lifetime::Exponential(mean)) => mean.saturating_mul(20),
+        Some(Lifetime::UntilEnd) | None => Duration::ZERO,
+    };
+    lifetime.max(settings.session.longest_speech())
 }
 
 /// Where to connect; `None` where a target is served, or is bad and reported.

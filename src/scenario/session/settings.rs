@@ -44,6 +44,13 @@ pub(in crate::scenario) struct SessionSettings {
 }
 
 impl SessionSettings {
+    /// How long a connection takes to say what it is to say, the answers left out.
+    pub(in crate::scenario) fn longest_speech(&self) -> Duration {
+        let pause: Duration = [&self.every, &self.think].into_iter().filter_map(Field::value).sum();
+        let times = [&self.count, &self.requests].into_iter().filter_map(Field::value).max();
+        pause.saturating_mul(times.map_or(0, |times| u32::try_from(*times).unwrap_or(u32::MAX)))
+    }
+
     /// These settings (the flags') over others (the file's). A header takes the place of the file's of the
     /// same name.
     pub(in crate::scenario) fn over(self, file: SessionSettings) -> SessionSettings {
