@@ -125,8 +125,17 @@ fn check(parts: &[Named]) -> Result<(), MergeError> {
             return Err(MergeError::Unbalanced(part.name.clone()));
         }
         let same = |other: &&Named| {
-            let (a, b) = (&part.result, &other.result);
-            (a.began_unix_us, &a.host.hostname, a.counts) == (b.began_unix_us, &b.host.hostname, b.counts)
+            // Two processes may well begin in the same microsecond and count the same; they do not also take the same
+            // time, to the nanosecond.
+            let run = |result: &RunResult| {
+                (
+                    result.began_unix_us,
+                    result.elapsed_s.to_bits(),
+                    result.host.hostname.clone(),
+                    result.counts,
+                )
+            };
+            run(&part.result) == run(&other.result)
         };
         if let Some(earlier) = parts[..n].iter().find(same) {
             return Err(MergeError::Twice { first: earlier.name.clone(), second: part.name.clone() });

@@ -118,6 +118,14 @@ fn what_was_merged_can_be_merged_again() {
 }
 
 #[test]
+fn two_runs_that_began_in_the_same_microsecond_are_two() {
+    let mut parts = vec![two()[0].clone(), two()[0].clone()];
+    parts[1].name = "b.json".into();
+    parts[1].result.elapsed_s += 1e-9;
+    assert_eq!(merge(parts).unwrap().counts.started, 2 * two()[0].result.counts.started);
+}
+
+#[test]
 fn what_cannot_be_merged_is_refused_with_the_reason() {
     let changed = |change: fn(&mut RunResult)| {
         let mut parts = two();
