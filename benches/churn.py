@@ -17,7 +17,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from harness import ROOT, Failed, Target, compile_c, enter_namespace, run, sysctl, sysctl_now
+from harness import ROOT, Failed, Target, compile_c, enter_namespace, run, sysctl, sysctl_now, tenths
 
 CLIENT, TARGET = {0}, {1}
 DEFAULT_RANGE = "32768 60999"
@@ -42,19 +42,6 @@ def tell(name, result, ended):
     for kind in result["failures"]:
         print(f"  {kind['count']:,} × {kind['cause']} at {kind['stage']}, first at {kind['first_at_s']:.2f} s, "
               f"attempt {kind['first_ordinal'] + 1:,}")
-
-
-def tenths(result):
-    """Rate, and the median and p99 of the connect() call, of each tenth of the run."""
-    windows = [w for w in result["windows"] if w["started"] > 0]
-    size = max(1, len(windows) // 10)
-    began = 0.0
-    for at in range(0, size * 10, size):
-        part = windows[at:at + size]
-        if not part:
-            break
-        yield began, sum(w["ok"] for w in part) / (part[-1]["at_s"] - began), part
-        began = part[-1]["at_s"]
 
 
 def main():
@@ -83,7 +70,8 @@ def main():
             tell(f"explicit, {options.seconds} s", result, ended)
             print("  from      connections/s   connect p50 / p99")
             rates = []
-            for begin, rate, part in tenths(result):
+            for begin, part in tenths([w for w in result["windows"] if w["started"] > 0]):
+                rate = sum(w["ok"] for w in part) / (part[-1]["at_s"] - begin)
                 rates.append(rate)
                 p50, p99 = (sorted(w[q] for w in part)[len(part) // 2] for q in ("connect_p50_us", "connect_p99_us"))
                 print(f"  {begin:6.0f} s   {rate:13,.0f}   {p50:,.0f} / {p99:,.0f} µs")

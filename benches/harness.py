@@ -68,6 +68,18 @@ def active_opens():
     return int(values[names.index("ActiveOpens")])
 
 
+def tenths(windows):
+    """Ten parts of a run's windows: when each began, in seconds, and its windows."""
+    size = max(1, len(windows) // 10)
+    began = 0.0
+    for at in range(0, size * 10, size):
+        part = windows[at:at + size]
+        if not part:
+            return
+        yield began, part
+        began = part[-1]["at_s"]
+
+
 def compile_c(into, name):
     """Compiles one of the C programs, and gives its path."""
     compiler = shutil.which("cc") or shutil.which("gcc") or sys.exit("no C compiler: install Debian's gcc")

@@ -21,7 +21,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from harness import ROOT, Failed, Target, compile_c, enter_namespace, pinned, run, sysctl
+from harness import ROOT, Failed, Target, compile_c, enter_namespace, pinned, run, sysctl, tenths
 
 CLIENT, TARGET = {0}, {1}
 FLAGS = ["--source", "127.0.0.1", "--ports", "explicit", "--close", "fin", "--workers", "1", "--quiet"]
@@ -79,19 +79,12 @@ def tell(result, rows, accepted):
         counts["started"] == counts["ok"] + counts["failed"] + counts["in_flight"])
     print(f"conservation: {'exact' if conserved else 'BROKEN'}; verdict: {result['verdict']}")
     print("  until     ok/s  connect p99  lateness p99  resident  descriptors")
-    windows = [w for w in result["windows"] if w["planned"] > 0]
-    size = max(1, len(windows) // 10)
-    began = 0.0
-    for at in range(0, size * 10, size):
-        part = windows[at:at + size]
-        if not part:
-            break
+    for began, part in tenths([w for w in result["windows"] if w["planned"] > 0]):
         ends = part[-1]["at_s"]
         used = [row for row in rows if began <= row[0] < ends] or [(0, 0, 0)]
         print(f"  {ends:5.0f} s  {sum(w['ok'] for w in part) / (ends - began):6,.0f}  "
               f"{middle([w['connect_p99_us'] for w in part]):8,.0f} µs  {middle([w['lateness_p99_us'] for w in part]):9,.0f} µs  "
               f"{middle([row[1] for row in used]):,} KiB  {max(row[2] for row in used)}")
-        began = ends
     lateness = result["latency_us"]["lateness"]
     print(f"lateness of the whole: p50 {lateness['p50']:,.0f}, p99 {lateness['p99']:,.0f}, max {lateness['max']:,.0f} µs")
 

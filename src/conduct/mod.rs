@@ -23,7 +23,6 @@ pub use watched::Watched;
 use crate::capacity::{self, Demand, Ends, Forecast};
 use crate::diagnose::{Finding, diagnose};
 use crate::engine::{self, Control, Destinations, RunError};
-use crate::kernel::proc_net::ProcNet;
 use crate::kernel::sysctl::HostSettings;
 use crate::metrics::{Onset, Run};
 use crate::scenario::{Plan, Serve};
@@ -129,7 +128,6 @@ impl Prepared {
         mut watch: impl FnMut(&Watched<'_>),
     ) -> Result<Conducted, ConductError> {
         let Prepared { plan, host, own_target, destinations, forecast } = self;
-        let time_wait_before = time_wait_now();
         let plan = &plan;
         let mut observer = Observer::new(plan, destinations.addresses(), host.clone());
         let mut abort = abort::Abort::new(plan);
@@ -147,6 +145,7 @@ impl Prepared {
         observer.settle(&run);
         let findings = diagnose(&observer.facts(plan, &run));
         drop(own_target);
+        let time_wait_before = observer.time_wait_before();
         let Observer { onsets, observations, .. } = observer;
         Ok(Conducted {
             run,
@@ -159,11 +158,6 @@ impl Prepared {
             aborted: abort.why(),
         })
     }
-}
-
-/// TIME_WAIT sockets of the namespace; none where nobody can say.
-fn time_wait_now() -> u64 {
-    ProcNet::open().and_then(|mut files| files.sockets()).map_or(0, |sockets| sockets.time_wait)
 }
 
 /// Where the connections go, in the planner's terms. `None` where they go nowhere.

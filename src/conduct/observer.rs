@@ -128,6 +128,11 @@ impl Observer {
         self.last = Some(sample);
     }
 
+    /// TIME_WAIT sockets of the namespace before the run; none where nobody can say.
+    pub(super) fn time_wait_before(&self) -> u64 {
+        self.first.as_ref().and_then(|first| first.sockets).map_or(0, |sockets| sockets.time_wait)
+    }
+
     /// The run is over: what has an end gets it.
     pub(super) fn settle(&mut self, run: &Run) {
         for onset in self.onsets.iter_mut().filter(|onset| onset.kind == OnsetKind::Refusals) {

@@ -12,7 +12,9 @@ fn refuses(facts: &Facts) -> Option<(u64, Finding)> {
     let proxy = facts.proxy_at(destination)?;
     let (name, shown) = (&proxy.name, proxy.shown());
     let says = format!(
-        "{destination} is the proxy that {name} names ({shown}), and it is the proxy that refuses: nothing listens          there. Programs that obey the variable fail so for every target, whether that works or not; proxy software          that was ended leaves its settings behind"
+        "{destination} is the proxy that {name} names ({shown}), and it is the proxy that refuses: nothing listens \
+         there. Programs that obey the variable fail so for every target, whether that works or not; proxy software \
+         that was ended leaves its settings behind"
     );
     let sure = proxy.listener(&facts.listening) == ProxyListener::None;
     let certainty = if sure { Certainty::Proved } else { Certainty::Likely };

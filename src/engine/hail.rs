@@ -78,89 +78,64 @@ impl<'h> Hail<'h> {
     }
 
     fn until_open(&mut self, hailed: &mut Hailed) -> Result<(), Trouble> {
-        let mut session = None;
-        self.drive(&mut session, |session, desk| {
-            let (begun, stepped) = Session::begin(desk);
-            *session = Some(begun);
-            stepped
-        })?;
+        let mut out = Vec::new();
+        let (mut session, begun) = Session::begin(&mut self.desk(&mut out));
+        let mut step = self.send(&mut session, begun, &out)?;
         let mut buffer = vec![0; 16 * 1024];
         loop {
-            let Some(begun) = &session else { return Ok(()) };
-            hailed.tls = begun.tls_version();
-            if begun.was_open() {
+            hailed.tls = session.tls_version();
+            if step == Step::Done || session.was_open() {
                 return Ok(());
             }
-            let left = begun.next_due(self.script).map(|due| due.saturating_sub(self.clock.now()));
+            let left = session.next_due(self.script).map(|due| due.saturating_sub(self.clock.now()));
             // A timeout of zero would be none; what is due already is looked at a moment later.
             let wait = left.map(|left| left.max(Duration::from_millis(1)));
             let read = self.stream.set_read_timeout(wait).and_then(|()| self.stream.read(&mut buffer));
-            let done = match read {
-                Ok(length) => {
-                    self.plain.clear();
-                    let heard = &buffer[..length];
-                    let stepped = self.act(&mut session, |session, desk| match heard {
-                        [] => session.end_of_stream(desk),
-                        bytes => session.take(bytes, desk),
-                    });
-                    if hailed.first.is_empty() {
-                        let said = if self.script.tls.is_some() { &self.plain } else { heard };
-                        hailed.first.extend_from_slice(&said[..said.len().min(KEPT)]);
-                    }
-                    stepped
-                }
-                Err(error) if is_timeout(&error) => self.act(&mut session, Session::tick),
-                Err(error) => self.act(&mut session, |session, _| Err(lost(session, &error))),
+            out.clear();
+            self.plain.clear();
+            let stepped = match &read {
+                Ok(0) => session.end_of_stream(&mut self.desk(&mut out)),
+                Ok(length) => session.take(&buffer[..*length], &mut self.desk(&mut out)),
+                Err(error) if is_timeout(error) => session.tick(&mut self.desk(&mut out)),
+                Err(error) => Err(session.lost(errno_of(error))),
             };
-            if done? == Step::Done {
-                return Ok(());
+            if hailed.first.is_empty() {
+                let came = &buffer[..read.unwrap_or(0)];
+                let said = if self.script.tls.is_some() { &self.plain } else { came };
+                hailed.first.extend_from_slice(&said[..said.len().min(KEPT)]);
             }
+            step = self.send(&mut session, stepped, &out)?;
         }
     }
 
-    fn act(
-        &mut self,
-        session: &mut Option<Session>,
-        act: impl FnOnce(&mut Session, &mut Desk<'_>) -> Stepped,
-    ) -> Stepped {
-        self.drive(session, |session, desk| session.as_mut().map_or(Ok(Step::Done), |begun| act(begun, desk)))
-    }
-
-    /// Has the session do something, and sends what it says.
-    fn drive(
-        &mut self,
-        session: &mut Option<Session>,
-        act: impl FnOnce(&mut Option<Session>, &mut Desk<'_>) -> Stepped,
-    ) -> Stepped {
-        let (mut out, mut wire) = (Vec::new(), Vec::new());
-        let mut desk = Desk {
+    fn desk<'d>(&'d mut self, out: &'d mut Vec<u8>) -> Desk<'d> {
+        Desk {
             script: self.script,
             now: self.clock.now(),
             clock: self.clock,
             chance: &mut self.chance,
             tally: &mut self.tally,
-            out: &mut out,
+            out,
             plain: &mut self.plain,
             ordinal: 0,
             destination: self.destination,
-        };
-        let stepped = act(session, &mut desk);
-        let Some(begun) = session else { return stepped };
-        let bytes = if begun.seal(&out, &mut wire) { &wire } else { &out };
+        }
+    }
+
+    /// Sends what the session has said, whatever came of the step in which it did.
+    fn send(&mut self, session: &mut Session, stepped: Stepped, out: &[u8]) -> Stepped {
+        let mut wire = Vec::new();
+        let bytes = if session.seal(out, &mut wire) { &wire } else { out };
         let mut stream = self.stream;
         let sent = stream
             .set_write_timeout(Some(self.script.handshake_timeout))
             .and_then(|()| stream.write_all(bytes));
         // What the session itself found goes before a peer that no longer listens.
-        stepped.and_then(|step| sent.map(|()| step).map_err(|error| lost(begun, &error)))
+        let step = stepped?;
+        sent.map(|()| step).map_err(|error| session.lost(errno_of(&error)))
     }
 }
 
 fn is_timeout(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut | io::ErrorKind::Interrupted)
-}
-
-/// The failure of a session whose socket is lost.
-fn lost(session: &Session, error: &io::Error) -> Trouble {
-    Failure::from_errno(session.stage(), errno_of(error)).into()
 }

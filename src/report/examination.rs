@@ -112,6 +112,14 @@ impl From<Failure> for FailureReport {
     }
 }
 
+impl FailureReport {
+    /// The failure itself.
+    pub fn failure(&self) -> Failure {
+        let FailureReport { stage, cause, errno, code, .. } = *self;
+        Failure { stage, cause, errno, code }
+    }
+}
+
 impl AttemptReport {
     /// An attempt of which nothing is known yet.
     pub fn of(destination: SocketAddr) -> AttemptReport {
@@ -133,10 +141,7 @@ impl AttemptReport {
     /// What came of it, in a line.
     fn told(&self) -> String {
         let after = micros(self.connect_us);
-        let failure = self.failure.as_ref().map(|failure| {
-            let FailureReport { stage, cause, errno, code, .. } = *failure;
-            Failure { stage, cause, errno, code }
-        });
+        let failure = self.failure.as_ref().map(FailureReport::failure);
         if let Some(failure) = failure.filter(|_| !self.connected) {
             let resent = match self.syn_retransmits {
                 0 => String::new(),

@@ -5,6 +5,7 @@ use super::format::{seconds, thousands};
 use super::model::RunResult;
 use super::plan_text;
 use super::style::Style;
+use super::window::WindowSummary;
 use crate::capacity::{Demand, Forecast, Limit, Moment};
 use crate::metrics::OnsetKind;
 use serde::{Deserialize, Serialize};
@@ -84,12 +85,7 @@ impl ForecastReport {
         let slow = onset(OnsetKind::PortSearchSlow).map(|onset| onset.at_s);
         let exhausted = onset(OnsetKind::PortsExhausted);
         let at = |moment: Option<Moment>| moment.map(|moment| moment.at_s);
-        // What is closed because the run has ended is no churn. The last window of churn ends a little late; where
-        // none is forecast, it is the closing that it would show.
-        let slack_s = if forecast.time_wait.peak == 0 { -0.5 } else { 0.5 };
-        let before_the_end = |at_s: f64| forecast.ends_at_s.is_none_or(|end| at_s <= end + slack_s);
-        let during = result.windows.iter().filter(|window| before_the_end(window.at_s));
-        let time_wait = during.filter_map(|window| window.kernel.as_ref()?.time_wait_total).max();
+        let time_wait = time_wait_max(&result.windows, forecast.ends_at_s);
         let mut compared = vec![
             Compared::of(Figure::PortSearchSlowAtS, at(ports.search_slow), slow),
             Compared::of(Figure::PortsExhaustedAtS, at(ports.exhausted), exhausted.map(|onset| onset.at_s)),
@@ -116,6 +112,18 @@ impl ForecastReport {
     pub fn figure(&self, figure: Figure) -> Option<&Compared> {
         self.compared.iter().find(|row| row.figure == figure)
     }
+}
+
+/// The most TIME_WAIT sockets while the plan lasted. What is open at its end is closed at once, which is no churn:
+/// the first sample from then on counts for no more than what had ended by itself until then.
+fn time_wait_max(windows: &[WindowSummary], ends_at_s: Option<f64>) -> Option<u64> {
+    let seen = |window: &WindowSummary| window.kernel.as_ref()?.time_wait_total;
+    let lasts = |window: &&WindowSummary| ends_at_s.is_none_or(|end| window.at_s < end);
+    let (during, after) = windows.split_at(windows.iter().take_while(lasts).count());
+    let before = during.iter().rev().find_map(seen).unwrap_or(0);
+    let ended = before + after.first().map_or(0, |window| window.ok);
+    let at_end = after.iter().find_map(seen).map(|seen| seen.min(ended));
+    during.iter().filter_map(seen).max().max(at_end)
 }
 
 impl Compared {
@@ -176,6 +184,7 @@ pub(super) fn render(out: &mut String, report: &ForecastReport, style: Style) {
 mod tests {
     use super::*;
     use crate::capacity::{HostLimits, PortSpan, forecast};
+    use crate::report::window::KernelWindow;
 
     fn host() -> HostLimits {
         HostLimits {
@@ -195,6 +204,25 @@ mod tests {
         assert_eq!(beforehand(&forecast(&Demand::constant(1.0), &host())), "nothing breaks");
         let slow = beforehand(&forecast(&Demand::constant(12.0), &host()));
         assert!(slow.starts_with("nothing breaks, but connect() becomes slow after "), "{slow}");
+    }
+
+    #[test]
+    fn what_is_closed_at_the_end_is_no_churn() {
+        let window = |at_s, ok, time_wait_total| WindowSummary {
+            at_s,
+            ok,
+            kernel: Some(KernelWindow { time_wait_total, ..KernelWindow::default() }),
+            ..WindowSummary::default()
+        };
+        // The plan ends at 2 s with 500 open; the sample at that time sees some of them closed already.
+        let windows = [window(1.0, 100, Some(100)), window(2.0, 100, Some(450)), window(2.1, 500, Some(700))];
+        assert_eq!(time_wait_max(&windows, Some(2.0)), Some(200));
+        assert_eq!(time_wait_max(&windows, None), Some(700));
+        assert_eq!(time_wait_max(&windows[..1], Some(2.0)), Some(100));
+        // Closed by RST: nothing comes of what has ended.
+        let reset = [window(1.0, 100, Some(0)), window(2.0, 100, None), window(2.1, 500, Some(0))];
+        assert_eq!(time_wait_max(&reset, Some(2.0)), Some(0));
+        assert_eq!(time_wait_max(&[window(1.0, 9, None)], Some(2.0)), None);
     }
 
     #[test]

@@ -49,6 +49,14 @@ pub fn verdict(verdict: Verdict) -> &'static str {
     }
 }
 
+/// What was counted above TCP, those that are not 0, by name and for a person to read.
+pub fn messages(result: &RunResult) -> Vec<(String, u64)> {
+    let mut counted = result.messages.named();
+    counted.retain(|(_, count)| *count > 0);
+    counted.sort_unstable();
+    counted.into_iter().map(|(name, count)| (name.replace('_', " "), count)).collect()
+}
+
 /// Values as bars, at most so many: where there are more values, each bar is the largest of its share. The
 /// tallest bar is `full`, or the largest value where that is larger.
 pub fn bars(values: &[f64], most: usize, full: f64) -> String {

@@ -134,11 +134,8 @@ fn figures(out: &mut String, result: &RunResult) {
         rate,
     ];
     line(out, format_args!("| {} |", cells.map(thousands).join(" | ")));
-    let messages = serde_json::to_value(result.messages).unwrap_or_default();
-    let said = messages.as_object().into_iter().flatten();
-    let said = said.filter_map(|(name, count)| Some((name, count.as_u64().filter(|count| *count > 0)?)));
-    let said: Vec<String> =
-        said.map(|(name, count)| format!("{} {}", thousands(count), name.replace('_', " "))).collect();
+    let said = gist::messages(result).into_iter();
+    let said: Vec<String> = said.map(|(name, count)| format!("{} {name}", thousands(count))).collect();
     if !said.is_empty() {
         line(out, format_args!("\nMessages: {}.", said.join(", ")));
     }

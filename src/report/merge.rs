@@ -11,8 +11,6 @@
 use super::model::{Counts, FailureKind, LatencySummary, Part, RunResult, Verdict};
 use super::timeline::{Track, aligned};
 use crate::metrics::{Latency, SAMPLES};
-use serde::Serialize;
-use serde::de::DeserializeOwned;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A result and the name by which it is told: the file it was read from.
@@ -104,7 +102,6 @@ pub fn merge(mut parts: Vec<Named>) -> Result<RunResult, MergeError> {
     merged.forecast = None;
     merged.windows = aligned(&whole.tracks());
     merged.counts = whole.counts(merged.windows.iter().map(|window| window.open).max().unwrap_or(0));
-    merged.messages = added(parts.iter().map(|part| &part.result.messages));
     merged.resources = whole.resources();
     merged.parts = whole.parts();
     merged.aborted = parts.iter().find_map(|part| part.result.aborted.clone());
@@ -127,15 +124,9 @@ fn check(parts: &[Named]) -> Result<(), MergeError> {
         let same = |other: &&Named| {
             // Two processes may well begin in the same microsecond and count the same; they do not also take the same
             // time, to the nanosecond.
-            let run = |result: &RunResult| {
-                (
-                    result.began_unix_us,
-                    result.elapsed_s.to_bits(),
-                    result.host.hostname.clone(),
-                    result.counts,
-                )
-            };
-            run(&part.result) == run(&other.result)
+            let (a, b) = (&part.result, &other.result);
+            (a.began_unix_us, a.elapsed_s.to_bits(), &a.host.hostname, a.counts)
+                == (b.began_unix_us, b.elapsed_s.to_bits(), &b.host.hostname, b.counts)
         };
         if let Some(earlier) = parts[..n].iter().find(same) {
             return Err(MergeError::Twice { first: earlier.name.clone(), second: part.name.clone() });
@@ -218,9 +209,17 @@ impl Whole<'_> {
     /// The sum of every count. `held_max`: the most open at once in a window of all, and no less than the
     /// most of one part.
     fn counts(&self, open_at_once: u64) -> Counts {
-        let sum: Counts = added(self.parts.iter().map(|part| &part.result.counts));
+        let mut sum = BTreeMap::<String, u64>::new();
+        for part in self.parts {
+            // By name, so that a count that is added to the model is added up here too.
+            let counts = serde_json::to_value(part.result.counts).unwrap_or_default();
+            for (name, count) in counts.as_object().into_iter().flatten() {
+                *sum.entry(name.clone()).or_default() += count.as_u64().unwrap_or(0);
+            }
+        }
         let of_one = self.parts.iter().map(|part| part.result.counts.held_max).max().unwrap_or(0);
-        Counts { held_max: open_at_once.max(of_one), ..sum }
+        sum.insert("held_max".into(), open_at_once.max(of_one));
+        serde_json::to_value(sum).and_then(serde_json::from_value).unwrap_or_default()
     }
 
     fn messages(&self) -> crate::metrics::Traffic {
@@ -361,17 +360,6 @@ impl Whole<'_> {
         let ended_early = merged.aborted.iter().map(|why| format!("ended early: {why}")).collect();
         merged.judge(ended_early, &spoiled);
     }
-}
-
-/// Counters added up by their names, so that one that is added to the model is added up here too.
-fn added<'a, T: Serialize + DeserializeOwned + Default + 'a>(counters: impl Iterator<Item = &'a T>) -> T {
-    let mut sum = BTreeMap::<String, u64>::new();
-    for value in counters.map(|counters| serde_json::to_value(counters).unwrap_or_default()) {
-        for (name, count) in value.as_object().into_iter().flatten() {
-            *sum.entry(name.clone()).or_default() += count.as_u64().unwrap_or(0);
-        }
-    }
-    serde_json::to_value(sum).and_then(serde_json::from_value).unwrap_or_default()
 }
 
 fn read(part: &Named, what: &str, summary: &LatencySummary) -> Result<Latency, MergeError> {

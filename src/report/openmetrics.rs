@@ -109,9 +109,9 @@ impl Figures {
                 self.add(name, "Counted since the start", values);
             }
         }
-        let messages = serde_json::to_value(result.messages).unwrap_or_default();
-        let said = messages.as_object().into_iter().flatten();
-        let said = said.filter_map(|(what, count)| Some((labels(&[("what", what)]), count.as_u64()?)));
+        let mut messages = result.messages.named();
+        messages.sort_unstable();
+        let said = messages.into_iter().map(|(what, count)| (labels(&[("what", what)]), count));
         self.add("messages", "Counted above TCP, since the start", Values::Counters(said.collect()));
         let skipped = result.skipped.iter().map(|(why, count)| (labels(&[("reason", why)]), *count));
         self.add("skipped_by_reason", "Arrivals not started, by reason", Values::Counters(skipped.collect()));

@@ -19,7 +19,7 @@ use crate::kernel::clock::Clock;
 use crate::kernel::proc_net::{Conntrack, ConntrackDrops, Counters, ProcNet};
 use crate::kernel::sysctl::HostSettings;
 use crate::report::SCHEMA_VERSION;
-use crate::report::examination::{Examination, TargetExamination};
+use crate::report::examination::{AttemptReport, Examination, TargetExamination};
 use crate::scenario::{Close, Connection, Lifetime, Scheme, Session, Target};
 use probe::{Probe, probe};
 use std::net::{IpAddr, SocketAddr};
@@ -127,8 +127,8 @@ fn add_probes(facts: &mut Facts, probes: &[Probe]) {
             facts.unaccepted = Some(report.destination);
             facts.server_table = server_table(report.destination);
         }
-        if let Some(failure) = probe.failure {
-            add_failure(facts, failure, ordinal, probe);
+        if let Some(failure) = &report.failure {
+            add_failure(facts, failure.failure(), ordinal, report);
         }
     }
     // A queue that is full lets nobody in at all; its server may have no descriptor left.
@@ -139,19 +139,19 @@ fn add_probes(facts: &mut Facts, probes: &[Probe]) {
     }
 }
 
-fn add_failure(facts: &mut Facts, failure: Failure, ordinal: u64, probe: &Probe) {
-    let to = probe.report.destination;
+fn add_failure(facts: &mut Facts, failure: Failure, ordinal: u64, report: &AttemptReport) {
+    let to = report.destination;
     if let Some(known) = facts.failures.iter_mut().find(|known| known.failure == failure) {
         known.count += 1;
         known.by_destination.push((to, 1));
         return;
     }
-    facts.replies.extend(probe.reply.clone().map(|reply| (failure, reply)));
+    facts.replies.extend(report.reply.clone().map(|reply| (failure, reply)));
     facts.failures.push(FailureFact {
         first_ordinal: ordinal,
         lease: Some(Lease { source: None, port: None, destination: to }),
         by_destination: vec![(to, 1)],
-        icmp_code: probe.report.icmp.map(|(_, code)| code),
+        icmp_code: report.icmp.map(|(_, code)| code),
         ..FailureFact::new(failure, 1)
     });
 }

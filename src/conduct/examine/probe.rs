@@ -8,7 +8,6 @@ use crate::kernel::sock_diag::{Filter, SockDiag};
 use crate::kernel::socket::{CallError, Connection, IcmpError, PortChoice, Progress};
 use crate::kernel::tcp_info::TcpInfo;
 use crate::kernel::tcp_state::{StateSet, TcpState};
-use crate::metrics::Reply;
 use crate::report::examination::{AttemptReport, FailureReport};
 use std::io;
 use std::net::{SocketAddr, TcpStream};
@@ -37,8 +36,6 @@ impl Default for Patience {
 /// its other end.
 pub(super) struct Probe {
     pub(super) report: AttemptReport,
-    pub(super) failure: Option<Failure>,
-    pub(super) reply: Option<Reply>,
     _stream: Option<TcpStream>,
 }
 
@@ -51,14 +48,12 @@ pub(super) fn probe(to: SocketAddr, script: Option<&Script>, is_local: bool, pat
     report.connect_us = u64::try_from(clock.now().as_micros()).unwrap_or(u64::MAX);
     let stream = match connected {
         Ok(stream) => stream,
-        Err(mut failure) => {
+        Err(failure) => {
             // At a later stage it stood, and was reset before a word was said.
             report.connected = failure.stage == Stage::Session;
-            if let Some(script) = script.filter(|_| report.connected) {
-                failure.stage = script.first_stage();
-            }
+            let failure = script.map_or(failure, |script| script.in_its_place(failure));
             report.failure = Some(FailureReport::from(failure));
-            return Probe { report, failure: Some(failure), reply: None, _stream: None };
+            return Probe { report, _stream: None };
         }
     };
     report.connected = true;
@@ -72,8 +67,8 @@ pub(super) fn probe(to: SocketAddr, script: Option<&Script>, is_local: bool, pat
     report.failure = hailed.failure.map(FailureReport::from);
     report.tls = hailed.tls;
     report.greeting = (!hailed.first.is_empty()).then(|| shown(&hailed.first));
-    report.reply.clone_from(&hailed.reply);
-    Probe { report, failure: hailed.failure, reply: hailed.reply, _stream: Some(stream) }
+    report.reply = hailed.reply;
+    Probe { report, _stream: Some(stream) }
 }
 
 /// The first line of text, or the first bytes in hexadecimal, for a person: at most 60 characters.

@@ -2,7 +2,7 @@
 
 use super::{Flow, Place, Started, nowhere};
 use crate::address::LeaseKey;
-use crate::attempt::{Failure, Lease, Outcome, Record, Stage};
+use crate::attempt::{Failure, Lease, Outcome, Record};
 use crate::engine::pacer::Pacer;
 use crate::scenario::Close;
 
@@ -85,12 +85,7 @@ impl Flow {
 
     /// A connection that was lost as soon as it stood was lost at the first handshake, where there is one.
     pub(super) fn in_its_place(&self, failure: Failure) -> Failure {
-        match &self.script {
-            Some(script) if failure.stage == Stage::Session => {
-                Failure { stage: script.first_stage(), ..failure }
-            }
-            _ => failure,
-        }
+        self.script.as_ref().map_or(failure, |script| script.in_its_place(failure))
     }
 
     pub(super) fn release(&mut self, key: LeaseKey) {

@@ -64,7 +64,7 @@ impl Flow {
                 self.drive_open(key, pacer, |session, desk| session.take(&buffer[..bytes], desk));
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            Err(error) => self.drive_open(key, pacer, |session, _| Err(lost(session, &error))),
+            Err(error) => self.drive_open(key, pacer, |session, _| Err(session.lost(errno_of(&error)))),
         }
         self.buffer = buffer;
     }
@@ -127,7 +127,7 @@ impl Flow {
         let sent = speech.send(&place.socket, wire);
         let stepped = match (stepped, sent) {
             (Ok(Step::Continue | Step::Opened | Step::Idle | Step::PeerCloses), Err(error)) => {
-                Err(lost(&speech.session, &error))
+                Err(speech.session.lost(errno_of(&error)))
             }
             (stepped, _) => stepped,
         };
@@ -189,7 +189,7 @@ impl Flow {
             // It goes on reading: a peer that waits for us to read would otherwise never read itself.
             Ok(()) => true,
             Err(error) => {
-                let trouble = lost(&speech.session, &error);
+                let trouble = speech.session.lost(errno_of(&error));
                 self.end_session(key, Some(trouble), pacer);
                 false
             }
@@ -203,11 +203,6 @@ impl Flow {
             self.end_session(key, Some(failure.into()), pacer);
         }
     }
-}
-
-/// The failure of a session whose socket is lost.
-fn lost(session: &Session, error: &io::Error) -> Trouble {
-    Failure::from_errno(session.stage(), errno_of(error)).into()
 }
 
 impl Speech {

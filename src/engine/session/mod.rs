@@ -23,7 +23,7 @@ mod tests;
 pub use desk::{Desk, Step, Stepped, Trouble};
 pub use script::{Script, ScriptError};
 
-use crate::attempt::{Cause, Failure, Stage, Stamp};
+use crate::attempt::{Cause, Errno, Failure, Stage, Stamp};
 use crate::metrics::Reply;
 use crate::protocol::Application;
 use crate::scenario::Close;
@@ -199,6 +199,11 @@ impl Session {
             Phase::Open => Stage::Session,
             Phase::Closing => Stage::Close,
         }
+    }
+
+    /// The trouble of a session whose socket is lost.
+    pub fn lost(&self, errno: Errno) -> Trouble {
+        Failure::from_errno(self.stage(), errno).into()
     }
 
     /// Turns what is on the desk into what goes over the wire; that is in `wire` when it returns true, and as

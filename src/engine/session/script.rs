@@ -1,7 +1,7 @@
 //! What every session of a run says, made ready once: the bytes of the request, the TLS configuration.
 
 use super::roots;
-use crate::attempt::Stage;
+use crate::attempt::{Failure, Stage};
 use crate::protocol::{Application, Kind};
 use crate::scenario::{Close, Connection, Header, Lifetime, Messages, Plan, Session, Statuses};
 use rustls::ClientConfig;
@@ -123,11 +123,19 @@ impl Script {
     }
 
     /// The stage that follows upon connect().
-    pub fn first_stage(&self) -> Stage {
+    fn first_stage(&self) -> Stage {
         match self.application {
             _ if self.tls.is_some() => Stage::Tls,
             Application::Stream => Stage::Session,
             Application::Http | Application::WebSocket => Stage::Handshake,
+        }
+    }
+
+    /// A connection that was lost as soon as it stood was lost at the first stage that follows.
+    pub fn in_its_place(&self, failure: Failure) -> Failure {
+        match failure.stage {
+            Stage::Session => Failure { stage: self.first_stage(), ..failure },
+            _ => failure,
         }
     }
 

@@ -30,7 +30,7 @@ struct Active {
 /// Writes a message on the desk.
 fn say(opcode: Opcode, payload: &[u8], desk: &mut Desk<'_>) {
     let mask = desk.mask();
-    write(desk.out, opcode, payload, mask);
+    write(desk.out, opcode, payload, Some(mask));
 }
 
 /// Writes a close frame on the desk.

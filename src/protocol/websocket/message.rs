@@ -23,6 +23,13 @@ pub enum Opcode {
     Pong,
 }
 
+impl Opcode {
+    /// Whether its frames are control frames (RFC 6455, section 5.5).
+    pub fn is_control(self) -> bool {
+        matches!(self, Opcode::Close | Opcode::Ping | Opcode::Pong)
+    }
+}
+
 /// A whole message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Message<'b> {

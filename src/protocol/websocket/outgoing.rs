@@ -1,11 +1,12 @@
-//! A client's frames: whole messages, masked.
+//! Frames that are sent: whole messages, a client's masked.
 
 use super::Opcode;
 use tokio_tungstenite::tungstenite::protocol::frame::FrameHeader;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{Control, Data, OpCode};
 
-/// Adds a message in one frame to `out`, masked with `mask` (RFC 6455, section 5.3).
-pub fn write(out: &mut Vec<u8>, opcode: Opcode, payload: &[u8], mask: [u8; 4]) {
+/// Adds a message in one frame to `out`, masked with `mask`: a client's frames are, a server's are not (RFC 6455,
+/// section 5.1).
+pub fn write(out: &mut Vec<u8>, opcode: Opcode, payload: &[u8], mask: Option<[u8; 4]>) {
     let opcode = match opcode {
         Opcode::Text => OpCode::Data(Data::Text),
         Opcode::Binary => OpCode::Data(Data::Binary),
@@ -13,18 +14,20 @@ pub fn write(out: &mut Vec<u8>, opcode: Opcode, payload: &[u8], mask: [u8; 4]) {
         Opcode::Ping => OpCode::Control(Control::Ping),
         Opcode::Pong => OpCode::Control(Control::Pong),
     };
-    let header = FrameHeader { opcode, mask: Some(mask), ..FrameHeader::default() };
+    let header = FrameHeader { opcode, mask, ..FrameHeader::default() };
     // Writing to a Vec can't fail.
     let _ = header.format(payload.len() as u64, out);
     let begin = out.len();
     out.extend_from_slice(payload);
-    super::mask(&mut out[begin..], mask);
+    if let Some(mask) = mask {
+        super::mask(&mut out[begin..], mask);
+    }
 }
 
-/// Adds a close frame with a code, or without one, to `out`.
+/// Adds a client's close frame with a code, or without one, to `out`.
 pub fn write_close(out: &mut Vec<u8>, code: Option<u16>, mask: [u8; 4]) {
     let payload = code.map(u16::to_be_bytes);
-    write(out, Opcode::Close, payload.as_ref().map_or(&[], |code| &code[..]), mask);
+    write(out, Opcode::Close, payload.as_ref().map_or(&[], |code| &code[..]), Some(mask));
 }
 
 #[cfg(test)]
@@ -37,7 +40,7 @@ mod tests {
         for size in [0_usize, 1, 125, 126, 65_535, 65_536] {
             let payload: Vec<u8> = (0..size).map(|n| n as u8).collect();
             let mut out = Vec::new();
-            write(&mut out, Opcode::Binary, &payload, [1, 2, 3, 4]);
+            write(&mut out, Opcode::Binary, &payload, Some([1, 2, 3, 4]));
             let mut cursor = Cursor::new(&out[..]);
             let (header, length) = FrameHeader::parse(&mut cursor).unwrap().unwrap();
             assert_eq!((header.mask, length, header.is_final), (Some([1, 2, 3, 4]), size as u64, true));

@@ -72,12 +72,8 @@ fn counts(result: &RunResult) -> Vec<(String, String)> {
         Some((name.replace('_', " "), bytes_or_count))
     };
     let mut rows: Vec<_> = counts.as_object().into_iter().flatten().filter_map(shown).collect();
-    let messages = serde_json::to_value(result.messages).unwrap_or_default();
-    let said = messages.as_object().into_iter().flatten();
-    let said = said.filter(|(_, count)| count.as_u64().is_some_and(|count| count > 0));
-    rows.extend(said.filter_map(|(name, count)| {
-        Some((format!("messages: {}", name.replace('_', " ")), thousands(count.as_u64()?)))
-    }));
+    let said = gist::messages(result).into_iter();
+    rows.extend(said.map(|(name, count)| (format!("messages: {name}"), thousands(count))));
     rows.push(("ok per second".into(), thousands(result.ok_per_second().round() as u64)));
     for (reason, count) in result.skipped.iter().filter(|(_, count)| **count > 0) {
         rows.push((format!("skipped: {}", reason.replace('_', " ")), thousands(*count)));

@@ -43,6 +43,7 @@ impl Body {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     /// Feeds in pieces as a connection does, with the unused rest before the next piece.
     fn read(framing: Framing, pieces: &[&[u8]]) -> Result<(Body, Vec<u8>), BadRequest> {
@@ -54,6 +55,17 @@ mod tests {
             input.drain(..used);
         }
         Ok((body, input))
+    }
+
+    const CHUNKED: &[u8] = b"3;a=b\r\nabc\r\n10\r\n0123456789abcdef\r\n0\r\nTrailer: x\r\n\r\nnext";
+
+    #[test]
+    fn chunks_split_anywhere_make_the_same_body() {
+        for at in 0..CHUNKED.len() {
+            let (body, rest) = read(Framing::Chunked, &[&CHUNKED[..at], &CHUNKED[at..]]).unwrap();
+            assert!(body.is_complete());
+            assert_eq!((body.bytes(), &rest[..]), (&b"abc0123456789abcdef"[..], &b"next"[..]), "at {at}");
+        }
     }
 
     #[test]
@@ -72,7 +84,22 @@ mod tests {
         assert_eq!(refused(Framing::Length(LONGEST_BODY + 1), b""), 413);
         assert_eq!(refused(Framing::Chunked, b"xyz\r\n"), 400);
         assert_eq!(refused(Framing::Chunked, b"1\r\naXX"), 400);
+        assert_eq!(refused(Framing::Chunked, &b"x".repeat(1024 + 1)), 400);
+        assert_eq!(refused(Framing::Chunked, &[b"0\r\n", &b"a: b\n".repeat(101)[..]].concat()), 400);
         let half = format!("{:x}\r\n{}\r\n", LONGEST_BODY / 2, "x".repeat(LONGEST_BODY as usize / 2));
         assert_eq!(refused(Framing::Chunked, format!("{half}{half}1\r\na").as_bytes()), 413);
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_it_panic_or_keep_more_than_came(
+            pieces in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..40), 0..8),
+        ) {
+            let pieces: Vec<&[u8]> = pieces.iter().map(Vec::as_slice).collect();
+            let came: usize = pieces.iter().map(|piece| piece.len()).sum();
+            if let Ok((body, rest)) = read(Framing::Chunked, &pieces) {
+                prop_assert!(body.bytes().len() + rest.len() <= came);
+            }
+        }
     }
 }

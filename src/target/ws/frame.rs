@@ -4,26 +4,12 @@
 //! bytes, and never more than the peer has sent. Between messages it holds nothing.
 
 use crate::protocol::websocket::{
-    LONGEST_CONTROL, LONGEST_MESSAGE, Message, Opcode, Violation, checked, mask,
+    self, LONGEST_CONTROL, LONGEST_MESSAGE, Message, Opcode, Violation, checked, mask,
 };
 use std::borrow::Cow;
 
 /// Bytes of the mask.
 const MASK: usize = 4;
-
-fn is_control(opcode: Opcode) -> bool {
-    matches!(opcode, Opcode::Close | Opcode::Ping | Opcode::Pong)
-}
-
-fn number(opcode: Opcode) -> u8 {
-    match opcode {
-        Opcode::Text => 1,
-        Opcode::Binary => 2,
-        Opcode::Close => 8,
-        Opcode::Ping => 9,
-        Opcode::Pong => 10,
-    }
-}
 
 /// The beginning of a frame.
 struct Header {
@@ -66,7 +52,7 @@ fn header(bytes: &[u8]) -> Result<Option<Header>, Violation> {
         short => (u64::from(short), rest),
     };
     let is_final = first & 0x80 != 0;
-    if opcode.is_some_and(is_control) && !(is_final && length <= LONGEST_CONTROL as u64) {
+    if opcode.is_some_and(Opcode::is_control) && !(is_final && length <= LONGEST_CONTROL as u64) {
         return Err(Violation::BadControl);
     }
     let Some((mask, rest)) = rest.split_first_chunk() else { return Ok(None) };
@@ -114,7 +100,7 @@ impl Decoder {
                 return Ok((used, Some(checked(message.opcode, Cow::Owned(message.payload))?)));
             }
             let Some(header) = header(&bytes[used..])? else { return Ok((used, None)) };
-            if let Some(opcode) = header.opcode.filter(|opcode| is_control(*opcode)) {
+            if let Some(opcode) = header.opcode.filter(|opcode| opcode.is_control()) {
                 let begin = used + header.size;
                 // At most 125 bytes, or header() would have refused it.
                 let end = begin + header.length as usize;
@@ -160,19 +146,7 @@ impl Decoder {
 
 /// Writes a server's frame: whole, without a mask.
 pub(crate) fn write(out: &mut Vec<u8>, opcode: Opcode, payload: &[u8]) {
-    out.push(0x80 | number(opcode));
-    match payload.len() {
-        short @ ..126 => out.push(short as u8),
-        medium @ 126..65_536 => {
-            out.push(126);
-            out.extend((medium as u16).to_be_bytes());
-        }
-        long => {
-            out.push(127);
-            out.extend((long as u64).to_be_bytes());
-        }
-    }
-    out.extend_from_slice(payload);
+    websocket::write(out, opcode, payload, None);
 }
 
 /// Writes a server's close frame. The reasons are our own, and fit.
