@@ -4,11 +4,11 @@
 //! half of them in TIME_WAIT and half of them the two ends of open connections, and looks at them in
 //! every way the sampler does. Compare the figures of one run with each other; machines and kernels differ.
 
-use connstorm::kernel::proc_net::ProcNet;
-use connstorm::kernel::sock_diag::{Cookies, Filter, SockDiag};
-use connstorm::kernel::tcp_state::{StateSet, TcpState};
-use connstorm::kernel::tuple_usage::TupleUsage;
-use connstorm::kernel::{fd_table, namespace, usage};
+use connstorm::linux::proc_net::ProcNet;
+use connstorm::linux::sock_diag::{Cookies, Filter, SockDiag};
+use connstorm::linux::tcp_state::{StateSet, TcpState};
+use connstorm::linux::tuple_usage::TupleUsage;
+use connstorm::linux::{fd_table, netns, usage};
 use connstorm::observe::{Sampler, SamplerConfig};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -30,9 +30,9 @@ fn main() {
     let time_wait = sockets / 2;
     let connections = (sockets - time_wait) / 2;
 
-    namespace::enter_new().expect("a network namespace of its own");
+    netns::enter_new().expect("a network namespace of its own");
     fd_table::raise_soft_limit().expect("a soft limit can be raised");
-    let _ = namespace::set_sysctl("net.ipv4.tcp_max_tw_buckets", "4000000");
+    let _ = netns::set_sysctl("net.ipv4.tcp_max_tw_buckets", "4000000");
     let empty = base_cost();
     let holders = hold(connections);
     let waiting = thread::spawn(move || leave_time_wait(time_wait));

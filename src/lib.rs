@@ -1,17 +1,19 @@
 //! connstorm: a connection load generator for Linux that says when and why ephemeral ports run out.
 
-pub mod address;
-pub mod attempt;
 pub mod capacity;
 pub mod cli;
-pub mod conduct;
 pub mod diagnose;
+pub mod doctor;
 pub mod engine;
-pub mod kernel;
+pub mod find;
+pub mod host;
 pub mod lab;
-pub mod metrics;
+pub mod linux;
+pub mod model;
 pub mod observe;
+pub mod plan;
 pub mod protocol;
 pub mod report;
-pub mod scenario;
-pub mod target;
+pub mod result;
+pub mod run;
+pub mod server;

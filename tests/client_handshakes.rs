@@ -4,7 +4,7 @@
 mod support;
 
 use connstorm::protocol::Reply;
-use connstorm::target::{Behaviour, Certificate, Flaw, Kind};
+use connstorm::server::{Behaviour, Certificate, Flaw, Kind};
 use serde_json::Value;
 use std::time::Duration;
 use support::storm::{count, storm};

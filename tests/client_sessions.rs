@@ -3,7 +3,7 @@
 
 mod support;
 
-use connstorm::target::{Behaviour, Counters, Kind};
+use connstorm::server::{Behaviour, Counters, Kind};
 use serde_json::Value;
 use std::time::Duration;
 use support::storm::{Storm, count, storm};

@@ -3,7 +3,7 @@
 mod support;
 
 use connstorm::protocol::{Behaviour, Kind};
-use connstorm::target::{Config, Target};
+use connstorm::server::{Config, Target};
 use serde_json::Value;
 use std::process::Output;
 use support::doctor::{doctor, examine, with_files};

@@ -2,7 +2,7 @@
 
 mod support;
 
-use connstorm::kernel::fd_table;
+use connstorm::linux::fd_table;
 use connstorm::protocol::{Behaviour, Kind, Reply};
 use serde_json::Value;
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -160,8 +160,8 @@ fn a_listener_that_restarts_is_one_interval() {
     Namespace::of("a_listener_that_restarts_is_one_interval").run(|| {
         let listen = || {
             let config =
-                connstorm::target::Config::new(vec!["127.0.0.1:9000".parse().unwrap()], Behaviour::Sink);
-            connstorm::target::Target::start(config).unwrap()
+                connstorm::server::Config::new(vec!["127.0.0.1:9000".parse().unwrap()], Behaviour::Sink);
+            connstorm::server::Target::start(config).unwrap()
         };
         let first = listen();
         let mut storm = Storm::start("tcp://127.0.0.1:9000 --rate 50/s --duration 6s");

@@ -4,7 +4,7 @@
 mod support;
 
 use connstorm::protocol::Behaviour;
-use connstorm::target::{Config, Running, Target};
+use connstorm::server::{Config, Running, Target};
 use support::doctor::{doctor, examine, on_input, proves_only, result, sh, suggests, with_files};
 use support::namespace::Namespace;
 use support::storm::storm;

@@ -4,7 +4,7 @@
 mod support;
 
 use connstorm::protocol::Behaviour;
-use connstorm::target::{Config, Running, Target};
+use connstorm::server::{Config, Running, Target};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 use support::doctor::{examine, on_input, proves_only, sh, suggests};

@@ -1,10 +1,9 @@
 //! The engine against real listeners on loopback: counts and kinds, never durations.
 
-use connstorm::attempt::{Cause, Errno, SkipReason, Stage};
 use connstorm::engine::{Control, Destinations, Progress, RunError, run};
-use connstorm::metrics::Run;
-use connstorm::scenario::units::Rate;
-use connstorm::scenario::{
+use connstorm::model::{Cause, Errno, Run, SkipReason, Stage};
+use connstorm::plan::units::Rate;
+use connstorm::plan::{
     Arrivals, Close, Connection, Lifetime, Load, Plan, PortPolicy, RateStage, Scheme, Source, Target,
 };
 use std::collections::HashSet;
@@ -69,7 +68,7 @@ fn plan(address: SocketAddr) -> Plan {
             connect_timeout: Duration::from_secs(3),
             handshake_timeout: Duration::from_secs(5),
         },
-        session: connstorm::scenario::Session::default(),
+        session: connstorm::plan::Session::default(),
         serve: None,
         workers: NonZeroU32::new(2),
         thresholds: Vec::new(),

@@ -17,7 +17,7 @@ fn run(arguments: &[&str]) -> i32 {
     output.status.code().unwrap_or_else(|| panic!("{output:?}"))
 }
 
-fn echo() -> (connstorm::target::Running, String) {
+fn echo() -> (connstorm::server::Running, String) {
     let (running, address) = targets::start(Kind::Tcp, Behaviour::Echo);
     (running, format!("tcp://{address}"))
 }

@@ -3,7 +3,7 @@
 mod support;
 
 use connstorm::protocol::Behaviour;
-use connstorm::target::{Config, Target};
+use connstorm::server::{Config, Target};
 use serde_json::Value;
 use std::process::Command;
 use support::namespace::Namespace;
@@ -33,7 +33,7 @@ fn established_from(source: &str) -> usize {
     String::from_utf8_lossy(&found.stdout).lines().count()
 }
 
-fn sink(namespace_address: &str) -> connstorm::target::Running {
+fn sink(namespace_address: &str) -> connstorm::server::Running {
     Target::start(Config::new(vec![namespace_address.parse().unwrap()], Behaviour::Sink)).unwrap()
 }
 

@@ -3,7 +3,7 @@
 mod support;
 
 use connstorm::protocol::Reply;
-use connstorm::target::{Behaviour, Kind, Running};
+use connstorm::server::{Behaviour, Kind, Running};
 use proptest::prelude::*;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};

@@ -3,7 +3,7 @@
 mod support;
 
 use connstorm::protocol::Behaviour;
-use connstorm::target::{Config, Running, Target};
+use connstorm::server::{Config, Running, Target};
 use serde_json::Value;
 use std::process::Command;
 use support::namespace::Namespace;

@@ -127,7 +127,7 @@ fn the_json_is_that_of_a_run() {
     let output = command.output().unwrap();
     assert_eq!(output.status.code(), Some(0));
     assert!(String::from_utf8_lossy(&output.stdout).contains("connect: Connection refused"));
-    let result: connstorm::report::RunResult =
+    let result: connstorm::result::RunResult =
         serde_json::from_str(&fs::read_to_string(&file).unwrap()).unwrap();
     assert_eq!(result.plan.name, "nothing-listens");
     assert!(fs::read_to_string(&page).unwrap().contains("nothing-listens"));

@@ -5,7 +5,7 @@
 mod support;
 
 use connstorm::protocol::Behaviour;
-use connstorm::target::{Config, Running, Target};
+use connstorm::server::{Config, Running, Target};
 use serde_json::Value;
 use std::net::{SocketAddr, TcpStream};
 use std::process::Command;

@@ -3,7 +3,7 @@
 mod support;
 
 use connstorm::protocol::{Behaviour, Kind};
-use connstorm::report::RunResult;
+use connstorm::result::RunResult;
 use serde_json::Value;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};

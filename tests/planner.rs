@@ -6,7 +6,7 @@
 mod support;
 
 use connstorm::protocol::Behaviour;
-use connstorm::target::{Config, Target};
+use connstorm::server::{Config, Target};
 use serde_json::Value;
 use support::namespace::Namespace;
 use support::storm::storm;

@@ -3,7 +3,7 @@
 mod support;
 
 use connstorm::protocol::Behaviour;
-use connstorm::target::{Config, Running, Target};
+use connstorm::server::{Config, Running, Target};
 use serde_json::Value;
 use std::io::Read;
 use std::net::TcpListener;
@@ -50,7 +50,7 @@ fn every_scenario_that_is_shipped_can_be_read() {
     for path in files.filter(|path| path.is_file()) {
         let text = std::fs::read_to_string(&path).unwrap();
         assert!(text.starts_with("# "), "{} begins with the question it answers", path.display());
-        let plan = connstorm::scenario::load_file(&path, &text, &|_| None, &Default::default());
+        let plan = connstorm::plan::load_file(&path, &text, &|_| None, &Default::default());
         assert!(plan.is_ok(), "{}", plan.unwrap_err());
     }
 }

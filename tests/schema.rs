@@ -120,8 +120,8 @@ fn a_mistake_in_a_scenario_is_not_valid() {
 /// What the reader of scenarios calls the fields of a table, out of its own message about a wrong one.
 fn fields_read(table: &str) -> BTreeSet<String> {
     let text = format!("{table}zzzzzzzz = 1\n");
-    let read = connstorm::scenario::load_file(Path::new("x.toml"), &text, &|_| None, &Default::default());
-    let message = read.unwrap_err().render(connstorm::scenario::Colour::Plain);
+    let read = connstorm::plan::load_file(Path::new("x.toml"), &text, &|_| None, &Default::default());
+    let message = read.unwrap_err().render(connstorm::plan::Colour::Plain);
     let (_, after) = message.split_once("zzzzzzzz").expect(&message);
     let listed = after.split_once("expected").unwrap_or(("", after)).1.lines().next().unwrap_or_default();
     let known: BTreeSet<String> = listed.split('`').skip(1).step_by(2).map(str::to_owned).collect();

@@ -1,7 +1,7 @@
 //! The target against real sockets: what a peer sees of each behaviour, and how many it holds.
 
-use connstorm::kernel::fd_table;
-use connstorm::target::{Behaviour, Config, Counters, Running, StartError, Target};
+use connstorm::linux::fd_table;
+use connstorm::server::{Behaviour, Config, Counters, Running, StartError, Target};
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::num::NonZeroU32;

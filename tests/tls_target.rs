@@ -2,7 +2,7 @@
 
 mod support;
 
-use connstorm::target::{Behaviour, Certificate, Config, Flaw, Kind, Running, StartError, Target};
+use connstorm::server::{Behaviour, Certificate, Config, Flaw, Kind, Running, StartError, Target};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{CertificateError, ClientConfig, ClientConnection, RootCertStore, StreamOwned};

@@ -3,8 +3,8 @@
 
 mod support;
 
-use connstorm::kernel::fd_table;
-use connstorm::target::{Behaviour, Counters, Kind};
+use connstorm::linux::fd_table;
+use connstorm::server::{Behaviour, Counters, Kind};
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use support::targets::start;

@@ -3,8 +3,9 @@
 use super::exit::Exit;
 use super::output::{Output, say, style_for};
 use super::saved;
-use crate::report::RunResult;
-use crate::report::compare::{self, Change, Comparison};
+use crate::report::compare_table;
+use crate::result::compare::{Change, Comparison};
+use crate::result::{RunResult, compare};
 use anyhow::{Context, bail};
 use clap::Args;
 use std::io;
@@ -68,13 +69,13 @@ fn write(comparison: &Comparison, json: Option<Output>, summary: Option<Output>)
         json.write_json(comparison)?;
     }
     if let Some(summary) = summary {
-        summary.write(&compare::markdown(comparison))?;
+        summary.write(&compare_table::render_markdown(comparison))?;
     }
     if taken > 0 {
-        say(compare::table(comparison, style_for(&io::stderr())).trim_end());
+        say(compare_table::render(comparison, style_for(&io::stderr())).trim_end());
         return Ok(());
     }
-    Output::Stdout.write(&compare::table(comparison, style_for(&io::stdout())))
+    Output::Stdout.write(&compare_table::render(comparison, style_for(&io::stdout())))
 }
 
 /// The results of a side.

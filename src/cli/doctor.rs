@@ -2,10 +2,11 @@
 
 use super::exit::Exit;
 use super::output::{Output, say, style_for};
-use crate::conduct::examine::{self, Patience, Whom};
-use crate::conduct::saved_host::SavedHost;
+use crate::doctor;
+use crate::doctor::{TargetUrl, Timeouts};
+use crate::host::snapshot::SavedHost;
+use crate::plan::{Header, Request, Session, Statuses, Tls};
 use crate::report::examination;
-use crate::scenario::{Header, Request, Session, Statuses, Tls};
 use clap::Args;
 use std::io;
 use std::net::IpAddr;
@@ -37,8 +38,8 @@ Exit codes:
 #[command(after_help = EXAMPLES)]
 pub struct DoctorArgs {
     /// The target: HOST:PORT, or a URL of tcp, tls, http, https, ws or wss [default: this host alone]
-    #[arg(value_name = "TARGET", value_parser = clap::value_parser!(Whom))]
-    target: Option<Whom>,
+    #[arg(value_name = "TARGET", value_parser = clap::value_parser!(TargetUrl))]
+    target: Option<TargetUrl>,
     /// An address that the target's name should lead to; may be given more than once
     #[arg(long, value_name = "ADDRESS", requires = "target")]
     expect: Vec<IpAddr>,
@@ -55,7 +56,7 @@ pub struct DoctorArgs {
     #[arg(long, value_name = "NAME", requires = "target")]
     server_name: Option<String>,
     /// How long to wait for each connection, at most a minute
-    #[arg(long, value_name = "TIME", default_value = "4s", value_parser = patience)]
+    #[arg(long, value_name = "TIME", default_value = "4s", value_parser = timeouts)]
     timeout: Duration,
     /// Write this host's settings to a file, for `plan --host`, or to standard output for -
     #[arg(long, value_name = "FILE|-")]
@@ -79,10 +80,10 @@ pub(super) fn run(args: &DoctorArgs) -> anyhow::Result<Exit> {
     }
     let quiet = [&save, &json].into_iter().flatten().any(Output::is_stdout);
     let examination = match &args.target {
-        None => examine::host(),
+        None => doctor::host(),
         Some(whom) => {
-            let patience = Patience { connect: args.timeout, ..Patience::default() };
-            examine::target(whom, &args.session(whom), &args.expect, patience)?
+            let timeouts = Timeouts { connect: args.timeout, ..Timeouts::default() };
+            doctor::target(whom, &args.session(whom), &args.expect, timeouts)?
         }
     };
     if let Some(save) = save {
@@ -105,7 +106,7 @@ pub(super) fn run(args: &DoctorArgs) -> anyhow::Result<Exit> {
 
 impl DoctorArgs {
     /// What is said to a target.
-    fn session(&self, whom: &Whom) -> Session {
+    fn session(&self, whom: &TargetUrl) -> Session {
         // A server may well answer 404 or 401 at "/": what is asked is whether it answers. These say that
         // something is wrong with the way to it, or with itself.
         let telling = Statuses(vec![(200, 399), (401, 406), (408, 425), (427, 428), (430, 499)]);
@@ -126,7 +127,7 @@ impl DoctorArgs {
 }
 
 /// A time between 100 ms and a minute.
-fn patience(text: &str) -> Result<Duration, String> {
+fn timeouts(text: &str) -> Result<Duration, String> {
     let time = humantime::parse_duration(text).map_err(|error| format!("{error}; write 4s or 500ms"))?;
     let fits = (Duration::from_millis(100)..=Duration::from_secs(60)).contains(&time);
     if fits { Ok(time) } else { Err("it has to be from 100ms to 60s".to_owned()) }

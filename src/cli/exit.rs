@@ -1,6 +1,6 @@
 //! The exit codes, all of them.
 
-use crate::report::Verdict;
+use crate::result::Verdict;
 use std::process::ExitCode;
 
 /// How the program ended, for scripts and CI jobs.

@@ -4,13 +4,14 @@ use super::exit::Exit;
 use super::interrupt::Interrupt;
 use super::output::{Output, say, style_for};
 use super::run::{ConnectionFlags, read_plan};
-use crate::attempt::Side;
 use crate::capacity::SearchLimits;
-use crate::conduct::find::{Asked, Step, connections, find};
-use crate::report::find::{FindReport, Quantity, render};
-use crate::report::format::seconds;
-use crate::scenario::Overrides;
-use crate::scenario::units::{Rate, parse_count, parse_duration};
+use crate::find::{Asked, Step, connections, find};
+use crate::model::Side;
+use crate::model::format::seconds;
+use crate::plan::Overrides;
+use crate::plan::units::{Rate, parse_count, parse_duration};
+use crate::report::find::render;
+use crate::result::find::{FindReport, Quantity};
 use anyhow::Context;
 use clap::{Args, ValueEnum};
 use std::io;
@@ -50,7 +51,7 @@ pub(super) struct FindArgs {
     /// How long the load of a probe lasts
     #[arg(long, value_name = "TIME", default_value = "5s")]
     probe: String,
-    /// Rest between probes [default: as long as ports in TIME_WAIT of earlier probes ask for]
+    /// Cooldown between probes [default: as long as ports in TIME_WAIT of earlier probes ask for]
     #[arg(long, value_name = "TIME")]
     pause: Option<String>,
     /// The interval may be so wide, as a percentage of its upper end
@@ -142,7 +143,7 @@ fn tell(step: &Step<'_>, quiet: bool, quantity: Quantity) {
         Step::Probing(_) => {}
         Step::Probed(probe) => {
             let why = probe.reasons.first().map_or(String::new(), |reason| format!(": {reason}"));
-            let verdict = crate::report::verdict_word(probe.verdict);
+            let verdict = crate::result::verdict_word(probe.verdict);
             say(&format!("probe {}: {verdict}{why}", quantity.show(probe.value)));
         }
         Step::Resting(time) => {

@@ -3,7 +3,7 @@
 use super::exit::Exit;
 use super::outputs::{OutputFlags, summarise};
 use super::saved;
-use crate::report::merge::{Named, merge};
+use crate::result::merge::{Named, merge};
 use clap::Args;
 use std::path::PathBuf;
 

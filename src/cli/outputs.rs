@@ -3,7 +3,8 @@
 
 use super::output::{Output, say, style_for};
 use crate::report::output::{Csv, Format, Hlog, Html, Json, Junit, Markdown, OpenMetrics};
-use crate::report::{RunResult, summary};
+use crate::report::summary;
+use crate::result::RunResult;
 use clap::Args;
 use std::io;
 use std::path::PathBuf;

@@ -5,13 +5,15 @@ use super::output::{Output, say, style_for};
 use crate::capacity::{
     self, Advice, Arrivals, Demand, Ends, Forecast, HostLimits, SweepPoint, forecast, remedies,
 };
-use crate::conduct::outlook::{self, Whereto};
-use crate::conduct::saved_host::SavedHost;
-use crate::kernel::sysctl::HostSettings;
+use crate::host::snapshot::SavedHost;
+use crate::linux::sysctl::HostSettings;
+use crate::plan;
+use crate::plan::units::{Rate, parse_count};
+use crate::plan::{Colour, Overrides};
 use crate::report::plan_text::{self, Layout};
 use crate::report::{Style, sweep_text};
-use crate::scenario::units::{Rate, parse_count};
-use crate::scenario::{self, Colour, Overrides};
+use crate::run::from_plan;
+use crate::run::from_plan::Whereto;
 use anyhow::Context;
 use clap::Args;
 use serde::Serialize;
@@ -97,7 +99,7 @@ pub struct PlanArgs {
 /// # Errors
 /// When the settings can't be read, or the output can't be written.
 pub(super) fn run(args: &PlanArgs) -> anyhow::Result<Exit> {
-    let mut host = outlook::limits(&settings(args.host.as_deref())?);
+    let mut host = from_plan::limits(&settings(args.host.as_deref())?);
     host.private_tables = !args.one_table;
     host.backlog = args.backlog.unwrap_or(host.backlog);
     let asked = match asked(args) {
@@ -154,7 +156,7 @@ fn asked(args: &PlanArgs) -> Result<Asked, String> {
     Ok(Asked { demand, rates })
 }
 
-fn flag<T>(name: &str, value: Result<T, scenario::units::UnitError>) -> Result<T, String> {
+fn flag<T>(name: &str, value: Result<T, crate::plan::units::UnitError>) -> Result<T, String> {
     value.map_err(|error| format!("connstorm: {name}: {error}"))
 }
 
@@ -190,11 +192,11 @@ fn spoken(args: &PlanArgs, rate: Rate) -> Result<Demand, String> {
         Style::Plain => Colour::Plain,
         Style::Coloured => Colour::Ansi,
     };
-    let plan = scenario::from_flags(&overrides).map_err(|mistakes| mistakes.render(colour))?;
+    let plan = plan::from_flags(&overrides).map_err(|mistakes| mistakes.render(colour))?;
     let ends = if args.loopback { Ends::TwoPrograms } else { Ends::Client };
     let whereto = Whereto { destinations: args.destinations, loopback: args.loopback, ends };
     let mut demand =
-        outlook::demand(&plan, whereto).context("an open loop has a demand").map_err(|e| e.to_string())?;
+        from_plan::demand(&plan, whereto).context("an open loop has a demand").map_err(|e| e.to_string())?;
     if !asks {
         demand.arrivals = Arrivals { pieces: Vec::new(), after: 0.0 };
     } else if args.duration.is_none() {

@@ -1,6 +1,6 @@
 //! Results that were saved, read from files.
 
-use crate::report::RunResult;
+use crate::result::RunResult;
 use anyhow::Context;
 use std::io::Read;
 use std::path::Path;

@@ -2,7 +2,7 @@
 
 use super::exit::Exit;
 use super::output::Output;
-use crate::{report, scenario};
+use crate::plan;
 use clap::{Args, ValueEnum};
 
 const EXAMPLES: &str = "\
@@ -33,8 +33,8 @@ enum Of {
 /// When standard output can't be written to.
 pub(super) fn run(args: &SchemaArgs) -> anyhow::Result<Exit> {
     match args.of {
-        Of::Scenario => Output::Stdout.write(scenario::SCHEMA)?,
-        Of::Result => Output::Stdout.write_json(&report::schema::of_result())?,
+        Of::Scenario => Output::Stdout.write(plan::SCHEMA)?,
+        Of::Result => Output::Stdout.write_json(&crate::result::schema::of_result())?,
     }
     Ok(Exit::Passed)
 }

@@ -2,14 +2,13 @@
 //! proves nothing.
 
 use super::{Listening, Place, Proxy};
-use crate::attempt::{Cause, Failure, Lease, Stage, Stamp};
-use crate::kernel::addresses::Neighbour;
-use crate::kernel::holders::{Holder, Table};
-use crate::kernel::proc_net::{Conntrack, ConntrackDrops, Counters};
-use crate::kernel::sysctl::HostSettings;
-use crate::kernel::tcp_state::TcpState;
-use crate::kernel::tuple_usage::StateCounts;
-use crate::metrics::{Reply, SlowSearch};
+use crate::linux::addresses::Neighbour;
+use crate::linux::holders::{Holder, Table};
+use crate::linux::proc_net::{Conntrack, ConntrackDrops, Counters};
+use crate::linux::sysctl::HostSettings;
+use crate::linux::tcp_state::TcpState;
+use crate::linux::tuple_usage::StateCounts;
+use crate::model::{Cause, Failure, Lease, Reply, SlowSearch, Stage, Stamp};
 use crate::protocol::Kind;
 use serde::{Deserialize, Serialize};
 use std::net::{IpAddr, SocketAddr};

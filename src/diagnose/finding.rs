@@ -1,7 +1,6 @@
 //! One finding: a cause, whose it is, how sure that is, and what mends it.
 
-use crate::attempt::Side;
-use crate::metrics::Evidence;
+use crate::model::{Evidence, Side};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 

@@ -6,8 +6,7 @@ mod status;
 mod tls;
 
 use super::{Certainty, Facts, FailureFact, Finding, timeout};
-use crate::attempt::{Cause, Side, Stage};
-use crate::metrics::{Evidence, Reply};
+use crate::model::{Cause, Evidence, Reply, Side, Stage};
 use crate::protocol::{ECHO, Kind};
 
 /// What Chrome says of a reply that is not HTTP.

@@ -1,8 +1,7 @@
 //! Limits of resources: descriptors, memory, connection tracking, TIME_WAIT buckets.
 
 use super::{Certainty, Facts, Finding};
-use crate::attempt::{Cause, Side};
-use crate::metrics::Evidence;
+use crate::model::{Cause, Evidence, Side};
 
 /// EMFILE and ENFILE.
 pub(super) fn descriptors(facts: &Facts) -> Option<(u64, Finding)> {

@@ -1,6 +1,6 @@
 //! Sockets that listen on this host, and whether a proxy is one of them.
 
-use crate::kernel::holders::Holder;
+use crate::linux::holders::Holder;
 use serde::{Deserialize, Serialize};
 use std::net::{IpAddr, SocketAddr};
 

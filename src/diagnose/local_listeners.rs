@@ -1,8 +1,7 @@
 //! A refusal by this host itself: its own listeners tell why.
 
 use super::{Certainty, Facts, Finding, Listening};
-use crate::attempt::Side;
-use crate::metrics::Evidence;
+use crate::model::{Evidence, Side};
 use std::net::SocketAddr;
 
 /// Listeners named, at most.
@@ -126,7 +125,7 @@ fn is_slip(one: u16, other: u16) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernel::holders::Holder;
+    use crate::linux::holders::Holder;
     use proptest::prelude::*;
 
     fn at(address: &str) -> Listening {

@@ -39,17 +39,17 @@ mod facts;
 mod finding;
 mod handshake;
 pub mod host;
-mod late;
 mod limits;
 mod listening;
 mod local_listeners;
 mod names;
+mod no_reply;
 mod own_source;
 mod place;
 mod ports;
 mod proxies;
 mod refused;
-mod silence;
+mod syn_retransmit;
 mod timeout;
 mod unreachable;
 
@@ -57,7 +57,7 @@ pub use facts::{Blocked, Facts, FailureFact, ForeignSockets, Name, Refusals, Tup
 pub use finding::{Certainty, Finding};
 pub use listening::{Listening, Proxy, ProxyListener, exempted};
 pub use names::is_localhost;
-pub use place::{Place, Sort};
+pub use place::{Place, Scope};
 
 /// What the facts show, the surest and weightiest first.
 pub fn diagnose(facts: &Facts) -> Vec<Finding> {
@@ -74,14 +74,14 @@ pub fn diagnose(facts: &Facts) -> Vec<Finding> {
         proxies::in_the_way,
         refused::refused,
         timeout::timed_out,
-        late::syn_lost,
+        syn_retransmit::syn_lost,
         timeout::aborted_on_overflow,
         unreachable::unreachable,
         unreachable::not_permitted,
         names::unresolved,
         names::some_fail,
-        silence::out_of_descriptors,
-        silence::not_accepted,
+        no_reply::out_of_descriptors,
+        no_reply::not_accepted,
     ];
     let mut findings: Vec<(u64, Finding)> = rules.iter().filter_map(|rule| rule(facts)).collect();
     findings.extend(handshake::all(facts));

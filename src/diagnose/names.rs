@@ -1,8 +1,7 @@
 //! The target's name: that it leads nowhere, elsewhere, or to several addresses of which some fail.
 
-use super::{Certainty, Facts, Finding, Name, Sort};
-use crate::attempt::{Cause, Side, Stage};
-use crate::metrics::Evidence;
+use super::{Certainty, Facts, Finding, Name, Scope};
+use crate::model::{Cause, Evidence, Side, Stage};
 use std::net::IpAddr;
 
 /// The name has no address.
@@ -123,7 +122,7 @@ fn overridden(name: &Name, opened: u64) -> Option<Told> {
         return Some((Certainty::Likely, says, remedy));
     }
     // An entry by hand for another host, at which nothing answers as it should.
-    let leads_away = opened == 0 && name.in_hosts_file.iter().all(|ip| Sort::of(*ip) != Sort::Loopback);
+    let leads_away = opened == 0 && name.in_hosts_file.iter().all(|ip| Scope::of(*ip) != Scope::Loopback);
     let certainty = if leads_away { Certainty::Likely } else { Certainty::Possible };
     let says = format!(
         "'{}' leads to {} because the hosts file says so, and not DNS: an old line there leads to a server that has \
@@ -136,7 +135,7 @@ fn overridden(name: &Name, opened: u64) -> Option<Told> {
 
 /// A name of some server leads to the very host that asks.
 fn this_host(name: &Name) -> Option<Told> {
-    let loopback = name.answers.iter().all(|answer| Sort::of(*answer) == Sort::Loopback);
+    let loopback = name.answers.iter().all(|answer| Scope::of(*answer) == Scope::Loopback);
     if !loopback || is_localhost(&name.name) {
         return None;
     }
@@ -157,8 +156,8 @@ fn listed(addresses: &[IpAddr]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::attempt::{Errno, Failure};
     use crate::diagnose::{FailureFact, diagnose};
+    use crate::model::{Errno, Failure};
 
     fn ip(text: &str) -> IpAddr {
         text.parse().unwrap()

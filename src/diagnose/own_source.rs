@@ -1,8 +1,7 @@
 //! A source address that is not this host's.
 
 use super::{Certainty, Facts, Finding};
-use crate::attempt::{Cause, Side, Stage};
-use crate::metrics::Evidence;
+use crate::model::{Cause, Evidence, Side, Stage};
 
 /// EADDRNOTAVAIL from bind(): the address is not local, or an IPv6 address is not ready (tentative).
 pub(super) fn not_local(facts: &Facts) -> Option<(u64, Finding)> {
@@ -34,8 +33,8 @@ pub(super) fn not_local(facts: &Facts) -> Option<(u64, Finding)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::attempt::{Errno, Failure, Lease};
     use crate::diagnose::{FailureFact, diagnose};
+    use crate::model::{Errno, Failure, Lease};
 
     #[test]
     fn proved_only_where_the_address_was_looked_up() {

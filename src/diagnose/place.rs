@@ -1,6 +1,6 @@
 //! Where an address is, seen from this host.
 
-use crate::kernel::addresses::{Neighbour, Route};
+use crate::linux::addresses::{Neighbour, Route};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
@@ -8,7 +8,7 @@ use std::net::{IpAddr, Ipv4Addr};
 /// What sort of address it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Sort {
+pub enum Scope {
     /// 127.0.0.0/8 or `::1`: of whatever host says it.
     Loopback,
     /// 10/8, 172.16/12, 192.168/16 (RFC 1918), fc00::/7 (RFC 4193).
@@ -23,47 +23,47 @@ pub enum Sort {
     Public,
 }
 
-impl Sort {
+impl Scope {
     /// The sort of an address.
-    pub fn of(address: IpAddr) -> Sort {
+    pub fn of(address: IpAddr) -> Scope {
         match address {
-            IpAddr::V4(v4) => Sort::of_v4(v4),
+            IpAddr::V4(v4) => Scope::of_v4(v4),
             IpAddr::V6(v6) => match v6.segments() {
-                _ if v6.is_loopback() => Sort::Loopback,
-                [0xfe80..=0xfebf, ..] => Sort::LinkLocal,
-                [0xfc00..=0xfdff, ..] => Sort::Private,
-                [0x2001, 0x0db8, ..] => Sort::Documentation,
-                _ => v6.to_ipv4_mapped().map_or(Sort::Public, Sort::of_v4),
+                _ if v6.is_loopback() => Scope::Loopback,
+                [0xfe80..=0xfebf, ..] => Scope::LinkLocal,
+                [0xfc00..=0xfdff, ..] => Scope::Private,
+                [0x2001, 0x0db8, ..] => Scope::Documentation,
+                _ => v6.to_ipv4_mapped().map_or(Scope::Public, Scope::of_v4),
             },
         }
     }
 
-    fn of_v4(v4: Ipv4Addr) -> Sort {
+    fn of_v4(v4: Ipv4Addr) -> Scope {
         match v4.octets() {
-            [127, ..] => Sort::Loopback,
-            [100, 64..=127, ..] => Sort::Shared,
-            _ if v4.is_private() => Sort::Private,
-            _ if v4.is_link_local() => Sort::LinkLocal,
-            _ if v4.is_documentation() => Sort::Documentation,
-            _ => Sort::Public,
+            [127, ..] => Scope::Loopback,
+            [100, 64..=127, ..] => Scope::Shared,
+            _ if v4.is_private() => Scope::Private,
+            _ if v4.is_link_local() => Scope::LinkLocal,
+            _ if v4.is_documentation() => Scope::Documentation,
+            _ => Scope::Public,
         }
     }
 
     /// Whether it is reached within its own network only.
     pub fn is_private(self) -> bool {
-        matches!(self, Sort::Private | Sort::Shared | Sort::LinkLocal)
+        matches!(self, Scope::Private | Scope::Shared | Scope::LinkLocal)
     }
 }
 
-impl fmt::Display for Sort {
+impl fmt::Display for Scope {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
-            Sort::Loopback => "loopback",
-            Sort::Private => "private",
-            Sort::Shared => "shared (behind a provider's NAT)",
-            Sort::LinkLocal => "link-local",
-            Sort::Documentation => "for documentation only",
-            Sort::Public => "public",
+            Scope::Loopback => "loopback",
+            Scope::Private => "private",
+            Scope::Shared => "shared (behind a provider's NAT)",
+            Scope::LinkLocal => "link-local",
+            Scope::Documentation => "for documentation only",
+            Scope::Public => "public",
         })
     }
 }
@@ -74,7 +74,7 @@ pub struct Place {
     /// The address.
     pub address: IpAddr,
     /// What sort of address it is.
-    pub sort: Sort,
+    pub sort: Scope,
     /// Whether it is this host's own.
     pub is_local: Option<bool>,
     /// Whether there is a route to it.
@@ -96,7 +96,7 @@ impl Place {
     pub fn unknown(address: IpAddr) -> Place {
         Place {
             address,
-            sort: Sort::of(address),
+            sort: Scope::of(address),
             is_local: None,
             has_route: None,
             route: None,
@@ -128,20 +128,20 @@ mod tests {
     #[test]
     fn addresses_are_sorted_as_the_registries_have_them() {
         for (address, sort) in [
-            ("127.8.0.1", Sort::Loopback),
-            ("::1", Sort::Loopback),
-            ("172.31.0.1", Sort::Private),
-            ("172.32.0.1", Sort::Public),
-            ("fd12::1", Sort::Private),
-            ("100.100.0.1", Sort::Shared),
-            ("169.254.169.254", Sort::LinkLocal),
-            ("fe80::1", Sort::LinkLocal),
-            ("198.51.100.7", Sort::Documentation),
-            ("2001:db8::1", Sort::Documentation),
-            ("::ffff:10.0.0.1", Sort::Private),
-            ("2606:4700::1", Sort::Public),
+            ("127.8.0.1", Scope::Loopback),
+            ("::1", Scope::Loopback),
+            ("172.31.0.1", Scope::Private),
+            ("172.32.0.1", Scope::Public),
+            ("fd12::1", Scope::Private),
+            ("100.100.0.1", Scope::Shared),
+            ("169.254.169.254", Scope::LinkLocal),
+            ("fe80::1", Scope::LinkLocal),
+            ("198.51.100.7", Scope::Documentation),
+            ("2001:db8::1", Scope::Documentation),
+            ("::ffff:10.0.0.1", Scope::Private),
+            ("2606:4700::1", Scope::Public),
         ] {
-            assert_eq!(Sort::of(address.parse().unwrap()), sort, "{address}");
+            assert_eq!(Scope::of(address.parse().unwrap()), sort, "{address}");
         }
     }
 

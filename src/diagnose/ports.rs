@@ -6,8 +6,7 @@
 //! connect()'s search passes over (`inet_hash_connect`, net/ipv4/inet_hashtables.c: `tb->fastreuse >= 0`).
 
 use super::{Blocked, Certainty, Facts, FailureFact, Finding, TupleFact};
-use crate::attempt::{Cause, Side, Stage};
-use crate::metrics::Evidence;
+use crate::model::{Cause, Evidence, Side, Stage};
 use std::time::Duration;
 
 /// The tuple's own sockets have to fill this share of its ports for them to be the cause. Not all: some
@@ -256,11 +255,11 @@ fn with_remedies(facts: &Facts, cause: Blocked, mut finding: Finding) -> Finding
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::attempt::{Errno, Failure, Lease};
     use crate::diagnose::{ForeignSockets, diagnose};
-    use crate::kernel::holders::Holder;
-    use crate::kernel::tcp_state::TcpState;
-    use crate::kernel::tuple_usage::StateCounts;
+    use crate::linux::holders::Holder;
+    use crate::linux::tcp_state::TcpState;
+    use crate::linux::tuple_usage::StateCounts;
+    use crate::model::{Errno, Failure, Lease};
 
     fn facts(time_wait: u64, established: u64) -> Facts {
         let destination = ([127, 0, 0, 1], 9000).into();

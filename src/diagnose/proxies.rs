@@ -1,8 +1,7 @@
 //! Proxy software in the way. Connstorm itself connects directly, whatever the variables say.
 
 use super::{Certainty, Facts, Finding, Proxy, ProxyListener, exempted};
-use crate::attempt::{Cause, Side, Stage};
-use crate::metrics::Evidence;
+use crate::model::{Cause, Evidence, Side, Stage};
 use std::net::SocketAddr;
 
 /// It is the proxy itself that was connected to, as programs do that obey the variables.
@@ -92,8 +91,8 @@ impl Facts {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::attempt::{Errno, Failure};
     use crate::diagnose::{FailureFact, Listening, diagnose};
+    use crate::model::{Errno, Failure};
 
     #[test]
     fn a_proxy_is_no_more_than_possible_and_only_where_something_failed() {

@@ -2,8 +2,7 @@
 
 use super::local_listeners::{described, local};
 use super::{Certainty, Facts, FailureFact, Finding};
-use crate::attempt::{Cause, Side, Stage};
-use crate::metrics::Evidence;
+use crate::model::{Cause, Evidence, Side, Stage};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -115,8 +114,8 @@ fn for_a_while(facts: &Facts, failed: &FailureFact, destination: SocketAddr) -> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::attempt::{Errno, Failure, Lease};
     use crate::diagnose::{Listening, Refusals, diagnose};
+    use crate::model::{Errno, Failure, Lease};
 
     fn facts(cause: Cause) -> Facts {
         let failure = Failure { cause, ..Failure::from_errno(Stage::Connect, Errno::ECONNREFUSED) };

@@ -1,8 +1,7 @@
 //! Attempts that timed out in connect(): lost on the way, or met a queue that was full.
 
 use super::{Certainty, Facts, FailureFact, Finding};
-use crate::attempt::{Cause, Side, Stage};
-use crate::metrics::Evidence;
+use crate::model::{Cause, Evidence, Side, Stage};
 
 /// A source address that fails has to fail with this share of its attempts for it to be the cause.
 const NEARLY_ALL: f64 = 0.9;
@@ -11,7 +10,7 @@ const NEARLY_ALL: f64 = 0.9;
 pub(super) fn timed_out(facts: &Facts) -> Option<(u64, Finding)> {
     let failed = facts.failed(Stage::Connect, Cause::TimedOut)?;
     let finding = if accept_queue_overflowed(facts) {
-        if facts.server_table.as_ref().is_some_and(crate::kernel::holders::Table::is_full) {
+        if facts.server_table.as_ref().is_some_and(crate::linux::holders::Table::is_full) {
             // The queue is full because the server can't accept: said by its own rule.
             return None;
         }

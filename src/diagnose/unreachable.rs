@@ -1,8 +1,7 @@
 //! No way to the address: no route, no host, a private address of another network.
 
 use super::{Certainty, Facts, FailureFact, Finding, Place};
-use crate::attempt::{Cause, Side, Stage};
-use crate::metrics::Evidence;
+use crate::model::{Cause, Evidence, Side, Stage};
 use std::net::SocketAddr;
 
 /// ICMP destination unreachable, "administratively prohibited" of network, host, and communication (RFC 1812).
@@ -58,7 +57,7 @@ fn destination(facts: &Facts, failed: &FailureFact) -> Option<SocketAddr> {
 
 fn gateway_is_silent(place: &Place) -> bool {
     place.route.as_ref().is_some_and(|route| route.gateway.is_some())
-        && place.neighbour == Some(crate::kernel::addresses::Neighbour::Silent)
+        && place.neighbour == Some(crate::linux::addresses::Neighbour::Silent)
 }
 
 fn private(destination: SocketAddr, place: &Place) -> Finding {
@@ -131,9 +130,9 @@ fn by_router(destination: SocketAddr) -> Finding {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::attempt::{Errno, Failure, Lease};
     use crate::diagnose::diagnose;
-    use crate::kernel::addresses::{Neighbour, Route, RouteKind};
+    use crate::linux::addresses::{Neighbour, Route, RouteKind};
+    use crate::model::{Errno, Failure, Lease};
 
     fn facts(errno: Errno, place: Place) -> Facts {
         let lease = Lease { source: None, port: None, destination: (place.address, 80).into() };

@@ -2,7 +2,7 @@
 //!
 //! A deadline whose attempt has ended meanwhile is not looked for; it falls due and means nothing.
 
-use crate::attempt::Stamp;
+use crate::model::Stamp;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 

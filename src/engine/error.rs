@@ -1,7 +1,7 @@
 //! Why a run could not begin.
 
 use super::session::ScriptError;
-use crate::address::RoutesError;
+use crate::model::RoutesError;
 use std::io;
 use std::net::SocketAddr;
 

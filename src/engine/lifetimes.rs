@@ -1,6 +1,6 @@
 //! Random choices of a worker: lifetimes and back-off times, from the seed of the plan.
 
-use crate::scenario::{Lifetime, Reconnect};
+use crate::plan::{Lifetime, Reconnect};
 use rand::rngs::SmallRng;
 use rand::{Rng, RngCore, SeedableRng};
 use std::time::Duration;
@@ -12,13 +12,13 @@ const BACK_OFF_LONGEST: Duration = Duration::from_secs(1);
 
 /// The choices of one worker. The same seed and part choose the same.
 #[derive(Debug)]
-pub struct Chance(SmallRng);
+pub struct WorkerRng(SmallRng);
 
-impl Chance {
+impl WorkerRng {
     /// The choices of part `part` of a run with this seed.
-    pub fn new(seed: u64, part: u32) -> Chance {
+    pub fn new(seed: u64, part: u32) -> WorkerRng {
         // Distinct streams for workers: the odd constant is 2^64 divided by the golden ratio.
-        Chance(SmallRng::seed_from_u64(
+        WorkerRng(SmallRng::seed_from_u64(
             seed.wrapping_add(u64::from(part).wrapping_mul(0x9e37_79b9_7f4a_7c15)),
         ))
     }
@@ -75,8 +75,8 @@ mod tests {
     #[test]
     fn the_seed_decides_and_workers_differ() {
         let draw = |seed, part| {
-            let mut chance = Chance::new(seed, part);
-            (0..20).map(|_| chance.lifetime(Lifetime::Exponential(seconds(1)))).collect::<Vec<_>>()
+            let mut rng = WorkerRng::new(seed, part);
+            (0..20).map(|_| rng.lifetime(Lifetime::Exponential(seconds(1)))).collect::<Vec<_>>()
         };
         assert_eq!(draw(7, 0), draw(7, 0));
         assert_ne!(draw(7, 0), draw(7, 1));
@@ -85,24 +85,24 @@ mod tests {
 
     #[test]
     fn lifetimes_have_the_mean_and_the_bounds_they_should() {
-        let mut chance = Chance::new(1, 0);
+        let mut rng = WorkerRng::new(1, 0);
         let mut mean = |lifetime| {
-            (0..20_000).map(|_| chance.lifetime(lifetime).unwrap().as_secs_f64()).sum::<f64>() / 20_000.0
+            (0..20_000).map(|_| rng.lifetime(lifetime).unwrap().as_secs_f64()).sum::<f64>() / 20_000.0
         };
         assert!((mean(Lifetime::Exponential(seconds(2))) - 2.0).abs() < 0.1);
         assert!((mean(Lifetime::Uniform(seconds(1), seconds(5))) - 3.0).abs() < 0.1);
         for _ in 0..1000 {
-            let drawn = chance.lifetime(Lifetime::Uniform(seconds(1), seconds(5))).unwrap();
+            let drawn = rng.lifetime(Lifetime::Uniform(seconds(1), seconds(5))).unwrap();
             assert!((seconds(1)..=seconds(5)).contains(&drawn));
         }
-        assert_eq!(chance.lifetime(Lifetime::UntilEnd), None);
+        assert_eq!(rng.lifetime(Lifetime::UntilEnd), None);
     }
 
     #[test]
     fn back_off_doubles_up_to_a_second_and_never_overflows() {
-        let mut chance = Chance::new(1, 0);
+        let mut rng = WorkerRng::new(1, 0);
         for (failures, middle_ms) in [(1, 10), (2, 20), (5, 160), (8, 1000), (u32::MAX, 1000)] {
-            let wait = chance.back_off(failures).as_millis();
+            let wait = rng.back_off(failures).as_millis();
             assert!((middle_ms / 2..=middle_ms * 3 / 2).contains(&wait), "{failures}: {wait} ms");
         }
     }

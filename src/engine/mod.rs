@@ -1,32 +1,32 @@
 //! The engine: a plan becomes attempts, attempts become tallies.
 //!
 //! ```text
-//! Schedule ─▶ Pacer ─▶ Flow ─▶ Tally ─▶ Handover ─▶ Timeline ─▶ Run
+//! Schedule ─▶ Pacer ─▶ Connections ─▶ Tally ─▶ Handover ─▶ Timeline ─▶ Run
 //!             when?    lease, socket,   once a      all workers
 //!             (pure)   connect, close   window      together
 //! ```
 
+mod collector;
+mod connections;
 mod control;
-mod crew;
 mod deadlines;
 mod error;
-mod flow;
-mod gather;
-mod hail;
+mod handshake;
 mod lifetimes;
-mod outline;
 mod pacer;
 mod progress;
 mod resolve;
 mod run;
 mod schedule;
 mod session;
+mod setup;
+mod threads;
 mod worker;
 mod workers;
 
 pub use control::Control;
 pub use error::RunError;
-pub use hail::{Hailed, hail};
+pub use handshake::{Handshake, handshake};
 pub use pacer::{Next, Pacer, Part};
 pub use progress::Progress;
 pub use resolve::Destinations;

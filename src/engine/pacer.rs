@@ -4,7 +4,7 @@
 //! Conservation: `planned = issued + given up`, at every moment at which nothing more is due.
 
 use super::Schedule;
-use crate::attempt::{Stamp, Ticket};
+use crate::model::{Stamp, Ticket};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::sync::Arc;
@@ -243,8 +243,8 @@ impl ClosedPacer {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scenario::RateStage;
-    use crate::scenario::units::Rate;
+    use crate::plan::RateStage;
+    use crate::plan::units::Rate;
     use proptest::prelude::*;
     use std::time::Duration;
 
@@ -301,9 +301,8 @@ mod tests {
 
     #[test]
     fn what_is_owed_comes_beyond_the_schedule_and_counts_as_planned() {
-        let rate = |r| crate::scenario::units::Rate::per_second(r).unwrap();
-        let stage =
-            crate::scenario::RateStage { from: rate(10.0), to: rate(10.0), over: Duration::from_secs(1) };
+        let rate = |r| crate::plan::units::Rate::per_second(r).unwrap();
+        let stage = crate::plan::RateStage { from: rate(10.0), to: rate(10.0), over: Duration::from_secs(1) };
         let schedule = Arc::new(Schedule::new(&[stage], None));
         let mut pacer = Pacer::Open(OpenPacer::new(schedule, Part { index: 0, of: 2 }));
         let mut started = Vec::new();

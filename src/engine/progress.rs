@@ -1,6 +1,6 @@
 //! What a run under way shows to whoever watches it.
 
-use crate::metrics::{Tally, WindowRow};
+use crate::model::{Tally, WindowRow};
 use std::time::Duration;
 
 /// The state of a run under way, for who watches it.

@@ -1,6 +1,6 @@
 //! The target's name, made into destinations.
 
-use crate::scenario::Target;
+use crate::plan::Target;
 use std::net::{SocketAddr, ToSocketAddrs};
 
 /// What the target's name resolved to, once, when the run began.
@@ -48,7 +48,7 @@ impl Destinations {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scenario::Scheme;
+    use crate::plan::Scheme;
 
     fn target(host: &str, ports: &[u16]) -> Target {
         Target { scheme: Scheme::Tcp, host: host.into(), ports: ports.into() }

@@ -1,16 +1,15 @@
 //! A whole run: workers are started, their windows gathered, and everything is put together.
 
+use super::collector::Gathered;
 use super::control::Control;
-use super::crew::Crew;
 use super::error::RunError;
-use super::gather::Gathered;
-use super::outline::Outline;
 use super::progress::Progress;
 use super::resolve::Destinations;
-use crate::attempt::Stamp;
-use crate::kernel::usage::{peak_resident_bytes, process_cpu, resident_bytes};
-use crate::metrics::Run;
-use crate::scenario::Plan;
+use super::setup::Setup;
+use super::threads::WorkerThreads;
+use crate::linux::usage::{peak_resident_bytes, process_cpu, resident_bytes};
+use crate::model::{Run, Stamp};
+use crate::plan::Plan;
 use std::sync::Arc;
 use std::sync::mpsc::channel;
 
@@ -24,16 +23,16 @@ pub fn run(
     control: &Control,
     mut watch: impl FnMut(&Progress<'_>),
 ) -> Result<Run, RunError> {
-    let outline = Arc::new(Outline::new(plan, destinations)?);
+    let setup = Arc::new(Setup::new(plan, destinations)?);
     // 0 where /proc is not there: the report then shows that it is not known.
     let memory_before = resident_bytes().unwrap_or(0);
     let cpu_before = process_cpu();
     let (to_main, handovers) = channel();
-    let (crew, clock) = Crew::start(&outline, control, &to_main)?;
+    let (threads, clock) = WorkerThreads::start(&setup, control, &to_main)?;
     drop(to_main);
-    let mut gathered = Gathered::new(outline.workers);
+    let mut gathered = Gathered::new(setup.workers);
     gathered.until_all_have_ended(&handovers, clock, &mut watch);
-    let (worker_errors, elapsed) = (crew.join(), clock.now());
+    let (worker_errors, elapsed) = (threads.join(), clock.now());
     let mut totals = gathered.finish();
     totals.tally.settle();
     Ok(Run {
@@ -41,9 +40,9 @@ pub fn run(
         began_unix_us: clock.unix_micros(Stamp::ZERO),
         elapsed,
         interrupted: control.is_interrupted(),
-        workers: outline.workers,
-        tuples: outline.routes.as_ref().map_or(0, |routes| routes.len()),
-        leasable_ports: outline.leasable,
+        workers: setup.workers,
+        tuples: setup.routes.as_ref().map_or(0, |routes| routes.len()),
+        leasable_ports: setup.leasable,
         destinations: destinations.addresses().to_vec(),
         unresolved: destinations.why_not(),
         planned: totals.planned,

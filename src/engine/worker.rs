@@ -2,17 +2,16 @@
 //!
 //! Nothing in it is shared on the way. It looks at one flag ([`Control`]), and hands a whole tally over
 //! once a window. This file is its turn: windows, pacing, rest, end. What becomes of an attempt is in
-//! [`super::flow`].
+//! [`super::connections`].
 
+use super::connections::Connections;
 use super::control::Control;
-use super::flow::Flow;
 use super::pacer::{Next, Pacer};
-use crate::attempt::{SkipReason, Stamp};
-use crate::kernel::alarm::Alarm;
-use crate::kernel::clock::Clock;
-use crate::kernel::readiness::{Events, Interest};
-use crate::kernel::usage::thread_cpu;
-use crate::metrics::Handover;
+use crate::linux::clock::Clock;
+use crate::linux::epoll::{Events, Interest};
+use crate::linux::timerfd::TimerFd;
+use crate::linux::usage::thread_cpu;
+use crate::model::{Handover, SkipReason, Stamp};
 use std::io;
 use std::sync::mpsc::Sender;
 use std::time::Duration;
@@ -23,7 +22,7 @@ pub const WINDOW: Duration = Duration::from_secs(1);
 const BATCH: u32 = 64;
 /// Longest rest: how soon an interruption is seen.
 const LONGEST_REST: Duration = Duration::from_millis(100);
-/// Key of the alarm in the readiness set; places in a slab never get that far.
+/// Key of the timer in the epoll set; places in a slab never get that far.
 const ALARM: u64 = u64::MAX;
 
 /// See the module.
@@ -35,8 +34,8 @@ pub struct Worker {
     clock: Clock,
     control: Control,
     pacer: Pacer,
-    flow: Flow,
-    alarm: Alarm,
+    connections: Connections,
+    timer: TimerFd,
     events: Events,
     window: WindowState,
     draining: bool,
@@ -50,8 +49,8 @@ struct WindowState {
     cpu: Duration,
 }
 
-/// What a worker's turn needs, besides its flow of attempts.
-pub struct Turn {
+/// What a worker's turn needs, besides its connections of attempts.
+pub struct WorkerConfig {
     /// Number of the worker.
     pub number: u32,
     /// When the run ends; `None`: when every attempt has been made and has ended.
@@ -70,12 +69,12 @@ impl Worker {
     /// A worker of the calling thread, inside its runtime.
     ///
     /// # Errors
-    /// When a descriptor for the alarm can't be had.
-    pub fn new(turn: Turn, pacer: Pacer, flow: Flow) -> io::Result<Worker> {
-        let Turn { number, end, grace, clock, control, to_main } = turn;
-        let alarm = Alarm::new()?;
+    /// When a descriptor for the timer can't be had.
+    pub fn new(turn: WorkerConfig, pacer: Pacer, connections: Connections) -> io::Result<Worker> {
+        let WorkerConfig { number, end, grace, clock, control, to_main } = turn;
+        let timer = TimerFd::new()?;
         // Edge-triggered: it is set anew before every rest and never read.
-        flow.readiness.get_ref().add(&alarm, ALARM, Interest::READABLE | Interest::EDGE)?;
+        connections.epoll.get_ref().add(&timer, ALARM, Interest::READABLE | Interest::EDGE)?;
         Ok(Worker {
             number,
             end,
@@ -83,8 +82,8 @@ impl Worker {
             clock,
             control,
             pacer,
-            flow,
-            alarm,
+            connections,
+            timer,
             events: Events::with_capacity(256),
             window: WindowState { index: 0, planned: 0, cpu: thread_cpu() },
             draining: false,
@@ -95,7 +94,7 @@ impl Worker {
     /// Works until the run has ended, and hands the last window over.
     ///
     /// # Errors
-    /// When the readiness set fails; what was counted is handed over all the same.
+    /// When the epoll set fails; what was counted is handed over all the same.
     pub async fn work(mut self) -> io::Result<()> {
         let result = self.turn_by_turn().await;
         let now = self.clock.now();
@@ -119,10 +118,10 @@ impl Worker {
                 self.drain(now);
             }
             let next = self.start_what_is_due();
-            while let Some(timed) = self.flow.deadlines.expired(self.clock.now()) {
-                self.flow.expire(timed, &mut self.pacer);
+            while let Some(timed) = self.connections.deadlines.expired(self.clock.now()) {
+                self.connections.expire(timed, &mut self.pacer);
             }
-            if self.pacer.is_done() && self.flow.is_empty() {
+            if self.pacer.is_done() && self.connections.is_empty() {
                 return Ok(());
             }
             match next {
@@ -148,10 +147,10 @@ impl Worker {
             }
             next = self.pacer.next(now);
             let Next::Start { ticket, failures } = next else { break };
-            if self.flow.is_full() {
-                self.flow.tally.skip(SkipReason::MaxOpen, 1);
+            if self.connections.is_full() {
+                self.connections.tally.skip(SkipReason::MaxOpen, 1);
             } else {
-                self.flow.attempt(ticket, failures, now, &mut self.pacer);
+                self.connections.attempt(ticket, failures, now, &mut self.pacer);
             }
         }
         next
@@ -162,37 +161,37 @@ impl Worker {
     fn drain(&mut self, now: Stamp) {
         self.draining = true;
         let late = self.pacer.give_up(self.end.unwrap_or(now));
-        self.flow.tally.skip(SkipReason::Late, late);
+        self.connections.tally.skip(SkipReason::Late, late);
         self.hand_over_before_closing(now);
-        self.flow.close_all(&mut self.pacer);
+        self.connections.close_all(&mut self.pacer);
     }
 
     /// The run is interrupted: what is open is closed as planned, what is still opening stays in flight.
     fn stop(&mut self, now: Stamp) {
         let late = self.pacer.give_up(now);
-        self.flow.tally.skip(SkipReason::Late, late);
+        self.connections.tally.skip(SkipReason::Late, late);
         self.hand_over_before_closing(now);
-        self.flow.close_all(&mut self.pacer);
+        self.connections.close_all(&mut self.pacer);
     }
 
     /// Closing thousands of connections must not wipe out that they were held.
     fn hand_over_before_closing(&mut self, now: Stamp) {
-        if self.flow.open() > 0 {
+        if self.connections.open() > 0 {
             self.hand_over(now, false);
         }
     }
 
-    /// Takes what the readiness set has, without waiting; whether there was anything.
+    /// Takes what the epoll set has, without waiting; whether there was anything.
     fn take_events(&mut self) -> io::Result<bool> {
-        if self.flow.is_empty() {
+        if self.connections.is_empty() {
             return Ok(false);
         }
-        let Worker { events, flow, pacer, .. } = self;
+        let Worker { events, connections, pacer, .. } = self;
         let mut any = false;
-        for event in flow.readiness.get_ref().wait(events, Some(Duration::ZERO))? {
+        for event in connections.epoll.get_ref().wait(events, Some(Duration::ZERO))? {
             if event.key != ALARM {
                 any = true;
-                flow.ready(event.key, pacer);
+                connections.ready(event.key, pacer);
             }
         }
         Ok(any)
@@ -205,11 +204,11 @@ impl Worker {
         }
         let now = self.clock.now();
         let window_end = WINDOW * u32::try_from(self.window.index + 1).unwrap_or(u32::MAX);
-        let nearest = [until, self.flow.deadlines.next_at(), self.end.filter(|_| !self.draining)];
+        let nearest = [until, self.connections.deadlines.next_at(), self.end.filter(|_| !self.draining)];
         let wake = nearest.into_iter().flatten().fold(window_end.min(now + LONGEST_REST), Stamp::min);
         if wake > now {
-            self.alarm.set(wake - now)?;
-            let mut guard = self.flow.readiness.readable().await?;
+            self.timer.set(wake - now)?;
+            let mut guard = self.connections.epoll.readable().await?;
             // The set stays readable as long as it holds events; they are taken at the next turn, and
             // the runtime has to ask again after that.
             guard.clear_ready();
@@ -225,14 +224,14 @@ impl Worker {
 
     fn hand_over(&mut self, now: Stamp, last: bool) {
         let (planned, cpu) = (self.pacer.planned(self.end.map_or(now, |end| end.min(now))), thread_cpu());
-        let (tally, open_max) = self.flow.take_counts();
+        let (tally, open_max) = self.connections.take_counts();
         let handover = Handover {
             worker: self.number,
             window: self.window.index,
             at: now,
             tally,
             planned: planned - self.window.planned,
-            open: self.flow.open(),
+            open: self.connections.open(),
             open_max,
             cpu: cpu.saturating_sub(self.window.cpu),
             last,

@@ -1,10 +1,10 @@
 //! How many workers a run has. Pure.
 
 use super::Schedule;
-use crate::scenario::{Arrivals, Lifetime, Plan};
+use crate::plan::{Arrivals, Lifetime, Plan};
 use std::time::Duration;
 
-/// Descriptors of a table that are not connections: standard streams, two epolls, a waker, an alarm, and
+/// Descriptors of a table that are not connections: standard streams, two epolls, a waker, an timer, and
 /// some to spare for name resolution and the like.
 pub const OVERHEAD: u64 = 32;
 
@@ -23,7 +23,7 @@ pub fn how_many(plan: &Plan, cores: u64, table_limit: Option<u64>) -> u32 {
     u32::try_from(wanted.clamp(1, most.max(1)).min(4096)).unwrap_or(4096)
 }
 
-/// An upper estimate of the connections open or opening at once (Little's law, with room for chance
+/// An upper estimate of the connections open or opening at once (Little's law, with room for rng
 /// and for a target that answers nothing until the timeout).
 pub fn open_at_once(plan: &Plan) -> u64 {
     let stages = match &plan.load.arrivals {
@@ -34,9 +34,7 @@ pub fn open_at_once(plan: &Plan) -> u64 {
     let peak = stages.iter().flat_map(|stage| [stage.from, stage.to]).map(|r| r.as_per_second());
     let peak = peak.fold(0.0, f64::max);
     let open = match plan.connection.lifetime {
-        Lifetime::Fixed(time) if plan.connection.close != crate::scenario::Close::Peer => {
-            peak * seconds(time)
-        }
+        Lifetime::Fixed(time) if plan.connection.close != crate::plan::Close::Peer => peak * seconds(time),
         Lifetime::Uniform(_, longest) => peak * seconds(longest),
         Lifetime::Exponential(mean) => {
             let mean_open = peak * seconds(mean);

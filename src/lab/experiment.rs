@@ -2,7 +2,7 @@
 
 use super::load;
 use super::setting::Setting;
-use crate::scenario::Plan;
+use crate::plan::Plan;
 use std::fmt;
 
 /// A failure, and everything that is needed to have it.

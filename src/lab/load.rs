@@ -1,7 +1,8 @@
 //! The load of an experiment: written as the arguments of `connstorm run`, so that it can be shown and
 //! typed, and made into a plan by the same rules.
 
-use crate::scenario::{self, Colour, Overrides, Plan};
+use crate::plan;
+use crate::plan::{Colour, Overrides, Plan};
 
 /// The plan of a target and flags, separated by blanks; of flags that are given twice, the last counts.
 pub(super) fn plan(name: &str, load: &str) -> Result<Plan, String> {
@@ -21,7 +22,7 @@ pub(super) fn plan(name: &str, load: &str) -> Result<Plan, String> {
         // "none" takes a flag back.
         *field = (value != "none").then(|| value.to_owned());
     }
-    scenario::from_flags(&overrides).map_err(|mistakes| mistakes.render(Colour::Plain))
+    plan::from_flags(&overrides).map_err(|mistakes| mistakes.render(Colour::Plain))
 }
 
 fn field<'a>(overrides: &'a mut Overrides, flag: &str) -> Option<&'a mut Option<String>> {
@@ -44,7 +45,7 @@ fn field<'a>(overrides: &'a mut Overrides, flag: &str) -> Option<&'a mut Option<
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scenario::Close;
+    use crate::plan::Close;
 
     #[test]
     fn flags_mean_what_they_mean_to_run() {

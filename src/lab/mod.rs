@@ -4,7 +4,7 @@
 //! should come to, and [`Cure`]s. What runs it is the same for all:
 //!
 //! ```text
-//! reproduce ──► this program again, confined (kernel::sandbox) ──► perform: setting, targets, conduct
+//! isolated ──► this program again, confined (linux::sandbox) ──► inside: setting, targets, conduct
 //!           ◄── the result, as JSON ◄───────────────────────────────┘
 //! ```
 //!
@@ -13,21 +13,21 @@
 //! never learns which experiment it looks at.
 
 mod catalogue;
+mod environment;
 mod experiment;
+mod inside;
+mod isolated;
 mod load;
 mod name_server;
-pub mod ordinary;
-mod perform;
-mod reproduce;
+pub mod plain_server;
 mod setting;
 pub mod shell;
-mod stage;
 pub mod table;
 pub mod text;
 mod watch;
 
 pub use catalogue::{all, find};
 pub use experiment::{Cure, Experiment, Group};
-pub use perform::{Answer, perform};
-pub use reproduce::{LabError, reproduce};
+pub use inside::{Answer, inside};
+pub use isolated::{LabError, reproduce};
 pub use setting::Setting;

@@ -1,9 +1,9 @@
 //! What is in an experiment's namespace: kernel settings, addresses, rules, servers.
 
-use crate::kernel::firewall::{Rule, Verdict};
-use crate::kernel::socket::PortChoice;
+use crate::linux::firewall::{Rule, Verdict};
+use crate::linux::socket::PortChoice;
 use crate::protocol::{Behaviour, Kind};
-use crate::target::Config;
+use crate::server::Config;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 

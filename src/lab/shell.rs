@@ -12,13 +12,13 @@
 //! us is killed, the kernel kills those below. Signals from the terminal are the program's: it alone says
 //! what they do.
 
-use super::reproduce::{LabError, not_started};
+use super::isolated::{LabError, not_started};
 use super::watch::Watch;
-use crate::kernel::clock::Clock;
-use crate::kernel::firewall::{self, Rule, Verdict};
-use crate::kernel::namespace;
-use crate::kernel::sandbox::{self, Processes};
-use crate::report::OnsetReport;
+use crate::linux::clock::Clock;
+use crate::linux::firewall::{Rule, Verdict};
+use crate::linux::sandbox::Processes;
+use crate::linux::{firewall, netns, sandbox};
+use crate::result::OnsetReport;
 use rustix::process::WaitOptions;
 use std::ffi::OsString;
 use std::io;
@@ -131,13 +131,13 @@ fn ended(program: &Child) -> io::Result<u8> {
 
 fn set(settings: &ShellSettings) -> io::Result<()> {
     if let Some((low, high)) = settings.ports {
-        namespace::set_sysctl("net.ipv4.ip_local_port_range", &format!("{low} {high}"))?;
+        netns::set_sysctl("net.ipv4.ip_local_port_range", &format!("{low} {high}"))?;
     }
     if let Some(reuse) = settings.tw_reuse {
-        namespace::set_sysctl("net.ipv4.tcp_tw_reuse", &reuse.to_string())?;
+        netns::set_sysctl("net.ipv4.tcp_tw_reuse", &reuse.to_string())?;
     }
     if let Some(backlog) = settings.backlog {
-        namespace::set_sysctl("net.core.somaxconn", &backlog.to_string())?;
+        netns::set_sysctl("net.core.somaxconn", &backlog.to_string())?;
     }
     let rule = |&source| Rule { port: None, source: Some(source), verdict: Verdict::Drop };
     let rules: Vec<Rule> = settings.deny_sources.iter().map(rule).collect();

@@ -3,7 +3,7 @@
 
 use super::experiment::Experiment;
 use crate::diagnose::Certainty;
-use crate::report::RunResult;
+use crate::result::RunResult;
 use std::fmt::Write;
 
 /// The result of an experiment, judged by what it is for.

@@ -2,7 +2,7 @@
 
 use super::experiment::{Experiment, Group};
 use super::setting::{Setting, Tracking};
-use crate::kernel::firewall::{Rule, Verdict};
+use crate::linux::firewall::{Rule, Verdict};
 use crate::report::Style;
 use std::fmt::Write;
 

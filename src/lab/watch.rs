@@ -3,13 +3,14 @@
 //! What an attempt would tell (its errors, its latencies) is not known here. That ports have run out is
 //! seen by their number, and refusals by the counters.
 
-use crate::attempt::Stamp;
-use crate::kernel::sysctl::HostSettings;
-use crate::kernel::tcp_state::TcpState;
-use crate::kernel::tuple_usage::TupleCount;
-use crate::metrics::{Evidence, Onset, OnsetKind, Tally, WindowRow};
-use crate::observe::{Delta, Detectors, Ground, Sample, Sampler, SamplerConfig, TIME_WAIT, View};
-use crate::report::OnsetReport;
+use crate::linux::sysctl::HostSettings;
+use crate::linux::tcp_state::TcpState;
+use crate::linux::tuple_usage::TupleCount;
+use crate::model::{Evidence, Onset, OnsetKind, Stamp, Tally, WindowRow};
+use crate::observe::{
+    Delta, Detectors, ObservedWindow, RunContext, Sample, Sampler, SamplerConfig, TIME_WAIT,
+};
+use crate::result::OnsetReport;
 use std::time::Duration;
 
 /// The detectors measure growth from window to window, and are made for windows of a second.
@@ -41,7 +42,7 @@ impl Watch {
         let range = host.ports();
         let usable = host.usable_ports();
         let reuse = matches!(host.tcp_tw_reuse, Some(1 | 2));
-        let ground = Ground {
+        let context = RunContext {
             usable_ports: Some(usable),
             reserved_ports: range.reserved.count_in(&(range.low..=range.high)),
             tuples: 1,
@@ -57,7 +58,7 @@ impl Watch {
         let mut sampler = Sampler::open(config, now);
         let first = sampler.take_whole(now);
         Watch {
-            detectors: Detectors::new(ground),
+            detectors: Detectors::new(context),
             sampler,
             usable,
             window: first.clone(),
@@ -74,7 +75,7 @@ impl Watch {
         let mut onsets = Vec::new();
         if sample.taken_at.saturating_sub(self.window.taken_at) >= WINDOW {
             let delta = sample.since(&self.window);
-            let view = View {
+            let view = ObservedWindow {
                 window: &row(now, &delta),
                 totals: &Tally::default(),
                 sample: &sample,

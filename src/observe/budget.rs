@@ -7,7 +7,7 @@
 //! Costs measured on Linux 6.18 (`cargo bench --bench observe_cost`): walking past a socket 0.08–0.12 µs,
 //! whether it is wanted or not; showing one in TIME_WAIT 0.3 µs, any other 0.8 µs.
 
-use crate::attempt::Stamp;
+use crate::model::Stamp;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 

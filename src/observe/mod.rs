@@ -3,11 +3,11 @@
 //! A [`Sampler`] asks the kernel, within a [`Budget`] of CPU, and says of each answer how old and how
 //! exact it is; a [`Series`] keeps the samples of a run. Nothing here judges what the numbers mean.
 
-mod breather;
 mod budget;
 mod sample;
 mod sampler;
 mod series;
+mod yield_cpu;
 
 pub use budget::{Ages, Budget, Look, Population, Slice};
 pub use sample::{Accuracy, Delta, OwnUsage, Part, Sample};
@@ -15,7 +15,7 @@ pub use sampler::{Sampler, SamplerConfig};
 pub use series::Series;
 
 mod detect;
-mod ground;
+mod run_context;
 
-pub use detect::{Detectors, View};
-pub use ground::{Ground, TIME_WAIT, forecast};
+pub use detect::{Detectors, ObservedWindow};
+pub use run_context::{RunContext, TIME_WAIT, forecast};

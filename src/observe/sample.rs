@@ -1,9 +1,9 @@
 //! One sample: what the kernel said at one moment, and how old and how exact each part of it is.
 
-use crate::attempt::Stamp;
-use crate::kernel::proc_net::{Conntrack, ConntrackDrops, Counters, SocketTotals, SystemFiles};
-use crate::kernel::tcp_state::TcpState;
-use crate::kernel::tuple_usage::{StateCounts, TupleCount};
+use crate::linux::proc_net::{Conntrack, ConntrackDrops, Counters, SocketTotals, SystemFiles};
+use crate::linux::tcp_state::TcpState;
+use crate::linux::tuple_usage::{StateCounts, TupleCount};
+use crate::model::Stamp;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};

@@ -4,15 +4,15 @@
 //! the [`Budget`] allows; in between a sample carries what was seen last, with its age. What the kernel
 //! refuses to tell is left out and noted in [`Sampler::unseen`]; it never ends a run.
 
-use super::breather::Breather;
 use super::budget::{Ages, Budget, Look, Population};
 use super::sample::{Accuracy, OwnUsage, Part, Sample};
-use crate::attempt::Stamp;
-use crate::kernel::proc_net::{ProcNet, system_files};
-use crate::kernel::sock_diag::{Filter, SockDiag};
-use crate::kernel::tcp_state::{StateSet, TcpState};
-use crate::kernel::tuple_usage::{TupleCount, TupleUsage};
-use crate::kernel::usage;
+use super::yield_cpu::YieldCpu;
+use crate::linux::proc_net::{ProcNet, system_files};
+use crate::linux::sock_diag::{Filter, SockDiag};
+use crate::linux::tcp_state::{StateSet, TcpState};
+use crate::linux::tuple_usage::{TupleCount, TupleUsage};
+use crate::linux::usage;
+use crate::model::Stamp;
 use std::io;
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
@@ -80,7 +80,7 @@ impl Sampler {
         });
         let ages = Ages { passing: taken_at(&self.passing), established: taken_at(&self.established) };
         let look = asked.unwrap_or_else(|| self.budget.choose(now, population, ages));
-        self.look(look, Breather::new(asked.is_some()), now);
+        self.look(look, YieldCpu::new(asked.is_some()), now);
         let looked = usage::thread_cpu();
         self.budget.looked(look, population, looked.saturating_sub(read));
         sample.passing = self.passing.clone();
@@ -117,24 +117,24 @@ impl Sampler {
         }
     }
 
-    fn look(&mut self, look: Look, breather: Breather, now: Stamp) {
+    fn look(&mut self, look: Look, yield_cpu: YieldCpu, now: Stamp) {
         let established = StateSet::NONE.with(TcpState::Established);
         match look {
             Look::Whole => {
-                if let Some(whole) = self.dump(StateSet::CONNECTIONS, None, breather, now) {
+                if let Some(whole) = self.dump(StateSet::CONNECTIONS, None, yield_cpu, now) {
                     let (passing, established) = divided(whole);
                     self.passing = Some(Arc::new(passing));
                     self.established = Some(Arc::new(established));
                 }
             }
             Look::Passing => {
-                if let Some(part) = self.dump(StateSet::PASSING, None, breather, now) {
+                if let Some(part) = self.dump(StateSet::PASSING, None, yield_cpu, now) {
                     self.passing = Some(Arc::new(part));
                 }
             }
             Look::Established(slice) => {
                 let ports = slice.ports(&self.config.ports);
-                if let Some(part) = self.dump(established, Some(ports), breather, now) {
+                if let Some(part) = self.dump(established, Some(ports), yield_cpu, now) {
                     self.established = Some(Arc::new(part));
                 }
             }
@@ -147,7 +147,7 @@ impl Sampler {
         &mut self,
         states: StateSet,
         ports: Option<Vec<RangeInclusive<u16>>>,
-        mut breather: Breather,
+        mut yield_cpu: YieldCpu,
         now: Stamp,
     ) -> Option<Part> {
         let accuracy = match &ports {
@@ -164,7 +164,7 @@ impl Sampler {
         let mut tuples = TupleUsage::default();
         let answer = self.diag.as_mut()?.dump(&filter, |socket| {
             tuples.add(socket);
-            breather.looked();
+            yield_cpu.looked();
         });
         let Some(stats) = noted(answer, "sockets (sock_diag)", &mut self.unseen) else {
             self.diag = None;

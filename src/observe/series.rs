@@ -5,7 +5,7 @@
 //! the difference over a gap is still right. Older samples keep their fullest pairs only.
 
 use super::sample::{Part, Sample};
-use crate::kernel::tuple_usage::TupleCount;
+use crate::linux::tuple_usage::TupleCount;
 use std::sync::Arc;
 
 /// Pairs that older samples keep.
@@ -94,9 +94,9 @@ fn thinned(part: Arc<Part>) -> Arc<Part> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::attempt::Stamp;
-    use crate::kernel::tcp_state::TcpState;
-    use crate::kernel::tuple_usage::StateCounts;
+    use crate::linux::tcp_state::TcpState;
+    use crate::linux::tuple_usage::StateCounts;
+    use crate::model::Stamp;
     use crate::observe::{Accuracy, OwnUsage};
     use std::net::Ipv4Addr;
     use std::time::Duration;

@@ -1,8 +1,8 @@
 //! The windows as a table, a line a window, for spreadsheets and notebooks.
 
-use super::model::RunResult;
-use super::output::RenderError;
-use super::windows::spans;
+use crate::report::output::RenderError;
+use crate::result::RunResult;
+use crate::result::windows::spans;
 use std::collections::BTreeSet;
 use std::fmt::Write;
 

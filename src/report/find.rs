@@ -1,164 +1,11 @@
-//! What `connstorm find` found: the figure, its interval, and what stopped it.
+//! What `connstorm find` found, for a terminal.
 
-use super::findings::{line, wrapped};
-use super::format::{micros, thousands};
-use super::gist;
-use super::model::{RunResult, Verdict};
-use super::style::Style;
-use crate::attempt::Side;
-use crate::capacity::End;
-use crate::metrics::OnsetKind;
-use serde::Serialize;
-
-/// Version of what [`FindReport`] serialises to.
-pub const FIND_VERSION: u32 = 1;
-
-/// What is made larger until something gives.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Quantity {
-    /// Attempts a second.
-    Rate,
-    /// Connections held at once.
-    Held,
-    /// Messages a second, over a number of connections that stays.
-    Messages,
-}
-
-impl Quantity {
-    /// A value of it as people read it.
-    pub fn show(self, value: f64) -> String {
-        match self {
-            Quantity::Rate if value < 10.0 => format!("{value:.1}/s"),
-            Quantity::Rate => format!("{}/s", thousands(value.round() as u64)),
-            Quantity::Held => format!("{} held", thousands(value.round() as u64)),
-            Quantity::Messages => format!("{} messages/s", thousands(value.round() as u64)),
-        }
-    }
-}
-
-/// The whole search.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct FindReport {
-    /// See [`FIND_VERSION`].
-    pub find_version: u32,
-    /// The scenario.
-    pub name: String,
-    /// What was looked for.
-    pub quantity: Quantity,
-    /// The largest value at which every threshold held; absent: at none.
-    pub passing: Option<f64>,
-    /// The smallest value at which one did not, or that could not be judged; absent: none was met.
-    pub failing: Option<f64>,
-    /// What stopped it; absent where the largest value that was to be probed passed.
-    pub stopped_by: Option<Stopped>,
-    /// Whether it was ended from outside: the figures are those so far.
-    pub interrupted: bool,
-    /// The thresholds.
-    pub thresholds: Vec<String>,
-    /// Every probe, in order.
-    pub probes: Vec<ProbeReport>,
-}
-
-/// What stood in the way of more.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Stopped {
-    /// Whose limit it is.
-    pub side: Side,
-    /// Why that is said.
-    pub why: String,
-}
-
-/// One probe.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct ProbeReport {
-    /// The value.
-    pub value: f64,
-    /// How often it had been tried before.
-    pub repeat: u32,
-    /// How it went.
-    pub verdict: Verdict,
-    /// Why, where it did not pass.
-    pub reasons: Vec<String>,
-    /// Attempts that ended well.
-    pub ok: u64,
-    /// Attempts that failed.
-    pub failed: u64,
-    /// The most open at once.
-    pub held_max: u64,
-    /// 99th percentile of connect, in microseconds.
-    pub connect_p99_us: u64,
-}
-
-impl ProbeReport {
-    /// The probe of a value, by its result.
-    pub fn of(value: f64, repeat: u32, result: &RunResult) -> ProbeReport {
-        ProbeReport {
-            value,
-            repeat,
-            verdict: result.verdict,
-            reasons: if result.verdict == Verdict::Passed { Vec::new() } else { result.reasons.clone() },
-            ok: result.counts.ok,
-            failed: result.counts.failed,
-            held_max: result.counts.held_max,
-            connect_p99_us: result.latency_us.get("connect").map_or(0, |connect| connect.p99),
-        }
-    }
-}
-
-impl FindReport {
-    /// A search that has not begun.
-    pub fn new(name: &str, quantity: Quantity, thresholds: Vec<String>) -> FindReport {
-        FindReport {
-            find_version: FIND_VERSION,
-            name: name.to_owned(),
-            quantity,
-            passing: None,
-            failing: None,
-            stopped_by: None,
-            interrupted: false,
-            thresholds,
-            probes: Vec::new(),
-        }
-    }
-
-    /// Takes over what the search knows at its end.
-    pub fn conclude(&mut self, end: &End) {
-        self.passing = end.passing;
-        let limits = [end.failing, end.invalid];
-        self.failing = limits.into_iter().flatten().reduce(f64::min);
-    }
-}
-
-/// Whose limit a run met that did not pass: the generator's if it is invalid; otherwise that of its surest
-/// finding, of its onsets, of its failures; otherwise, if it was merely slow, the target's.
-pub fn stopped_by(result: &RunResult) -> Stopped {
-    let reason = || result.reasons.first().cloned().unwrap_or_else(|| gist::what_happened(result));
-    if result.verdict == Verdict::Invalid {
-        return Stopped { side: Side::Generator, why: reason() };
-    }
-    let telling = result.onsets.iter().find_map(|onset| Some((side_of(onset.kind)?, onset)));
-    match (telling, gist::whose_fault(result)) {
-        // A full queue of the target's explains retransmits and timeouts that look like the path's.
-        (Some((side, onset)), _) => {
-            Stopped { side, why: format!("{} at {:.1} s; {}", onset.kind, onset.at_s, reason()) }
-        }
-        (None, Some((side, why))) => Stopped { side, why: format!("{why}; {}", reason()) },
-        (None, None) => Stopped { side: Side::Target, why: reason() },
-    }
-}
-
-/// The onsets that say by themselves whose limit was met.
-fn side_of(kind: OnsetKind) -> Option<Side> {
-    match kind {
-        OnsetKind::AcceptQueueFull | OnsetKind::Refusals => Some(Side::Target),
-        OnsetKind::PortsExhausted | OnsetKind::FdLimit | OnsetKind::GeneratorSaturated => {
-            Some(Side::Generator)
-        }
-        OnsetKind::ConntrackNearFull => Some(Side::Path),
-        _ => None,
-    }
-}
+use crate::model::format::{micros, thousands};
+use crate::report::findings::{line, wrapped};
+use crate::report::style::Style;
+use crate::result::Verdict;
+use crate::result::find::FindReport;
+use crate::result::headline;
 
 /// The figure, what stopped it, and the probes, for a terminal.
 pub fn render(report: &FindReport, style: Style) -> String {
@@ -196,7 +43,7 @@ pub fn render(report: &FindReport, style: Style) -> String {
         ),
     );
     for probe in &report.probes {
-        let verdict = format!("{:<11}", gist::verdict(probe.verdict));
+        let verdict = format!("{:<11}", headline::verdict(probe.verdict));
         let verdict = match probe.verdict {
             Verdict::Passed => style.good(&verdict),
             Verdict::Failed => style.bad(&verdict),
@@ -210,28 +57,13 @@ pub fn render(report: &FindReport, style: Style) -> String {
     line(&mut out, format_args!("\n  held by: {}", report.thresholds.join(", ")));
     out
 }
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::sample;
-
-    #[test]
-    fn what_stopped_it_is_told_by_the_surest_sign() {
-        let bad = sample::exhausted();
-        let stopped = stopped_by(&bad);
-        assert_eq!(stopped.side, Side::Generator);
-        assert!(stopped.why.starts_with("ports_exhausted at 8.3 s; failed.ratio is 49"), "{}", stopped.why);
-        let slow = RunResult {
-            verdict: Verdict::Failed,
-            reasons: vec!["connect.p99 is 80ms; wanted < 50ms".into()],
-            onsets: Vec::new(),
-            ..sample::good()
-        };
-        assert_eq!(stopped_by(&slow).side, Side::Target, "slow, and nothing else to be seen");
-        let invalid = RunResult { verdict: Verdict::Invalid, reasons: vec!["late".into()], ..slow };
-        assert_eq!(stopped_by(&invalid), Stopped { side: Side::Generator, why: "late".into() });
-    }
+    use crate::capacity::End;
+    use crate::model::Side;
+    use crate::result::find::{ProbeReport, Quantity, Stopped};
+    use crate::result::sample;
 
     #[test]
     fn it_reads_well() {

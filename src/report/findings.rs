@@ -1,10 +1,10 @@
 //! Findings for a person at a terminal: the cause, whose it is, and the command that mends it.
 
-use super::format::{micros, seconds, thousands};
-use super::model::{OnsetReport, RunResult};
-use super::style::Style;
 use crate::diagnose::{Certainty, Finding};
-use crate::metrics::{Fact, OnsetKind};
+use crate::model::format::{micros, seconds, thousands};
+use crate::model::{Fact, OnsetKind};
+use crate::report::style::Style;
+use crate::result::{OnsetReport, RunResult};
 use std::fmt::Write;
 
 /// Columns that text is wrapped to.

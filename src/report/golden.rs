@@ -1,7 +1,8 @@
 //! Every text output of two saved runs, as it was looked at and found right.
 
-use super::output::{Csv, Format, Hlog, Junit, Markdown, OpenMetrics};
-use super::{RunResult, Style, Verdict, sample, summary};
+use crate::report::output::{Csv, Format, Hlog, Junit, Markdown, OpenMetrics};
+use crate::report::{Style, summary};
+use crate::result::{RunResult, Verdict, sample};
 
 fn render(format: &dyn Format, result: &RunResult) -> String {
     format.render(result).unwrap()
@@ -45,7 +46,7 @@ fn at_the_target() -> RunResult {
     let mut result = sample::exhausted();
     let finding = &mut result.findings[0];
     finding.id = "nothing-listens".into();
-    finding.side = crate::attempt::Side::Target;
+    finding.side = crate::model::Side::Target;
     result
 }
 

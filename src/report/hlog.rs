@@ -3,11 +3,11 @@
 //! Lines without a tag are connect, a window each; lines with a tag are the other latencies, over the whole
 //! run. Values are microseconds.
 
-use super::model::RunResult;
-use super::output::{RenderError, library};
-use super::windows::{Span, spans};
-use crate::kernel::clock::wall_clock;
-use crate::metrics::Latency;
+use crate::linux::clock::wall_clock;
+use crate::model::Latency;
+use crate::report::output::{RenderError, library};
+use crate::result::RunResult;
+use crate::result::windows::{Span, spans};
 use hdrhistogram::serialization::V2DeflateSerializer;
 use hdrhistogram::serialization::interval_log::{IntervalLogWriterBuilder, Tag};
 use std::time::Duration;
@@ -95,7 +95,7 @@ fn seconds(seconds: f64) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::sample;
+    use crate::result::sample;
     use base64::Engine as _;
     use hdrhistogram::Histogram;
     use hdrhistogram::serialization::Deserializer;

@@ -3,12 +3,12 @@
 //!
 //! A run that is not worth a verdict is an error, not a failure: no threshold was proved wrong by it.
 
-use super::gist;
-use super::model::{RunResult, Verdict};
-use super::output::{RenderError, library};
-use crate::attempt::Side;
 use crate::diagnose::Finding;
-use crate::scenario::threshold::Evaluation;
+use crate::model::Side;
+use crate::plan::threshold::Evaluation;
+use crate::report::output::{RenderError, library};
+use crate::result::headline;
+use crate::result::{RunResult, Verdict};
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 use std::time::Duration;
 
@@ -39,7 +39,7 @@ fn suite(name: String, cases: Vec<TestCase>) -> TestSuite {
 }
 
 fn run(result: &RunResult) -> TestCase {
-    let says = gist::what_happened(result);
+    let says = headline::what_happened(result);
     let status = match result.verdict {
         Verdict::Passed | Verdict::Failed if result.aborted.is_none() => TestCaseStatus::success(),
         Verdict::Passed | Verdict::Failed => unsuccessful(
@@ -50,10 +50,10 @@ fn run(result: &RunResult) -> TestCase {
         ),
         verdict @ (Verdict::Invalid | Verdict::Interrupted) => {
             let why = result.reasons.first().map_or(says.as_str(), String::as_str);
-            unsuccessful(NonSuccessKind::Error, gist::verdict(verdict), why, &result.reasons.join("\n"))
+            unsuccessful(NonSuccessKind::Error, headline::verdict(verdict), why, &result.reasons.join("\n"))
         }
     };
-    let mut case = TestCase::new(format!("run was {}", gist::verdict(result.verdict)), status);
+    let mut case = TestCase::new(format!("run was {}", headline::verdict(result.verdict)), status);
     case.set_time(Duration::try_from_secs_f64(result.elapsed_s).unwrap_or_default());
     case.set_system_out(says);
     case
@@ -93,7 +93,7 @@ fn unsuccessful(kind: NonSuccessKind, what: &str, message: &str, text: &str) -> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::sample;
+    use crate::result::sample;
 
     /// The attributes that Jenkins' schema (xunit-plugin, junit-10.xsd) lets each element have.
     const ATTRIBUTES: [(&str, &[&str]); 6] = [

@@ -1,10 +1,10 @@
 //! Markdown for a CI job's summary (`$GITHUB_STEP_SUMMARY`), and for pasting into an issue.
 
-use super::findings::{line, numbers, until};
-use super::format::{micros, seconds, thousands};
-use super::gist;
-use super::model::{RunResult, Verdict};
-use super::output::RenderError;
+use crate::model::format::{micros, seconds, thousands};
+use crate::report::findings::{line, numbers, until};
+use crate::report::output::RenderError;
+use crate::result::headline;
+use crate::result::{RunResult, Verdict};
 use std::fmt::Write;
 
 /// The text.
@@ -27,9 +27,9 @@ fn head(out: &mut String, result: &RunResult) {
         Verdict::Invalid => "⚠️",
         Verdict::Interrupted => "⏹️",
     };
-    line(out, format_args!("## {mark} {} {}", escaped(&result.plan.name), gist::verdict(result.verdict)));
-    line(out, format_args!("\n{}.", escaped(&gist::what_happened(result))));
-    if let Some((side, why)) = gist::whose_fault(result) {
+    line(out, format_args!("## {mark} {} {}", escaped(&result.plan.name), headline::verdict(result.verdict)));
+    line(out, format_args!("\n{}.", escaped(&headline::what_happened(result))));
+    if let Some((side, why)) = headline::whose_fault(result) {
         line(out, format_args!("Side: **{side}** ({}).", escaped(&why)));
     }
     if result.verdict != Verdict::Passed && !result.reasons.is_empty() {
@@ -64,7 +64,7 @@ fn findings(out: &mut String, result: &RunResult) {
 
 /// A remedy as a line that may be pasted into a shell: one that is no command is a comment.
 fn as_shell(remedy: &str) -> String {
-    match super::remedy_command(remedy) {
+    match crate::report::remedy_command(remedy) {
         Some(command) if remedy.starts_with(command) => remedy.to_owned(),
         _ => format!("# {remedy}"),
     }
@@ -105,7 +105,7 @@ fn onsets(out: &mut String, result: &RunResult) {
 }
 
 fn forecast(out: &mut String, result: &RunResult) {
-    let rows = result.forecast.as_ref().map(super::forecast::rows).unwrap_or_default();
+    let rows = result.forecast.as_ref().map(crate::report::forecast::rows).unwrap_or_default();
     if rows.is_empty() {
         return;
     }
@@ -134,7 +134,7 @@ fn figures(out: &mut String, result: &RunResult) {
         rate,
     ];
     line(out, format_args!("| {} |", cells.map(thousands).join(" | ")));
-    let said = gist::messages(result).into_iter();
+    let said = headline::messages(result).into_iter();
     let said: Vec<String> = said.map(|(name, count)| format!("{} {name}", thousands(count))).collect();
     if !said.is_empty() {
         line(out, format_args!("\nMessages: {}.", said.join(", ")));

@@ -3,10 +3,10 @@
 //! Latencies are histograms with fixed bounds, so that dashboards can add them up, and exact quantiles
 //! beside them. Counters are named after the fields of `counts`, whatever there is of them.
 
-use super::gist;
-use super::model::{LatencySummary, RunResult, WindowSummary};
-use super::output::{RenderError, library};
-use crate::metrics::Latency;
+use crate::model::Latency;
+use crate::report::output::{RenderError, library};
+use crate::result::headline;
+use crate::result::{LatencySummary, RunResult, WindowSummary};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet, text};
 use prometheus_client::metrics::MetricType;
@@ -86,7 +86,7 @@ impl Figures {
     fn run(&mut self, result: &RunResult) {
         let labels = labels(&[
             ("name", &result.plan.name),
-            ("verdict", gist::verdict(result.verdict)),
+            ("verdict", headline::verdict(result.verdict)),
             ("version", &result.connstorm_version),
         ]);
         self.add("run", "The run", Values::Info(labels));

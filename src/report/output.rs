@@ -1,7 +1,7 @@
 //! The formats that a result is written in, behind one trait.
 
-use super::model::RunResult;
-use super::{csv, hlog, html, junit, markdown, openmetrics};
+use crate::report::{csv, hlog, html, junit, markdown, openmetrics};
+use crate::result::RunResult;
 
 /// A way to write a result.
 pub trait Format: Sync {

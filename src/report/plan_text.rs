@@ -1,12 +1,12 @@
 //! A forecast for a person at a terminal: what breaks first, each limit, the figures, what to change.
 
-use super::findings::line;
-use super::format::{bytes, seconds, thousands};
-use super::style::Style;
 use crate::capacity::{
     Advice, Break, Change, Close, Demand, ExhaustionError, Forecast, Lifetime, Limit, Moment, PortPolicy,
     RateBound, Remedy, Severity,
 };
+use crate::model::format::{bytes, seconds, thousands};
+use crate::report::findings::line;
+use crate::report::style::Style;
 
 /// How text is laid out.
 #[derive(Debug, Clone, Copy)]

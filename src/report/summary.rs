@@ -1,14 +1,14 @@
 //! The result for a person at a terminal: what broke first, then the figures. Fits 80 columns.
 
-use super::findings::{self, WIDTH, line, wrapped};
-use super::forecast;
-use super::format::{bytes, micros, seconds, thousands};
-use super::gist;
-use super::model::{FailureKind, LatencySummary, RunResult, Verdict};
-use super::style::Style;
-use super::windows::{spans, without_stub};
-use crate::metrics::Reply;
-use crate::scenario::{Arrivals, Close, Lifetime, PortPolicy};
+use crate::model::Reply;
+use crate::model::format::{bytes, micros, seconds, thousands};
+use crate::plan::{Arrivals, Close, Lifetime, PortPolicy};
+use crate::report::findings::{self, WIDTH, line, wrapped};
+use crate::report::style::Style;
+use crate::report::{bars, forecast};
+use crate::result::headline;
+use crate::result::windows::{spans, without_stub};
+use crate::result::{FailureKind, LatencySummary, RunResult, Verdict};
 
 /// The summary, several lines with a line end each.
 pub fn render(result: &RunResult, style: Style) -> String {
@@ -38,8 +38,8 @@ fn head(out: &mut String, result: &RunResult, style: Style) {
         Verdict::Invalid => style.bad("invalid"),
         Verdict::Interrupted => style.warn("interrupted"),
     };
-    let happened = gist::what_happened(result);
-    let width = result.plan.name.chars().count() + 2 + gist::verdict(result.verdict).len();
+    let happened = headline::what_happened(result);
+    let width = result.plan.name.chars().count() + 2 + headline::verdict(result.verdict).len();
     let name = style.bold(&result.plan.name);
     if width + 2 + happened.chars().count() <= WIDTH {
         line(out, format_args!("{name} {verdict}  {happened}"));
@@ -182,7 +182,7 @@ fn course(out: &mut String, result: &RunResult) {
     let rates: Vec<f64> = spans.iter().map(|span| span.per_second(span.window.opened)).collect();
     let peak = rates.iter().copied().fold(0.0, f64::max);
     let peak_rate = format!("{}/s connected at most", thousands(peak.round() as u64));
-    line(out, format_args!("  rate   {}  {peak_rate}", gist::bars(&rates, BARS, 0.0)));
+    line(out, format_args!("  rate   {}  {peak_rate}", bars::bars(&rates, BARS, 0.0)));
     let seen = || result.windows.iter().filter_map(|window| window.kernel.as_ref());
     let (used, usable) = (
         seen().map(|kernel| kernel.ports_in_use).max(),
@@ -190,7 +190,7 @@ fn course(out: &mut String, result: &RunResult) {
     );
     let (Some(used), Some(usable)) = (used.filter(|used| *used > 0), usable) else { return };
     let ports = spans.iter().map(|span| span.window.kernel.as_ref().map_or(0.0, |k| k.ports_in_use as f64));
-    let bars = gist::bars(&ports.collect::<Vec<f64>>(), BARS, usable as f64);
+    let bars = bars::bars(&ports.collect::<Vec<f64>>(), BARS, usable as f64);
     line(out, format_args!("  ports  {bars}  {} of {} at most", thousands(used), thousands(usable)));
 }
 

@@ -1,9 +1,9 @@
 //! The forecast of one demand at many rates: a table, and a chart of ports in use.
 
-use super::findings::line;
-use super::format::{seconds, thousands};
-use super::plan_text::{Layout, name, per_second};
 use crate::capacity::{Forecast, SweepPoint};
+use crate::model::format::{seconds, thousands};
+use crate::report::findings::line;
+use crate::report::plan_text::{Layout, name, per_second};
 
 /// The table and the chart; several lines with a line end each.
 pub fn render(points: &[SweepPoint], layout: Layout) -> String {

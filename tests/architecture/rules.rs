@@ -6,11 +6,13 @@ use crate::tokens::{Token, tokens, without_tests};
 pub(crate) const LEVELS: &[&[&str]] = &[
     &["cli"],
     &["lab"],
-    &["conduct"],
-    &["engine", "report"],
-    &["scenario", "observe", "diagnose", "capacity", "target"],
-    &["address", "protocol", "metrics", "kernel"],
-    &["attempt"],
+    &["doctor", "find"],
+    &["run"],
+    &["engine", "host", "report"],
+    &["result", "server"],
+    &["plan", "observe", "diagnose", "capacity"],
+    &["linux", "protocol"],
+    &["model"],
 ];
 
 /// The longest file, in lines without its test modules.
@@ -65,7 +67,7 @@ impl File {
     /// Everything that is wrong with the file.
     pub(crate) fn violations(&self) -> Vec<String> {
         let mut found = self.imports();
-        found.extend(self.kernel_only());
+        found.extend(self.linux_only());
         found.extend(self.clock());
         found.extend(self.printing());
         found.extend(self.length());
@@ -156,21 +158,21 @@ impl File {
         found
     }
 
-    fn kernel_only(&self) -> Vec<String> {
-        if self.module() == Some("kernel") {
+    fn linux_only(&self) -> Vec<String> {
+        if self.module() == Some("linux") {
             return Vec::new();
         }
         let banned = ["unsafe", "libc"];
         let words = self.code.iter().filter(|t| banned.contains(&t.text.as_str()));
-        words.map(|t| self.at(t, &format!("`{}` belongs in src/kernel/", t.text))).collect()
+        words.map(|t| self.at(t, &format!("`{}` belongs in src/linux/", t.text))).collect()
     }
 
     fn clock(&self) -> Vec<String> {
-        if self.path == "kernel/clock.rs" {
+        if self.path == "linux/clock.rs" {
             return Vec::new();
         }
         let words = self.code.iter().filter(|t| t.is("Instant") || t.is("SystemTime"));
-        words.map(|t| self.at(t, &format!("`{}` belongs in src/kernel/clock.rs", t.text))).collect()
+        words.map(|t| self.at(t, &format!("`{}` belongs in src/linux/clock.rs", t.text))).collect()
     }
 
     fn printing(&self) -> Vec<String> {

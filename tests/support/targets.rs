@@ -1,6 +1,6 @@
 //! Targets of ours, started in the test's own process.
 
-use connstorm::target::{Behaviour, Config, Counters, Kind, Running, Target};
+use connstorm::server::{Behaviour, Config, Counters, Kind, Running, Target};
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::time::Duration;

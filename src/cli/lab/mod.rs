@@ -5,9 +5,10 @@ mod shell;
 use super::exit::Exit;
 use super::output::{Output, say, style_for};
 use crate::lab::table::{self, Row};
-use crate::lab::{self, Answer, Cure, Experiment, ordinary, text};
+use crate::lab::{self, Answer, Cure, Experiment, plain_server, text};
+use crate::report::explain;
 use crate::report::output::{Format, Html};
-use crate::report::{RunResult, story};
+use crate::result::RunResult;
 use clap::{Args, Subcommand};
 use serde::Serialize;
 use std::io;
@@ -107,7 +108,7 @@ fn experiments(args: &Lab) -> anyhow::Result<Exit> {
         return perform(name, args.cure.as_deref());
     }
     if let Some(listen) = args.ordinary_server {
-        ordinary::serve(listen, || drop(Output::Stdout.write("ready\n")))?;
+        plain_server::serve(listen, || drop(Output::Stdout.write("ready\n")))?;
     }
     let experiments = match &args.name {
         None => lab::all(),
@@ -169,13 +170,13 @@ fn one(experiment: &Experiment, args: &Lab, quiet: bool) -> Result<(Had, Row), l
     };
     tell(&text::introduction(experiment, style));
     let before = lab::reproduce(experiment, None)?;
-    tell(&story::render(&before, style));
+    tell(&explain::render(&before, style));
     let mut row = Row::of(experiment, &before);
     let mut after = Vec::new();
     for cure in cures(experiment, args).unwrap_or_default() {
         tell(&format!("\n{} {}: {}\n", style.bold("With the cure"), cure.name, cure.remedy));
         let result = lab::reproduce(experiment, Some(&cure))?;
-        tell(&story::side_by_side(&before, &result, style));
+        tell(&explain::side_by_side(&before, &result, style));
         row.cure(cure.name, &result);
         after.push(Cured { cure: cure.name.into(), remedy: cure.remedy.into(), result });
     }
@@ -221,7 +222,7 @@ fn perform(name: &str, with: Option<&str>) -> anyhow::Result<Exit> {
         None => experiment,
         Some(with) => experiment.cured(&cure(&experiment, with).map_err(anyhow::Error::msg)?),
     };
-    let answer: Answer = lab::perform(&experiment);
+    let answer: Answer = lab::inside(&experiment);
     Output::Stdout.write_json(&answer)?;
     Ok(Exit::Passed)
 }

@@ -3,7 +3,7 @@
 use crate::cli::exit::Exit;
 use crate::cli::output::{say, style_for};
 use crate::lab::shell::{self, ShellSettings};
-use crate::report::story;
+use crate::report::explain;
 use clap::{Args, ValueEnum};
 use std::ffi::OsString;
 use std::io::{self, Write};
@@ -111,7 +111,7 @@ fn watch(args: &Shell) -> anyhow::Result<ExitCode> {
     let watched = shell::watch(&args.settings(), &args.arguments("guard"), |onset| {
         if !args.quiet {
             // If standard error is gone there is nobody to tell.
-            let _ = io::stderr().write_all(format!("connstorm: {}", story::onset(onset, style)).as_bytes());
+            let _ = io::stderr().write_all(format!("connstorm: {}", explain::onset(onset, style)).as_bytes());
         }
     });
     match watched {

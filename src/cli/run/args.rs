@@ -2,7 +2,7 @@
 
 use super::session_args::SessionFlags;
 use crate::cli::outputs::OutputFlags;
-use crate::scenario::Overrides;
+use crate::plan::Overrides;
 use clap::{Args, ValueEnum};
 use std::net::SocketAddr;
 

@@ -4,8 +4,8 @@
 //! many can hold up the run: the run's own thread only swaps the text, once a window.
 
 use crate::cli::output::say;
-use crate::conduct::Watched;
 use crate::report::openmetrics;
+use crate::run::Watched;
 use anyhow::Context;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};

@@ -12,10 +12,12 @@ use super::exit::Exit;
 use super::interrupt::Interrupt;
 use super::output::{say, style_for};
 use super::outputs::{Outputs, summarise};
-use crate::conduct::{Conducted, Prepared};
 use crate::engine::Control;
-use crate::report::{RunResult, Style, forecast};
-use crate::scenario::{self, Arrivals, Colour, Overrides, Plan};
+use crate::plan;
+use crate::plan::{Arrivals, Colour, Overrides, Plan};
+use crate::report::{Style, forecast};
+use crate::result::RunResult;
+use crate::run::{Conducted, Prepared};
 use anyhow::Context;
 use args::{JudgementFlags, ProgressWhen};
 use exporter::Exporter;
@@ -50,11 +52,11 @@ pub(super) fn read_plan(what: &str, overrides: &Overrides) -> Result<Plan, Strin
         Style::Coloured => Colour::Ansi,
     };
     let plan = if what.contains("://") {
-        scenario::from_flags(&Overrides { target: Some(what.to_owned()), ..overrides.clone() })
+        plan::from_flags(&Overrides { target: Some(what.to_owned()), ..overrides.clone() })
     } else {
         let path = Path::new(what);
         let text = std::fs::read_to_string(path).map_err(|error| unreadable(path, &error))?;
-        scenario::load_file(path, &text, &|name| std::env::var(name).ok(), overrides)
+        plan::load_file(path, &text, &|name| std::env::var(name).ok(), overrides)
     };
     plan.map_err(|mistakes| mistakes.render(colour))
 }

@@ -1,9 +1,9 @@
 //! The line that lives while a run does: rate, open, failures by kind, time left.
 
-use crate::attempt::Stamp;
-use crate::conduct::Watched;
 use crate::engine::Progress;
-use crate::report::format::{seconds, thousands};
+use crate::model::Stamp;
+use crate::model::format::{seconds, thousands};
+use crate::run::Watched;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::{self, IsTerminal};
 use std::time::Duration;
@@ -88,8 +88,7 @@ fn message(progress: &Progress<'_>, rate: u64, open: u64, left: String) -> Strin
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::attempt::{Errno, Failure, Lease, Outcome, Record, Stage, Ticket};
-    use crate::metrics::Tally;
+    use crate::model::{Errno, Failure, Lease, Outcome, Record, Stage, Tally, Ticket};
 
     #[test]
     fn failures_are_shown_by_kind() {

@@ -1,6 +1,6 @@
 //! The flags of what is said above TCP, under the names of the scenario's fields.
 
-use crate::scenario::SessionOverrides;
+use crate::plan::SessionOverrides;
 use clap::Args;
 
 /// What is said, and what is expected.

@@ -1,10 +1,10 @@
 //! The arguments of `connstorm serve`: one subcommand a kind of target, and flags that all share.
 
 use super::help;
+use crate::plan::behaviour::parse_flag;
+use crate::plan::units::parse_duration;
 use crate::protocol::{Behaviour, Kind};
-use crate::scenario::behaviour::parse_flag;
-use crate::scenario::units::parse_duration;
-use crate::target::{Certificate, Config, DEFAULT_BACKLOG, Flaw};
+use crate::server::{Certificate, Config, DEFAULT_BACKLOG, Flaw};
 use clap::{Args, Subcommand, ValueEnum};
 use std::net::SocketAddr;
 use std::num::NonZeroU32;

@@ -2,7 +2,7 @@
 
 use super::Case;
 use crate::diagnose::Finding;
-use crate::metrics::Reply;
+use crate::model::Reply;
 
 /// The finding of a status.
 pub(super) fn finding(case: &Case<'_>) -> Finding {

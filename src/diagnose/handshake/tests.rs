@@ -1,8 +1,7 @@
 //! Each failure above TCP has its own finding; one fact changed, and it is another.
 
-use crate::attempt::{Cause, Failure, Side, Stage};
 use crate::diagnose::{Certainty, Facts, FailureFact, Finding, diagnose};
-use crate::metrics::Reply;
+use crate::model::{Cause, Failure, Reply, Side, Stage};
 use crate::protocol::Kind;
 use std::time::Duration;
 

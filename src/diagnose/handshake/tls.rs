@@ -1,8 +1,8 @@
 //! TLS that fails: the wrong port, an alert, a certificate that is refused.
 
 use super::Case;
-use crate::attempt::Cause;
 use crate::diagnose::Finding;
+use crate::model::Cause;
 
 /// The finding of a handshake that failed before, or beside, the certificate.
 pub(super) fn finding(case: &Case<'_>) -> Finding {

@@ -1,7 +1,7 @@
 //! Advice that was good once: lines in the files of sysctl that do nothing today, or harm.
 
-use super::{Area, Check, Worth};
-use crate::kernel::sysctl::HostSettings;
+use super::{Area, Check, Severity};
+use crate::linux::sysctl::HostSettings;
 use serde::{Deserialize, Serialize};
 
 /// A setting in a file of sysctl.
@@ -46,26 +46,26 @@ fn outdated(line: &SysctlLine, settings: &HostSettings) -> Option<Check> {
     let number = line.value.parse::<u64>().ok();
     let (worth, why) = match line.name.as_str() {
         "net.ipv4.tcp_tw_recycle" => (
-            Worth::Warning,
+            Severity::Warning,
             "outdated: gone since Linux 4.12. Where it still worked it dropped the connections of clients behind a \
              NAT; tcp_tw_reuse=1 on the client is what helps"
                 .to_owned(),
         ),
         "net.ipv4.tcp_max_tw_buckets" if number? < ALL_PORTS => (
-            Worth::Warning,
+            Severity::Warning,
             "outdated: a low cap destroys TIME_WAIT sockets early, against the care of RFC 1337, and hides ports \
              running out"
                 .to_owned(),
         ),
         "net.ipv4.tcp_fin_timeout" if number? != 60 => (
-            Worth::Note,
+            Severity::Note,
             "does not shorten TIME_WAIT, which lasts 60 s whatever this says: it is the time in FIN_WAIT_2".to_owned(),
         ),
         "net.ipv4.tcp_timestamps" if number? == 0 => {
-            (Worth::Warning, "takes away tcp_tw_reuse, which needs timestamps".to_owned())
+            (Severity::Warning, "takes away tcp_tw_reuse, which needs timestamps".to_owned())
         }
         "net.ipv4.tcp_tw_reuse" if number? == 1 && settings.tcp_timestamps == Some(0) => {
-            (Worth::Warning, "without effect while tcp_timestamps is off".to_owned())
+            (Severity::Warning, "without effect while tcp_timestamps is off".to_owned())
         }
         _ => return None,
     };

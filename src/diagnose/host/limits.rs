@@ -1,7 +1,7 @@
 //! Descriptors, memory, connection tracking.
 
-use super::{Area, Check, HostState, Worth};
-use crate::kernel::sysctl::HostSettings;
+use super::{Area, Check, HostState, Severity};
+use crate::linux::sysctl::HostSettings;
 
 /// Descriptors that a machine of today gives to one process without being asked (systemd's hard limit).
 const NOFILE: u64 = 524_288;
@@ -22,24 +22,24 @@ fn descriptors(settings: &HostSettings) -> Option<Check> {
     let value = format!("{} (hard limit {})", text(soft), text(hard));
     let check = |worth, why: &str| Check::new(Area::Limits, "ulimit -n", &value, worth, why);
     let Some(soft) = soft else {
-        return Some(check(Worth::Ok, "any number of connections fits into one descriptor table"));
+        return Some(check(Severity::Ok, "any number of connections fits into one descriptor table"));
     };
     let raised = hard.unwrap_or(NOFILE);
     Some(if soft >= 65_536 {
         check(
-            Worth::Ok,
+            Severity::Ok,
             "an ordinary program can hold so many connections and files; connstorm is not bound by it",
         )
     } else if soft < raised {
         check(
-            Worth::Note,
+            Severity::Note,
             "an ordinary program fails with EMFILE (\"Too many open files\") above it. Connstorm is not bound by it: \
              each of its threads has a table of its own",
         )
         .change(format!("ulimit -n {raised}"))
     } else {
         check(
-            Worth::Note,
+            Severity::Note,
             "an ordinary program fails with EMFILE above it, and only root can raise the hard limit. Connstorm is \
              not bound by it: each of its threads has a table of its own",
         )
@@ -50,7 +50,7 @@ fn descriptors(settings: &HostSettings) -> Option<Check> {
 fn nr_open(settings: &HostSettings) -> Option<Check> {
     let nr_open = settings.nr_open?;
     let low = nr_open < NOFILE;
-    let worth = if low { Worth::Note } else { Worth::Ok };
+    let worth = if low { Severity::Note } else { Severity::Ok };
     let check =
         Check::new(Area::Limits, "fs.nr_open", nr_open, worth, "no limit on descriptors can be set above it");
     Some(if low { check.change("sysctl -w fs.nr_open=1048576") } else { check })
@@ -60,7 +60,7 @@ fn files(settings: &HostSettings, state: &HostState) -> Option<Check> {
     let name = "fs.file-max";
     let Some(files) = state.files else {
         let max = settings.file_max?;
-        return Some(Check::new(Area::Limits, name, max, Worth::Ok, "open files of the whole machine"));
+        return Some(Check::new(Area::Limits, name, max, Severity::Ok, "open files of the whole machine"));
     };
     let value = if files.max > i64::MAX as u64 / 2 {
         format!("no limit, {} open", files.open)
@@ -71,10 +71,10 @@ fn files(settings: &HostSettings, state: &HostState) -> Option<Check> {
     Some(if near {
         let why = "nearly all open files of the machine are in use: every program will fail with ENFILE";
         let wanted = files.max.saturating_mul(4);
-        Check::new(Area::Limits, name, value, Worth::Warning, why)
+        Check::new(Area::Limits, name, value, Severity::Warning, why)
             .change(format!("sysctl -w fs.file-max={wanted}"))
     } else {
-        Check::new(Area::Limits, name, value, Worth::Ok, "open files of the whole machine; far from it")
+        Check::new(Area::Limits, name, value, Severity::Ok, "open files of the whole machine; far from it")
     })
 }
 
@@ -94,7 +94,7 @@ fn memory(settings: &HostSettings, state: &HostState) -> Option<Check> {
     let pressed = used.is_some_and(|used| used >= mem[1]);
     Some(if pressed {
         let why = "TCP's buffers are under memory pressure: windows shrink, then connections are reset";
-        Check::new(Area::Limits, name, value, Worth::Warning, why).change(format!(
+        Check::new(Area::Limits, name, value, Severity::Warning, why).change(format!(
             "sysctl -w net.ipv4.tcp_mem=\"{} {} {}\"",
             mem[0].saturating_mul(2),
             mem[1].saturating_mul(2),
@@ -105,7 +105,7 @@ fn memory(settings: &HostSettings, state: &HostState) -> Option<Check> {
             Area::Limits,
             name,
             value,
-            Worth::Ok,
+            Severity::Ok,
             "memory of all TCP buffers, sockets themselves apart",
         )
     })
@@ -115,7 +115,7 @@ fn conntrack(settings: &HostSettings, state: &HostState) -> Option<Check> {
     let name = "net.netfilter.nf_conntrack_max";
     let Some(limits) = &settings.conntrack else {
         let why = "connection tracking is not loaded: nothing is counted, nothing can be full";
-        return Some(Check::new(Area::Limits, name, "off", Worth::Ok, why));
+        return Some(Check::new(Area::Limits, name, "off", Severity::Ok, why));
     };
     let time_wait = limits.tcp_time_wait.unwrap_or(120).max(1);
     let ceiling = limits.max / time_wait;
@@ -127,15 +127,15 @@ fn conntrack(settings: &HostSettings, state: &HostState) -> Option<Check> {
     if count.is_some_and(|count| count as f64 > limits.max as f64 * NEAR) {
         let why =
             "nearly full: above it the packets of new connections are dropped, which looks like a firewall";
-        return check(Worth::Warning, why.into()).map(|check| check.change(wanted));
+        return check(Severity::Warning, why.into()).map(|check| check.change(wanted));
     }
     let why = format!(
         "where a rule tracks connections, each stays {time_wait} s after it was closed: {ceiling} short \
          connections a second at most"
     );
     if ceiling < 2000 {
-        check(Worth::Note, why).map(|check| check.change(wanted))
+        check(Severity::Note, why).map(|check| check.change(wanted))
     } else {
-        check(Worth::Ok, why)
+        check(Severity::Ok, why)
     }
 }

@@ -4,25 +4,25 @@
 //! A value is `warning` only where it makes connections fail, or hides why they fail; `note` where it
 //! bounds what a load can do, or where a common belief about it is wrong.
 
+mod addresses;
 mod advice;
 mod limits;
 mod now;
 mod ports;
 mod queues;
 mod state;
-mod surroundings;
 
 pub use advice::{SysctlLine, parse_sysctl_file};
 pub use state::HostState;
 
-use crate::kernel::sysctl::HostSettings;
+use crate::linux::sysctl::HostSettings;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// What a value is worth.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Worth {
+pub enum Severity {
     /// Nothing to be said against it.
     Ok,
     /// It could not be read.
@@ -33,13 +33,13 @@ pub enum Worth {
     Warning,
 }
 
-impl fmt::Display for Worth {
+impl fmt::Display for Severity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
-            Worth::Ok => "ok",
-            Worth::Unseen => "unseen",
-            Worth::Note => "note",
-            Worth::Warning => "warning",
+            Severity::Ok => "ok",
+            Severity::Unseen => "unseen",
+            Severity::Note => "note",
+            Severity::Warning => "warning",
         })
     }
 }
@@ -90,7 +90,7 @@ pub struct Check {
     /// What it is.
     pub value: String,
     /// What that is worth.
-    pub worth: Worth,
+    pub worth: Severity,
     /// Why.
     pub why: String,
     /// The command that changes it, where there is a reason to.
@@ -99,14 +99,14 @@ pub struct Check {
 }
 
 impl Check {
-    fn new(area: Area, name: &str, value: impl ToString, worth: Worth, why: impl Into<String>) -> Check {
+    fn new(area: Area, name: &str, value: impl ToString, worth: Severity, why: impl Into<String>) -> Check {
         let (name, value, why) = (name.to_owned(), value.to_string(), why.into());
         Check { area, name, value, worth, why, change: None }
     }
 
     /// A value that could not be read.
     fn unseen(area: Area, name: &str, why: impl Into<String>) -> Check {
-        Check::new(area, name, "not known", Worth::Unseen, why)
+        Check::new(area, name, "not known", Severity::Unseen, why)
     }
 
     fn change(mut self, command: impl Into<String>) -> Check {
@@ -120,7 +120,7 @@ pub fn checks(settings: &HostSettings, state: &HostState) -> Vec<Check> {
     let mut checks = limits::checks(settings, state);
     checks.extend(ports::checks(settings));
     checks.extend(queues::checks(settings));
-    checks.extend(surroundings::checks(state));
+    checks.extend(addresses::checks(state));
     checks.extend(now::checks(settings, state));
     checks.extend(advice::checks(settings, &state.sysctl_lines));
     checks

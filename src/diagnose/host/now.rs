@@ -1,9 +1,9 @@
 //! Sockets that there are now, and how full that makes the ports.
 
-use super::{Area, Check, HostState, Worth};
-use crate::kernel::sysctl::HostSettings;
-use crate::kernel::tcp_state::TcpState;
-use crate::kernel::tuple_usage::TupleCount;
+use super::{Area, Check, HostState, Severity};
+use crate::linux::sysctl::HostSettings;
+use crate::linux::tcp_state::TcpState;
+use crate::linux::tuple_usage::TupleCount;
 
 /// Tuples told, the fullest first.
 const TOLD: usize = 5;
@@ -17,7 +17,7 @@ pub(super) fn checks(settings: &HostSettings, state: &HostState) -> Vec<Check> {
     checks.extend(state.listening.iter().filter(|at| at.is_full()).map(|at| {
         let why = "its accept queue is full: further connections time out, or are slow by whole seconds";
         let value = format!("{} waiting of {}", at.waiting, at.backlog);
-        Check::new(Area::Now, &format!("listener {}", at.address), value, Worth::Warning, why)
+        Check::new(Area::Now, &format!("listener {}", at.address), value, Severity::Warning, why)
             .change(format!("ss -ltn sport = :{}    # accept faster, or a longer backlog", at.address.port()))
     }));
     checks.extend(state.unseen.iter().map(|what| Check::unseen(Area::Now, "not seen", what.clone())));
@@ -29,7 +29,7 @@ fn totals(settings: &HostSettings, state: &HostState) -> Vec<Check> {
     match state.established {
         Some(established) => {
             let why = "open connections, both ends of local ones counted";
-            checks.push(Check::new(Area::Now, "established", established, Worth::Ok, why));
+            checks.push(Check::new(Area::Now, "established", established, Severity::Ok, why));
         }
         None => {
             let why = if state.truncated {
@@ -48,7 +48,7 @@ fn totals(settings: &HostSettings, state: &HostState) -> Vec<Check> {
         } else {
             "connections that this host closed first, each keeps its port for 60 s"
         };
-        let worth = if capped { Worth::Warning } else { Worth::Ok };
+        let worth = if capped { Severity::Warning } else { Severity::Ok };
         checks.push(Check::new(Area::Now, "time_wait", totals.time_wait, worth, why));
     }
     checks
@@ -62,19 +62,19 @@ fn tuple(tuple: &TupleCount, settings: &HostSettings) -> Check {
     let share = used as f64 / usable as f64;
     let (worth, why) = match () {
         () if share >= 0.97 => (
-            Worth::Warning,
+            Severity::Warning,
             "no source port is left: connect() fails with \"Cannot assign requested address\"",
         ),
         () if share >= 0.5 => (
-            Worth::Warning,
+            Severity::Warning,
             "more than half of the ports are taken: connect() searches long for a free one, and slows down",
         ),
-        () => (Worth::Ok, "source ports taken on the way to this destination"),
+        () => (Severity::Ok, "source ports taken on the way to this destination"),
     };
     let check = Check::new(Area::Now, &name, value, worth, why);
     match worth {
-        Worth::Warning if time_wait * 2 > used => check.change("sysctl -w net.ipv4.tcp_tw_reuse=1"),
-        Worth::Warning => check.change("use more source addresses, or a wider ip_local_port_range"),
+        Severity::Warning if time_wait * 2 > used => check.change("sysctl -w net.ipv4.tcp_tw_reuse=1"),
+        Severity::Warning => check.change("use more source addresses, or a wider ip_local_port_range"),
         _ => check,
     }
 }

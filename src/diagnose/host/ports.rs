@@ -1,7 +1,7 @@
 //! Source ports, and what TIME_WAIT does to them.
 
-use super::{Area, Check, Worth};
-use crate::kernel::sysctl::HostSettings;
+use super::{Area, Check, Severity};
+use crate::linux::sysctl::HostSettings;
 
 /// `TCP_TIMEWAIT_LEN` of `include/net/tcp.h`, in seconds.
 const TIME_WAIT_S: u32 = 60;
@@ -20,7 +20,7 @@ pub(super) fn checks(settings: &HostSettings) -> Vec<Check> {
     checks.into_iter().flatten().collect()
 }
 
-fn check(name: &str, value: impl ToString, worth: Worth, why: impl Into<String>) -> Check {
+fn check(name: &str, value: impl ToString, worth: Severity, why: impl Into<String>) -> Check {
     Check::new(Area::Ports, name, value, worth, why)
 }
 
@@ -39,9 +39,9 @@ fn range(settings: &HostSettings) -> Option<Check> {
     );
     let value = format!("{low} {high}");
     Some(if usable >= 50_000 {
-        check(name, value, Worth::Ok, why)
+        check(name, value, Severity::Ok, why)
     } else {
-        let worth = if usable < 10_000 { Worth::Warning } else { Worth::Note };
+        let worth = if usable < 10_000 { Severity::Warning } else { Severity::Note };
         let why = format!("{why}. Leave listeners' ports out by ip_local_reserved_ports when widening it");
         check(name, value, worth, why).change("sysctl -w net.ipv4.ip_local_port_range=\"1024 65535\"")
     })
@@ -52,9 +52,9 @@ fn reserved(settings: &HostSettings) -> Option<Check> {
     let (low, high) = settings.ip_local_port_range?;
     let inside = settings.ip_local_reserved_ports.count_in(&(low..=high));
     if settings.ip_local_reserved_ports.is_empty() {
-        return Some(check(name, "none", Worth::Ok, "no port is left out of the range"));
+        return Some(check(name, "none", Severity::Ok, "no port is left out of the range"));
     }
-    let worth = if inside == 0 { Worth::Ok } else { Worth::Note };
+    let worth = if inside == 0 { Severity::Ok } else { Severity::Note };
     let why = format!("{inside} ports of the range are left out of connect()'s choice");
     Some(check(name, &settings.ip_local_reserved_ports, worth, why))
 }
@@ -72,15 +72,17 @@ fn reuse(settings: &HostSettings) -> Option<Check> {
     let after = delay.unwrap_or(1000);
     if reuse != 0 && settings.tcp_timestamps == Some(0) {
         let why = "without effect: it needs tcp_timestamps, which is off";
-        return Some(check(name, value, Worth::Warning, why).change("sysctl -w net.ipv4.tcp_timestamps=1"));
+        return Some(
+            check(name, value, Severity::Warning, why).change("sysctl -w net.ipv4.tcp_timestamps=1"),
+        );
     }
     let mend = "sysctl -w net.ipv4.tcp_tw_reuse=1";
     Some(match reuse {
-        1 => check(name, value, Worth::Ok, format!("connect() takes a port in TIME_WAIT again after {after} ms")),
+        1 => check(name, value, Severity::Ok, format!("connect() takes a port in TIME_WAIT again after {after} ms")),
         2 => check(
             name,
             value,
-            Worth::Note,
+            Severity::Note,
             format!(
                 "on loopback only: there a port in TIME_WAIT is taken again after {after} ms, to other hosts after \
                  {TIME_WAIT_S} s. 1 is the real answer for short outgoing connections"
@@ -90,7 +92,7 @@ fn reuse(settings: &HostSettings) -> Option<Check> {
         _ => check(
             name,
             value,
-            Worth::Note,
+            Severity::Note,
             format!(
                 "a port in TIME_WAIT stays taken for {TIME_WAIT_S} s. 1 is the real answer for short outgoing connections"
             ),
@@ -103,9 +105,9 @@ fn timestamps(settings: &HostSettings) -> Option<Check> {
     let (name, value) = ("net.ipv4.tcp_timestamps", settings.tcp_timestamps?);
     Some(if value == 0 {
         let why = "off: neither tcp_tw_reuse nor explicit source ports can take a port in TIME_WAIT again";
-        check(name, value, Worth::Warning, why).change("sysctl -w net.ipv4.tcp_timestamps=1")
+        check(name, value, Severity::Warning, why).change("sysctl -w net.ipv4.tcp_timestamps=1")
     } else {
-        check(name, value, Worth::Ok, "on, as taking ports in TIME_WAIT again needs it")
+        check(name, value, Severity::Ok, "on, as taking ports in TIME_WAIT again needs it")
     })
 }
 
@@ -115,12 +117,12 @@ fn buckets(settings: &HostSettings) -> Option<Check> {
         let why = "above it TIME_WAIT sockets are destroyed at once (TCPTimeWaitOverflow): that hides ports running \
                    out, and lets a late segment of an old connection into a new one (RFC 1337). Guides that lower \
                    it are outdated";
-        check(name, value, Worth::Warning, why).change("sysctl -w net.ipv4.tcp_max_tw_buckets=262144")
+        check(name, value, Severity::Warning, why).change("sysctl -w net.ipv4.tcp_max_tw_buckets=262144")
     } else {
         check(
             name,
             value,
-            Worth::Ok,
+            Severity::Ok,
             "TIME_WAIT sockets of the whole namespace before they are destroyed at once",
         )
     })
@@ -132,5 +134,5 @@ fn fin_timeout(settings: &HostSettings) -> Option<Check> {
         "the time in FIN_WAIT_2, for connections whose peer does not close. It does not shorten TIME_WAIT, as is often \
          said: that lasts {TIME_WAIT_S} s, fixed in the kernel"
     );
-    Some(check(name, format!("{value} s"), if value == 60 { Worth::Ok } else { Worth::Note }, why))
+    Some(check(name, format!("{value} s"), if value == 60 { Severity::Ok } else { Severity::Note }, why))
 }

@@ -2,9 +2,9 @@
 
 use super::SysctlLine;
 use crate::diagnose::{Listening, Proxy};
-use crate::kernel::addresses::AssignedAddress;
-use crate::kernel::proc_net::{Conntrack, SocketTotals, SystemFiles};
-use crate::kernel::tuple_usage::TupleCount;
+use crate::linux::addresses::AssignedAddress;
+use crate::linux::proc_net::{Conntrack, SocketTotals, SystemFiles};
+use crate::linux::tuple_usage::TupleCount;
 use serde::{Deserialize, Serialize};
 
 /// What there is on a host just now. What could not be seen is `None` or empty, and named in `unseen`.

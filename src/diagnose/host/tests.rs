@@ -1,7 +1,7 @@
 use super::*;
 use crate::diagnose::Listening;
-use crate::kernel::tcp_state::TcpState;
-use crate::kernel::tuple_usage::{StateCounts, TupleCount};
+use crate::linux::tcp_state::TcpState;
+use crate::linux::tuple_usage::{StateCounts, TupleCount};
 
 fn settings() -> HostSettings {
     HostSettings {
@@ -19,7 +19,7 @@ fn settings() -> HostSettings {
     }
 }
 
-fn worth(checks: &[Check], name: &str) -> (Worth, Option<String>) {
+fn worth(checks: &[Check], name: &str) -> (Severity, Option<String>) {
     let check = checks.iter().find(|check| check.name == name).unwrap_or_else(|| panic!("no {name}"));
     (check.worth, check.change.clone())
 }
@@ -27,14 +27,14 @@ fn worth(checks: &[Check], name: &str) -> (Worth, Option<String>) {
 #[test]
 fn the_defaults_of_linux_are_no_warning() {
     let checks = checks(&settings(), &HostState::default());
-    let warnings: Vec<&Check> = checks.iter().filter(|check| check.worth == Worth::Warning).collect();
+    let warnings: Vec<&Check> = checks.iter().filter(|check| check.worth == Severity::Warning).collect();
     assert!(warnings.is_empty(), "{warnings:#?}");
     assert_eq!(
         worth(&checks, "ulimit -n"),
-        (Worth::Note, Some("ulimit -n 524288".into())),
+        (Severity::Note, Some("ulimit -n 524288".into())),
         "the soft limit can be raised to the hard one"
     );
-    assert_eq!(worth(&checks, "net.netfilter.nf_conntrack_max").0, Worth::Ok);
+    assert_eq!(worth(&checks, "net.netfilter.nf_conntrack_max").0, Severity::Ok);
 }
 
 #[test]
@@ -57,11 +57,11 @@ fn what_makes_connections_fail_is_a_warning_with_its_command() {
         "net.ipv4.tcp_abort_on_overflow",
     ] {
         let (worth, change) = worth(&checks, name);
-        assert_eq!(worth, Worth::Warning, "{name}");
+        assert_eq!(worth, Severity::Warning, "{name}");
         assert!(change.unwrap().starts_with("sysctl -w "), "{name}");
     }
     let fin = checks.iter().find(|check| check.name == "net.ipv4.tcp_fin_timeout").unwrap();
-    assert!(fin.worth == Worth::Note && fin.why.contains("does not shorten TIME_WAIT"), "{fin:?}");
+    assert!(fin.worth == Severity::Note && fin.why.contains("does not shorten TIME_WAIT"), "{fin:?}");
 }
 
 #[test]
@@ -73,13 +73,13 @@ fn outdated_advice_in_a_file_is_called_so() {
     let state = HostState { sysctl_lines: lines, ..HostState::default() };
     let told: Vec<Check> =
         checks(&settings(), &state).into_iter().filter(|check| check.area == Area::Advice).collect();
-    let told: Vec<(&str, Worth)> = told.iter().map(|check| (check.name.as_str(), check.worth)).collect();
+    let told: Vec<(&str, Severity)> = told.iter().map(|check| (check.name.as_str(), check.worth)).collect();
     assert_eq!(
         told,
         [
-            ("/etc/sysctl.conf:2", Worth::Warning),
-            ("/etc/sysctl.conf:3", Worth::Warning),
-            ("/etc/sysctl.conf:4", Worth::Note)
+            ("/etc/sysctl.conf:2", Severity::Warning),
+            ("/etc/sysctl.conf:3", Severity::Warning),
+            ("/etc/sysctl.conf:4", Severity::Note)
         ]
     );
 }
@@ -103,15 +103,15 @@ fn full_tuples_full_queues_and_dead_proxies_are_seen() {
     let checks = checks(&settings(), &state);
     assert_eq!(
         worth(&checks, "10.0.0.2 to 10.0.0.1:80"),
-        (Worth::Warning, Some("sysctl -w net.ipv4.tcp_tw_reuse=1".into()))
+        (Severity::Warning, Some("sysctl -w net.ipv4.tcp_tw_reuse=1".into()))
     );
-    assert_eq!(worth(&checks, "listener 127.0.0.1:90").0, Worth::Warning);
-    assert_eq!(worth(&checks, "https_proxy").0, Worth::Warning);
+    assert_eq!(worth(&checks, "listener 127.0.0.1:90").0, Severity::Warning);
+    assert_eq!(worth(&checks, "https_proxy").0, Severity::Warning);
 }
 
 #[test]
 fn what_cannot_be_read_is_said() {
     let checks = checks(&HostSettings::default(), &HostState::default());
-    assert_eq!(worth(&checks, "net.ipv4.ip_local_port_range").0, Worth::Unseen);
-    assert_eq!(worth(&checks, "established").0, Worth::Unseen);
+    assert_eq!(worth(&checks, "net.ipv4.ip_local_port_range").0, Severity::Unseen);
+    assert_eq!(worth(&checks, "established").0, Severity::Unseen);
 }

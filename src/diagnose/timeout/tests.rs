@@ -1,7 +1,7 @@
 use super::*;
-use crate::attempt::{Failure, Lease};
 use crate::diagnose::{Listening, diagnose};
-use crate::kernel::proc_net::{Conntrack, ConntrackDrops, Counters};
+use crate::linux::proc_net::{Conntrack, ConntrackDrops, Counters};
+use crate::model::{Failure, Lease};
 use std::net::SocketAddr;
 
 const TO: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 9000);

@@ -1,13 +1,12 @@
 //! HTTP/1.1 requests on one connection, and their replies.
 
-use super::chatter::{fits, shown};
-use super::desk::{Desk, Step, Stepped, Trouble};
+use super::context::{Context, SessionError, Step, StepResult};
+use super::message_schedule::{fits, shown};
 use super::refusal::{self, Refusal, can_wait};
-use crate::attempt::{Cause, Failure, Stage, Stamp};
-use crate::metrics::Reply;
+use crate::model::{Cause, Failure, Reply, Stage, Stamp};
+use crate::plan::Expect;
 use crate::protocol::http1::{Body, ReplyHead};
 use crate::protocol::{Alphabet, Fields};
-use crate::scenario::Expect;
 
 /// What is kept of a body that is compared.
 const COMPARED: usize = 16 << 20;
@@ -36,71 +35,71 @@ enum State {
 }
 
 impl Http {
-    /// Puts the first request on the desk.
-    pub fn begin(desk: &mut Desk<'_>) -> Http {
+    /// Puts the first request on the context.
+    pub fn begin(context: &mut Context<'_>) -> Http {
         let mut http = Http {
             state: State::Idle,
             input: Vec::new(),
             made: 0,
-            sent_at: desk.now,
+            sent_at: context.now,
             next_at: None,
             expected: Vec::new(),
             exchange_only: false,
             hushed: false,
         };
-        http.request(desk);
+        http.request(context);
         http
     }
 
-    fn request(&mut self, desk: &mut Desk<'_>) {
-        let script = desk.script;
+    fn request(&mut self, context: &mut Context<'_>) {
+        let script = context.script;
         let messages = &script.messages;
         self.made += 1;
-        let fields = Fields { seq: self.made, conn: desk.ordinal + 1, now_us: desk.unix_micros() };
+        let fields = Fields { seq: self.made, conn: context.ordinal + 1, now_us: context.unix_micros() };
         let mut body = Vec::new();
         if let Some(template) = &messages.send {
             let alphabet = if messages.binary { Alphabet::Bytes } else { Alphabet::Letters };
-            template.render(fields, alphabet, desk.chance.random(), &mut body);
+            template.render(fields, alphabet, context.rng.random(), &mut body);
         }
-        let last = self.made >= u64::from(desk.script.requests);
-        desk.script.write_request(desk.out, desk.destination, &body, last);
+        let last = self.made >= u64::from(context.script.requests);
+        context.script.write_request(context.out, context.destination, &body, last);
         match &messages.expect {
             Some(Expect::Echo) => self.expected = body,
             Some(Expect::Contains(text)) => {
                 self.expected.clear();
-                text.render(fields, Alphabet::Letters, desk.chance.random(), &mut self.expected);
+                text.render(fields, Alphabet::Letters, context.rng.random(), &mut self.expected);
             }
             _ => {}
         }
-        desk.tally.traffic.sent += 1;
-        (self.state, self.sent_at, self.next_at) = (State::Head, desk.now, None);
+        context.tally.traffic.sent += 1;
+        (self.state, self.sent_at, self.next_at) = (State::Head, context.now, None);
     }
 
     /// The first reply was as it should be.
-    pub fn opened(&mut self, exchange_only: bool, desk: &mut Desk<'_>) -> Stepped {
+    pub fn opened(&mut self, exchange_only: bool, context: &mut Context<'_>) -> StepResult {
         self.exchange_only = exchange_only;
-        self.after_reply(desk)
+        self.after_reply(context)
     }
 
     /// The peer's bytes.
-    pub fn take(&mut self, bytes: &[u8], desk: &mut Desk<'_>) -> Stepped {
+    pub fn take(&mut self, bytes: &[u8], context: &mut Context<'_>) -> StepResult {
         if matches!(self.state, State::Idle) {
             let reply = Reply::saying("a reply to no request").beginning_with(bytes);
             let failure = Failure::new(Stage::Session, Cause::ProtocolViolation);
-            return Err(Trouble::because(failure, reply));
+            return Err(SessionError::because(failure, reply));
         }
         self.input.extend_from_slice(bytes);
         if matches!(self.state, State::Head) && can_wait(&self.input, bytes) {
             return Ok(Step::Continue);
         }
-        self.advance(desk)
+        self.advance(context)
     }
 
     fn stage(&self) -> Stage {
         if self.made <= 1 { Stage::Handshake } else { Stage::Session }
     }
 
-    fn advance(&mut self, desk: &mut Desk<'_>) -> Stepped {
+    fn advance(&mut self, context: &mut Context<'_>) -> StepResult {
         loop {
             match &mut self.state {
                 State::Idle => return Ok(Step::Continue),
@@ -109,26 +108,25 @@ impl Http {
                     return refusal.take(&input).map_or(Ok(Step::Continue), Err);
                 }
                 State::Head => {
-                    if !self.head(desk)? {
+                    if !self.head(context)? {
                         return Ok(Step::Continue);
                     }
                 }
                 State::Body { body, .. } => {
-                    let used =
-                        body.feed(&self.input).map_err(|error| {
-                            let failure = Failure::new(Stage::Session, Cause::ProtocolViolation);
-                            Trouble::because(failure, Reply::saying(error.to_string()))
-                                .at(if self.made <= 1 { Stage::Handshake } else { Stage::Session })
-                        })?;
+                    let used = body.feed(&self.input).map_err(|error| {
+                        let failure = Failure::new(Stage::Session, Cause::ProtocolViolation);
+                        SessionError::because(failure, Reply::saying(error.to_string()))
+                            .at(if self.made <= 1 { Stage::Handshake } else { Stage::Session })
+                    })?;
                     self.input.drain(..used);
-                    return if body.is_complete() { self.complete(desk) } else { Ok(Step::Continue) };
+                    return if body.is_complete() { self.complete(context) } else { Ok(Step::Continue) };
                 }
             }
         }
     }
 
     /// Takes the head off the input; whether it was complete.
-    fn head(&mut self, desk: &Desk<'_>) -> Result<bool, Trouble> {
+    fn head(&mut self, context: &Context<'_>) -> Result<bool, SessionError> {
         let stage = self.stage();
         let parsed = ReplyHead::parse(&self.input);
         let head = match parsed {
@@ -137,12 +135,12 @@ impl Http {
             Err(error) => return Err(refusal::not_http(error, &self.input).at(stage)),
         };
         let size = head.size;
-        let of_head_request = desk.script.is_head_request;
+        let of_head_request = context.script.is_head_request;
         if (100..=199).contains(&head.status) && head.status != 101 {
             self.input.drain(..size);
             return Ok(true);
         }
-        if !desk.script.statuses.contain(head.status) {
+        if !context.script.statuses.contain(head.status) {
             self.state = State::Refused(Box::new(Refusal::new(&head, stage, of_head_request)));
             self.input.drain(..size);
             return Ok(true);
@@ -153,9 +151,9 @@ impl Http {
                 says: Some("the length of the body can't be told".into()),
                 ..refusal::described(&head)
             };
-            return Err(Trouble::because(failure, reply));
+            return Err(SessionError::because(failure, reply));
         };
-        let keep = if desk.script.messages.expect.is_some() { COMPARED } else { 0 };
+        let keep = if context.script.messages.expect.is_some() { COMPARED } else { 0 };
         let keeps_alive = head.keeps_alive();
         self.state = State::Body { body: Body::new(framing, keep), keeps_alive };
         self.input.drain(..size);
@@ -163,56 +161,60 @@ impl Http {
     }
 
     /// A whole reply has come.
-    fn complete(&mut self, desk: &mut Desk<'_>) -> Stepped {
+    fn complete(&mut self, context: &mut Context<'_>) -> StepResult {
         let State::Body { body, keeps_alive } = std::mem::replace(&mut self.state, State::Idle) else {
             return Ok(Step::Continue);
         };
         let stage = self.stage();
-        desk.tally.traffic.received += 1;
-        if let Some(expect) = &desk.script.messages.expect {
+        context.tally.traffic.received += 1;
+        if let Some(expect) = &context.script.messages.expect {
             if !fits(expect, &body.kept, &self.expected) {
-                desk.tally.traffic.mismatches += 1;
+                context.tally.traffic.mismatches += 1;
                 let says = format!("expected {expect}, found '{}'", shown(&body.kept));
                 let failure = Failure::new(stage, Cause::UnexpectedReply);
-                return Err(Trouble::because(failure, Reply::saying(says)));
+                return Err(SessionError::because(failure, Reply::saying(says)));
             }
-            desk.tally.traffic.matched += 1;
+            context.tally.traffic.matched += 1;
         }
-        desk.tally.latencies.round_trip.record(desk.now.saturating_sub(self.sent_at));
-        let more = self.made < u64::from(desk.script.requests);
+        context.tally.latencies.round_trip.record(context.now.saturating_sub(self.sent_at));
+        let more = self.made < u64::from(context.script.requests);
         if more && !keeps_alive {
-            let says = format!("'Connection: close' after request {} of {}", self.made, desk.script.requests);
+            let says =
+                format!("'Connection: close' after request {} of {}", self.made, context.script.requests);
             let failure = Failure::new(stage, Cause::ClosedEarly);
-            return Err(Trouble::because(failure, Reply::saying(says)));
+            return Err(SessionError::because(failure, Reply::saying(says)));
         }
         if self.made == 1 {
             return Ok(Step::Opened);
         }
-        self.after_reply(desk)
+        self.after_reply(context)
     }
 
-    fn after_reply(&mut self, desk: &mut Desk<'_>) -> Stepped {
-        if self.made >= u64::from(desk.script.requests) {
+    fn after_reply(&mut self, context: &mut Context<'_>) -> StepResult {
+        if self.made >= u64::from(context.script.requests) {
             return Ok(if self.exchange_only { Step::Done } else { Step::Idle });
         }
         if self.hushed {
             return Ok(Step::Idle);
         }
-        let script = desk.script;
+        let script = context.script;
         let messages = &script.messages;
         let at = match messages.every {
             Some(every) => self.sent_at + every,
-            None => desk.now + messages.think,
+            None => context.now + messages.think,
         };
         self.next_at = Some(at);
-        self.tick(desk)
+        self.tick(context)
     }
 
     /// Time has passed.
-    pub fn tick(&mut self, desk: &mut Desk<'_>) -> Stepped {
-        if self.next_at.is_some_and(|at| at <= desk.now) {
-            self.request(desk);
-        } else if self.is_busy() && self.made > 1 && desk.now >= self.sent_at + desk.script.messages.timeout {
+    pub fn tick(&mut self, context: &mut Context<'_>) -> StepResult {
+        if self.next_at.is_some_and(|at| at <= context.now) {
+            self.request(context);
+        } else if self.is_busy()
+            && self.made > 1
+            && context.now >= self.sent_at + context.script.messages.timeout
+        {
             return Err(self
                 .what_came()
                 .unwrap_or_else(|| Failure::new(Stage::Session, Cause::TimedOut).into()));
@@ -221,25 +223,25 @@ impl Http {
     }
 
     /// The peer has closed: the end of a body that has no other, or too early.
-    pub fn end_of_stream(&mut self, desk: &mut Desk<'_>) -> Stepped {
+    pub fn end_of_stream(&mut self, context: &mut Context<'_>) -> StepResult {
         match &mut self.state {
             State::Body { body, .. } if body.ends_with_the_stream() => {
-                let step = self.complete(desk)?;
+                let step = self.complete(context)?;
                 // Whatever was to follow can't.
-                let done = self.made >= u64::from(desk.script.requests);
+                let done = self.made >= u64::from(context.script.requests);
                 Ok(if done && step == Step::Idle { Step::Done } else { step })
             }
             State::Refused(refusal) => Err(refusal.trouble()),
             State::Idle => Ok(Step::Continue),
             State::Head | State::Body { .. } => {
                 let failure = Failure::new(self.stage(), Cause::ClosedEarly);
-                Err(Trouble::because(failure, Reply::default().beginning_with(&self.input)))
+                Err(SessionError::because(failure, Reply::default().beginning_with(&self.input)))
             }
         }
     }
 
     /// The refusal whose body has not come as a whole.
-    pub fn what_came(&mut self) -> Option<Trouble> {
+    pub fn what_came(&mut self) -> Option<SessionError> {
         match &self.state {
             State::Refused(refusal) => Some(refusal.trouble()),
             _ => None,
@@ -252,7 +254,7 @@ impl Http {
     }
 
     /// Makes no more requests; whether a reply is still waited for.
-    pub fn hush(&mut self) -> bool {
+    pub fn stop_sending(&mut self) -> bool {
         (self.hushed, self.next_at) = (true, None);
         self.is_busy()
     }

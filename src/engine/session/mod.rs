@@ -1,35 +1,34 @@
 //! What is said over one connection above TCP, from the first byte to the last: TLS, handshake, messages,
-//! farewell. No I/O: bytes come in, bytes go out to the desk, and time is an argument.
+//! farewell. No I/O: bytes come in, bytes go out to the context, and time is an argument.
 //!
 //! Invariant: every call returns; what is kept of a peer's bytes is bounded (an incomplete head, message or
 //! record); each phase has an end in time ([`Session::next_due`]) unless it is the open session of a plan
 //! that wants it open. Parked, which is what an open session is between calls, it holds nothing of its
 //! handshake.
 
-mod chatter;
-mod desk;
+mod context;
 mod http;
-mod opening;
+mod message_schedule;
 mod refusal;
-mod roots;
 mod script;
 mod stream;
 mod tls;
+mod tls_config;
+mod upgrade;
 mod websocket;
 
 #[cfg(test)]
 mod tests;
 
-pub use desk::{Desk, Step, Stepped, Trouble};
+pub use context::{Context, SessionError, Step, StepResult};
 pub use script::{Script, ScriptError};
 
-use crate::attempt::{Cause, Errno, Failure, Stage, Stamp};
-use crate::metrics::Reply;
+use crate::model::{Cause, Errno, Failure, Reply, Stage, Stamp};
+use crate::plan::Close;
 use crate::protocol::Application;
-use crate::scenario::Close;
 use http::Http;
-use opening::Opening;
 use stream::Stream;
+use upgrade::Opening;
 use websocket::WebSocket;
 
 /// See the module.
@@ -79,70 +78,72 @@ enum Ending {
 }
 
 impl Session {
-    /// A session on a connection that was established just now; its first bytes are on the desk.
-    pub fn begin(desk: &mut Desk<'_>) -> (Session, Stepped) {
-        let limit = Some(desk.now + desk.script.handshake_timeout);
+    /// A session on a connection that was established just now; its first bytes are on the context.
+    pub fn begin(context: &mut Context<'_>) -> (Session, StepResult) {
+        let limit = Some(context.now + context.script.handshake_timeout);
         let mut session = Session {
             tls: None,
             talk: Talk::Stream(Box::default()),
             phase: Phase::Opening,
             ending: Ending::No,
-            since: desk.now,
+            since: context.now,
             limit,
         };
-        let stepped = match &desk.script.tls {
-            Some(tls) => tls::Client::new(tls, desk.destination.ip()).map(|client| {
+        let stepped = match &context.script.tls {
+            Some(tls) => tls::Client::new(tls, context.destination.ip()).map(|client| {
                 session.tls = Some(Box::new(client));
                 session.phase = Phase::Securing;
                 Step::Continue
             }),
-            None => session.open(desk),
+            None => session.open(context),
         };
         (session, stepped)
     }
 
     /// The peer's bytes.
-    pub fn take(&mut self, bytes: &[u8], desk: &mut Desk<'_>) -> Stepped {
-        let Some(tls) = &mut self.tls else { return self.hear(bytes, desk) };
-        let mut plain = std::mem::take(desk.plain);
+    pub fn take(&mut self, bytes: &[u8], context: &mut Context<'_>) -> StepResult {
+        let Some(tls) = &mut self.tls else { return self.hear(bytes, context) };
+        let mut plain = std::mem::take(context.plain);
         plain.clear();
         let opened = tls.open(bytes, &mut plain).map_err(|trouble| trouble.at(self.stage()));
         let stepped = opened.and_then(|opened| {
             if opened.established {
-                desk.tally.latencies.tls.record(desk.now.saturating_sub(self.since));
-                if self.open(desk)? == Step::Done {
+                context.tally.latencies.tls.record(context.now.saturating_sub(self.since));
+                if self.open(context)? == Step::Done {
                     return Ok(Step::Done);
                 }
             }
-            if !plain.is_empty() && self.hear(&plain, desk)? == Step::Done {
+            if !plain.is_empty() && self.hear(&plain, context)? == Step::Done {
                 return Ok(Step::Done);
             }
-            if opened.closed { self.end_of_stream(desk) } else { Ok(Step::Continue) }
+            if opened.closed { self.end_of_stream(context) } else { Ok(Step::Continue) }
         });
-        *desk.plain = plain;
+        *context.plain = plain;
         stepped
     }
 
     /// The peer will send no more.
-    pub fn end_of_stream(&mut self, desk: &mut Desk<'_>) -> Stepped {
+    pub fn end_of_stream(&mut self, context: &mut Context<'_>) -> StepResult {
         let step = match (&mut self.talk, self.phase) {
             (_, Phase::Closing) => return Ok(Step::Done),
             (Talk::Opening(opening), Phase::Opening) => opening.end_of_stream(),
-            (Talk::Http(http), Phase::Opening | Phase::Open) => http.end_of_stream(desk),
+            (Talk::Http(http), Phase::Opening | Phase::Open) => http.end_of_stream(context),
             _ => Ok(Step::Continue),
         };
-        if self.progress(step, desk)? == Step::Done {
+        if self.progress(step, context)? == Step::Done {
             return Ok(Step::Done);
         }
-        if self.phase == Phase::Open && (desk.script.closes == Close::Peer || self.ending == Ending::AtOnce) {
+        if self.phase == Phase::Open
+            && (context.script.closes == Close::Peer || self.ending == Ending::AtOnce)
+        {
             return Ok(Step::Done);
         }
         Err(Failure::new(self.stage(), Cause::ClosedEarly).into())
     }
 
     /// Time has passed.
-    pub fn tick(&mut self, desk: &mut Desk<'_>) -> Stepped {
-        if self.limit.is_some_and(|limit| limit <= desk.now) {
+    pub fn tick(&mut self, context: &mut Context<'_>) -> StepResult {
+        if self.limit.is_some_and(|limit| limit <= context.now) {
             if self.phase != Phase::Open {
                 let heard = match &mut self.talk {
                     Talk::Opening(opening) => opening.what_came(),
@@ -153,23 +154,23 @@ impl Session {
                 return Err(heard.unwrap_or_else(|| Failure::new(self.stage(), Cause::TimedOut).into()));
             }
             self.limit = None;
-            return self.wind_down(desk);
+            return self.wind_down(context);
         }
         let step = match &mut self.talk {
-            Talk::WebSocket(socket) if self.phase == Phase::Open => socket.tick(desk),
-            Talk::Http(http) => http.tick(desk),
-            Talk::Stream(stream) if self.phase == Phase::Open => stream.tick(desk),
+            Talk::WebSocket(socket) if self.phase == Phase::Open => socket.tick(context),
+            Talk::Http(http) => http.tick(context),
+            Talk::Stream(stream) if self.phase == Phase::Open => stream.tick(context),
             _ => Ok(Step::Continue),
         };
-        self.progress(step, desk)
+        self.progress(step, context)
     }
 
     /// The run is over.
-    pub fn stop(&mut self, desk: &mut Desk<'_>) -> Stepped {
+    pub fn stop(&mut self, context: &mut Context<'_>) -> StepResult {
         self.ending = Ending::AtOnce;
         match self.phase {
             Phase::Securing | Phase::Opening => Ok(Step::Continue),
-            Phase::Open => self.wind_down(desk),
+            Phase::Open => self.wind_down(context),
             Phase::Closing => Ok(Step::Done),
         }
     }
@@ -202,12 +203,12 @@ impl Session {
     }
 
     /// The trouble of a session whose socket is lost.
-    pub fn lost(&self, errno: Errno) -> Trouble {
+    pub fn lost(&self, errno: Errno) -> SessionError {
         Failure::from_errno(self.stage(), errno).into()
     }
 
-    /// Turns what is on the desk into what goes over the wire; that is in `wire` when it returns true, and as
-    /// it is on the desk when not.
+    /// Turns what is on the context into what goes over the wire; that is in `wire` when it returns true, and as
+    /// it is on the context when not.
     pub fn seal(&mut self, plain: &[u8], wire: &mut Vec<u8>) -> bool {
         let Some(tls) = &mut self.tls else { return false };
         wire.clear();
@@ -238,17 +239,17 @@ impl Session {
     }
 
     /// TLS, if any, is done: the protocol's turn.
-    fn open(&mut self, desk: &mut Desk<'_>) -> Stepped {
+    fn open(&mut self, context: &mut Context<'_>) -> StepResult {
         self.phase = Phase::Opening;
-        self.since = desk.now;
-        self.limit = Some(desk.now + desk.script.handshake_timeout);
-        let step = match desk.script.application {
+        self.since = context.now;
+        self.limit = Some(context.now + context.script.handshake_timeout);
+        let step = match context.script.application {
             Application::WebSocket => {
-                self.talk = Talk::Opening(Box::new(Opening::begin(desk)));
+                self.talk = Talk::Opening(Box::new(Opening::begin(context)));
                 Ok(Step::Continue)
             }
             Application::Http => {
-                self.talk = Talk::Http(Box::new(Http::begin(desk)));
+                self.talk = Talk::Http(Box::new(Http::begin(context)));
                 Ok(Step::Continue)
             }
             Application::Stream => {
@@ -256,12 +257,12 @@ impl Session {
                 Ok(Step::Opened)
             }
         };
-        self.progress(step, desk)
+        self.progress(step, context)
     }
 
-    fn hear(&mut self, bytes: &[u8], desk: &mut Desk<'_>) -> Stepped {
+    fn hear(&mut self, bytes: &[u8], context: &mut Context<'_>) -> StepResult {
         let step = match &mut self.talk {
-            Talk::Opening(opening) => match opening.take(bytes, desk) {
+            Talk::Opening(opening) => match opening.take(bytes, context) {
                 Ok(Some(rest)) => {
                     // What came with the handshake is heard when it is open.
                     self.talk = Talk::WebSocket(WebSocket::after_handshake(rest));
@@ -270,101 +271,102 @@ impl Session {
                 Ok(None) => Ok(Step::Continue),
                 Err(trouble) => Err(trouble),
             },
-            Talk::WebSocket(socket) => socket.take(bytes, self.phase == Phase::Closing, desk),
-            Talk::Http(http) => http.take(bytes, desk),
-            Talk::Stream(stream) => stream.take(bytes, desk),
+            Talk::WebSocket(socket) => socket.take(bytes, self.phase == Phase::Closing, context),
+            Talk::Http(http) => http.take(bytes, context),
+            Talk::Stream(stream) => stream.take(bytes, context),
         };
-        self.progress(step, desk)
+        self.progress(step, context)
     }
 
     /// What follows from a step of the talk.
-    fn progress(&mut self, step: Stepped, desk: &mut Desk<'_>) -> Stepped {
+    fn progress(&mut self, step: StepResult, context: &mut Context<'_>) -> StepResult {
         match step? {
-            Step::Opened => self.opened(desk),
+            Step::Opened => self.opened(context),
             // The peer closes a WebSocket, or has nothing more to answer.
             Step::Done if self.phase == Phase::Closing => Ok(Step::Done),
-            Step::Done => self.finish(desk),
-            Step::PeerCloses => self.peer_closes(desk),
-            Step::Idle if self.ending != Ending::No => self.finish(desk),
+            Step::Done => self.finish(context),
+            Step::PeerCloses => self.peer_closes(context),
+            Step::Idle if self.ending != Ending::No => self.finish(context),
             step => Ok(step),
         }
     }
 
-    fn opened(&mut self, desk: &mut Desk<'_>) -> Stepped {
-        if desk.script.application != Application::Stream {
-            desk.tally.latencies.handshake.record(desk.now.saturating_sub(self.since));
+    fn opened(&mut self, context: &mut Context<'_>) -> StepResult {
+        if context.script.application != Application::Stream {
+            context.tally.latencies.handshake.record(context.now.saturating_sub(self.since));
         }
-        desk.tally.traffic.sessions += 1;
+        context.tally.traffic.sessions += 1;
         self.phase = Phase::Open;
-        self.since = desk.now;
-        let lifetime = desk.chance.lifetime(desk.script.lifetime);
-        let exchange_only = lifetime.is_some_and(|time| time.is_zero()) && desk.script.closes != Close::Peer;
-        self.limit = lifetime.filter(|time| !time.is_zero()).map(|time| desk.now + time);
+        self.since = context.now;
+        let lifetime = context.rng.lifetime(context.script.lifetime);
+        let exchange_only =
+            lifetime.is_some_and(|time| time.is_zero()) && context.script.closes != Close::Peer;
+        self.limit = lifetime.filter(|time| !time.is_zero()).map(|time| context.now + time);
         if self.ending == Ending::AtOnce {
-            return self.wind_down(desk);
+            return self.wind_down(context);
         }
         let step = match &mut self.talk {
-            Talk::WebSocket(socket) => socket.begin(exchange_only, desk),
-            Talk::Stream(stream) => stream.begin(exchange_only, desk),
-            Talk::Http(http) => http.opened(exchange_only, desk),
+            Talk::WebSocket(socket) => socket.begin(exchange_only, context),
+            Talk::Stream(stream) => stream.begin(exchange_only, context),
+            Talk::Http(http) => http.opened(exchange_only, context),
             Talk::Opening(_) => Ok(Step::Continue),
         };
-        self.progress(step, desk)
+        self.progress(step, context)
     }
 
     /// Says no more, and finishes when no answer is waited for.
-    fn wind_down(&mut self, desk: &mut Desk<'_>) -> Stepped {
+    fn wind_down(&mut self, context: &mut Context<'_>) -> StepResult {
         if self.ending == Ending::No {
             self.ending = Ending::Winding;
         }
         let busy = match &mut self.talk {
-            Talk::WebSocket(socket) => socket.hush(),
-            Talk::Stream(stream) => stream.hush(),
-            Talk::Http(http) => http.hush(),
+            Talk::WebSocket(socket) => socket.stop_sending(),
+            Talk::Stream(stream) => stream.stop_sending(),
+            Talk::Http(http) => http.stop_sending(),
             Talk::Opening(_) => false,
         };
-        if busy { Ok(Step::Continue) } else { self.finish(desk) }
+        if busy { Ok(Step::Continue) } else { self.finish(context) }
     }
 
     /// Ends it as the plan says.
-    fn finish(&mut self, desk: &mut Desk<'_>) -> Stepped {
+    fn finish(&mut self, context: &mut Context<'_>) -> StepResult {
         let at_once = self.ending == Ending::AtOnce;
-        if desk.script.closes == Close::Peer && !at_once {
+        if context.script.closes == Close::Peer && !at_once {
             if self.ending == Ending::No {
                 // Everything is said; it is for the peer to close, as long as the lifetime lets it.
                 return Ok(Step::Continue);
             }
             return Err(Failure::new(Stage::Close, Cause::TimedOut).into());
         }
-        if !matches!(self.talk, Talk::WebSocket(_)) || desk.script.closes == Close::Rst {
+        if !matches!(self.talk, Talk::WebSocket(_)) || context.script.closes == Close::Rst {
             return Ok(Step::Done);
         }
         if self.phase != Phase::Closing {
-            websocket::write_close(Some(desk.script.messages.close_code), desk);
+            websocket::write_close(Some(context.script.messages.close_code), context);
         }
         if at_once {
             return Ok(Step::Done);
         }
         self.phase = Phase::Closing;
-        self.limit = Some(desk.now + desk.script.handshake_timeout);
+        self.limit = Some(context.now + context.script.handshake_timeout);
         Ok(Step::Continue)
     }
 
     /// The peer's close frame, which is answered by then, in the midst of the session.
-    fn peer_closes(&mut self, desk: &mut Desk<'_>) -> Stepped {
+    fn peer_closes(&mut self, context: &mut Context<'_>) -> StepResult {
         if self.phase == Phase::Closing || self.ending == Ending::AtOnce {
             return Ok(Step::Done);
         }
         let Talk::WebSocket(socket) = &self.talk else { return Ok(Step::Done) };
-        if desk.script.closes == Close::Peer {
+        if context.script.closes == Close::Peer {
             self.phase = Phase::Closing;
-            self.limit = Some(desk.now + desk.script.handshake_timeout);
+            self.limit = Some(context.now + context.script.handshake_timeout);
             return Ok(Step::Continue);
         }
         let failure = match socket.close_code {
             0 => Failure::new(Stage::Session, Cause::ClosedEarly),
             code => Failure::with_code(Stage::Session, Cause::ClosedEarly, code),
         };
-        Err(Trouble { failure, reply: Some(Box::new(Reply::saying("the peer sent a close frame"))) })
+        Err(SessionError { failure, reply: Some(Box::new(Reply::saying("the peer sent a close frame"))) })
     }
 }

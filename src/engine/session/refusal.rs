@@ -1,8 +1,7 @@
 //! A reply that is not the one that was wanted, and what of it tells why.
 
-use super::desk::Trouble;
-use crate::attempt::{Cause, Failure, Stage};
-use crate::metrics::{BODY_KEPT, Reply};
+use super::context::SessionError;
+use crate::model::{BODY_KEPT, Cause, Failure, Reply, Stage};
 use crate::protocol::http1::{Body, Framing, HeadError, LONGEST_HEAD, ReplyHead};
 use crate::protocol::sniff;
 
@@ -29,7 +28,7 @@ impl Refusal {
     }
 
     /// More of the body; the trouble, when enough has come.
-    pub fn take(&mut self, bytes: &[u8]) -> Option<Trouble> {
+    pub fn take(&mut self, bytes: &[u8]) -> Option<SessionError> {
         self.input.extend_from_slice(bytes);
         let fed = self.body.feed(&self.input);
         if let Ok(used) = fed {
@@ -40,8 +39,8 @@ impl Refusal {
     }
 
     /// The trouble, with what has come.
-    pub fn trouble(&self) -> Trouble {
-        Trouble::because(self.failure, self.reply.clone().with_body(&self.body.kept))
+    pub fn trouble(&self) -> SessionError {
+        SessionError::because(self.failure, self.reply.clone().with_body(&self.body.kept))
     }
 }
 
@@ -64,7 +63,7 @@ pub fn described(head: &ReplyHead<'_>) -> Reply {
 }
 
 /// Bytes that are not the head of a reply.
-pub fn not_http(error: HeadError, bytes: &[u8]) -> Trouble {
+pub fn not_http(error: HeadError, bytes: &[u8]) -> SessionError {
     let protocol = sniff(bytes);
     let cause = match (error, protocol) {
         (HeadError::TooLong, _) => Cause::ReplyTooLong,
@@ -73,5 +72,5 @@ pub fn not_http(error: HeadError, bytes: &[u8]) -> Trouble {
     };
     let mut reply = Reply::saying(error.to_string()).beginning_with(bytes);
     reply.protocol = protocol.map(str::to_owned);
-    Trouble::because(Failure::new(Stage::Handshake, cause), reply)
+    SessionError::because(Failure::new(Stage::Handshake, cause), reply)
 }

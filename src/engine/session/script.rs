@@ -1,9 +1,9 @@
 //! What every session of a run says, made ready once: the bytes of the request, the TLS configuration.
 
-use super::roots;
-use crate::attempt::{Failure, Stage};
+use super::tls_config;
+use crate::model::{Failure, Stage};
+use crate::plan::{Close, Connection, Header, Lifetime, Messages, Plan, Session, Statuses};
 use crate::protocol::{Application, Kind};
-use crate::scenario::{Close, Connection, Header, Lifetime, Messages, Plan, Session, Statuses};
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use std::io::Write;
@@ -102,7 +102,7 @@ impl Script {
             let name = session.tls.server_name.as_ref().or(host.as_ref());
             // A literal address with a zone is no name, and no certificate is for one.
             let name = name.and_then(|name| ServerName::try_from(name.clone()).ok());
-            roots::config(&session.tls, kind).map(|config| TlsScript { config, name })
+            tls_config::config(&session.tls, kind).map(|config| TlsScript { config, name })
         });
         Ok(Some(Script {
             application: kind.application(),

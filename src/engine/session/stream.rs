@@ -1,9 +1,9 @@
 //! Bytes without messages in them, over TCP or TLS: sent by a plan, and matched with what comes back.
 
-use super::chatter::{Chatter, contains};
-use super::desk::{Desk, Step, Stepped};
-use crate::attempt::Stamp;
-use crate::scenario::Expect;
+use super::context::{Context, Step, StepResult};
+use super::message_schedule::{MessageSchedule, contains};
+use crate::model::Stamp;
+use crate::plan::Expect;
 
 /// What is kept of what came and has not matched yet, at most.
 const MOST_KEPT: usize = 16 << 20;
@@ -11,35 +11,35 @@ const MOST_KEPT: usize = 16 << 20;
 /// See the module.
 #[derive(Debug, Default)]
 pub struct Stream {
-    chatter: Option<Chatter>,
+    message_schedule: Option<MessageSchedule>,
     /// What has come and answers nothing as yet.
     held: Vec<u8>,
 }
 
 impl Stream {
     /// It stands: says what is to be said first.
-    pub fn begin(&mut self, exchange_only: bool, desk: &mut Desk<'_>) -> Stepped {
-        self.chatter = Chatter::begin(exchange_only, desk);
-        let nothing_to_say = self.chatter.is_none();
-        let step = self.tick(desk)?;
+    pub fn begin(&mut self, exchange_only: bool, context: &mut Context<'_>) -> StepResult {
+        self.message_schedule = MessageSchedule::begin(exchange_only, context);
+        let nothing_to_say = self.message_schedule.is_none();
+        let step = self.tick(context)?;
         Ok(if nothing_to_say && exchange_only { Step::Done } else { step })
     }
 
     /// The peer's bytes.
-    pub fn take(&mut self, bytes: &[u8], desk: &mut Desk<'_>) -> Stepped {
-        let Some(chatter) = &mut self.chatter else {
-            desk.tally.traffic.received += 1;
+    pub fn take(&mut self, bytes: &[u8], context: &mut Context<'_>) -> StepResult {
+        let Some(message_schedule) = &mut self.message_schedule else {
+            context.tally.traffic.received += 1;
             return Ok(Step::Continue);
         };
         self.held.extend_from_slice(bytes);
         let mut step = Step::Continue;
-        while let Some(expected) = chatter.expected() {
+        while let Some(expected) = message_schedule.expected() {
             let length = expected.len();
-            let fits = match &desk.script.messages.expect {
+            let fits = match &context.script.messages.expect {
                 Some(Expect::Echo) => {
                     let both = length.min(self.held.len());
                     if self.held[..both] != expected[..both] {
-                        return Err(chatter.mismatch(&self.held, desk));
+                        return Err(message_schedule.mismatch(&self.held, context));
                     }
                     both == length
                 }
@@ -48,46 +48,48 @@ impl Stream {
             };
             if !fits {
                 if self.held.len() > MOST_KEPT {
-                    return Err(chatter.mismatch(&self.held, desk));
+                    return Err(message_schedule.mismatch(&self.held, context));
                 }
                 return Ok(Step::Continue);
             }
-            let is_echo = matches!(desk.script.messages.expect, Some(Expect::Echo));
+            let is_echo = matches!(context.script.messages.expect, Some(Expect::Echo));
             self.held.drain(..if is_echo { length } else { self.held.len() });
-            desk.tally.traffic.received += 1;
-            step = chatter.matched(desk);
+            context.tally.traffic.received += 1;
+            step = message_schedule.matched(context);
         }
         if !self.held.is_empty() {
-            desk.tally.traffic.pushes += 1;
+            context.tally.traffic.pushes += 1;
         }
         self.held = Vec::new();
         match step {
             // The next message may be due at once.
-            Step::Continue => self.tick(desk),
+            Step::Continue => self.tick(context),
             step => Ok(step),
         }
     }
 
     /// Time has passed.
-    pub fn tick(&mut self, desk: &mut Desk<'_>) -> Stepped {
-        match &mut self.chatter {
-            Some(chatter) => chatter.tick(desk, |message, desk| desk.out.extend_from_slice(message)),
+    pub fn tick(&mut self, context: &mut Context<'_>) -> StepResult {
+        match &mut self.message_schedule {
+            Some(message_schedule) => {
+                message_schedule.tick(context, |message, context| context.out.extend_from_slice(message))
+            }
             None => Ok(Step::Idle),
         }
     }
 
     /// Says no more; whether answers are still waited for.
-    pub fn hush(&mut self) -> bool {
-        self.chatter.as_mut().is_some_and(Chatter::hush)
+    pub fn stop_sending(&mut self) -> bool {
+        self.message_schedule.as_mut().is_some_and(MessageSchedule::stop_sending)
     }
 
     /// Messages that wait for an answer.
     pub fn unanswered(&self) -> u64 {
-        self.chatter.as_ref().map_or(0, Chatter::unanswered)
+        self.message_schedule.as_ref().map_or(0, MessageSchedule::unanswered)
     }
 
     /// When something is due.
     pub fn next_due(&self, timeout: std::time::Duration) -> Option<Stamp> {
-        self.chatter.as_ref()?.next_due(timeout)
+        self.message_schedule.as_ref()?.next_due(timeout)
     }
 }

@@ -1,13 +1,12 @@
 //! Sessions without sockets and without clocks: what they say, what they wait for, and that no peer's bytes
 //! can harm them.
 
-use super::{Desk, Script, Session, Step, Stepped};
-use crate::attempt::{Cause, Stage, Stamp};
-use crate::engine::lifetimes::Chance;
-use crate::kernel::clock::Clock;
-use crate::metrics::Tally;
+use super::{Context, Script, Session, Step, StepResult};
+use crate::engine::lifetimes::WorkerRng;
+use crate::linux::clock::Clock;
+use crate::model::{Cause, Stage, Stamp, Tally};
+use crate::plan::{Overrides, SessionOverrides, from_flags};
 use crate::protocol::websocket::{Fragments, Opcode};
-use crate::scenario::{Overrides, SessionOverrides, from_flags};
 use proptest::prelude::*;
 use std::time::Duration;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
@@ -16,7 +15,7 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 struct Rehearsal {
     script: Script,
     session: Option<Session>,
-    chance: Chance,
+    rng: WorkerRng,
     tally: Tally,
     out: Vec<u8>,
     now: Stamp,
@@ -35,11 +34,11 @@ impl Rehearsal {
             ..Overrides::default()
         };
         let script = Script::of(&from_flags(&overrides).unwrap()).unwrap().expect("something is said");
-        let chance = Chance::new(1, 0);
+        let rng = WorkerRng::new(1, 0);
         let (tally, out, now) = (Tally::default(), Vec::new(), Stamp::ZERO);
-        let mut stage = Rehearsal { script, session: None, chance, tally, out, now };
-        let begun = stage.with(|none, desk| {
-            let (session, stepped) = Session::begin(desk);
+        let mut stage = Rehearsal { script, session: None, rng, tally, out, now };
+        let begun = stage.with(|none, context| {
+            let (session, stepped) = Session::begin(context);
             *none = Some(session);
             stepped
         });
@@ -47,32 +46,32 @@ impl Rehearsal {
         stage
     }
 
-    fn with(&mut self, act: impl FnOnce(&mut Option<Session>, &mut Desk<'_>) -> Stepped) -> Stepped {
+    fn with(&mut self, act: impl FnOnce(&mut Option<Session>, &mut Context<'_>) -> StepResult) -> StepResult {
         let mut plain = Vec::new();
         self.out.clear();
-        let mut desk = Desk {
+        let mut context = Context {
             script: &self.script,
             now: self.now,
             clock: Clock::start(),
-            chance: &mut self.chance,
+            rng: &mut self.rng,
             tally: &mut self.tally,
             out: &mut self.out,
             plain: &mut plain,
             ordinal: 0,
             destination: ([127, 0, 0, 1], 9001).into(),
         };
-        act(&mut self.session, &mut desk)
+        act(&mut self.session, &mut context)
     }
 
-    fn act(&mut self, act: impl FnOnce(&mut Session, &mut Desk<'_>) -> Stepped) -> Stepped {
-        self.with(|session, desk| act(session.as_mut().unwrap(), desk))
+    fn act(&mut self, act: impl FnOnce(&mut Session, &mut Context<'_>) -> StepResult) -> StepResult {
+        self.with(|session, context| act(session.as_mut().unwrap(), context))
     }
 
-    fn take(&mut self, bytes: &[u8]) -> Stepped {
-        self.act(|session, desk| session.take(bytes, desk))
+    fn take(&mut self, bytes: &[u8]) -> StepResult {
+        self.act(|session, context| session.take(bytes, context))
     }
 
-    fn at(&mut self, now: Stamp) -> Stepped {
+    fn at(&mut self, now: Stamp) -> StepResult {
         self.now = now;
         self.act(Session::tick)
     }
@@ -81,8 +80,8 @@ impl Rehearsal {
         self.session.as_ref().unwrap().next_due(&self.script)
     }
 
-    /// Answers the handshake that is on the desk.
-    fn accept(&mut self, after: &[u8]) -> Stepped {
+    /// Answers the handshake that is on the context.
+    fn accept(&mut self, after: &[u8]) -> StepResult {
         let request = String::from_utf8(self.out.clone()).unwrap();
         let key = request.lines().find_map(|line| line.strip_prefix("Sec-WebSocket-Key: ")).unwrap();
         let accept = derive_accept_key(key.as_bytes());
@@ -93,7 +92,7 @@ impl Rehearsal {
         self.take(&[reply.as_bytes(), after].concat())
     }
 
-    /// The messages on the desk, unmasked.
+    /// The messages on the context, unmasked.
     fn said(&self) -> Vec<(u8, Vec<u8>)> {
         let (mut found, mut bytes) = (Vec::new(), &self.out[..]);
         while let [first, second, m0, m1, m2, m3, rest @ ..] = bytes {

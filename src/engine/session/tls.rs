@@ -1,9 +1,8 @@
 //! One connection's TLS, as a client: ciphertext to plain text and back, and names for what goes wrong. No I/O.
 
-use super::desk::Trouble;
+use super::context::SessionError;
 use super::script::TlsScript;
-use crate::attempt::{Cause, Failure, Stage};
-use crate::metrics::Reply;
+use crate::model::{Cause, Failure, Reply, Stage};
 use crate::protocol::sniff;
 use rustls::{CertificateError, ClientConnection, Error};
 use std::io::{Read, Write};
@@ -27,7 +26,7 @@ pub struct Opened {
 
 impl Client {
     /// A session whose ClientHello comes with the first [`Client::seal`].
-    pub fn new(script: &TlsScript, address: IpAddr) -> Result<Client, Trouble> {
+    pub fn new(script: &TlsScript, address: IpAddr) -> Result<Client, SessionError> {
         let name = script.name.clone().unwrap_or_else(|| address.into());
         let connection =
             ClientConnection::new(script.config.clone(), name).map_err(|error| trouble(&error))?;
@@ -36,7 +35,7 @@ impl Client {
 
     /// Adds to `plain` what was said in `cipher`. What TLS itself has to answer comes with the next
     /// [`Client::seal`], after an error too: the alert.
-    pub fn open(&mut self, mut cipher: &[u8], plain: &mut Vec<u8>) -> Result<Opened, Trouble> {
+    pub fn open(&mut self, mut cipher: &[u8], plain: &mut Vec<u8>) -> Result<Opened, SessionError> {
         if !std::mem::replace(&mut self.heard, true) && !matches!(cipher, [0x14..=0x17, ..]) {
             return Err(not_tls(cipher));
         }
@@ -86,18 +85,18 @@ impl Client {
 }
 
 /// The first bytes are no TLS record.
-fn not_tls(bytes: &[u8]) -> Trouble {
+fn not_tls(bytes: &[u8]) -> SessionError {
     let protocol = sniff(bytes);
     let is_text =
         protocol.is_some_and(|protocol| !matches!(protocol, "a binary protocol" | "MySQL" | "HTTP/2"));
     let cause = if is_text { Cause::PlainTextOnTls } else { Cause::NotTls };
     let mut reply = Reply::saying("the peer's first bytes are no TLS record").beginning_with(bytes);
     reply.protocol = protocol.map(str::to_owned);
-    Trouble::because(Failure::new(Stage::Tls, cause), reply)
+    SessionError::because(Failure::new(Stage::Tls, cause), reply)
 }
 
 /// The name of an error of TLS. Its stage is set by who knows how far things had come.
-fn trouble(error: &Error) -> Trouble {
+fn trouble(error: &Error) -> SessionError {
     let failure = |cause| Failure::new(Stage::Tls, cause);
     let failure = match error {
         Error::AlertReceived(alert) => {
@@ -116,5 +115,5 @@ fn trouble(error: &Error) -> Trouble {
         }),
         _ => failure(Cause::TlsError),
     };
-    Trouble::because(failure, Reply::saying(error.to_string()))
+    SessionError::because(failure, Reply::saying(error.to_string()))
 }

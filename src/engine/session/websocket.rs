@@ -1,9 +1,8 @@
 //! An open WebSocket: messages sent and received, pings both ways, pushes. Parked it is a few words.
 
-use super::chatter::Chatter;
-use super::desk::{Desk, Step, Stepped, Trouble};
-use crate::attempt::{Cause, Failure, Stage, Stamp};
-use crate::metrics::Reply;
+use super::context::{Context, SessionError, Step, StepResult};
+use super::message_schedule::MessageSchedule;
+use crate::model::{Cause, Failure, Reply, Stage, Stamp};
 use crate::protocol::websocket::{Fragments, Message, Opcode, next, write};
 
 /// See the module.
@@ -21,22 +20,22 @@ pub struct WebSocket {
 /// What a WebSocket needs that says something itself.
 #[derive(Debug, Default)]
 struct Active {
-    chatter: Option<Chatter>,
+    message_schedule: Option<MessageSchedule>,
     ping_at: Option<Stamp>,
     /// Our ping that waits for its pong.
     pinged: Option<Stamp>,
 }
 
-/// Writes a message on the desk.
-fn say(opcode: Opcode, payload: &[u8], desk: &mut Desk<'_>) {
-    let mask = desk.mask();
-    write(desk.out, opcode, payload, Some(mask));
+/// Writes a message on the context.
+fn say(opcode: Opcode, payload: &[u8], context: &mut Context<'_>) {
+    let mask = context.mask();
+    write(context.out, opcode, payload, Some(mask));
 }
 
-/// Writes a close frame on the desk.
-pub fn write_close(code: Option<u16>, desk: &mut Desk<'_>) {
-    let mask = desk.mask();
-    crate::protocol::websocket::write_close(desk.out, code, mask);
+/// Writes a close frame on the context.
+pub fn write_close(code: Option<u16>, context: &mut Context<'_>) {
+    let mask = context.mask();
+    crate::protocol::websocket::write_close(context.out, code, mask);
 }
 
 impl WebSocket {
@@ -46,23 +45,23 @@ impl WebSocket {
     }
 
     /// It is open: says what is to be said first, and hears what came with the handshake.
-    pub fn begin(&mut self, exchange_only: bool, desk: &mut Desk<'_>) -> Stepped {
-        let chatter = Chatter::begin(exchange_only, desk);
-        let ping_at = desk.script.messages.ping_every.map(|every| desk.now + every);
-        let nothing_to_say = chatter.is_none();
-        if chatter.is_some() || ping_at.is_some() {
-            self.active = Some(Box::new(Active { chatter, ping_at, pinged: None }));
+    pub fn begin(&mut self, exchange_only: bool, context: &mut Context<'_>) -> StepResult {
+        let message_schedule = MessageSchedule::begin(exchange_only, context);
+        let ping_at = context.script.messages.ping_every.map(|every| context.now + every);
+        let nothing_to_say = message_schedule.is_none();
+        if message_schedule.is_some() || ping_at.is_some() {
+            self.active = Some(Box::new(Active { message_schedule, ping_at, pinged: None }));
         }
-        let heard = self.take(&[], false, desk)?;
+        let heard = self.take(&[], false, context)?;
         if heard != Step::Continue && heard != Step::Idle {
             return Ok(heard);
         }
-        let step = self.tick(desk)?;
+        let step = self.tick(context)?;
         Ok(if nothing_to_say && exchange_only { Step::Done } else { step })
     }
 
     /// The peer's bytes.
-    pub fn take(&mut self, bytes: &[u8], closing: bool, desk: &mut Desk<'_>) -> Stepped {
+    pub fn take(&mut self, bytes: &[u8], closing: bool, context: &mut Context<'_>) -> StepResult {
         let mut kept = std::mem::take(&mut self.rest);
         let input = if kept.is_empty() {
             bytes
@@ -77,15 +76,15 @@ impl WebSocket {
                 Ok(Some((taken, message))) => {
                     used += taken;
                     if let Some(message) = message {
-                        step = self.hear(&message, closing, desk)?;
+                        step = self.hear(&message, closing, context)?;
                     }
                 }
                 Ok(None) => break,
                 Err(violation) => {
-                    write_close(Some(1002), desk);
+                    write_close(Some(1002), context);
                     let reply = Reply::saying(violation.to_string()).beginning_with(&input[used..]);
                     let failure = Failure::new(Stage::Session, Cause::ProtocolViolation);
-                    return Err(Trouble::because(failure, reply));
+                    return Err(SessionError::because(failure, reply));
                 }
             }
         }
@@ -96,104 +95,108 @@ impl WebSocket {
         Ok(step)
     }
 
-    fn hear(&mut self, message: &Message<'_>, closing: bool, desk: &mut Desk<'_>) -> Stepped {
+    fn hear(&mut self, message: &Message<'_>, closing: bool, context: &mut Context<'_>) -> StepResult {
         match message.opcode {
             Opcode::Ping => {
-                desk.tally.traffic.peer_pings += 1;
+                context.tally.traffic.peer_pings += 1;
                 if !closing {
-                    say(Opcode::Pong, &message.payload, desk);
+                    say(Opcode::Pong, &message.payload, context);
                 }
                 Ok(Step::Continue)
             }
             Opcode::Pong => {
                 if let Some(sent) = self.active.as_mut().and_then(|active| active.pinged.take()) {
-                    desk.tally.latencies.pong.record(desk.now.saturating_sub(sent));
-                    desk.tally.traffic.pongs += 1;
+                    context.tally.latencies.pong.record(context.now.saturating_sub(sent));
+                    context.tally.traffic.pongs += 1;
                 }
                 Ok(Step::Continue)
             }
             Opcode::Close => {
                 self.close_code = message.close_code().unwrap_or(0);
                 if !closing {
-                    write_close(message.close_code(), desk);
+                    write_close(message.close_code(), context);
                 }
                 Ok(Step::PeerCloses)
             }
             // What was on its way when we said goodbye.
             Opcode::Text | Opcode::Binary if closing => Ok(Step::Continue),
-            Opcode::Text | Opcode::Binary => self.hear_data(&message.payload, desk),
+            Opcode::Text | Opcode::Binary => self.hear_data(&message.payload, context),
         }
     }
 
-    fn hear_data(&mut self, payload: &[u8], desk: &mut Desk<'_>) -> Stepped {
-        desk.tally.traffic.received += 1;
-        let chatter = self.active.as_mut().and_then(|active| active.chatter.as_mut());
-        if let Some(chatter) = chatter
-            && chatter.expected().is_some()
+    fn hear_data(&mut self, payload: &[u8], context: &mut Context<'_>) -> StepResult {
+        context.tally.traffic.received += 1;
+        let message_schedule = self.active.as_mut().and_then(|active| active.message_schedule.as_mut());
+        if let Some(message_schedule) = message_schedule
+            && message_schedule.expected().is_some()
         {
-            return chatter.answer(payload, desk);
+            return message_schedule.answer(payload, context);
         }
-        desk.tally.traffic.pushes += 1;
-        if let Some(last) = self.last_push.replace(desk.now) {
-            desk.tally.latencies.push_gap.record(desk.now.saturating_sub(last));
+        context.tally.traffic.pushes += 1;
+        if let Some(last) = self.last_push.replace(context.now) {
+            context.tally.latencies.push_gap.record(context.now.saturating_sub(last));
         }
-        let script = desk.script;
+        let script = context.script;
         let messages = &script.messages;
         let ours = messages.send.as_ref().filter(|_| messages.senders.is_some());
         let fields = ours.and_then(|template| template.read(payload));
         if let Some(fields) = fields {
-            desk.tally.fanout.received(fields.conn, fields.seq, desk.now);
+            context.tally.fanout.received(fields.conn, fields.seq, context.now);
         }
         let sent_us = fields.map(|fields| fields.now_us).filter(|us| *us > 0).or_else(|| timestamp(payload));
         if let Some(sent_us) = sent_us {
-            let passed = desk.unix_micros().saturating_sub(sent_us);
-            desk.tally.latencies.one_way.record(std::time::Duration::from_micros(passed));
+            let passed = context.unix_micros().saturating_sub(sent_us);
+            context.tally.latencies.one_way.record(std::time::Duration::from_micros(passed));
         }
         Ok(Step::Continue)
     }
 
     /// Time has passed.
-    pub fn tick(&mut self, desk: &mut Desk<'_>) -> Stepped {
+    pub fn tick(&mut self, context: &mut Context<'_>) -> StepResult {
         let Some(active) = &mut self.active else { return Ok(Step::Idle) };
-        let overdue = active.pinged.is_some_and(|sent| desk.now >= sent + desk.script.messages.timeout);
+        let overdue = active.pinged.is_some_and(|sent| context.now >= sent + context.script.messages.timeout);
         if overdue {
             let failure = Failure::new(Stage::Session, Cause::TimedOut);
-            return Err(Trouble::because(failure, Reply::saying("no pong to a ping")));
+            return Err(SessionError::because(failure, Reply::saying("no pong to a ping")));
         }
-        if let (Some(at), Some(every)) = (active.ping_at, desk.script.messages.ping_every)
-            && at <= desk.now
+        if let (Some(at), Some(every)) = (active.ping_at, context.script.messages.ping_every)
+            && at <= context.now
         {
             active.ping_at = Some(at + every);
             // One at a time: the pong of another could not be told apart from it.
             if active.pinged.is_none() {
-                active.pinged = Some(desk.now);
-                desk.tally.traffic.pings += 1;
-                say(Opcode::Ping, b"connstorm", desk);
+                active.pinged = Some(context.now);
+                context.tally.traffic.pings += 1;
+                say(Opcode::Ping, b"connstorm", context);
             }
         }
-        let Some(chatter) = &mut active.chatter else { return Ok(Step::Idle) };
-        let opcode = if desk.script.messages.binary { Opcode::Binary } else { Opcode::Text };
-        chatter.tick(desk, |message, desk| say(opcode, message, desk))
+        let Some(message_schedule) = &mut active.message_schedule else { return Ok(Step::Idle) };
+        let opcode = if context.script.messages.binary { Opcode::Binary } else { Opcode::Text };
+        message_schedule.tick(context, |message, context| say(opcode, message, context))
     }
 
     /// Says no more; whether answers are still waited for.
-    pub fn hush(&mut self) -> bool {
+    pub fn stop_sending(&mut self) -> bool {
         let Some(active) = &mut self.active else { return false };
         active.ping_at = None;
         active.pinged = None;
-        active.chatter.as_mut().is_some_and(Chatter::hush)
+        active.message_schedule.as_mut().is_some_and(MessageSchedule::stop_sending)
     }
 
     /// Messages that wait for an answer.
     pub fn unanswered(&self) -> u64 {
-        self.active.as_ref().and_then(|active| active.chatter.as_ref()).map_or(0, Chatter::unanswered)
+        self.active
+            .as_ref()
+            .and_then(|active| active.message_schedule.as_ref())
+            .map_or(0, MessageSchedule::unanswered)
     }
 
     /// When something is due; `timeout` is part of it.
     pub fn next_due(&self, timeout: std::time::Duration) -> Option<Stamp> {
         let active = self.active.as_ref()?;
         let pong_by = active.pinged.map(|sent| sent + timeout);
-        let said = active.chatter.as_ref().and_then(|chatter| chatter.next_due(timeout));
+        let said =
+            active.message_schedule.as_ref().and_then(|message_schedule| message_schedule.next_due(timeout));
         [active.ping_at, pong_by, said].into_iter().flatten().min()
     }
 }

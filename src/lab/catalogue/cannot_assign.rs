@@ -2,9 +2,9 @@
 //!
 //! All with 1,024 ports instead of 28,232, so that two seconds show what otherwise takes a minute.
 
-use crate::kernel::socket::PortChoice;
 use crate::lab::experiment::{Experiment, Group::CannotAssign};
 use crate::lab::setting::{Binder, Setting};
+use crate::linux::socket::PortChoice;
 use crate::protocol::{Behaviour, Kind};
 
 pub(super) fn experiments() -> Vec<Experiment> {

@@ -10,7 +10,7 @@ mod timeout;
 mod wrong_protocol;
 
 use super::experiment::Experiment;
-use crate::scenario::nearest;
+use crate::plan::nearest;
 
 /// All experiments, in the order of the list of causes.
 pub fn all() -> Vec<Experiment> {

@@ -1,8 +1,8 @@
 //! Refused: somebody answers, and says no.
 
-use crate::kernel::firewall::Verdict;
 use crate::lab::experiment::{Experiment, Group::Refused};
 use crate::lab::setting::{Server, Setting, Socket};
+use crate::linux::firewall::Verdict;
 use crate::protocol::{Behaviour, Kind};
 use std::time::Duration;
 

@@ -1,10 +1,10 @@
 //! Timeout: nobody answers.
 
-use crate::kernel::firewall::Verdict;
 use crate::lab::experiment::{Experiment, Group::Timeout};
 use crate::lab::setting::{Cable, Setting};
+use crate::linux::firewall::Verdict;
 use crate::protocol::{Behaviour, Kind};
-use crate::target::Config;
+use crate::server::Config;
 
 pub(super) fn experiments() -> Vec<Experiment> {
     vec![

@@ -1,8 +1,7 @@
 //! Trouble of our own: descriptors, and not keeping to the plan.
 
-use super::{Ground, View};
-use crate::attempt::Cause;
-use crate::metrics::{Evidence, Onset, OnsetKind};
+use super::{ObservedWindow, RunContext};
+use crate::model::{Cause, Evidence, Onset, OnsetKind};
 
 /// 99th percentile of the lateness, in microseconds, of a window in which the plan was not kept.
 const LATE_US: u64 = 20_000;
@@ -18,12 +17,12 @@ pub(super) struct Saturation {
 }
 
 impl Saturation {
-    pub(super) fn look(&mut self, view: &View<'_>, ground: &Ground, onsets: &mut Vec<Onset>) {
+    pub(super) fn look(&mut self, view: &ObservedWindow<'_>, context: &RunContext, onsets: &mut Vec<Onset>) {
         onsets.extend(self.descriptors(view));
-        onsets.extend(self.lateness(view, ground));
+        onsets.extend(self.lateness(view, context));
     }
 
-    fn descriptors(&mut self, view: &View<'_>) -> Option<Onset> {
+    fn descriptors(&mut self, view: &ObservedWindow<'_>) -> Option<Onset> {
         if self.limit_told {
             return None;
         }
@@ -42,8 +41,8 @@ impl Saturation {
         })
     }
 
-    fn lateness(&mut self, view: &View<'_>, ground: &Ground) -> Option<Onset> {
-        if !ground.open_loop || self.saturated_told {
+    fn lateness(&mut self, view: &ObservedWindow<'_>, context: &RunContext) -> Option<Onset> {
+        if !context.open_loop || self.saturated_told {
             return None;
         }
         self.late_windows = if view.window.lateness_p99_us > LATE_US { self.late_windows + 1 } else { 0 };
@@ -57,7 +56,7 @@ impl Saturation {
             .with("started_in_this_window", view.window.started)
             .with("connect_call_p99_us", view.window.connect_call_p99_us)
             .with("worker_cpu_s", view.window.cpu.as_secs_f64())
-            .with("cores", ground.cores);
+            .with("cores", context.cores);
         Some(Onset::new(OnsetKind::GeneratorSaturated, view.now(), evidence))
     }
 }

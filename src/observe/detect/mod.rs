@@ -9,16 +9,15 @@ mod ports;
 mod target;
 mod time_wait;
 
-use super::ground::Ground;
+use super::run_context::RunContext;
 use super::sample::{Delta, Sample};
-use crate::attempt::Stamp;
-use crate::kernel::tcp_state::TcpState;
-use crate::kernel::tuple_usage::TupleCount;
-use crate::metrics::{Onset, Tally, WindowRow};
+use crate::linux::tcp_state::TcpState;
+use crate::linux::tuple_usage::TupleCount;
+use crate::model::{Onset, Stamp, Tally, WindowRow};
 
 /// What there is to see when a window is complete.
 #[derive(Debug, Clone, Copy)]
-pub struct View<'a> {
+pub struct ObservedWindow<'a> {
     /// The window.
     pub window: &'a WindowRow,
     /// Everything counted so far.
@@ -29,7 +28,7 @@ pub struct View<'a> {
     pub delta: Option<&'a Delta>,
 }
 
-impl View<'_> {
+impl ObservedWindow<'_> {
     /// The tuple with the most sockets, with its counts by state.
     fn fullest(&self) -> Option<TupleCount> {
         self.sample.tuples().into_iter().max_by_key(|tuple| tuple.sockets.total())
@@ -43,7 +42,7 @@ impl View<'_> {
 /// All detectors of a run.
 #[derive(Debug)]
 pub struct Detectors {
-    ground: Ground,
+    context: RunContext,
     ports: ports::Ports,
     time_wait: time_wait::TimeWait,
     target: target::TargetTrouble,
@@ -53,9 +52,9 @@ pub struct Detectors {
 
 impl Detectors {
     /// Detectors that have seen nothing.
-    pub fn new(ground: Ground) -> Detectors {
+    pub fn new(context: RunContext) -> Detectors {
         Detectors {
-            ground,
+            context,
             ports: ports::Ports::default(),
             time_wait: time_wait::TimeWait::default(),
             target: target::TargetTrouble::default(),
@@ -65,13 +64,13 @@ impl Detectors {
     }
 
     /// What begins with this window, in the order of time.
-    pub fn window(&mut self, view: &View<'_>) -> Vec<Onset> {
+    pub fn window(&mut self, view: &ObservedWindow<'_>) -> Vec<Onset> {
         let mut onsets = Vec::new();
-        let growth = self.time_wait.look(view, &self.ground, &mut onsets);
-        self.ports.look(view, &self.ground, growth, &mut onsets);
-        self.target.look(view, &self.ground, &mut onsets);
+        let growth = self.time_wait.look(view, &self.context, &mut onsets);
+        self.ports.look(view, &self.context, growth, &mut onsets);
+        self.target.look(view, &self.context, &mut onsets);
         self.path.look(view, &mut onsets);
-        self.generator.look(view, &self.ground, &mut onsets);
+        self.generator.look(view, &self.context, &mut onsets);
         onsets.sort_by_key(|onset| onset.at);
         onsets
     }
@@ -83,14 +82,14 @@ impl Detectors {
 }
 
 /// Evidence about a tuple: its sockets by what keeps the port.
-fn occupation(tuple: &TupleCount, ground: &Ground) -> crate::metrics::Evidence {
+fn occupation(tuple: &TupleCount, context: &RunContext) -> crate::model::Evidence {
     let states = &tuple.sockets;
     let (time_wait, established) = (states.get(TcpState::TimeWait), states.get(TcpState::Established));
-    crate::metrics::Evidence::default()
+    crate::model::Evidence::default()
         .with("ports_in_use", states.total())
         .with("time_wait", time_wait)
         .with("established", established)
         .with("other_states", states.total() - time_wait - established)
-        .with_known("ports_usable", ground.usable_ports)
-        .with("ports_reserved", ground.reserved_ports)
+        .with_known("ports_usable", context.usable_ports)
+        .with("ports_reserved", context.reserved_ports)
 }

@@ -1,8 +1,8 @@
 //! Trouble on the way: SYNs sent again, connection tracking nearly full.
 
-use super::View;
-use crate::kernel::tcp_state::TcpState;
-use crate::metrics::{Evidence, Onset, OnsetKind};
+use super::ObservedWindow;
+use crate::linux::tcp_state::TcpState;
+use crate::model::{Evidence, Onset, OnsetKind};
 
 /// Share of its entries at which connection tracking is nearly full.
 const CONNTRACK_SHARE: f64 = 0.9;
@@ -17,14 +17,14 @@ pub(super) struct PathTrouble {
 }
 
 impl PathTrouble {
-    pub(super) fn look(&mut self, view: &View<'_>, onsets: &mut Vec<Onset>) {
+    pub(super) fn look(&mut self, view: &ObservedWindow<'_>, onsets: &mut Vec<Onset>) {
         onsets.extend(self.retransmits(view));
         onsets.extend(self.conntrack(view));
     }
 
     /// The namespace's counter says it soonest, but it is everybody's: ours are only those of attempts
     /// that had to wait for it, or of connections to our destinations that are in SYN_SENT now.
-    fn retransmits(&mut self, view: &View<'_>) -> Option<Onset> {
+    fn retransmits(&mut self, view: &ObservedWindow<'_>) -> Option<Onset> {
         if self.retransmits_told {
             return None;
         }
@@ -43,7 +43,7 @@ impl PathTrouble {
         Some(Onset::new(OnsetKind::SynRetransmits, view.now(), evidence))
     }
 
-    fn conntrack(&mut self, view: &View<'_>) -> Option<Onset> {
+    fn conntrack(&mut self, view: &ObservedWindow<'_>) -> Option<Onset> {
         let conntrack = view.sample.conntrack.filter(|_| !self.conntrack_told)?;
         let drops = view.delta.and_then(|delta| delta.conntrack_drops).unwrap_or_default();
         let lost = drops.drop + drops.early_drop;

@@ -1,9 +1,8 @@
 //! Ports of a tuple: the search becomes slow, they run low, they run out, they come back.
 
-use super::{Ground, View, occupation};
-use crate::attempt::{Cause, Stage, Stamp};
-use crate::kernel::tuple_usage::TupleCount;
-use crate::metrics::{Evidence, FailureTally, Onset, OnsetKind, SlowSearch};
+use super::{ObservedWindow, RunContext, occupation};
+use crate::linux::tuple_usage::TupleCount;
+use crate::model::{Cause, Evidence, FailureTally, Onset, OnsetKind, SlowSearch, Stage, Stamp};
 
 /// Share at which ports are low.
 const LOW_SHARE: f64 = 0.8;
@@ -30,53 +29,53 @@ impl Ports {
     /// `forecast` is the moment at which the fullest tuple will have no port left.
     pub(super) fn look(
         &mut self,
-        view: &View<'_>,
-        ground: &Ground,
+        view: &ObservedWindow<'_>,
+        context: &RunContext,
         forecast: Option<Stamp>,
         onsets: &mut Vec<Onset>,
     ) {
         let fullest = view.fullest();
-        onsets.extend(self.search(view, ground, fullest.as_ref(), forecast));
+        onsets.extend(self.search(view, context, fullest.as_ref(), forecast));
         // Low is only worth telling before they are out.
         if for_want_of_a_port(view).next().is_none() {
-            onsets.extend(self.low(view, ground, fullest.as_ref(), forecast));
+            onsets.extend(self.low(view, context, fullest.as_ref(), forecast));
         }
-        onsets.extend(self.exhaustion(view, ground, fullest.as_ref()));
+        onsets.extend(self.exhaustion(view, context, fullest.as_ref()));
     }
 
     fn search(
         &mut self,
-        view: &View<'_>,
-        ground: &Ground,
+        view: &ObservedWindow<'_>,
+        context: &RunContext,
         fullest: Option<&TupleCount>,
         forecast: Option<Stamp>,
     ) -> Option<Onset> {
         let slow = view.totals.slow_searches().first().filter(|_| !self.search_told)?;
         self.search_told = true;
-        Some(slow_search(slow, fullest, ground, forecast.filter(|at| *at > slow.at)))
+        Some(slow_search(slow, fullest, context, forecast.filter(|at| *at > slow.at)))
     }
 
     fn low(
         &mut self,
-        view: &View<'_>,
-        ground: &Ground,
+        view: &ObservedWindow<'_>,
+        context: &RunContext,
         fullest: Option<&TupleCount>,
         forecast: Option<Stamp>,
     ) -> Option<Onset> {
-        let (tuple, usable) = (fullest?, ground.usable_ports?);
+        let (tuple, usable) = (fullest?, context.usable_ports?);
         if self.low_told || (tuple.sockets.total() as f64) < f64::from(usable) * LOW_SHARE {
             return None;
         }
         self.low_told = true;
-        let evidence = occupation(tuple, ground)
+        let evidence = occupation(tuple, context)
             .with_known("forecast_exhausted_at_s", forecast.map(|at| at.as_secs_f64()));
         Some(about(tuple, OnsetKind::PortsLow, view.now(), evidence))
     }
 
     fn exhaustion(
         &mut self,
-        view: &View<'_>,
-        ground: &Ground,
+        view: &ObservedWindow<'_>,
+        context: &RunContext,
         fullest: Option<&TupleCount>,
     ) -> Option<Onset> {
         let counted: u64 = for_want_of_a_port(view).map(|kind| kind.count).sum();
@@ -85,7 +84,7 @@ impl Ports {
                 let first =
                     for_want_of_a_port(view).min_by_key(|kind| (kind.first_at, kind.first_ordinal))?;
                 self.exhausted = Exhaustion::Lasting(counted);
-                Some(exhausted(first, fullest, ground))
+                Some(exhausted(first, fullest, context))
             }
             Exhaustion::Lasting(before) if counted > before => {
                 self.exhausted = Exhaustion::Lasting(counted);
@@ -104,7 +103,7 @@ impl Ports {
 }
 
 /// Failures that mean: no port left. EADDRNOTAVAIL from bind() is not one; there the address is not ours.
-fn for_want_of_a_port<'a>(view: &View<'a>) -> impl Iterator<Item = &'a FailureTally> {
+fn for_want_of_a_port<'a>(view: &ObservedWindow<'a>) -> impl Iterator<Item = &'a FailureTally> {
     view.totals.failures().iter().filter(|kind| {
         matches!(
             (kind.failure.stage, kind.failure.cause),
@@ -118,11 +117,11 @@ fn for_want_of_a_port<'a>(view: &View<'a>) -> impl Iterator<Item = &'a FailureTa
 fn slow_search(
     slow: &SlowSearch,
     fullest: Option<&TupleCount>,
-    ground: &Ground,
+    context: &RunContext,
     forecast: Option<Stamp>,
 ) -> Onset {
     let evidence = fullest
-        .map_or_else(Evidence::default, |tuple| occupation(tuple, ground))
+        .map_or_else(Evidence::default, |tuple| occupation(tuple, context))
         .with_known("connect_call_before_us", slow.before.map(|before| before.as_secs_f64() * 1e6))
         .with("connect_call_after_us", slow.after.as_secs_f64() * 1e6)
         .with_known("forecast_exhausted_at_s", forecast.map(|at| at.as_secs_f64()));
@@ -134,8 +133,8 @@ fn slow_search(
     }
 }
 
-fn exhausted(first: &FailureTally, fullest: Option<&TupleCount>, ground: &Ground) -> Onset {
-    let evidence = fullest.map_or_else(Evidence::default, |tuple| occupation(tuple, ground));
+fn exhausted(first: &FailureTally, fullest: Option<&TupleCount>, context: &RunContext) -> Onset {
+    let evidence = fullest.map_or_else(Evidence::default, |tuple| occupation(tuple, context));
     let lease = first.samples.first().map(|sample| sample.lease);
     Onset {
         ordinal: Some(first.first_ordinal),

@@ -1,8 +1,7 @@
 //! Trouble of the target: refusals, and an accept queue that is full.
 
-use super::{Ground, View};
-use crate::attempt::Cause;
-use crate::metrics::{Evidence, Onset, OnsetKind};
+use super::{ObservedWindow, RunContext};
+use crate::model::{Cause, Evidence, Onset, OnsetKind};
 
 /// What was told already.
 #[derive(Debug, Default)]
@@ -12,12 +11,12 @@ pub(super) struct TargetTrouble {
 }
 
 impl TargetTrouble {
-    pub(super) fn look(&mut self, view: &View<'_>, ground: &Ground, onsets: &mut Vec<Onset>) {
+    pub(super) fn look(&mut self, view: &ObservedWindow<'_>, context: &RunContext, onsets: &mut Vec<Onset>) {
         onsets.extend(self.refusals(view));
-        onsets.extend(self.accept_queue(view, ground));
+        onsets.extend(self.accept_queue(view, context));
     }
 
-    fn refusals(&mut self, view: &View<'_>) -> Option<Onset> {
+    fn refusals(&mut self, view: &ObservedWindow<'_>) -> Option<Onset> {
         if self.refusals_told {
             return None;
         }
@@ -39,9 +38,9 @@ impl TargetTrouble {
     }
 
     /// Only where the listener is on this host: elsewhere the counters are another listener's.
-    fn accept_queue(&mut self, view: &View<'_>, ground: &Ground) -> Option<Onset> {
+    fn accept_queue(&mut self, view: &ObservedWindow<'_>, context: &RunContext) -> Option<Onset> {
         let counters = view.delta?.counters?;
-        if self.queue_told || !ground.target_is_local || counters.listen_overflows == 0 {
+        if self.queue_told || !context.target_is_local || counters.listen_overflows == 0 {
             return None;
         }
         self.queue_told = true;

@@ -1,10 +1,9 @@
 //! TIME_WAIT: it builds up, it becomes steady, it is capped.
 
-use super::{Ground, View, occupation};
-use crate::attempt::Stamp;
-use crate::kernel::tcp_state::TcpState;
-use crate::metrics::{Evidence, Onset, OnsetKind};
-use crate::observe::ground::forecast;
+use super::{ObservedWindow, RunContext, occupation};
+use crate::linux::tcp_state::TcpState;
+use crate::model::{Evidence, Onset, OnsetKind, Stamp};
+use crate::observe::run_context::forecast;
 use std::collections::VecDeque;
 
 /// Windows over which growth is measured.
@@ -38,33 +37,33 @@ impl TimeWait {
     /// Tells what begins, and when the fullest tuple will have no port left.
     pub(super) fn look(
         &mut self,
-        view: &View<'_>,
-        ground: &Ground,
+        view: &ObservedWindow<'_>,
+        context: &RunContext,
         onsets: &mut Vec<Onset>,
     ) -> Option<Stamp> {
-        if ground.ends_at.is_some_and(|end| view.window.at >= end) {
+        if context.ends_at.is_some_and(|end| view.window.at >= end) {
             return self.forecast;
         }
-        onsets.extend(self.capped(view, ground));
+        onsets.extend(self.capped(view, context));
         let Some(tuple) = view.fullest() else {
             self.forecast = None;
             return None;
         };
         let time_wait = tuple.sockets.get(TcpState::TimeWait);
         self.remember(view.sample.taken_at, tuple.sockets.total(), time_wait);
-        let usable = ground.usable_ports.map(u64::from);
+        let usable = context.usable_ports.map(u64::from);
         let growth = self.growth(SPAN);
         self.forecast = growth.zip(usable).and_then(|(growth, usable)| {
             let used = tuple.sockets.total();
             (used < usable)
-                .then(|| forecast(view.sample.taken_at, used, usable, growth, ground.time_wait_blocks))?
+                .then(|| forecast(view.sample.taken_at, used, usable, growth, context.time_wait_blocks))?
         });
         let worth_telling = usable.is_some_and(|usable| time_wait as f64 >= usable as f64 * WORTH_TELLING);
         if !self.building_told && worth_telling && self.builds_up() {
             self.building_told = true;
-            let evidence = occupation(&tuple, ground)
+            let evidence = occupation(&tuple, context)
                 .with_known("growth_per_s", growth)
-                .with("time_wait_blocks_s", ground.time_wait_blocks.as_secs_f64())
+                .with("time_wait_blocks_s", context.time_wait_blocks.as_secs_f64())
                 .with_known("forecast_exhausted_at_s", self.forecast.map(|at| at.as_secs_f64()));
             onsets.push(Onset {
                 source: Some(tuple.source),
@@ -74,7 +73,7 @@ impl TimeWait {
         }
         if self.building_told && !self.steady_told && view.window.opened > 0 && self.is_steady() {
             self.steady_told = true;
-            let evidence = occupation(&tuple, ground).with("opened_in_this_window", view.window.opened);
+            let evidence = occupation(&tuple, context).with("opened_in_this_window", view.window.opened);
             onsets.push(Onset::new(OnsetKind::TimeWaitSteady, view.now(), evidence));
         }
         self.forecast
@@ -117,7 +116,7 @@ impl TimeWait {
         most > 0.0 && most - least <= most * STEADY_WITHIN
     }
 
-    fn capped(&mut self, view: &View<'_>, ground: &Ground) -> Option<Onset> {
+    fn capped(&mut self, view: &ObservedWindow<'_>, context: &RunContext) -> Option<Onset> {
         let destroyed = view.delta?.counters?.time_wait_overflow;
         if self.capped_told || destroyed == 0 {
             return None;
@@ -125,7 +124,7 @@ impl TimeWait {
         self.capped_told = true;
         let evidence = Evidence::default()
             .with("destroyed_in_this_window", destroyed)
-            .with_known("tcp_max_tw_buckets", ground.time_wait_cap)
+            .with_known("tcp_max_tw_buckets", context.time_wait_cap)
             .with_known("time_wait_of_the_namespace", view.sample.sockets.map(|sockets| sockets.time_wait));
         Some(Onset::new(OnsetKind::TimeWaitCapped, view.now(), evidence))
     }

@@ -1,5 +1,5 @@
 use super::*;
-use crate::kernel::namespace;
+use crate::linux::netns;
 use crate::observe::budget::Slice;
 use socket2::{Domain, Socket, Type};
 use std::net::{IpAddr, Ipv4Addr, TcpListener, TcpStream};
@@ -29,7 +29,7 @@ fn sampler(fraction: f64) -> Sampler {
 
 #[test]
 fn a_sample_tells_sockets_counters_and_totals() {
-    namespace::for_test(|| {
+    netns::for_test(|| {
         let listener = TcpListener::bind(destination()).unwrap();
         let elsewhere = TcpListener::bind("127.0.0.1:9002").unwrap();
         let mut sampler = sampler(1.0);
@@ -59,7 +59,7 @@ fn a_sample_tells_sockets_counters_and_totals() {
 
 #[test]
 fn without_budget_a_sample_carries_what_was_seen_before_and_its_age() {
-    namespace::for_test(|| {
+    netns::for_test(|| {
         let listener = TcpListener::bind(destination()).unwrap();
         let _held = connect(&listener, source(2), 20_000);
         let mut sampler = sampler(0.0);
@@ -75,13 +75,13 @@ fn without_budget_a_sample_carries_what_was_seen_before_and_its_age() {
 
 #[test]
 fn slices_approximate_and_say_so() {
-    namespace::for_test(|| {
+    netns::for_test(|| {
         let listener = TcpListener::bind(destination()).unwrap();
         // In order, as leases are: a contiguous half of the ports is taken.
         let held: Vec<_> = (20_000..20_512).map(|port| connect(&listener, source(2), port)).collect();
         let mut sampler = sampler(1.0);
         for part in 0..4 {
-            sampler.look(Look::Established(Slice { part, of: 4 }), Breather::new(false), Stamp::from_secs(1));
+            sampler.look(Look::Established(Slice { part, of: 4 }), YieldCpu::new(false), Stamp::from_secs(1));
             let established = sampler.established.clone().unwrap();
             assert_eq!(established.accuracy, Accuracy::Approximate { seen: 256, of: 1024 });
             assert_eq!(established.rows.len(), 1);
@@ -94,7 +94,7 @@ fn slices_approximate_and_say_so() {
 
 #[test]
 fn under_churn_no_port_is_counted_twice() {
-    namespace::for_test(|| {
+    netns::for_test(|| {
         let listener = TcpListener::bind(destination()).unwrap();
         let stop = Arc::new(std::sync::atomic::AtomicBool::new(false));
         let stopped = Arc::clone(&stop);

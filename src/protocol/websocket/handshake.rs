@@ -1,6 +1,6 @@
 //! The opening handshake: the key, and what the peer's 101 has to be like.
 
-use crate::attempt::Cause;
+use crate::model::Cause;
 use crate::protocol::http1::ReplyHead;
 use tokio_tungstenite::tungstenite::handshake::{client::generate_key, derive_accept_key};
 

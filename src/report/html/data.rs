@@ -1,8 +1,8 @@
 //! What the plots draw: columns of numbers, as short as they can be written.
 
-use crate::metrics::Latency;
-use crate::report::model::RunResult;
-use crate::report::windows::{Span, spans, without_stub};
+use crate::model::Latency;
+use crate::result::RunResult;
+use crate::result::windows::{Span, spans, without_stub};
 use serde::Serialize;
 use std::collections::BTreeSet;
 
@@ -80,7 +80,7 @@ fn plots(spans: &[Span]) -> Vec<Plot> {
     };
     let ms = |us: u64| us as f64 / 1e3;
     let connected = |span: &Span, us: u64| (span.window.opened > 0).then(|| ms(us));
-    let kernel = |span: &Span, of: &dyn Fn(&crate::report::KernelWindow) -> Option<u64>| {
+    let kernel = |span: &Span, of: &dyn Fn(&crate::result::KernelWindow) -> Option<u64>| {
         span.window.kernel.as_ref().and_then(of).map(|count| count as f64)
     };
     let plot = |title, unit, series| Plot { title, unit, stacked: false, series };
@@ -184,7 +184,7 @@ fn short(value: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::sample;
+    use crate::result::sample;
 
     #[test]
     fn numbers_are_as_long_as_a_plot_needs() {

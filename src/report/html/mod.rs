@@ -9,12 +9,13 @@
 
 mod data;
 
-use super::findings::{numbers, until};
-use super::format::{bytes, micros, percent, seconds, thousands};
-use super::model::{RunResult, Verdict};
-use super::output::{RenderError, library};
-use super::{forecast, gist, remedy_command};
 use crate::diagnose::Finding;
+use crate::model::format::{bytes, micros, percent, seconds, thousands};
+use crate::report::findings::{numbers, until};
+use crate::report::output::{RenderError, library};
+use crate::report::{forecast, remedy_command};
+use crate::result::headline;
+use crate::result::{RunResult, Verdict};
 use minijinja::{Environment, Value, context};
 
 const PAGE: &str = include_str!("page.html");
@@ -34,7 +35,7 @@ pub(super) fn render(result: &RunResult) -> Result<String, RenderError> {
 
 fn facts(result: &RunResult) -> Result<Value, RenderError> {
     let data = serde_json::to_string(&data::Columns::of(result)).map_err(|error| library("HTML", &error))?;
-    let fault = gist::whose_fault(result).map(|(side, why)| context! { side => side.name(), why });
+    let fault = headline::whose_fault(result).map(|(side, why)| context! { side => side.name(), why });
     Ok(context! {
         style => STYLE,
         plotter => PLOTTER,
@@ -43,9 +44,9 @@ fn facts(result: &RunResult) -> Result<Value, RenderError> {
         // Inside a script element only `<` can end it or begin a comment.
         data => data.replace('<', "\\u003c"),
         name => result.plan.name.clone(),
-        verdict => gist::verdict(result.verdict),
+        verdict => headline::verdict(result.verdict),
         good => result.verdict == Verdict::Passed,
-        happened => gist::what_happened(result),
+        happened => headline::what_happened(result),
         fault,
         reasons => if result.verdict == Verdict::Passed { Vec::new() } else { result.reasons.clone() },
         began => result.began.clone(),
@@ -72,7 +73,7 @@ fn counts(result: &RunResult) -> Vec<(String, String)> {
         Some((name.replace('_', " "), bytes_or_count))
     };
     let mut rows: Vec<_> = counts.as_object().into_iter().flatten().filter_map(shown).collect();
-    let said = gist::messages(result).into_iter();
+    let said = headline::messages(result).into_iter();
     rows.extend(said.map(|(name, count)| (format!("messages: {name}"), thousands(count))));
     rows.push(("ok per second".into(), thousands(result.ok_per_second().round() as u64)));
     for (reason, count) in result.skipped.iter().filter(|(_, count)| **count > 0) {
@@ -82,7 +83,7 @@ fn counts(result: &RunResult) -> Vec<(String, String)> {
 }
 
 fn thresholds(result: &RunResult) -> Vec<Value> {
-    let row = |judged: &crate::scenario::threshold::Evaluation| {
+    let row = |judged: &crate::plan::threshold::Evaluation| {
         let margin = judged.margin.map(|margin| format!("{:+.0} %", margin * 100.0));
         context! { passed => judged.passed, expression => judged.expression.clone(), shown => judged.shown.clone(), margin }
     };
@@ -103,7 +104,7 @@ fn finding(finding: &Finding) -> Value {
 }
 
 fn failures(result: &RunResult) -> Vec<Value> {
-    let row = |kind: &super::FailureKind| {
+    let row = |kind: &crate::result::FailureKind| {
         context! {
             count => thousands(kind.count),
             share => percent(kind.count, result.counts.started),
@@ -118,7 +119,7 @@ fn failures(result: &RunResult) -> Vec<Value> {
 }
 
 fn onsets(result: &RunResult) -> Vec<Value> {
-    let row = |onset: &super::OnsetReport| {
+    let row = |onset: &crate::result::OnsetReport| {
         let tuple = match (onset.source, onset.destination) {
             (Some(source), Some(destination)) => Some(format!("{source} → {destination}")),
             _ => None,
@@ -139,7 +140,7 @@ fn onsets(result: &RunResult) -> Vec<Value> {
 
 fn latencies(result: &RunResult) -> Vec<Value> {
     let measured = result.latency_us.iter().filter(|(_, summary)| summary.count > 0);
-    let row = |(name, l): (&String, &super::LatencySummary)| {
+    let row = |(name, l): (&String, &crate::result::LatencySummary)| {
         let cells = [l.min, l.p50, l.p90, l.p99, l.p99_9, l.max].map(micros);
         context! { name => name.replace('_', " "), count => thousands(l.count), cells => cells.to_vec() }
     };
@@ -214,7 +215,7 @@ fn rows(value: &serde_json::Value) -> Vec<(String, String)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::{WindowSummary, sample};
+    use crate::result::{WindowSummary, sample};
 
     /// A run of an hour, made of a real one: every window has its own figures.
     fn an_hour() -> RunResult {

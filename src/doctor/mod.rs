@@ -1,0 +1,195 @@
+//! An examination: of this host, and of one target by one careful connection to each of its addresses.
+//!
+//! It gathers facts, and leaves it to the rules that judge runs to say what they prove.
+
+mod probe;
+mod target_url;
+
+pub use probe::Timeouts;
+pub use target_url::{TargetUrl, TargetUrlError};
+
+use crate::diagnose::host::checks;
+use crate::diagnose::{Facts, FailureFact, Listening, TupleFact, diagnose};
+use crate::engine::{Destinations, Script, ScriptError};
+use crate::host::server_process::server_table;
+use crate::host::{state, target};
+use crate::linux::addresses::{is_local, route_to};
+use crate::linux::clock::Clock;
+use crate::linux::proc_net::{Conntrack, ConntrackDrops, Counters, ProcNet};
+use crate::linux::sysctl::HostSettings;
+use crate::model::{Cause, Failure, Lease, Stage};
+use crate::plan::{Close, Connection, Lifetime, Scheme, Session, Target};
+use crate::result::SCHEMA_VERSION;
+use crate::result::examination::{AttemptReport, Examination, TargetExamination};
+use probe::{Probe, probe};
+use std::net::{IpAddr, SocketAddr};
+
+/// Addresses of a name that are tried.
+const TRIED: usize = 8;
+
+/// Examines this host.
+pub fn host() -> Examination {
+    let began = Clock::start().wall_epoch();
+    let host = HostSettings::read();
+    let state = state::look(&host);
+    Examination {
+        schema_version: SCHEMA_VERSION,
+        connstorm_version: env!("CARGO_PKG_VERSION").to_owned(),
+        began,
+        checks: checks(&host, &state),
+        host,
+        state,
+        target: None,
+        findings: Vec::new(),
+    }
+}
+
+/// Examines this host, and a target, to which `session` says what is said. `expected`: the addresses that its
+/// name should lead to, if that is known.
+///
+/// # Errors
+/// When a file that the session names can't be used.
+pub fn target(
+    target: &TargetUrl,
+    session: &Session,
+    expected: &[IpAddr],
+    timeouts: Timeouts,
+) -> Result<Examination, ScriptError> {
+    let connection = Connection {
+        lifetime: Lifetime::UntilEnd,
+        close: Close::Fin,
+        connect_timeout: timeouts.connect,
+        handshake_timeout: timeouts.reply,
+    };
+    let script = Script::new(target.kind, Some(target.host.clone()), session, connection)?;
+    let examination = host();
+    let asked = Target { scheme: Scheme::Tcp, host: target.host.clone(), ports: vec![target.port] };
+    let resolved = Destinations::resolve(&asked);
+    let destinations = resolved.addresses();
+    let (tried, untried) = choose(destinations);
+    let before = Counted::now();
+    let probes: Vec<Probe> = tried
+        .iter()
+        .map(|to| probe(*to, script.as_ref(), is_local(to.ip()).unwrap_or(false), timeouts))
+        .collect();
+    let after = Counted::now();
+    let mut facts = Facts {
+        destinations: tried,
+        spoken: Some(target.kind),
+        url: Some(target.to_string()),
+        ..target::look(Some(&target.host), destinations)
+    };
+    if let Some(name) = &mut facts.name {
+        name.expected = expected.to_vec();
+        name.error = resolved.why_not();
+        target::ask_dns(name);
+    }
+    facts.started = probes.len() as u64;
+    facts.host = examination.host.clone();
+    add_probes(&mut facts, &probes);
+    add_counted(&mut facts, &before, &after);
+    add_ports(&mut facts, &examination);
+    let findings = diagnose(&facts);
+    let on_port = |at: &Listening| at.address.port() == target.port && facts.target_is_local == Some(true);
+    let target = TargetExamination {
+        url: target.to_string(),
+        name: facts.name,
+        places: facts.places,
+        listening: facts.listening.iter().filter(|at| on_port(at)).cloned().collect(),
+        attempts: probes.into_iter().map(|probe| probe.report).collect(),
+        untried,
+    };
+    Ok(Examination { target: Some(target), findings, ..examination })
+}
+
+/// Addresses to try, and the others. Those without a route are left out where others have one, as a
+/// client's resolver puts them last (RFC 6724): on a host without IPv6, IPv6 addresses are no trouble.
+fn choose(destinations: &[SocketAddr]) -> (Vec<SocketAddr>, Vec<SocketAddr>) {
+    let has_route = |to: &SocketAddr| route_to(to.ip()).is_ok_and(|route| route.is_some());
+    let (mut with, without): (Vec<SocketAddr>, Vec<SocketAddr>) =
+        destinations.iter().partition(|to| has_route(to));
+    if with.is_empty() {
+        with = without.clone();
+    }
+    with.truncate(TRIED);
+    let left = destinations.iter().copied().filter(|to| !with.contains(to)).collect();
+    (with, left)
+}
+
+/// What the connections came to.
+fn add_probes(facts: &mut Facts, probes: &[Probe]) {
+    facts.opened = probes.iter().filter(|probe| probe.report.connected).count() as u64;
+    facts.held_max = facts.opened;
+    for (ordinal, probe) in (0..).zip(probes) {
+        let report = &probe.report;
+        facts.syn_retransmits += u64::from(report.syn_retransmits > 0);
+        if report.accepted == Some(false) && facts.unaccepted.is_none() {
+            facts.unaccepted = Some(report.destination);
+            facts.server_table = server_table(report.destination);
+        }
+        if let Some(failure) = &report.failure {
+            add_failure(facts, failure.failure(), ordinal, report);
+        }
+    }
+    // A queue that is full lets nobody in at all; its server may have no descriptor left.
+    if let Some(full) = facts.full_listener().map(|at| at.address)
+        && facts.server_table.is_none()
+    {
+        facts.server_table = server_table(full);
+    }
+}
+
+fn add_failure(facts: &mut Facts, failure: Failure, ordinal: u64, report: &AttemptReport) {
+    let to = report.destination;
+    if let Some(known) = facts.failures.iter_mut().find(|known| known.failure == failure) {
+        known.count += 1;
+        known.by_destination.push((to, 1));
+        return;
+    }
+    facts.replies.extend(report.reply.clone().map(|reply| (failure, reply)));
+    facts.failures.push(FailureFact {
+        first_ordinal: ordinal,
+        lease: Some(Lease { source: None, port: None, destination: to }),
+        by_destination: vec![(to, 1)],
+        icmp_code: report.icmp.map(|(_, code)| code),
+        ..FailureFact::new(failure, 1)
+    });
+}
+
+/// Counters of the namespace at one moment.
+#[derive(Default)]
+struct Counted {
+    counters: Option<Counters>,
+    conntrack: Option<Conntrack>,
+}
+
+impl Counted {
+    fn now() -> Counted {
+        let Ok(mut files) = ProcNet::open() else { return Counted::default() };
+        Counted { counters: files.counters().ok(), conntrack: files.conntrack().ok().flatten() }
+    }
+}
+
+fn add_counted(facts: &mut Facts, before: &Counted, after: &Counted) {
+    facts.counters = after.counters.zip(before.counters).map(|(after, before)| after.since(&before));
+    facts.conntrack = after.conntrack.map(|now| {
+        let drops = now.drops.zip(before.conntrack.and_then(|before| before.drops));
+        (now, drops.map_or(ConntrackDrops::default(), |(now, before)| now.since(&before)))
+    });
+}
+
+/// How full the ports to the target are, where none was left for one connection.
+fn add_ports(facts: &mut Facts, examination: &Examination) {
+    let Some(failed) = facts.failed(Stage::Connect, Cause::AddressNotAvailable) else { return };
+    let destination = failed.lease.map(|lease| lease.destination);
+    let fullest = examination.state.tuples.iter().find(|tuple| Some(tuple.destination) == destination);
+    facts.tuples = 1;
+    facts.usable_ports = Some(examination.host.usable_ports());
+    facts.time_wait_blocks_s = 60.0;
+    facts.tuple = fullest.map(|tuple| TupleFact {
+        source: tuple.source,
+        destination: tuple.destination,
+        sockets: tuple.sockets,
+        exact: !examination.state.truncated,
+    });
+}

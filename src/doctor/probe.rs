@@ -1,0 +1,165 @@
+//! One careful connection: connect(), with everything that the kernel tells of it, and one exchange.
+
+use crate::engine::{Script, handshake};
+use crate::linux::clock::Clock;
+use crate::linux::epoll::{Epoll, Events, Interest};
+use crate::linux::sock_diag::{Filter, SockDiag};
+use crate::linux::socket::{CallError, Connection, IcmpError, PortChoice, Progress};
+use crate::linux::tcp_info::TcpInfo;
+use crate::linux::tcp_state::{StateSet, TcpState};
+use crate::model::{Cause, Errno, Failure, Lease, Stage};
+use crate::result::examination::{AttemptReport, FailureReport};
+use std::io;
+use std::net::{SocketAddr, TcpStream};
+use std::os::fd::OwnedFd;
+use std::time::Duration;
+
+/// Time from one look to the next at whether a connection was accepted.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+/// How long to wait, at most.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Timeouts {
+    /// For a connection. Above the 3 s after which a host that is not there is known by ARP.
+    pub connect: Duration,
+    /// For each handshake above TCP.
+    pub reply: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Timeouts {
+        Timeouts { connect: Duration::from_secs(4), reply: Duration::from_secs(3) }
+    }
+}
+
+/// A connection that was tried. It stays open as long as this lives, so that the kernel can be asked about
+/// its other end.
+pub(super) struct Probe {
+    pub(super) report: AttemptReport,
+    _stream: Option<TcpStream>,
+}
+
+/// Tries one destination: connects, and says what `script` says. `is_local`: whether its other end can be seen
+/// on this host.
+pub(super) fn probe(to: SocketAddr, script: Option<&Script>, is_local: bool, timeouts: Timeouts) -> Probe {
+    let mut report = AttemptReport::of(to);
+    let clock = Clock::start();
+    let connected = connect(to, timeouts.connect, &mut report);
+    report.connect_us = u64::try_from(clock.now().as_micros()).unwrap_or(u64::MAX);
+    let stream = match connected {
+        Ok(stream) => stream,
+        Err(failure) => {
+            // At a later stage it stood, and was reset before a word was said.
+            report.connected = failure.stage == Stage::Session;
+            let failure = script.map_or(failure, |script| script.in_its_place(failure));
+            report.failure = Some(FailureReport::from(failure));
+            return Probe { report, _stream: None };
+        }
+    };
+    report.connected = true;
+    let shaken = handshake(&stream, to, script);
+    if is_local {
+        let has_answered = !shaken.first.is_empty() || shaken.tls.is_some();
+        let is_silent =
+            !has_answered && shaken.failure.is_none_or(|failure| failure.cause == Cause::TimedOut);
+        report.accepted = accepted(&stream, to, if is_silent { timeouts.reply } else { Duration::ZERO });
+    }
+    report.failure = shaken.failure.map(FailureReport::from);
+    report.tls = shaken.tls;
+    report.greeting = (!shaken.first.is_empty()).then(|| shown(&shaken.first));
+    report.reply = shaken.reply;
+    Probe { report, _stream: Some(stream) }
+}
+
+/// The first line of text, or the first bytes in hexadecimal, for a person: at most 60 characters.
+fn shown(bytes: &[u8]) -> String {
+    const MOST: usize = 60;
+    let line = bytes.split(|byte| *byte == b'\r' || *byte == b'\n').next().unwrap_or_default();
+    let is_printable = |byte: &u8| (0x20..=0x7e).contains(byte);
+    if !line.is_empty() && line.iter().all(is_printable) {
+        return line.iter().take(MOST).map(|byte| char::from(*byte)).collect();
+    }
+    let hex: Vec<String> = bytes.iter().take(MOST / 3).map(|byte| format!("{byte:02x}")).collect();
+    hex.join(" ")
+}
+
+fn connect(to: SocketAddr, limit: Duration, report: &mut AttemptReport) -> Result<TcpStream, Failure> {
+    let lease = Lease { source: None, port: None, destination: to };
+    let socket = Connection::bind(&lease, PortChoice::AtConnect).map_err(Failure::from)?;
+    // Without it a refusal by a firewall looks like one by the host.
+    let _ = socket.keep_icmp_errors(to, true);
+    let done = socket.connect(to).and_then(|progress| match progress {
+        Progress::Established => Ok(true),
+        Progress::Pending => wait(&socket, limit),
+    });
+    report.source = socket.local_address();
+    if let Ok(info) = TcpInfo::of(&socket) {
+        let resent = info.total_retransmits.unwrap_or(0).max(u32::from(info.retransmits));
+        report.syn_retransmits = resent;
+    }
+    match done {
+        Ok(true) => {}
+        Ok(false) => return Err(Failure::new(Stage::Connect, Cause::TimedOut)),
+        Err(error) => return Err(explained(error, socket.icmp_error(), report)),
+    }
+    let _ = socket.keep_icmp_errors(to, false);
+    let stream = TcpStream::from(OwnedFd::from(socket));
+    let failed =
+        |error: io::Error| Failure::from_errno(Stage::Session, Errno::of(&error).unwrap_or(Errno::EIO));
+    stream.set_nonblocking(false).map_err(failed)?;
+    Ok(stream)
+}
+
+fn explained(error: CallError, icmp: Option<IcmpError>, report: &mut AttemptReport) -> Failure {
+    let mut failure = Failure::from(error);
+    if let Some(icmp) = icmp {
+        report.icmp = Some((icmp.icmp_type, icmp.icmp_code));
+        if failure.cause == Cause::Refused {
+            failure.cause = Cause::RefusedIcmp;
+        }
+    }
+    failure
+}
+
+/// Waits for a handshake; whether it was completed in time.
+fn wait(socket: &Connection, limit: Duration) -> Result<bool, CallError> {
+    let failed = |error: io::Error| CallError {
+        stage: Stage::Connect,
+        errno: Errno::of(&error).unwrap_or(Errno::EIO),
+    };
+    let set = Epoll::new().map_err(failed)?;
+    set.add(socket, 0, Interest::WRITABLE).map_err(failed)?;
+    let (clock, mut events) = (Clock::start(), Events::with_capacity(1));
+    loop {
+        let left = limit.saturating_sub(clock.now());
+        // What there is to know is asked of the socket itself.
+        let _ = set.wait(&mut events, Some(left)).map_err(failed)?;
+        match socket.progress()? {
+            Progress::Established => return Ok(true),
+            Progress::Pending if left.is_zero() => return Ok(false),
+            Progress::Pending => {}
+        }
+    }
+}
+
+/// Whether the server has taken a local connection: its end then belongs to a program. Looks until it has,
+/// or the time is over; `None` where its end can't be seen.
+fn accepted(stream: &TcpStream, to: SocketAddr, limit: Duration) -> Option<bool> {
+    let own = stream.local_addr().ok()?;
+    // Not SYN_RECV: with TCP_DEFER_ACCEPT a server takes a connection when its first byte has come.
+    let states = StateSet::NONE.with(TcpState::Established).with(TcpState::CloseWait);
+    let filter = Filter {
+        source_ports: vec![to.port()..=to.port()],
+        destinations: vec![own],
+        ..Filter::states(states)
+    };
+    let (mut diag, clock) = (SockDiag::open().ok()?, Clock::start());
+    loop {
+        let mut taken = None;
+        diag.dump(&filter, |socket| taken = Some(socket.inode != 0)).ok()?;
+        if taken != Some(false) || clock.now() >= limit {
+            return taken;
+        }
+        std::thread::sleep(LOOK_EVERY);
+    }
+}

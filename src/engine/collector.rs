@@ -1,0 +1,84 @@
+//! The main thread's side of a run: gathers windows, and lets whoever watches see them.
+
+use super::progress::Progress;
+use crate::linux::clock::Clock;
+use crate::model::{Handover, Tally, Timeline, Window, WindowRow};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::Duration;
+
+/// How often the watcher is called when no window is complete.
+const WATCH_EVERY: Duration = Duration::from_millis(100);
+
+/// What has come in.
+pub struct Gathered {
+    timeline: Option<Timeline>,
+    totals: Totals,
+}
+
+/// What all windows come to.
+#[derive(Debug, Default)]
+pub struct Totals {
+    /// Arrivals that were due.
+    pub planned: u64,
+    /// Everything that was counted.
+    pub tally: Tally,
+    /// The windows.
+    pub windows: Vec<WindowRow>,
+    /// The most connections open at once.
+    pub held_max: u64,
+    /// CPU time of the workers.
+    pub worker_cpu: Duration,
+}
+
+impl Totals {
+    fn add(&mut self, window: &Window) {
+        self.planned += window.planned;
+        self.tally.merge(&window.tally);
+        self.held_max = self.held_max.max(window.open_max);
+        self.worker_cpu += window.cpu;
+        self.windows.push(WindowRow::of(window));
+    }
+}
+
+impl Gathered {
+    /// Nothing yet, from this many workers.
+    pub fn new(workers: u32) -> Gathered {
+        Gathered { timeline: Some(Timeline::new(workers)), totals: Totals::default() }
+    }
+
+    /// Takes what workers hand over until the last of them has hung up.
+    pub fn until_all_have_ended(
+        &mut self,
+        handovers: &Receiver<Handover>,
+        clock: Clock,
+        watch: &mut impl FnMut(&Progress<'_>),
+    ) {
+        loop {
+            match handovers.recv_timeout(WATCH_EVERY) {
+                Ok(part) => {
+                    let complete =
+                        self.timeline.as_mut().map_or_else(Vec::new, |timeline| timeline.add(&part));
+                    if complete.is_empty() {
+                        continue;
+                    }
+                    complete.iter().for_each(|window| self.totals.add(window));
+                    watch(&self.progress(clock, true));
+                }
+                Err(RecvTimeoutError::Timeout) => watch(&self.progress(clock, false)),
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+        }
+    }
+
+    /// Everything, with the windows that a worker which broke down still owes.
+    pub fn finish(mut self) -> Totals {
+        let owed = self.timeline.take().map_or_else(Vec::new, Timeline::finish);
+        owed.iter().for_each(|window| self.totals.add(window));
+        self.totals
+    }
+
+    fn progress(&self, clock: Clock, fresh: bool) -> Progress<'_> {
+        let window = self.totals.windows.last().filter(|_| fresh);
+        Progress { elapsed: clock.now(), tally: &self.totals.tally, window }
+    }
+}

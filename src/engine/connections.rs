@@ -1,0 +1,417 @@
+//! The connections of attempts through one worker: from a ticket to its one record.
+//!
+//! Invariant: each ticket that [`Connections::attempt`] takes leaves one record in the tally, gives its lease
+//! back and frees its slot, in that order and after its socket is closed; or it is in flight, and has a
+//! place. An open connection is a place in a slab and a member of one epoll set, not a task.
+
+use super::deadlines::{Deadlines, Timed};
+use super::lifetimes::WorkerRng;
+use super::pacer::Pacer;
+use super::session::{Script, Session};
+use crate::linux::clock::Clock;
+use crate::linux::epoll::{Epoll, Interest};
+use crate::linux::socket::{CallError, Connection as Socket, PortChoice, Progress};
+use crate::linux::tcp_info::TcpInfo;
+use crate::model::{
+    Cause, Errno, Failure, Lease, LeaseKey, Opening, Outcome, Pool, PortSearch, Stage, Stamp, Tally, Ticket,
+};
+use crate::plan::{Close, Connection, Reconnect};
+use slab::Slab;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::unix::AsyncFd;
+
+mod ending;
+mod sessions;
+
+use sessions::Buffers;
+
+/// The slice of the plan that attempts go by.
+#[derive(Debug, Clone, Copy)]
+pub struct ConnectionConfig {
+    /// Which system calls choose the source port.
+    pub choice: PortChoice,
+    /// How a connection lives and ends.
+    pub connection: Connection,
+    /// Attempts that may be open or opening at once.
+    pub max_open: u64,
+    /// What is done when a connection is lost or can't be had.
+    pub reconnect: Option<Reconnect>,
+    /// First port of the range that the kernel searches, one parity after the other; `None` where it does
+    /// not: at bind(), in a range of the socket's own (`IP_LOCAL_PORT_RANGE`), and where ports are leased.
+    pub searched_from: Option<u16>,
+}
+
+/// See the module.
+pub struct Connections {
+    connection_config: ConnectionConfig,
+    clock: Clock,
+    /// `None` when the target's name could not be resolved: every attempt fails by that.
+    pool: Option<Pool>,
+    rng: WorkerRng,
+    /// What is said above TCP; `None`: nothing.
+    script: Option<Arc<Script>>,
+    buffers: Buffers,
+    /// Whether the run is over, and sessions end when they can.
+    ending: bool,
+    places: Slab<Slot>,
+    buffer: Box<[u8]>,
+    open: u64,
+    open_max: u64,
+    /// `None` where the kernel does not search by parity, and when there is no more to learn.
+    port_search: Option<PortSearch>,
+    /// Every socket that has a place. Watched by the runtime as one descriptor.
+    pub epoll: AsyncFd<Epoll>,
+    /// What falls due.
+    pub deadlines: Deadlines,
+    /// What was counted since the last handover.
+    pub tally: Tally,
+}
+
+/// An attempt from its start to its record.
+#[derive(Debug, Clone, Copy)]
+struct Started {
+    ticket: Ticket,
+    at: Stamp,
+    /// Failures in a row that its closed-loop slot had before.
+    failures: u32,
+}
+
+/// An attempt that has its socket and waits for something.
+#[derive(Debug)]
+struct Slot {
+    socket: Socket,
+    lease: LeaseKey,
+    started: Started,
+    /// `None` while the handshake is under way.
+    connected: Option<Stamp>,
+    /// When the wait is over, if ever.
+    until: Option<Stamp>,
+    bytes_in: u64,
+    /// What is said above TCP.
+    session: Option<Box<SessionIo>>,
+}
+
+/// A session and what it could not send yet.
+#[derive(Debug)]
+struct SessionIo {
+    session: Session,
+    unsent: Vec<u8>,
+    bytes_out: u64,
+}
+
+impl Connections {
+    /// A connections in which nothing has happened yet, on the calling thread and inside its runtime.
+    ///
+    /// # Errors
+    /// When a descriptor for the epoll set can't be had.
+    pub fn new(
+        connection_config: ConnectionConfig,
+        clock: Clock,
+        pool: Option<Pool>,
+        rng: WorkerRng,
+        script: Option<Arc<Script>>,
+    ) -> io::Result<Connections> {
+        let epoll = Epoll::new()?.watched()?;
+        Ok(Connections {
+            connection_config,
+            clock,
+            pool,
+            rng,
+            script,
+            buffers: Buffers::default(),
+            ending: false,
+            places: Slab::new(),
+            buffer: vec![0; 64 * 1024].into(),
+            open: 0,
+            open_max: 0,
+            port_search: connection_config.searched_from.map(PortSearch::from),
+            epoll,
+            deadlines: Deadlines::default(),
+            tally: Tally::default(),
+        })
+    }
+
+    /// Whether nothing is in flight.
+    pub fn is_empty(&self) -> bool {
+        self.places.is_empty()
+    }
+
+    /// Whether as much is in flight as may be.
+    pub fn is_full(&self) -> bool {
+        self.places.len() as u64 >= self.connection_config.max_open
+    }
+
+    /// Established connections.
+    pub fn open(&self) -> u64 {
+        self.open
+    }
+
+    /// What was counted, and the most that was open at once, since the last call.
+    pub fn take_counts(&mut self) -> (Tally, u64) {
+        let open_max = std::mem::replace(&mut self.open_max, self.open);
+        (std::mem::take(&mut self.tally), open_max)
+    }
+
+    /// One attempt, as far as it goes without waiting. On loopback that is to its end.
+    pub fn attempt(&mut self, ticket: Ticket, failures: u32, now: Stamp, pacer: &mut Pacer) {
+        let started = Started { ticket, at: now, failures };
+        self.tally.start();
+        if failures > 0 && self.connection_config.reconnect.is_some() {
+            self.tally.traffic.reconnects += 1;
+        }
+        if !pacer.is_closed() {
+            self.tally.latencies.lateness.record(now.saturating_sub(ticket.due));
+        }
+        match self.open_socket(started) {
+            Ok((place, Progress::Established)) => self.established(place, pacer),
+            Ok((place, Progress::Pending)) => self.await_connection(place, pacer),
+            Err((failure, lease)) => self.record_failure(started, self.in_its_place(failure), lease, pacer),
+        }
+    }
+
+    /// Lease, socket, bind and connect. What fails has given its lease back.
+    fn open_socket(&mut self, started: Started) -> Result<(Slot, Progress), (Failure, Lease)> {
+        let no_lease = |cause, lease| (Failure::new(Stage::Lease, cause), lease);
+        let ordinal = started.ticket.ordinal;
+        let pool = self.pool.as_mut().ok_or_else(|| no_lease(Cause::NameResolution, nowhere()))?;
+        let key = pool.lease(ordinal).ok_or_else(|| no_lease(Cause::NoFreePort, pool.refused(ordinal)))?;
+        let lease = pool.describe(key);
+        match self.bind_and_connect(started, &lease) {
+            Ok((socket, progress)) => Ok((
+                Slot {
+                    socket,
+                    lease: key,
+                    started,
+                    connected: None,
+                    until: None,
+                    bytes_in: 0,
+                    session: None,
+                },
+                progress,
+            )),
+            Err(failure) => {
+                self.release(key);
+                Err((failure, lease))
+            }
+        }
+    }
+
+    fn bind_and_connect(&mut self, started: Started, lease: &Lease) -> Result<(Socket, Progress), Failure> {
+        let socket = Socket::bind(lease, self.connection_config.choice)?;
+        // On a network the ICMP answer may be there before we look; on loopback it comes again later.
+        if !lease.destination.ip().is_loopback() {
+            keep_icmp_errors(&socket, lease.destination, true);
+        }
+        let bound = self.clock.now();
+        let progress = socket.connect(lease.destination).map_err(|error| explained(error, &socket))?;
+        let returned = self.clock.now();
+        let call = returned.saturating_sub(bound);
+        self.tally.latencies.bind_call.record(bound.saturating_sub(started.at));
+        self.tally.latencies.connect_call.record(call);
+        if let Some(search) = &mut self.port_search
+            && let Some(port) = socket.local_address().map(|local| local.port())
+        {
+            if let Some(slow) = search.note(call, port, || (started.ticket.ordinal, returned, *lease)) {
+                self.tally.search_slowed(slow);
+            }
+            if !search.is_open() {
+                self.port_search = None;
+            }
+        }
+        Ok((socket, progress))
+    }
+
+    /// The connection is there: it lives from now on.
+    fn established(&mut self, mut place: Slot, pacer: &mut Pacer) {
+        let now = self.clock.now();
+        let opening = Opening { due: place.started.ticket.due, started: place.started.at, connected: now };
+        self.tally.open(opening);
+        place.connected = Some(now);
+        self.open += 1;
+        self.open_max = self.open_max.max(self.open);
+        if self.script.is_some() {
+            return self.begin_session(place, pacer);
+        }
+        let lifetime = self.rng.lifetime(self.connection_config.connection.lifetime);
+        let waits_for_peer = self.connection_config.connection.close == Close::Peer;
+        match lifetime {
+            Some(time) if time.is_zero() && !waits_for_peer => self.end(place, Outcome::Ok, pacer),
+            Some(time) if !time.is_zero() => self.seat(place, Some(now + time), pacer),
+            Some(_) | None => self.seat(place, None, pacer),
+        }
+    }
+
+    /// SYN_SENT: the slow path, on which waiting costs nothing that matters.
+    fn await_connection(&mut self, place: Slot, pacer: &mut Pacer) {
+        if let Some(lease) = self.pool.as_ref().map(|pool| pool.describe(place.lease)) {
+            keep_icmp_errors(&place.socket, lease.destination, true);
+        }
+        let until = place.started.at + self.connection_config.connection.connect_timeout;
+        self.seat(place, Some(until), pacer);
+    }
+
+    /// Gives an attempt a place to wait in, until something happens to its socket or the time is over.
+    fn seat(&mut self, mut place: Slot, until: Option<Stamp>, pacer: &mut Pacer) {
+        let interest = if place.connected.is_some() {
+            Interest::READABLE | Interest::PEER_CLOSED
+        } else {
+            Interest::WRITABLE
+        };
+        let ordinal = place.started.ticket.ordinal;
+        place.until = until;
+        let vacant = self.places.vacant_entry();
+        let key = vacant.key();
+        if let Err(error) = self.epoll.get_ref().add(&place.socket, key as u64, interest) {
+            let failure = Failure::from_errno(stage_of(&place), errno_of(&error));
+            return self.end(place, Outcome::Failed(failure), pacer);
+        }
+        vacant.insert(place);
+        if let Some(until) = until {
+            self.deadlines.set(until, Timed { key: key as u32, ordinal });
+        }
+    }
+
+    /// Something happened to the socket in this place. Spurious news, which a place's next tenant may
+    /// get, change nothing: each step asks the kernel.
+    pub fn ready(&mut self, key: u64, pacer: &mut Pacer) {
+        let key = key as usize;
+        let Some(place) = self.places.get_mut(key) else { return };
+        if place.connected.is_none() {
+            match place.socket.progress() {
+                Ok(Progress::Pending) => {}
+                Ok(Progress::Established) => self.connected_late(key, pacer),
+                Err(error) => {
+                    let failure = explained(error, &place.socket);
+                    let failure = self.in_its_place(failure);
+                    self.end_place(key, Outcome::Failed(failure), pacer);
+                }
+            }
+            return;
+        }
+        if place.session.is_some() {
+            return self.ready_session(key, pacer);
+        }
+        match place.socket.read(&mut self.buffer) {
+            Ok(0) if self.connection_config.connection.close == Close::Peer => {
+                self.end_place(key, Outcome::Ok, pacer)
+            }
+            Ok(0) => {
+                let failure = Failure::new(Stage::Session, Cause::ClosedEarly);
+                self.end_place(key, Outcome::Failed(failure), pacer);
+            }
+            Ok(bytes) => place.bytes_in += bytes as u64,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => {
+                let failure = Failure::from_errno(Stage::Session, errno_of(&error));
+                self.end_place(key, Outcome::Failed(failure), pacer);
+            }
+        }
+    }
+
+    /// A handshake that took longer than connect() itself is complete.
+    fn connected_late(&mut self, key: usize, pacer: &mut Pacer) {
+        let place = self.places.remove(key);
+        if let Some(lease) = self.pool.as_ref().map(|pool| pool.describe(place.lease)) {
+            keep_icmp_errors(&place.socket, lease.destination, false);
+        }
+        self.count_retransmit(place.started.at, &place.socket);
+        // Watched anew, with another interest, if it stays.
+        let removed = self.epoll.get_ref().remove(&place.socket);
+        debug_assert!(removed.is_ok(), "a place is a member of the set");
+        self.established(place, pacer);
+    }
+
+    fn count_retransmit(&mut self, started: Stamp, socket: &Socket) {
+        if syn_was_sent_again(self.clock.now().saturating_sub(started), socket) {
+            self.tally.syn_retransmitted();
+        }
+    }
+
+    /// A deadline has passed. It may be that of an attempt that has long ended.
+    pub fn expire(&mut self, timed: Timed, pacer: &mut Pacer) {
+        let key = timed.key as usize;
+        let Some(place) = self.places.get(key) else { return };
+        if place.started.ticket.ordinal != timed.ordinal {
+            return;
+        }
+        // The deadline of the handshake falls due also where the handshake was in time.
+        if place.until.is_none_or(|until| self.clock.now() < until) {
+            return;
+        }
+        if place.session.is_some() {
+            return self.expire_session(key, pacer);
+        }
+        let connecting = place.connected.is_none();
+        let outcome = if connecting {
+            Outcome::Failed(Failure::new(Stage::Connect, Cause::TimedOut))
+        } else if self.connection_config.connection.close == Close::Peer {
+            Outcome::Failed(Failure::new(Stage::Close, Cause::TimedOut))
+        } else {
+            Outcome::Ok
+        };
+        let place = self.places.remove(key);
+        if connecting {
+            self.count_retransmit(place.started.at, &place.socket);
+        }
+        self.end(place, outcome, pacer);
+    }
+
+    /// Closes every established connection as the plan says. Where the peer was to close, we do: the
+    /// run has ended, and nobody failed.
+    pub fn close_all(&mut self, pacer: &mut Pacer) {
+        let open: Vec<usize> =
+            self.places.iter().filter(|(_, place)| place.connected.is_some()).map(|(key, _)| key).collect();
+        self.ending = true;
+        for key in open {
+            match self.places.get(key) {
+                Some(Slot { session: Some(_), .. }) => self.stop_session(key, pacer),
+                _ => self.end_place(key, Outcome::Ok, pacer),
+            }
+        }
+    }
+}
+
+impl From<CallError> for Failure {
+    fn from(error: CallError) -> Failure {
+        Failure::from_errno(error.stage, error.errno)
+    }
+}
+
+/// The failure that an error means, with the ICMP message behind it, if the kernel kept one.
+fn explained(error: CallError, socket: &Socket) -> Failure {
+    let mut failure = Failure::from(error);
+    if failure.cause == Cause::Refused && socket.icmp_error().is_some() {
+        failure.cause = Cause::RefusedIcmp;
+    }
+    failure
+}
+
+/// Whether a handshake that took so long had its SYN sent again. Asked only where that can be: the first
+/// retransmit comes after a second (`TCP_TIMEOUT_INIT`).
+fn syn_was_sent_again(waited: Duration, socket: &Socket) -> bool {
+    const SHORTLY_BEFORE_THE_FIRST: Duration = Duration::from_millis(900);
+    waited >= SHORTLY_BEFORE_THE_FIRST
+        && TcpInfo::of(socket).is_ok_and(|info| info.retransmits > 0 || info.total_retransmits > Some(0))
+}
+
+fn keep_icmp_errors(socket: &Socket, destination: SocketAddr, keep: bool) {
+    let set = socket.keep_icmp_errors(destination, keep);
+    debug_assert!(set.is_ok(), "every kernel knows IP_RECVERR: {set:?}");
+}
+
+fn stage_of(place: &Slot) -> Stage {
+    if place.connected.is_some() { Stage::Session } else { Stage::Connect }
+}
+
+/// The error number of a failed call.
+pub(super) fn errno_of(error: &io::Error) -> Errno {
+    Errno::of(error).unwrap_or(Errno::EIO)
+}
+
+/// The lease of an attempt that had no address to go to.
+fn nowhere() -> Lease {
+    Lease { source: None, port: None, destination: SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)) }
+}

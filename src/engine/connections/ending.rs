@@ -1,0 +1,96 @@
+//! The end of an attempt: its socket is closed, its lease given back, its record written, its slot freed.
+
+use super::{Connections, Slot, Started, nowhere};
+use crate::engine::pacer::Pacer;
+use crate::model::{Failure, Lease, LeaseKey, Outcome, Record};
+use crate::plan::Close;
+
+impl Connections {
+    pub(super) fn end_place(&mut self, key: usize, outcome: Outcome, pacer: &mut Pacer) {
+        let place = self.places.remove(key);
+        self.end(place, outcome, pacer);
+    }
+
+    /// The end of an attempt that has a socket: close, give the lease back, record, free the slot.
+    pub(super) fn end(&mut self, place: Slot, outcome: Outcome, pacer: &mut Pacer) {
+        let Slot { socket, lease: key, started, connected, bytes_in, until: _, session } = place;
+        if self.connection_config.connection.close == Close::Rst && connected.is_some() {
+            // Fails only on a socket that is closed already, and then there is nothing left to reset.
+            let _ = socket.reset_on_close();
+        }
+        drop(socket);
+        if connected.is_some() {
+            self.open -= 1;
+        }
+        let lease = self.pool.as_ref().map_or_else(nowhere, |pool| pool.describe(key));
+        self.release(key);
+        let was_open =
+            session.as_ref().map_or(connected.is_some(), |session_io| session_io.session.was_open());
+        let record = Record {
+            ticket: started.ticket,
+            lease,
+            started: started.at,
+            connected,
+            ended: self.clock.now(),
+            outcome,
+            bytes_in,
+            bytes_out: session.map_or(0, |session_io| session_io.bytes_out),
+        };
+        // Who had a session begins to count anew; a TCP connection alone is no proof that all is well.
+        let anew = was_open && self.connection_config.reconnect.is_some();
+        self.record(record, if anew { 0 } else { started.failures }, pacer);
+    }
+
+    pub(super) fn record_failure(
+        &mut self,
+        started: Started,
+        failure: Failure,
+        lease: Lease,
+        pacer: &mut Pacer,
+    ) {
+        let record = Record {
+            ticket: started.ticket,
+            lease,
+            started: started.at,
+            connected: None,
+            ended: self.clock.now(),
+            outcome: Outcome::Failed(failure),
+            bytes_in: 0,
+            bytes_out: 0,
+        };
+        self.record(record, started.failures, pacer);
+    }
+
+    fn record(&mut self, record: Record, failures_before: u32, pacer: &mut Pacer) {
+        self.tally.add(&record);
+        if !pacer.is_closed() && self.connection_config.reconnect.is_none() {
+            return;
+        }
+        match (record.outcome, self.connection_config.reconnect) {
+            (Outcome::Ok, _) => pacer.slot_free(record.ended, 0),
+            (Outcome::Failed(_), reconnect) => {
+                let failures = failures_before.saturating_add(1);
+                if reconnect.and_then(|plan| plan.attempts).is_some_and(|most| u64::from(failures) > most) {
+                    return pacer.give_slot_up();
+                }
+                let wait = match reconnect {
+                    Some(plan) => self.rng.reconnect_after(failures, &plan),
+                    None => self.rng.back_off(failures),
+                };
+                self.tally.back_off(wait);
+                pacer.again(record.ended + wait, failures);
+            }
+        }
+    }
+
+    /// A connection that was lost as soon as it stood was lost at the first handshake, where there is one.
+    pub(super) fn in_its_place(&self, failure: Failure) -> Failure {
+        self.script.as_ref().map_or(failure, |script| script.in_its_place(failure))
+    }
+
+    pub(super) fn release(&mut self, key: LeaseKey) {
+        if let Some(pool) = &mut self.pool {
+            pool.release(key);
+        }
+    }
+}

@@ -1,0 +1,237 @@
+//! The part of the connections above TCP: hands a session its bytes and its time, sends what it says, and ends its
+//! attempt when it has ended.
+//!
+//! Invariant: a place with a session has one nearest deadline in the heap, its `until`; what a session could
+//! not send is kept and sent before anything else, and only then is the socket watched for room to write.
+
+use super::{Connections, SessionIo, Slot, errno_of, nowhere};
+use crate::engine::deadlines::Timed;
+use crate::engine::pacer::Pacer;
+use crate::engine::session::{Context, Session, SessionError, Step, StepResult};
+use crate::linux::epoll::Interest;
+use crate::linux::socket::Connection as Socket;
+use crate::model::{Failure, Outcome};
+use std::io;
+
+/// Bytes that may wait for a peer who does not read before its session fails: it would grow without bound.
+const MOST_UNSENT: usize = 32 << 20;
+
+/// Buffers of no session's own, used again by each.
+#[derive(Debug, Default)]
+pub struct Buffers {
+    out: Vec<u8>,
+    plain: Vec<u8>,
+    wire: Vec<u8>,
+}
+
+impl Connections {
+    /// The connection stands: its session begins.
+    pub(super) fn begin_session(&mut self, mut place: Slot, pacer: &mut Pacer) {
+        // It fails for no TCP socket; if it did, small messages would only be slower.
+        let _ = place.socket.send_at_once();
+        place.until = None;
+        let vacant = self.places.vacant_entry();
+        let key = vacant.key();
+        if let Err(error) = self.epoll.get_ref().add(&place.socket, key as u64, Interest::READABLE) {
+            let failure = Failure::from_errno(crate::model::Stage::Session, errno_of(&error));
+            return self.end(place, Outcome::Failed(failure), pacer);
+        }
+        vacant.insert(place);
+        let ending = self.ending;
+        self.drive(key, pacer, |place, context| {
+            let (session, mut stepped) = Session::begin(context);
+            let session_io = SessionIo { session, unsent: Vec::new(), bytes_out: 0 };
+            let session_io = place.session.insert(Box::new(session_io));
+            // A run that ended while the connection was on its way.
+            if ending && stepped.is_ok() {
+                stepped = session_io.session.stop(context);
+            }
+            stepped
+        });
+    }
+
+    /// Something happened to the socket of a session.
+    pub(super) fn ready_session(&mut self, key: usize, pacer: &mut Pacer) {
+        if !self.flush(key, pacer) {
+            return;
+        }
+        let Some(place) = self.places.get_mut(key) else { return };
+        let mut buffer = std::mem::take(&mut self.buffer);
+        match place.socket.read(&mut buffer) {
+            Ok(0) => self.drive_open(key, pacer, Session::end_of_stream),
+            Ok(bytes) => {
+                place.bytes_in += bytes as u64;
+                self.drive_open(key, pacer, |session, context| session.take(&buffer[..bytes], context));
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => self.drive_open(key, pacer, |session, _| Err(session.lost(errno_of(&error)))),
+        }
+        self.buffer = buffer;
+    }
+
+    /// A deadline of a session has passed.
+    pub(super) fn expire_session(&mut self, key: usize, pacer: &mut Pacer) {
+        if let Some(place) = self.places.get_mut(key) {
+            place.until = None;
+        }
+        self.drive_open(key, pacer, Session::tick);
+    }
+
+    /// The run is over.
+    pub(super) fn stop_session(&mut self, key: usize, pacer: &mut Pacer) {
+        self.drive_open(key, pacer, Session::stop);
+    }
+
+    fn drive_open(
+        &mut self,
+        key: usize,
+        pacer: &mut Pacer,
+        act: impl FnOnce(&mut Session, &mut Context<'_>) -> StepResult,
+    ) {
+        self.drive(key, pacer, |place, context| match &mut place.session {
+            Some(session_io) => act(&mut session_io.session, context),
+            None => Ok(Step::Continue),
+        });
+    }
+
+    /// Has a session do something, sends what it says, and does what follows.
+    fn drive(
+        &mut self,
+        key: usize,
+        pacer: &mut Pacer,
+        act: impl FnOnce(&mut Slot, &mut Context<'_>) -> StepResult,
+    ) {
+        let Some(script) = self.script.as_deref() else { return };
+        let Some(place) = self.places.get_mut(key) else { return };
+        let lease = self.pool.as_ref().map_or_else(nowhere, |pool| pool.describe(place.lease));
+        let buffers = &mut self.buffers;
+        buffers.out.clear();
+        let mut context = Context {
+            script,
+            now: self.clock.now(),
+            clock: self.clock,
+            rng: &mut self.rng,
+            tally: &mut self.tally,
+            out: &mut buffers.out,
+            plain: &mut buffers.plain,
+            ordinal: place.started.ticket.ordinal,
+            destination: lease.destination,
+        };
+        let stepped = act(place, &mut context);
+        let Some(session_io) = &mut place.session else { return };
+        if matches!(stepped, Ok(Step::Done)) {
+            session_io.session.farewell();
+        }
+        let sealed = session_io.session.seal(&buffers.out, &mut buffers.wire);
+        let wire = if sealed { &buffers.wire } else { &buffers.out };
+        let sent = session_io.send(&place.socket, wire);
+        let stepped = match (stepped, sent) {
+            (Ok(Step::Continue | Step::Opened | Step::Idle | Step::PeerCloses), Err(error)) => {
+                Err(session_io.session.lost(errno_of(&error)))
+            }
+            (stepped, _) => stepped,
+        };
+        match stepped {
+            Ok(Step::Done) => self.end_session(key, None, pacer),
+            Err(trouble) => self.end_session(key, Some(trouble), pacer),
+            Ok(_) => self.await_session(key, pacer),
+        }
+    }
+
+    fn end_session(&mut self, key: usize, trouble: Option<SessionError>, pacer: &mut Pacer) {
+        let place = self.places.remove(key);
+        let unanswered = place.session.as_ref().map_or(0, |session_io| session_io.session.unanswered());
+        self.tally.traffic.unanswered += unanswered;
+        let ordinal = place.started.ticket.ordinal;
+        let Some(SessionError { failure, reply }) = trouble else {
+            return self.end(place, Outcome::Ok, pacer);
+        };
+        self.end(place, Outcome::Failed(failure), pacer);
+        if let Some(reply) = reply {
+            self.tally.explain(failure, ordinal, reply);
+        }
+    }
+
+    /// Watches the socket for what the session waits for, and sets its deadline.
+    fn await_session(&mut self, key: usize, pacer: &mut Pacer) {
+        let Some(place) = self.places.get_mut(key) else { return };
+        let Some(session_io) = &place.session else { return };
+        if session_io.unsent.len() > MOST_UNSENT {
+            let failure = Failure::new(session_io.session.stage(), crate::model::Cause::TimedOut);
+            let reply = crate::model::Reply::saying("the peer does not read: 32 MiB wait to be sent");
+            return self.end_session(key, Some(SessionError::because(failure, reply)), pacer);
+        }
+        if !session_io.unsent.is_empty() {
+            self.watch(key, Interest::READABLE | Interest::WRITABLE, pacer);
+        }
+        let (Some(place), Some(script)) = (self.places.get_mut(key), self.script.as_deref()) else { return };
+        let Some(session_io) = &place.session else { return };
+        if let Some(due) = session_io.session.next_due(script)
+            && place.until.is_none_or(|until| due < until)
+        {
+            place.until = Some(due);
+            self.deadlines.set(due, Timed { key: key as u32, ordinal: place.started.ticket.ordinal });
+        }
+    }
+
+    /// Sends what waits to be sent; whether all of it is gone and the session may go on reading.
+    fn flush(&mut self, key: usize, pacer: &mut Pacer) -> bool {
+        let Some(place) = self.places.get_mut(key) else { return false };
+        let Some(session_io) = &mut place.session else { return false };
+        if session_io.unsent.is_empty() {
+            return true;
+        }
+        match session_io.send(&place.socket, &[]) {
+            Ok(()) if session_io.unsent.is_empty() => {
+                self.watch(key, Interest::READABLE, pacer);
+                self.places.contains(key)
+            }
+            // It goes on reading: a peer that waits for us to read would otherwise never read itself.
+            Ok(()) => true,
+            Err(error) => {
+                let trouble = session_io.session.lost(errno_of(&error));
+                self.end_session(key, Some(trouble), pacer);
+                false
+            }
+        }
+    }
+
+    fn watch(&mut self, key: usize, interest: Interest, pacer: &mut Pacer) {
+        let Some(place) = self.places.get(key) else { return };
+        if let Err(error) = self.epoll.get_ref().modify(&place.socket, key as u64, interest) {
+            let failure = Failure::from_errno(crate::model::Stage::Session, errno_of(&error));
+            self.end_session(key, Some(failure.into()), pacer);
+        }
+    }
+}
+
+impl SessionIo {
+    /// Sends what waits, and after it `bytes`; what does not fit is kept.
+    fn send(&mut self, socket: &Socket, bytes: &[u8]) -> io::Result<()> {
+        if !self.unsent.is_empty() {
+            self.unsent.extend_from_slice(bytes);
+            let sent = write(socket, &self.unsent)?;
+            self.bytes_out += sent as u64;
+            self.unsent.drain(..sent);
+            if self.unsent.is_empty() {
+                self.unsent = Vec::new();
+            }
+            return Ok(());
+        }
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        let sent = write(socket, bytes)?;
+        self.bytes_out += sent as u64;
+        self.unsent.extend_from_slice(&bytes[sent..]);
+        Ok(())
+    }
+}
+
+/// What the kernel takes now, which may be nothing.
+fn write(socket: &Socket, bytes: &[u8]) -> io::Result<usize> {
+    match socket.write(bytes) {
+        Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => Ok(0),
+        other => other,
+    }
+}

@@ -1,0 +1,87 @@
+//! What a session finds on the context when it is called, and what it leaves there.
+
+use super::Script;
+use crate::engine::lifetimes::WorkerRng;
+use crate::linux::clock::Clock;
+use crate::model::{Failure, Reply, Stage, Stamp, Tally};
+use std::net::SocketAddr;
+
+/// See the module.
+pub struct Context<'d> {
+    /// What is to be said.
+    pub script: &'d Script,
+    /// Now.
+    pub now: Stamp,
+    /// For the wall-clock time that messages carry.
+    pub clock: Clock,
+    /// Random choices.
+    pub rng: &'d mut WorkerRng,
+    /// Where everything is counted.
+    pub tally: &'d mut Tally,
+    /// Bytes to be sent, before TLS.
+    pub out: &'d mut Vec<u8>,
+    /// A buffer for plain text, of no one's between calls.
+    pub plain: &'d mut Vec<u8>,
+    /// Ordinal of the attempt.
+    pub ordinal: u64,
+    /// Where it is connected to.
+    pub destination: SocketAddr,
+}
+
+/// How it goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// When something comes, or time has passed.
+    Continue,
+    /// The handshake is done.
+    Opened,
+    /// Nothing is waited for any more.
+    Idle,
+    /// The peer's close frame has come, and is answered.
+    PeerCloses,
+    /// It has ended well.
+    Done,
+}
+
+/// Why it can't go on, and what the peer said.
+#[derive(Debug)]
+pub struct SessionError {
+    /// What has failed.
+    pub failure: Failure,
+    /// What the peer said, where it said something.
+    pub reply: Option<Box<Reply>>,
+}
+
+/// A step, or what was in its way.
+pub type StepResult = Result<Step, SessionError>;
+
+impl SessionError {
+    /// The same at another stage.
+    pub fn at(mut self, stage: Stage) -> SessionError {
+        self.failure.stage = stage;
+        self
+    }
+
+    /// A failure that the peer's words explain.
+    pub fn because(failure: Failure, reply: Reply) -> SessionError {
+        SessionError { failure, reply: Some(Box::new(reply)) }
+    }
+}
+
+impl From<Failure> for SessionError {
+    fn from(failure: Failure) -> SessionError {
+        SessionError { failure, reply: None }
+    }
+}
+
+impl Context<'_> {
+    /// The wall-clock time in microseconds since 1970.
+    pub fn unix_micros(&self) -> u64 {
+        self.clock.unix_micros(self.now)
+    }
+
+    /// A mask for a frame.
+    pub fn mask(&mut self) -> [u8; 4] {
+        self.rng.word().to_ne_bytes()
+    }
+}

@@ -1,0 +1,194 @@
+//! Messages that are sent by a plan, and their answers. Of one connection; no I/O.
+
+use super::context::{Context, SessionError, Step, StepResult};
+use crate::model::{Cause, Failure, Reply, Stage, Stamp};
+use crate::plan::Expect;
+use crate::protocol::{Alphabet, Fields};
+use std::collections::VecDeque;
+
+/// Messages that one call sends, at most: a plan that asks for more than can be done must not stop all else.
+const BATCH: usize = 64;
+
+/// See the module.
+#[derive(Debug, Default)]
+pub struct MessageSchedule {
+    sent: u64,
+    next_at: Option<Stamp>,
+    waiting: VecDeque<Waiting>,
+    /// Whether it is over when everything is said.
+    exchange_only: bool,
+    /// Whether no more is to be sent.
+    hushed: bool,
+}
+
+/// A message that waits for its answer.
+#[derive(Debug)]
+struct Waiting {
+    since: Stamp,
+    /// The message itself, or the text that its answer holds.
+    expected: Vec<u8>,
+}
+
+impl MessageSchedule {
+    /// The messages of a connection, if it is to send any.
+    pub fn begin(exchange_only: bool, context: &Context<'_>) -> Option<MessageSchedule> {
+        let script = context.script;
+        let messages = &script.messages;
+        messages.send.as_ref()?;
+        let sends = messages.senders.is_none_or(|senders| context.ordinal < senders);
+        sends.then(|| MessageSchedule {
+            next_at: Some(context.now),
+            exchange_only,
+            ..MessageSchedule::default()
+        })
+    }
+
+    /// Sends what is due, each message through `write`, and looks for answers that are overdue.
+    pub fn tick(
+        &mut self,
+        context: &mut Context<'_>,
+        mut write: impl FnMut(&[u8], &mut Context<'_>),
+    ) -> StepResult {
+        if let Some(oldest) = self.waiting.front()
+            && context.now >= oldest.since + context.script.messages.timeout
+        {
+            let reply =
+                Reply::saying(format!("no answer to message {}", self.sent - self.waiting.len() as u64 + 1));
+            return Err(SessionError::because(Failure::new(Stage::Session, Cause::TimedOut), reply));
+        }
+        for _ in 0..BATCH {
+            if self.next_at.is_none_or(|at| at > context.now) {
+                break;
+            }
+            self.send(context, &mut write);
+        }
+        Ok(self.step(context))
+    }
+
+    fn send(&mut self, context: &mut Context<'_>, write: &mut impl FnMut(&[u8], &mut Context<'_>)) {
+        let script = context.script;
+        let messages = &script.messages;
+        let Some(template) = &messages.send else { return };
+        self.sent += 1;
+        let fields = Fields { seq: self.sent, conn: context.ordinal + 1, now_us: context.unix_micros() };
+        let alphabet = if messages.binary { Alphabet::Bytes } else { Alphabet::Letters };
+        let mut message = Vec::new();
+        template.render(fields, alphabet, context.rng.random(), &mut message);
+        write(&message, context);
+        context.tally.traffic.sent += 1;
+        match &messages.expect {
+            None => {}
+            Some(Expect::Echo) => self.wait(context.now, message),
+            Some(Expect::Any | Expect::Json { .. }) => self.wait(context.now, Vec::new()),
+            Some(Expect::Contains(text)) => {
+                message.clear();
+                text.render(fields, Alphabet::Letters, context.rng.random(), &mut message);
+                self.wait(context.now, message);
+            }
+        }
+        let goes_on = messages.count.is_none_or(|count| self.sent < count);
+        self.next_at = match (self.next_at, messages.every) {
+            (Some(at), Some(every)) if goes_on => Some(at + every),
+            _ => None,
+        };
+    }
+
+    fn wait(&mut self, since: Stamp, expected: Vec<u8>) {
+        self.waiting.push_back(Waiting { since, expected });
+    }
+
+    /// What the oldest message waits for; `None`: nothing is waited for.
+    pub fn expected(&self) -> Option<&[u8]> {
+        self.waiting.front().map(|waiting| &waiting.expected[..])
+    }
+
+    /// The answer to the oldest message has come, and is as it should be.
+    pub fn matched(&mut self, context: &mut Context<'_>) -> Step {
+        if let Some(answered) = self.waiting.pop_front() {
+            context.tally.latencies.round_trip.record(context.now.saturating_sub(answered.since));
+            context.tally.traffic.matched += 1;
+        }
+        let script = context.script;
+        let messages = &script.messages;
+        let goes_on = messages.count.is_none_or(|count| self.sent < count);
+        if messages.every.is_none() && goes_on && !self.hushed && self.next_at.is_none() {
+            self.next_at = Some(context.now + messages.think);
+        }
+        self.step(context)
+    }
+
+    /// A message answers the oldest, or it does not.
+    pub fn answer(&mut self, payload: &[u8], context: &mut Context<'_>) -> StepResult {
+        let Some(expected) = self.expected() else { return Ok(Step::Continue) };
+        if context.script.messages.expect.as_ref().is_none_or(|expect| fits(expect, payload, expected)) {
+            return Ok(self.matched(context));
+        }
+        Err(self.mismatch(payload, context))
+    }
+
+    /// The trouble of an answer that is another.
+    pub fn mismatch(&mut self, payload: &[u8], context: &mut Context<'_>) -> SessionError {
+        context.tally.traffic.mismatches += 1;
+        let wanted = match (&context.script.messages.expect, self.waiting.pop_front()) {
+            (Some(Expect::Echo), Some(waiting)) => format!("'{}'", shown(&waiting.expected)),
+            (Some(expect), _) => expect.to_string(),
+            (None, _) => "nothing".to_owned(),
+        };
+        let says = format!("expected {wanted}, found '{}'", shown(payload));
+        SessionError::because(Failure::new(Stage::Session, Cause::UnexpectedReply), Reply::saying(says))
+    }
+
+    /// Sends no more; whether answers are still waited for.
+    pub fn stop_sending(&mut self) -> bool {
+        self.next_at = None;
+        self.hushed = true;
+        !self.waiting.is_empty()
+    }
+
+    fn step(&self, context: &Context<'_>) -> Step {
+        if !self.waiting.is_empty() || self.next_at.is_some() {
+            return Step::Continue;
+        }
+        let said = context.script.messages.count.is_some_and(|count| self.sent >= count);
+        if said && self.exchange_only && !self.hushed { Step::Done } else { Step::Idle }
+    }
+
+    /// Messages that wait for an answer.
+    pub fn unanswered(&self) -> u64 {
+        self.waiting.len() as u64
+    }
+
+    /// When a message, or the end of a wait, is due.
+    pub fn next_due(&self, timeout: std::time::Duration) -> Option<Stamp> {
+        let overdue = self.waiting.front().map(|oldest| oldest.since + timeout);
+        self.next_at.into_iter().chain(overdue).min()
+    }
+}
+
+/// Whether bytes are in others.
+pub fn contains(text: &[u8], part: &[u8]) -> bool {
+    part.is_empty() || text.windows(part.len()).any(|window| window == part)
+}
+
+fn is_at(text: &[u8], pointer: &str, equals: &serde_json::Value) -> bool {
+    let document: Option<serde_json::Value> = serde_json::from_slice(text).ok();
+    document.as_ref().and_then(|document| document.pointer(pointer)) == Some(equals)
+}
+
+/// Whether `payload` is an answer as `expect` has it, to what `sent` was.
+pub fn fits(expect: &Expect, payload: &[u8], expected: &[u8]) -> bool {
+    match expect {
+        Expect::Any => true,
+        Expect::Echo => payload == expected,
+        Expect::Contains(_) => contains(payload, expected),
+        Expect::Json { pointer, equals } => is_at(payload, pointer, equals),
+    }
+}
+
+/// Bytes for a person, cut short.
+pub fn shown(bytes: &[u8]) -> String {
+    const LONGEST: usize = 60;
+    let cut = &bytes[..bytes.len().min(LONGEST)];
+    let text = std::str::from_utf8(cut).map_or_else(|_| cut.escape_ascii().to_string(), str::to_owned);
+    if bytes.len() > LONGEST { format!("{text}… ({} bytes)", bytes.len()) } else { text }
+}

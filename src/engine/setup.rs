@@ -1,0 +1,198 @@
+//! What has to be settled before any thread starts: routes, ports, the number of workers.
+
+use super::connections::ConnectionConfig;
+use super::error::RunError;
+use super::pacer::{ClosedPacer, OpenPacer, Pacer, Part};
+use super::resolve::Destinations;
+use super::schedule::Schedule;
+use super::session::Script;
+use super::workers;
+use crate::linux::addresses::source_for;
+use crate::linux::fd_table;
+use crate::linux::sock_diag::SockDiag;
+use crate::linux::socket::{PortChoice, has_port_range_option};
+use crate::linux::sysctl::HostSettings;
+use crate::model::{AddressBlock, AddressSet, Pool, Routes, partition};
+use crate::plan::{Arrivals, Plan, PortPolicy};
+use std::collections::BTreeSet;
+use std::num::NonZeroUsize;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The settled setup of a run; workers are made from it.
+#[derive(Debug)]
+pub struct Setup {
+    /// The plan.
+    pub plan: Plan,
+    /// How many workers.
+    pub workers: u32,
+    /// Pairs of source and destination; `None` when the target's name could not be resolved.
+    pub routes: Option<Arc<Routes>>,
+    /// How source ports are chosen.
+    pub choice: PortChoice,
+    /// First port of `ip_local_port_range`.
+    range_low: u16,
+    /// Ports that leases leave out.
+    excluded: BTreeSet<u16>,
+    /// Ports to lease on each tuple; `None` where the kernel chooses.
+    pub leasable: Option<u64>,
+    /// What is said above TCP; `None`: nothing.
+    pub script: Option<Arc<Script>>,
+    /// When attempts become due.
+    arrivals: Due,
+    /// When the run ends by time.
+    pub end: Option<Duration>,
+    /// How long after it late attempts are still started: where a number of them was asked for.
+    pub grace: Duration,
+}
+
+/// How long a run of a number of attempts goes past its plan to start those that are late.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// When attempts become due: the arrivals of the plan, made ready.
+#[derive(Debug)]
+enum Due {
+    /// Open loop.
+    Planned(Arc<Schedule>),
+    /// Closed loop: the number of slots.
+    Slots(u64),
+}
+
+impl Setup {
+    /// Settles a plan on this host.
+    ///
+    /// # Errors
+    /// Whatever keeps the run from beginning.
+    pub fn new(plan: &Plan, destinations: &Destinations) -> Result<Setup, RunError> {
+        let host = HostSettings::read();
+        let (choice, leased) = port_choice(plan.source.ports, &host)?;
+        let excluded = if leased { ports_to_leave_out(&host)? } else { BTreeSet::new() };
+        let leasable = match plan.source.ports {
+            PortPolicy::Explicit { low, high } => {
+                let count = (low..=high).filter(|port| !excluded.contains(port)).count();
+                (count > 0).then_some(Some(count as u64)).ok_or(RunError::NoPorts { low, high })?
+            }
+            _ => None,
+        };
+        let routes = match destinations {
+            Destinations::Known(addresses) => {
+                let sources = sources(plan, addresses, leased)?;
+                Some(Arc::new(Routes::new(&sources, addresses)?))
+            }
+            Destinations::Unresolved(_) => None,
+        };
+        let script = Script::of(plan)?.map(Arc::new);
+        let (arrivals, end, grace) = match &plan.load.arrivals {
+            Arrivals::Open(stages) => {
+                let schedule = Schedule::new(stages, plan.load.connections);
+                let end = schedule.end();
+                let grace = if schedule.ends_by_count() { GRACE } else { Duration::ZERO };
+                (Due::Planned(Arc::new(schedule)), Some(end), grace)
+            }
+            Arrivals::Closed { slots, duration } => (Due::Slots(*slots), *duration, Duration::ZERO),
+        };
+        // Raising the soft limit to the hard one takes no privilege; where it fails, it stays as it is.
+        let table_limit = fd_table::raise_soft_limit().ok().or(fd_table::limits().0);
+        let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get) as u64;
+        let workers = workers::how_many(plan, cores, table_limit);
+        let range_low = host.ports().low;
+        Ok(Setup {
+            plan: plan.clone(),
+            workers,
+            routes,
+            choice,
+            range_low,
+            excluded,
+            leasable,
+            script,
+            arrivals,
+            end,
+            grace,
+        })
+    }
+
+    /// The part of a worker.
+    pub fn part(&self, worker: u32) -> Part {
+        Part { index: worker, of: self.workers }
+    }
+
+    /// The arrivals of a worker.
+    pub fn pacer(&self, part: Part) -> Pacer {
+        match &self.arrivals {
+            Due::Planned(schedule) => Pacer::Open(OpenPacer::new(schedule.clone(), part)),
+            Due::Slots(slots) => Pacer::Closed(ClosedPacer::new(*slots, self.plan.load.connections, part)),
+        }
+    }
+
+    /// What a worker's attempts go by.
+    pub fn connection_config(&self, part: Part) -> ConnectionConfig {
+        ConnectionConfig {
+            choice: self.choice,
+            connection: self.plan.connection,
+            searched_from: (self.choice == PortChoice::AtConnect).then_some(self.range_low),
+            max_open: self.plan.load.max_open.map_or(u64::MAX, |most| part.share(most)),
+            reconnect: self.plan.session.reconnect,
+        }
+    }
+
+    /// The leases of a worker.
+    pub fn pool(&self, part: Part) -> Option<Pool> {
+        let routes = self.routes.clone()?;
+        Some(match self.plan.source.ports {
+            PortPolicy::Explicit { low, high } => {
+                let ports: Rc<[u16]> =
+                    partition(low, high, |port| self.excluded.contains(&port), part.index, part.of);
+                Pool::explicit(routes, part.index, part.of, ports)
+            }
+            _ => Pool::kernel_chooses(routes, part.index, part.of),
+        })
+    }
+}
+
+/// The system calls of a policy, and whether we lease the ports ourselves.
+fn port_choice(policy: PortPolicy, host: &HostSettings) -> Result<(PortChoice, bool), RunError> {
+    match policy {
+        PortPolicy::Kernel => Ok((PortChoice::AtConnect, false)),
+        PortPolicy::NaiveBind => Ok((PortChoice::AtBind, false)),
+        PortPolicy::Explicit { .. } => Ok((PortChoice::Leased, true)),
+        PortPolicy::Range { low, high } => {
+            let range = host.ports();
+            let (range_low, range_high) = (range.low, range.high);
+            if low < range_low || high > range_high {
+                return Err(RunError::RangeOutside { low, high, range_low, range_high });
+            }
+            if !has_port_range_option() {
+                return Err(RunError::NoRangeOption { low, high });
+            }
+            Ok((PortChoice::AtConnectWithin { low, high }, false))
+        }
+    }
+}
+
+/// Ports that leases leave out: the reserved ones, and those listened on, on whatever address.
+fn ports_to_leave_out(host: &HostSettings) -> Result<BTreeSet<u16>, RunError> {
+    let what = "the list of listening sockets (sock_diag)";
+    let listeners = SockDiag::open()
+        .and_then(|mut diag| diag.listeners())
+        .map_err(|error| RunError::Host { what, error })?;
+    let reserved = host.ip_local_reserved_ports.ranges().flatten();
+    Ok(reserved.chain(listeners.iter().map(|listener| listener.source.port())).collect())
+}
+
+/// The plan's sources. Leased ports need a source address to be bound to: where the plan has none, the
+/// one that the routes give.
+fn sources(plan: &Plan, destinations: &[std::net::SocketAddr], leased: bool) -> Result<AddressSet, RunError> {
+    if !leased || !plan.source.addresses.is_empty() {
+        return Ok(plan.source.addresses.clone());
+    }
+    let mut blocks: Vec<AddressBlock> = Vec::new();
+    for &destination in destinations {
+        let block =
+            source_for(destination).map_err(|error| RunError::NoSource { destination, error })?.into();
+        if !blocks.contains(&block) {
+            blocks.push(block);
+        }
+    }
+    Ok(AddressSet::new(blocks))
+}

@@ -1,0 +1,123 @@
+//! The threads of a run: each gets a private descriptor table, then its runtime, then its worker.
+
+use super::connections::Connections;
+use super::control::Control;
+use super::error::RunError;
+use super::lifetimes::WorkerRng;
+use super::setup::Setup;
+use super::worker::{Worker, WorkerConfig};
+use crate::linux::clock::Clock;
+use crate::linux::fd_table;
+use crate::model::Handover;
+use std::io;
+use std::sync::Arc;
+use std::sync::mpsc::{Sender, channel};
+use std::thread::{self, JoinHandle};
+
+/// Stack of a worker. Its deepest call is a system call; a hundred workers should not cost a gigabyte.
+const STACK: usize = 512 * 1024;
+
+/// Workers under way.
+pub struct WorkerThreads {
+    threads: Vec<JoinHandle<io::Result<()>>>,
+}
+
+/// What is sent to a worker that is ready, when all are.
+type StartSignal = Sender<Clock>;
+
+impl WorkerThreads {
+    /// Starts every worker, waits until all are set up, and starts the clock for all of them at once.
+    ///
+    /// # Errors
+    /// When one could not be set up; the others end without having done anything.
+    pub fn start(
+        setup: &Arc<Setup>,
+        control: &Control,
+        to_main: &Sender<Handover>,
+    ) -> Result<(WorkerThreads, Clock), RunError> {
+        let (ready, all_ready) = channel();
+        let mut threads = WorkerThreads { threads: Vec::new() };
+        for worker in 0..setup.workers {
+            let start = ThreadStart {
+                setup: setup.clone(),
+                worker,
+                control: control.clone(),
+                to_main: to_main.clone(),
+                ready: ready.clone(),
+            };
+            let thread = thread::Builder::new().name(format!("worker-{worker}")).stack_size(STACK);
+            let spawned = thread.spawn(move || start.run());
+            threads.threads.push(spawned.map_err(|error| RunError::Worker { worker, error })?);
+        }
+        drop(ready);
+        let signals: Vec<StartSignal> = all_ready.iter().collect::<Result<_, _>>()?;
+        let clock = Clock::start();
+        for signal in signals {
+            // A worker that is gone by now says so when it is joined.
+            let _ = signal.send(clock);
+        }
+        Ok((threads, clock))
+    }
+
+    /// Waits for every worker; says what those met that ended before their time.
+    pub fn join(self) -> Vec<String> {
+        let mut errors = Vec::new();
+        for (worker, thread) in self.threads.into_iter().enumerate() {
+            match thread.join() {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => errors.push(format!("worker {worker} stopped: {error}")),
+                Err(_) => errors.push(format!("worker {worker} panicked: this is a defect of connstorm")),
+            }
+        }
+        errors
+    }
+}
+
+/// What a worker's thread starts with.
+struct ThreadStart {
+    setup: Arc<Setup>,
+    worker: u32,
+    control: Control,
+    to_main: Sender<Handover>,
+    ready: Sender<Result<StartSignal, RunError>>,
+}
+
+impl ThreadStart {
+    /// The thread's whole life.
+    fn run(self) -> io::Result<()> {
+        let runtime = match set_up() {
+            Ok(runtime) => runtime,
+            Err(error) => {
+                // Told to the main thread, which gives the run up.
+                let _ = self.ready.send(Err(RunError::Worker { worker: self.worker, error }));
+                return Ok(());
+            }
+        };
+        let (signal, start_signal) = channel();
+        let ThreadStart { setup, worker, control, to_main, ready } = self;
+        let _ = ready.send(Ok(signal));
+        drop(ready);
+        // No signal: another worker could not be set up.
+        let Ok(clock) = start_signal.recv() else { return Ok(()) };
+        let part = setup.part(worker);
+        let rng = WorkerRng::new(setup.plan.seed, worker);
+        let config =
+            WorkerConfig { number: worker, end: setup.end, grace: setup.grace, clock, control, to_main };
+        runtime.block_on(async {
+            let connections = Connections::new(
+                setup.connection_config(part),
+                clock,
+                setup.pool(part),
+                rng,
+                setup.script.clone(),
+            )?;
+            Worker::new(config, setup.pacer(part), connections)?.work().await
+        })
+    }
+}
+
+/// The private table first: what the runtime opens has to be in it.
+fn set_up() -> io::Result<tokio::runtime::Runtime> {
+    fd_table::make_private(&[])?;
+    tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()
+}

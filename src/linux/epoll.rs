@@ -1,0 +1,275 @@
+//! Which of many descriptors can be read or written: a thin, safe wrapper over `epoll(7)`.
+//!
+//! A set belongs to the thread that made it: with private descriptor tables ([`super::fd_table`]) its
+//! number, and those of its members, mean nothing elsewhere. A member leaves the set by itself when the
+//! last descriptor of its open file is closed, which is the ordinary way here; [`Epoll::remove`]
+//! is for one that stays open.
+
+use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
+use std::io;
+use std::ops::BitOr;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
+use tokio::io::unix::AsyncFd;
+
+/// What a member of a set is watched for. Interests are joined with `|`.
+///
+/// Errors and a connection closed in both directions are reported whether asked for or not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Interest(EventFlags);
+
+impl Interest {
+    /// Nothing but what is always reported.
+    pub const NONE: Interest = Interest(EventFlags::empty());
+    /// Bytes, the end of the stream, or a connection to accept.
+    pub const READABLE: Interest = Interest(EventFlags::IN);
+    /// Room to write, or connect() has ended.
+    pub const WRITABLE: Interest = Interest(EventFlags::OUT);
+    /// The peer has sent FIN (`EPOLLRDHUP`), even while bytes before it are unread.
+    pub const PEER_CLOSED: Interest = Interest(EventFlags::RDHUP);
+    /// Report a change once, not as long as it lasts: whoever asks for it reads until EAGAIN.
+    pub const EDGE: Interest = Interest(EventFlags::ET);
+    /// Of several sets that watch the same file, wake one or a few rather than all (`EPOLLEXCLUSIVE`).
+    /// Only in [`Epoll::add`], and not beside [`Interest::PEER_CLOSED`]: the kernel answers EINVAL.
+    pub const EXCLUSIVE: Interest = Interest(EventFlags::EXCLUSIVE);
+}
+
+impl BitOr for Interest {
+    type Output = Interest;
+
+    fn bitor(self, other: Interest) -> Interest {
+        Interest(self.0 | other.0)
+    }
+}
+
+/// What happened to one member.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Event {
+    /// The key that the member was added with.
+    pub key: u64,
+    flags: EventFlags,
+}
+
+impl Event {
+    /// There is something to read: bytes, the end of the stream, or a connection to accept.
+    pub fn readable(self) -> bool {
+        self.flags.contains(EventFlags::IN)
+    }
+
+    /// There is room to write, or connect() has ended.
+    pub fn writable(self) -> bool {
+        self.flags.contains(EventFlags::OUT)
+    }
+
+    /// The peer will send no more (`EPOLLRDHUP`), or the connection is closed in both directions (`EPOLLHUP`).
+    pub fn hangup(self) -> bool {
+        self.flags.intersects(EventFlags::RDHUP | EventFlags::HUP)
+    }
+
+    /// An error is pending; `SO_ERROR`, or the next read or write, tells which.
+    pub fn error(self) -> bool {
+        self.flags.contains(EventFlags::ERR)
+    }
+}
+
+/// Room for the events of one [`Epoll::wait`], used again for the next.
+pub struct Events(Vec<epoll::Event>);
+
+impl std::fmt::Debug for Events {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Events({} of {})", self.0.len(), self.0.capacity())
+    }
+}
+
+impl Events {
+    /// Room for at most `most` events a wait (at least one); the others come with the next.
+    pub fn with_capacity(most: usize) -> Events {
+        Events(Vec::with_capacity(most.max(1)))
+    }
+}
+
+/// A set of descriptors and what each is watched for.
+#[derive(Debug)]
+pub struct Epoll {
+    epoll: OwnedFd,
+}
+
+impl Epoll {
+    /// An empty set.
+    ///
+    /// # Errors
+    /// EMFILE, ENFILE, ENOMEM.
+    pub fn new() -> io::Result<Epoll> {
+        Ok(Epoll { epoll: epoll::create(CreateFlags::CLOEXEC)? })
+    }
+
+    /// Has the runtime of the calling thread watch the set as one descriptor: it is readable while it
+    /// has events.
+    ///
+    /// # Errors
+    /// EMFILE, ENOMEM. Panics outside a runtime with I/O, as every registration there does.
+    pub fn watched(self) -> io::Result<AsyncFd<Epoll>> {
+        // SAFETY: `as_raw_fd` gives the number of the OwnedFd inside, which nothing replaces or closes
+        // as long as the set lives, and the AsyncFd owns the set.
+        let watched = unsafe { AsyncFd::register_with_interest(self, tokio::io::Interest::READABLE) };
+        Ok(watched?)
+    }
+
+    /// Watches `member` and reports it by `key`.
+    ///
+    /// # Errors
+    /// EEXIST when it is in the set, ENOSPC at `fs.epoll.max_user_watches`, ENOMEM, EPERM for a file
+    /// that can't be watched.
+    pub fn add(&self, member: impl AsFd, key: u64, interest: Interest) -> io::Result<()> {
+        Ok(epoll::add(&self.epoll, member, EventData::new_u64(key), interest.0)?)
+    }
+
+    /// Changes what a member is watched for, and its key.
+    ///
+    /// # Errors
+    /// ENOENT when it is not in the set, EINVAL when it was added with [`Interest::EXCLUSIVE`].
+    pub fn modify(&self, member: impl AsFd, key: u64, interest: Interest) -> io::Result<()> {
+        Ok(epoll::modify(&self.epoll, member, EventData::new_u64(key), interest.0)?)
+    }
+
+    /// Stops watching a member that stays open.
+    ///
+    /// # Errors
+    /// ENOENT when it is not in the set.
+    pub fn remove(&self, member: impl AsFd) -> io::Result<()> {
+        Ok(epoll::delete(&self.epoll, member)?)
+    }
+
+    /// Waits until a member has something to report, at most for `timeout` (`None`: for ever; zero: not
+    /// at all), and iterates over what there is. A signal ends the wait with no event.
+    ///
+    /// The timeout is exact to the nanosecond and the kernel's timer slack (50 µs), not rounded to
+    /// milliseconds: `epoll_pwait2`, Linux 5.11. Before that it fails with ENOSYS.
+    ///
+    /// # Errors
+    /// What the system call returns, EINTR excepted.
+    pub fn wait<'e>(
+        &self,
+        events: &'e mut Events,
+        timeout: Option<Duration>,
+    ) -> io::Result<impl ExactSizeIterator<Item = Event> + use<'e>> {
+        // Longer than the kernel can express is for ever.
+        let timeout = timeout.and_then(|timeout| rustix::event::Timespec::try_from(timeout).ok());
+        events.0.clear();
+        match epoll::wait(&self.epoll, rustix::buffer::spare_capacity(&mut events.0), timeout.as_ref()) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+        Ok(events.0.iter().map(|event| Event { key: event.data.u64(), flags: event.flags }))
+    }
+}
+
+/// So that a set can itself be a member of another, or of a reactor: it is readable while it has events.
+impl AsFd for Epoll {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.epoll.as_fd()
+    }
+}
+
+impl std::os::fd::AsRawFd for Epoll {
+    fn as_raw_fd(&self) -> std::os::fd::RawFd {
+        self.epoll.as_raw_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{Read, Write};
+    use std::net::{Shutdown, TcpListener, TcpStream};
+
+    const AT_ONCE: Option<Duration> = Some(Duration::ZERO);
+
+    fn pair() -> (TcpStream, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let near = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        (near, listener.accept().unwrap().0)
+    }
+
+    fn events(set: &Epoll) -> Vec<Event> {
+        set.wait(&mut Events::with_capacity(8), AT_ONCE).unwrap().collect()
+    }
+
+    #[test]
+    fn members_are_reported_by_key_and_as_long_as_it_lasts() {
+        let (near, mut far) = pair();
+        let set = Epoll::new().unwrap();
+        set.add(&near, 7, Interest::READABLE).unwrap();
+        assert_eq!(events(&set), []);
+        far.write_all(b"x").unwrap();
+        for _ in 0..2 {
+            let [event] = events(&set)[..] else { panic!("one event") };
+            assert_eq!((event.key, event.readable(), event.writable()), (7, true, false));
+        }
+        set.modify(&near, u64::MAX, Interest::READABLE | Interest::WRITABLE).unwrap();
+        let [event] = events(&set)[..] else { panic!("one event") };
+        assert_eq!((event.key, event.readable(), event.writable()), (u64::MAX, true, true));
+        set.remove(&near).unwrap();
+        assert_eq!(events(&set), []);
+        assert_eq!(set.remove(&near).unwrap_err().kind(), io::ErrorKind::NotFound);
+    }
+
+    #[test]
+    fn an_edge_is_reported_once_and_the_peers_fin_with_it() {
+        let (mut near, far) = pair();
+        let set = Epoll::new().unwrap();
+        set.add(&near, 1, Interest::PEER_CLOSED | Interest::EDGE).unwrap();
+        (&far).write_all(b"unread").unwrap();
+        assert!(!events(&set).iter().any(|event| event.hangup()));
+        far.shutdown(Shutdown::Write).unwrap();
+        assert!(events(&set).iter().any(|event| event.hangup() && !event.error()));
+        assert_eq!(events(&set), []);
+        let mut rest = String::new();
+        near.read_to_string(&mut rest).unwrap();
+        assert_eq!(rest, "unread");
+    }
+
+    #[test]
+    fn a_reset_is_an_error_even_when_nothing_was_asked_for() {
+        let (near, far) = pair();
+        let set = Epoll::new().unwrap();
+        set.add(&near, 1, Interest::NONE).unwrap();
+        rustix::net::sockopt::set_socket_linger(&far, Some(Duration::ZERO)).unwrap();
+        drop(far);
+        let [event] = events(&set)[..] else { panic!("one event") };
+        assert!(event.error() && event.hangup());
+    }
+
+    #[test]
+    fn a_set_can_be_a_member_of_another() {
+        let (near, mut far) = pair();
+        let (inner, outer) = (Epoll::new().unwrap(), Epoll::new().unwrap());
+        inner.add(&near, 1, Interest::READABLE).unwrap();
+        outer.add(&inner, 2, Interest::READABLE).unwrap();
+        assert_eq!(events(&outer), []);
+        far.write_all(b"x").unwrap();
+        assert_eq!(events(&outer).iter().map(|event| event.key).collect::<Vec<_>>(), [2]);
+    }
+
+    #[test]
+    fn waits_are_not_rounded_to_milliseconds() {
+        let set = Epoll::new().unwrap();
+        let mut events = Events::with_capacity(1);
+        let waits = |events: &mut Events| {
+            let started = crate::linux::clock::Clock::start();
+            assert_eq!(set.wait(events, Some(Duration::from_micros(20))).unwrap().len(), 0);
+            started.now()
+        };
+        // The best of many, because a busy machine delays any one of them.
+        let best = (0..200).map(|_| waits(&mut events)).min().unwrap();
+        assert!(best >= Duration::from_micros(20) && best < Duration::from_millis(1), "{best:?}");
+    }
+
+    #[test]
+    fn exclusive_members_refuse_to_be_modified() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let set = Epoll::new().unwrap();
+        set.add(&listener, 1, Interest::READABLE | Interest::EXCLUSIVE).unwrap();
+        assert_eq!(set.modify(&listener, 1, Interest::NONE).unwrap_err().kind(), io::ErrorKind::InvalidInput);
+    }
+}

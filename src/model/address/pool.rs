@@ -1,0 +1,149 @@
+//! A worker's pool of leases: for each attempt a source, a destination and, in explicit mode, a port.
+
+use super::{PortRing, Route, Routes};
+use crate::model::Lease;
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::sync::Arc;
+
+/// The leases of one worker. Nothing in it is shared with another.
+#[derive(Debug)]
+pub struct Pool {
+    routes: Arc<Routes>,
+    part: u64,
+    parts: u64,
+    explicit: Option<Explicit>,
+}
+
+/// Ports that we choose ourselves.
+#[derive(Debug)]
+struct Explicit {
+    ports: Rc<[u16]>,
+    /// Made when a pair is first used: a /16 of sources costs nothing until then.
+    rings: HashMap<Route, PortRing>,
+    leased: u64,
+    capacity: u64,
+}
+
+/// A lease in the size that an open connection can afford; [`Pool::describe`] spells it out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LeaseKey {
+    route: Route,
+    /// 0: the kernel's choice.
+    port: u16,
+}
+
+impl Pool {
+    /// A pool whose ports the kernel chooses, for worker `part` of `parts`.
+    pub fn kernel_chooses(routes: Arc<Routes>, part: u32, parts: u32) -> Pool {
+        Pool { routes, part: part.into(), parts: parts.max(1).into(), explicit: None }
+    }
+
+    /// A pool that leases these ports itself. See [`super::partition`].
+    pub fn explicit(routes: Arc<Routes>, part: u32, parts: u32, ports: Rc<[u16]>) -> Pool {
+        let capacity = routes.len().saturating_mul(ports.len() as u64);
+        let explicit = Some(Explicit { ports, rings: HashMap::new(), leased: 0, capacity });
+        Pool { explicit, ..Pool::kernel_chooses(routes, part, parts) }
+    }
+
+    /// A lease for an attempt; `None` when every port of every pair is leased.
+    ///
+    /// Where the kernel chooses ports, pairs follow from the ordinal alone, so that all workers
+    /// together use them evenly. Where we choose, a worker owns its part of the ports of *every* pair;
+    /// it goes round the pairs itself, and round a full one to the next.
+    pub fn lease(&mut self, ordinal: u64) -> Option<LeaseKey> {
+        let Some(explicit) = &mut self.explicit else {
+            return Some(LeaseKey { route: self.routes.choose(ordinal), port: 0 });
+        };
+        if explicit.leased >= explicit.capacity {
+            return None;
+        }
+        // Workers start at different pairs, so that they don't all open the same one at once.
+        let first = self.routes.choose(ordinal / self.parts + self.part);
+        self.routes.all_from(first).find_map(|route| {
+            let ports = &explicit.ports;
+            let ring = explicit.rings.entry(route).or_insert_with(|| PortRing::new(ports.clone()));
+            let port = ring.lease()?;
+            explicit.leased += 1;
+            Some(LeaseKey { route, port })
+        })
+    }
+
+    /// Gives a lease back, when the socket that used it is closed.
+    pub fn release(&mut self, lease: LeaseKey) {
+        let Some(explicit) = &mut self.explicit else { return };
+        if let Some(ring) = explicit.rings.get_mut(&lease.route) {
+            let before = ring.free();
+            ring.release(lease.port);
+            explicit.leased -= u64::from(ring.free() - before);
+        }
+    }
+
+    /// The pair that the ordinal would have used, for an attempt that got no lease.
+    pub fn refused(&self, ordinal: u64) -> Lease {
+        self.describe(LeaseKey { route: self.routes.choose(ordinal), port: 0 })
+    }
+
+    /// The lease with its addresses.
+    pub fn describe(&self, lease: LeaseKey) -> Lease {
+        Lease {
+            source: self.routes.source(lease.route),
+            port: (lease.port != 0).then_some(lease.port),
+            destination: self.routes.destination(lease.route),
+        }
+    }
+
+    /// Ports leased at the moment; 0 where the kernel chooses.
+    pub fn leased(&self) -> u64 {
+        self.explicit.as_ref().map_or(0, |e| e.leased)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::partition;
+    use proptest::prelude::*;
+    use std::collections::HashSet;
+
+    fn routes(sources: &str, destinations: u16) -> Arc<Routes> {
+        let destinations: Vec<_> = (1..=destinations).map(|p| ([127, 0, 0, 1], p).into()).collect();
+        Arc::new(Routes::new(&sources.parse().unwrap(), &destinations).unwrap())
+    }
+
+    proptest! {
+        /// Whatever the numbers of workers, sources and destinations: every tuple is leased once before
+        /// any attempt is refused.
+        #[test]
+        fn the_whole_capacity_is_reached_and_no_tuple_twice(
+            sources in 1u32..6, destinations in 1u16..5, workers in 1u32..6, ports in 1u16..40,
+        ) {
+            let routes = routes(&format!("127.0.0.1-127.0.0.{sources}"), destinations);
+            let mut seen = HashSet::new();
+            for worker in 0..workers {
+                let mine = partition(2000, 2000 + ports - 1, |_| false, worker, workers);
+                let capacity = u64::from(sources) * u64::from(destinations) * mine.len() as u64;
+                let mut pool = Pool::explicit(routes.clone(), worker, workers, mine);
+                for n in 0..capacity {
+                    let lease = pool.lease(u64::from(worker) + n * u64::from(workers));
+                    let lease = pool.describe(lease.expect("capacity is left"));
+                    prop_assert!(seen.insert((lease.source, lease.port, lease.destination)));
+                }
+                prop_assert_eq!(pool.lease(0), None);
+                prop_assert_eq!(pool.leased(), capacity);
+            }
+            prop_assert_eq!(seen.len(), sources as usize * usize::from(destinations) * usize::from(ports));
+        }
+    }
+
+    #[test]
+    fn what_is_given_back_can_be_leased_again() {
+        let mut pool = Pool::explicit(routes("127.0.0.1", 1), 0, 1, partition(7, 7, |_| false, 0, 1));
+        let lease = pool.lease(0).unwrap();
+        assert_eq!(pool.lease(1), None);
+        pool.release(lease);
+        pool.release(lease);
+        assert_eq!(pool.leased(), 0);
+        assert_eq!(pool.lease(2), Some(lease));
+    }
+}

@@ -1,0 +1,146 @@
+//! What a run comes to: the engine's whole output, before anybody judges or prints it.
+
+use super::{Tally, Window};
+use crate::model::{Failure, Stamp};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+/// A run that has ended.
+#[derive(Debug)]
+pub struct Run {
+    /// When it began, by the wall clock: RFC 3339, UTC.
+    pub began: String,
+    /// The same in microseconds since 1970: what runs of several machines are aligned by.
+    pub began_unix_us: u64,
+    /// How long it took.
+    pub elapsed: Duration,
+    /// Whether it was ended from outside.
+    pub interrupted: bool,
+    /// How many workers it had.
+    pub workers: u32,
+    /// Where it connected to: every address of the target's name, with every port.
+    pub destinations: Vec<SocketAddr>,
+    /// Why the target's name could not be resolved, if it could not.
+    pub unresolved: Option<String>,
+    /// Source addresses × destinations that it could use.
+    pub tuples: u64,
+    /// Source ports that it could lease on each tuple; `None` where the kernel chooses.
+    pub leasable_ports: Option<u64>,
+    /// Arrivals that were due.
+    pub planned: u64,
+    /// Everything that was counted.
+    pub tally: Tally,
+    /// The same by window, without the latencies, which are in `tally`.
+    pub windows: Vec<WindowRow>,
+    /// The most connections open at once, as far as that can be said for sure.
+    pub held_max: u64,
+    /// CPU time of this process.
+    pub cpu: Duration,
+    /// CPU time of the workers alone.
+    pub worker_cpu: Duration,
+    /// Resident memory of this process before the run and at its highest, in bytes.
+    pub memory: (u64, u64),
+    /// Workers that ended before their time, and why; what they had counted is in the tally.
+    pub worker_errors: Vec<String>,
+}
+
+/// The longest histogram that a window keeps, in characters: 3,600 of them are 2 MB at most.
+const WINDOW_HISTOGRAM: usize = 600;
+
+/// What all workers did in one window, in the size that a run of an hour can keep.
+#[derive(Debug, Clone, PartialEq)]
+pub struct WindowRow {
+    /// When it ended.
+    pub at: Stamp,
+    /// Arrivals that became due in it.
+    pub planned: u64,
+    /// Attempts started.
+    pub started: u64,
+    /// Attempts that got their connection.
+    pub opened: u64,
+    /// Attempts that ended well.
+    pub ok: u64,
+    /// Attempts that failed.
+    pub failed: u64,
+    /// Arrivals that were skipped.
+    pub skipped: u64,
+    /// Connections open at its end.
+    pub open: u64,
+    /// Connect latency in microseconds: median, 90th and 99th percentile, maximum.
+    pub connect_us: [u64; 4],
+    /// All connect latencies of the window, as [`super::Latency::to_base64`] writes them; `None` where there
+    /// is none, or where it would be longer than 600 characters.
+    pub connect_histogram: Option<String>,
+    /// 99th percentile of the connect() call alone, in microseconds.
+    pub connect_call_p99_us: u64,
+    /// 99th percentile of the lateness, in microseconds.
+    pub lateness_p99_us: u64,
+    /// CPU time of the workers.
+    pub cpu: Duration,
+    /// Failures by kind.
+    pub failures: Vec<(Failure, u64)>,
+}
+
+impl WindowRow {
+    /// The row of a window.
+    pub fn of(window: &Window) -> WindowRow {
+        let Window { tally, .. } = window;
+        let connect = &tally.latencies.connect;
+        WindowRow {
+            at: window.at,
+            planned: window.planned,
+            started: tally.started(),
+            opened: tally.opened(),
+            ok: tally.ok(),
+            failed: tally.failed(),
+            skipped: tally.skipped(),
+            open: window.open,
+            connect_us: [
+                connect.quantile_us(0.5),
+                connect.quantile_us(0.9),
+                connect.quantile_us(0.99),
+                connect.min_max_us().1,
+            ],
+            connect_histogram: (connect.count() > 0)
+                .then(|| connect.to_base64())
+                .filter(|text| text.len() <= WINDOW_HISTOGRAM),
+            connect_call_p99_us: tally.latencies.connect_call.quantile_us(0.99),
+            lateness_p99_us: tally.latencies.lateness.quantile_us(0.99),
+            cpu: window.cpu,
+            failures: tally.failures().iter().map(|kind| (kind.failure, kind.count)).collect(),
+        }
+    }
+}
+
+impl Run {
+    /// What is still in flight at the end: attempts that were interrupted.
+    pub fn in_flight(&self) -> i64 {
+        self.tally.in_flight()
+    }
+
+    /// Whether planned = started + skipped, and started = ok + failed + in flight with nothing in flight
+    /// but what an interruption left; otherwise what does not add up.
+    ///
+    /// # Errors
+    /// The equation that does not hold, with its numbers.
+    pub fn conservation(&self) -> Result<(), String> {
+        let (tally, planned) = (&self.tally, self.planned);
+        if planned != tally.started() + tally.skipped() {
+            return Err(format!(
+                "planned {planned} ≠ started {} + skipped {}",
+                tally.started(),
+                tally.skipped()
+            ));
+        }
+        let cut_short = self.interrupted || !self.worker_errors.is_empty();
+        if tally.in_flight() < 0 || (tally.in_flight() > 0 && !cut_short) {
+            return Err(format!(
+                "started {} ≠ ok {} + failed {}, and nothing was interrupted",
+                tally.started(),
+                tally.ok(),
+                tally.failed()
+            ));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,141 @@
+//! What can be wrong with a threshold, and where in its text.
+
+use super::{Comparator, Metric};
+use crate::plan::diagnostics::quote;
+use std::ops::Range;
+
+/// What is wrong with a threshold. Spans are byte ranges, on whole characters, of the text that was
+/// given: of the expression, or of that one of an entry's two texts which [`ThresholdError::part`] names.
+/// Where something is missing, the span is empty and stands where it should be.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ThresholdError {
+    /// Nothing stands before the comparison.
+    #[error("the threshold names no metric; write for example 'connect.p99 < 50ms'")]
+    MissingMetric {
+        /// Where.
+        span: Range<usize>,
+    },
+    /// The name is not that of a metric.
+    #[error("{} is not a metric; {}", quote(.given), advice(*.nearest))]
+    UnknownMetric {
+        /// The name as it was given.
+        given: String,
+        /// The metric that was probably meant.
+        nearest: Option<Metric>,
+        /// Where.
+        span: Range<usize>,
+    },
+    /// Nothing follows the metric.
+    #[error("{metric} is compared with nothing; write for example '{metric} {}'", .metric.unit().example())]
+    MissingComparison {
+        /// The metric.
+        metric: Metric,
+        /// Where.
+        span: Range<usize>,
+    },
+    /// A value without a comparator.
+    #[error(
+        "{} does not begin with a comparator ({}); write for example '{metric} {}'",
+        quote(.given), Comparator::LIST, .metric.unit().example()
+    )]
+    MissingComparator {
+        /// The metric.
+        metric: Metric,
+        /// What stands where the comparator should be.
+        given: String,
+        /// Where.
+        span: Range<usize>,
+    },
+    /// Signs that are not a comparator.
+    #[error("{} is not a comparator; {}", quote(.given), meant(*.nearest))]
+    UnknownComparator {
+        /// The signs as they were given.
+        given: String,
+        /// The comparator that was probably meant.
+        nearest: Option<Comparator>,
+        /// Where.
+        span: Range<usize>,
+    },
+    /// A comparator without a value.
+    #[error("'{metric} {comparator}' wants {} after it", .metric.unit().expected())]
+    MissingValue {
+        /// The metric.
+        metric: Metric,
+        /// The comparator.
+        comparator: Comparator,
+        /// Where.
+        span: Range<usize>,
+    },
+    /// A value of another unit, or of none.
+    #[error("{metric} can't be compared with {}; write {}", quote(.given), .metric.unit().expected())]
+    WrongValue {
+        /// The metric.
+        metric: Metric,
+        /// The value as it was given.
+        given: String,
+        /// Where.
+        span: Range<usize>,
+    },
+    /// `< never` and the like: an onset is neither before nor after never.
+    #[error(
+        "'{metric} {comparator} never' has no meaning; write '== never' if it must not happen, \
+         '!= never' if it must"
+    )]
+    OrderedNever {
+        /// The metric.
+        metric: Metric,
+        /// The comparator.
+        comparator: Comparator,
+        /// Where.
+        span: Range<usize>,
+    },
+}
+
+/// Which text of a scenario's entry a mistake is in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// The key: the metric's name.
+    Metric,
+    /// The value: the comparison.
+    Comparison,
+}
+
+impl ThresholdError {
+    /// Where the mistake is, in bytes of the text.
+    pub fn span(&self) -> Range<usize> {
+        match self {
+            ThresholdError::MissingMetric { span }
+            | ThresholdError::UnknownMetric { span, .. }
+            | ThresholdError::MissingComparison { span, .. }
+            | ThresholdError::MissingComparator { span, .. }
+            | ThresholdError::UnknownComparator { span, .. }
+            | ThresholdError::MissingValue { span, .. }
+            | ThresholdError::WrongValue { span, .. }
+            | ThresholdError::OrderedNever { span, .. } => span.clone(),
+        }
+    }
+
+    /// Which text of an entry the span is in; of no interest for an expression, which is one text.
+    pub fn part(&self) -> Part {
+        match self {
+            ThresholdError::MissingMetric { .. } | ThresholdError::UnknownMetric { .. } => Part::Metric,
+            _ => Part::Comparison,
+        }
+    }
+}
+
+fn advice(nearest: Option<Metric>) -> String {
+    match nearest {
+        Some(metric) => format!("did you mean '{metric}'?"),
+        None => "there are latencies (connect.p99), counts (ok, failed.refused, skipped.late, held.max), \
+                 ratios (failed.ratio), onsets (onset.ports_exhausted) and rate.achieved"
+            .to_owned(),
+    }
+}
+
+fn meant(nearest: Option<Comparator>) -> String {
+    match nearest {
+        Some(comparator) => format!("did you mean '{comparator}'?"),
+        None => format!("write one of {}", Comparator::LIST),
+    }
+}

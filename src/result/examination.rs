@@ -1,0 +1,133 @@
+//! What the doctor found, as data.
+
+use crate::diagnose::host::{Check, HostState};
+use crate::diagnose::{Finding, Listening, Name, Place};
+use crate::linux::sysctl::HostSettings;
+use crate::model::{Cause, Errno, Failure, Reply, Side, Stage};
+use serde::{Deserialize, Serialize};
+use std::net::SocketAddr;
+
+/// Everything that an examination found. Versioned as results of runs are; fields are only ever added.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Examination {
+    /// See [`crate::result::SCHEMA_VERSION`].
+    pub schema_version: u32,
+    /// Version of the program that made it.
+    pub connstorm_version: String,
+    /// When it began, RFC 3339, UTC.
+    pub began: String,
+    /// The settings and limits of this host.
+    pub host: HostSettings,
+    /// What there is on it now.
+    pub state: HostState,
+    /// What each of them is worth.
+    pub checks: Vec<Check>,
+    /// What was found of the target, where one was given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<TargetExamination>,
+    /// Causes of trouble, the surest and weightiest first.
+    pub findings: Vec<Finding>,
+}
+
+/// What was found of a target.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TargetExamination {
+    /// The target, as a URL.
+    pub url: String,
+    /// Its name and what it leads to; absent for a literal address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<Name>,
+    /// Its addresses, seen from this host.
+    pub places: Vec<Place>,
+    /// Sockets of this host that listen on the target's port, where the target is this host.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub listening: Vec<Listening>,
+    /// The connections that were tried, one to each address.
+    pub attempts: Vec<AttemptReport>,
+    /// Addresses that were not tried: those without a route where others have one, and those beyond eight.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub untried: Vec<SocketAddr>,
+}
+
+/// One connection that was tried.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AttemptReport {
+    /// Where it went.
+    pub destination: SocketAddr,
+    /// Where it came from, as far as the kernel had chosen.
+    pub source: Option<SocketAddr>,
+    /// Whether it was established.
+    pub connected: bool,
+    /// Time until it was, or until it failed, in microseconds.
+    pub connect_us: u64,
+    /// SYNs sent again.
+    pub syn_retransmits: u32,
+    /// Type and code of an ICMP message that ended it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub icmp: Option<(u8, u8)>,
+    /// Why it was not established, or what went wrong after that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<FailureReport>,
+    /// Whether the server took it by accept(), where that can be seen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub accepted: Option<bool>,
+    /// Version of TLS, where its handshake was completed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<String>,
+    /// The first line that came, or the first bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub greeting: Option<String>,
+    /// What the server said to that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reply: Option<Reply>,
+}
+
+/// A failure in the words of results of runs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FailureReport {
+    /// How far it had come.
+    pub stage: Stage,
+    /// What went wrong.
+    pub cause: Cause,
+    /// The error number.
+    pub errno: Option<Errno>,
+    /// The peer's own number: HTTP status, TLS alert, WebSocket close code.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<u16>,
+    /// Who has to change something, as far as the attempt alone can tell.
+    pub side: Side,
+}
+
+impl From<Failure> for FailureReport {
+    fn from(failure: Failure) -> FailureReport {
+        let Failure { stage, cause, errno, code } = failure;
+        FailureReport { stage, cause, errno, code, side: failure.side() }
+    }
+}
+
+impl FailureReport {
+    /// The failure itself.
+    pub fn failure(&self) -> Failure {
+        let FailureReport { stage, cause, errno, code, .. } = *self;
+        Failure { stage, cause, errno, code }
+    }
+}
+
+impl AttemptReport {
+    /// An attempt of which nothing is known yet.
+    pub fn of(destination: SocketAddr) -> AttemptReport {
+        AttemptReport {
+            destination,
+            source: None,
+            connected: false,
+            connect_us: 0,
+            syn_retransmits: 0,
+            icmp: None,
+            failure: None,
+            accepted: None,
+            tls: None,
+            greeting: None,
+            reply: None,
+        }
+    }
+}

@@ -1,0 +1,387 @@
+//! Several results as one: of the processes or machines that made one load together.
+//!
+//! ```text
+//! counts       added                         windows   aligned on the wall clock, then added
+//! histograms   added, bucket by bucket       onsets    keep their host, moved to the common start
+//! ```
+//!
+//! Invariant: what held for each part (planned = started + skipped; started = ok + failed + in flight) holds
+//! for the whole, in all and in every window; percentiles are those of all values recorded together.
+
+use crate::model::{Latency, SAMPLES};
+use crate::result::model::{Counts, FailureKind, LatencySummary, Part, RunResult, Verdict};
+use crate::result::timeline::{Track, aligned};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// A result and the name by which it is told: the file it was read from.
+#[derive(Debug, Clone)]
+pub struct Named {
+    /// The name.
+    pub name: String,
+    /// The result.
+    pub result: RunResult,
+}
+
+/// Why results can't be merged.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum MergeError {
+    /// One result, or none.
+    #[error("there is nothing to merge: give two results or more")]
+    TooFew,
+    /// One run twice.
+    #[error("'{first}' and '{second}' are the same run: its attempts would be counted twice")]
+    Twice {
+        /// The first of them.
+        first: String,
+        /// The other.
+        second: String,
+    },
+    /// They did different things.
+    #[error(
+        "'{first}' and '{second}' differ in {what}: their latencies are not those of one load; merge results of \
+         one scenario, and use `connstorm compare` for different ones"
+    )]
+    Different {
+        /// The first of them.
+        first: String,
+        /// The other.
+        second: String,
+        /// In what they differ.
+        what: &'static str,
+    },
+    /// They did not run at the same time.
+    #[error(
+        "'{first}' had ended before '{second}' began: together they were no load; use `connstorm compare` for \
+         runs one after the other"
+    )]
+    Apart {
+        /// That which ended.
+        first: String,
+        /// That which began later.
+        second: String,
+    },
+    /// Nobody knows when it began.
+    #[error(
+        "'{0}' does not say when it began, so that its windows can't be aligned; it was written by an older version"
+    )]
+    NoClock(String),
+    /// Its numbers contradict each other.
+    #[error(
+        "'{0}' does not add up: planned = started + skipped, and started = ok + failed + in flight, must hold"
+    )]
+    Unbalanced(String),
+    /// A histogram is none.
+    #[error("the histogram of {what} in '{of}' can't be read: it was damaged")]
+    Histogram {
+        /// The result.
+        of: String,
+        /// Which latency.
+        what: String,
+    },
+}
+
+/// Merges results. The plan of the whole is that of the first; everything else is of all.
+///
+/// # Errors
+/// When they are no parts of one load, or one of them was damaged.
+pub fn merge(mut parts: Vec<Named>) -> Result<RunResult, MergeError> {
+    check(&parts)?;
+    parts.sort_by_key(|part| part.result.began_unix_us);
+    let whole = Whole { start_us: parts[0].result.began_unix_us, parts: &parts };
+    let mut merged = parts[0].result.clone();
+    merged.elapsed_s = whole.each().map(|(offset, part)| offset + part.result.elapsed_s).fold(0.0, f64::max);
+    merged.destinations = whole.all(|result| result.destinations.clone());
+    merged.tuples = parts.iter().map(|part| part.result.tuples).sum();
+    merged.skipped = whole.skipped();
+    merged.messages = whole.messages();
+    merged.latency_us = whole.latencies()?;
+    merged.failures = whole.failures()?;
+    merged.onsets = whole.onsets();
+    merged.findings = whole.findings();
+    // A part's forecast is none of the whole.
+    merged.forecast = None;
+    merged.windows = aligned(&whole.tracks());
+    merged.counts = whole.counts(merged.windows.iter().map(|window| window.open).max().unwrap_or(0));
+    merged.resources = whole.resources();
+    merged.parts = whole.parts();
+    merged.aborted = parts.iter().find_map(|part| part.result.aborted.clone());
+    whole.judge(&mut merged);
+    Ok(merged)
+}
+
+fn check(parts: &[Named]) -> Result<(), MergeError> {
+    let [first, rest @ ..] = parts else { return Err(MergeError::TooFew) };
+    if rest.is_empty() {
+        return Err(MergeError::TooFew);
+    }
+    for (n, part) in parts.iter().enumerate() {
+        if part.result.began_unix_us == 0 {
+            return Err(MergeError::NoClock(part.name.clone()));
+        }
+        if !balances(&part.result.counts) {
+            return Err(MergeError::Unbalanced(part.name.clone()));
+        }
+        let same = |other: &&Named| {
+            // Two processes may well begin in the same microsecond and count the same; they do not also take the same
+            // time, to the nanosecond.
+            let (a, b) = (&part.result, &other.result);
+            (a.began_unix_us, a.elapsed_s.to_bits(), &a.host.hostname, a.counts)
+                == (b.began_unix_us, b.elapsed_s.to_bits(), &b.host.hostname, b.counts)
+        };
+        if let Some(earlier) = parts[..n].iter().find(same) {
+            return Err(MergeError::Twice { first: earlier.name.clone(), second: part.name.clone() });
+        }
+    }
+    for other in rest {
+        if let Some(what) = difference(&first.result, &other.result) {
+            return Err(MergeError::Different {
+                first: first.name.clone(),
+                second: other.name.clone(),
+                what,
+            });
+        }
+    }
+    apart(parts)
+}
+
+fn balances(counts: &Counts) -> bool {
+    counts.planned == counts.started + counts.skipped
+        && counts.started == counts.ok + counts.failed + counts.in_flight
+}
+
+/// In what two runs differ so much that their latencies are not of one kind.
+fn difference(a: &RunResult, b: &RunResult) -> Option<&'static str> {
+    let (a, b) = (&a.plan, &b.plan);
+    let spoken = |plan: &crate::plan::Plan| plan.target.as_ref().map(|target| target.scheme);
+    if a.connection != b.connection {
+        Some("[connection]")
+    } else if spoken(a) != spoken(b) {
+        Some("what they speak to the target")
+    } else if a.session != b.session {
+        Some("what they say above TCP")
+    } else if a.thresholds != b.thresholds {
+        Some("[thresholds]")
+    } else {
+        None
+    }
+}
+
+/// Whether the runs, in the order in which they began, leave a gap in which none of them ran.
+fn apart(parts: &[Named]) -> Result<(), MergeError> {
+    let mut sorted: Vec<&Named> = parts.iter().collect();
+    sorted.sort_by_key(|part| part.result.began_unix_us);
+    let end = |part: &Named| part.result.began_unix_us as f64 + part.result.elapsed_s * 1e6;
+    let mut latest = sorted[0];
+    for part in &sorted[1..] {
+        if part.result.began_unix_us as f64 > end(latest) {
+            return Err(MergeError::Apart { first: latest.name.clone(), second: part.name.clone() });
+        }
+        if end(part) > end(latest) {
+            latest = part;
+        }
+    }
+    Ok(())
+}
+
+/// The parts, in the order in which they began, and their common start.
+struct Whole<'a> {
+    start_us: u64,
+    parts: &'a [Named],
+}
+
+impl Whole<'_> {
+    /// Each part with the seconds from the common start to its own.
+    fn each(&self) -> impl Iterator<Item = (f64, &Named)> {
+        self.parts.iter().map(|part| ((part.result.began_unix_us - self.start_us) as f64 / 1e6, part))
+    }
+
+    fn all<T: Ord>(&self, of: impl Fn(&RunResult) -> Vec<T>) -> Vec<T> {
+        self.parts.iter().flat_map(|part| of(&part.result)).collect::<BTreeSet<T>>().into_iter().collect()
+    }
+
+    /// What a part is called: its host, or its file where several ran on one host.
+    fn host(&self, part: &Named) -> String {
+        let hostname = &part.result.host.hostname;
+        let shared = self.parts.iter().filter(|other| other.result.host.hostname == *hostname).count() > 1;
+        if hostname.is_empty() || shared { part.name.clone() } else { hostname.clone() }
+    }
+
+    /// The sum of every count. `held_max`: the most open at once in a window of all, and no less than the
+    /// most of one part.
+    fn counts(&self, open_at_once: u64) -> Counts {
+        let mut sum = BTreeMap::<String, u64>::new();
+        for part in self.parts {
+            // By name, so that a count that is added to the model is added up here too.
+            let counts = serde_json::to_value(part.result.counts).unwrap_or_default();
+            for (name, count) in counts.as_object().into_iter().flatten() {
+                *sum.entry(name.clone()).or_default() += count.as_u64().unwrap_or(0);
+            }
+        }
+        let of_one = self.parts.iter().map(|part| part.result.counts.held_max).max().unwrap_or(0);
+        sum.insert("held_max".into(), open_at_once.max(of_one));
+        serde_json::to_value(sum).and_then(serde_json::from_value).unwrap_or_default()
+    }
+
+    fn messages(&self) -> crate::model::Traffic {
+        let mut sum = crate::model::Traffic::default();
+        self.parts.iter().for_each(|part| sum.merge(&part.result.messages));
+        sum
+    }
+
+    fn skipped(&self) -> BTreeMap<String, u64> {
+        let mut sum = BTreeMap::new();
+        for (reason, count) in self.parts.iter().flat_map(|part| &part.result.skipped) {
+            *sum.entry(reason.clone()).or_default() += count;
+        }
+        sum
+    }
+
+    fn latencies(&self) -> Result<BTreeMap<String, LatencySummary>, MergeError> {
+        let mut sums = BTreeMap::<String, Latency>::new();
+        for part in self.parts {
+            for (name, summary) in &part.result.latency_us {
+                let latency = read(part, name, summary)?;
+                sums.entry(name.clone()).or_default().merge(&latency);
+            }
+        }
+        Ok(sums.into_iter().map(|(name, latency)| (name, LatencySummary::of(&latency))).collect())
+    }
+
+    fn failures(&self) -> Result<Vec<FailureKind>, MergeError> {
+        let mut kinds: Vec<(FailureKind, Latency)> = Vec::new();
+        for (offset, part) in self.each() {
+            for kind in &part.result.failures {
+                let latency = read(part, &format!("{}/{}", kind.stage, kind.cause), &kind.latency_us)?;
+                let mut moved = kind.clone();
+                moved.first_at_s += offset;
+                moved.last_at_s += offset;
+                moved.samples.iter_mut().for_each(|sample| sample.at_s += offset);
+                match kinds.iter_mut().find(|(known, _)| known.failure() == kind.failure()) {
+                    Some((known, sum)) => {
+                        join(known, moved);
+                        sum.merge(&latency);
+                    }
+                    None => kinds.push((moved, latency)),
+                }
+            }
+        }
+        kinds.sort_by(|(a, _), (b, _)| a.first_at_s.total_cmp(&b.first_at_s));
+        let summed = |(kind, sum): (FailureKind, Latency)| FailureKind {
+            latency_us: LatencySummary::of(&sum),
+            ..kind
+        };
+        Ok(kinds.into_iter().map(summed).collect())
+    }
+
+    fn onsets(&self) -> Vec<crate::result::OnsetReport> {
+        let moved = self.each().flat_map(|(offset, part)| {
+            let host = self.host(part);
+            part.result.onsets.iter().map(move |onset| crate::result::OnsetReport {
+                at_s: onset.at_s + offset,
+                until_s: onset.until_s.map(|until_s| until_s + offset),
+                host: Some(onset.host.clone().unwrap_or_else(|| host.clone())),
+                ..onset.clone()
+            })
+        });
+        let mut onsets: Vec<_> = moved.collect();
+        onsets.sort_by(|a, b| a.at_s.total_cmp(&b.at_s));
+        onsets
+    }
+
+    fn findings(&self) -> Vec<crate::diagnose::Finding> {
+        let mut findings = Vec::new();
+        for part in self.parts {
+            let host = self.host(part);
+            for finding in &part.result.findings {
+                let mut finding = finding.clone();
+                if part.result.parts.is_empty() {
+                    finding.says = format!("on {host}: {}", finding.says);
+                }
+                findings.push(finding);
+            }
+        }
+        // Stable: within a certainty, in the order of the parts.
+        findings.sort_by_key(|finding| finding.certainty);
+        findings
+    }
+
+    fn resources(&self) -> crate::result::Resources {
+        let mut sum = crate::result::Resources::default();
+        for own in self.parts.iter().map(|part| &part.result.resources) {
+            sum.workers += own.workers;
+            sum.cpu_s += own.cpu_s;
+            sum.worker_cpu_s += own.worker_cpu_s;
+            sum.rss_start_bytes += own.rss_start_bytes;
+            sum.rss_peak_bytes += own.rss_peak_bytes;
+        }
+        sum
+    }
+
+    fn tracks(&self) -> Vec<Track<'_>> {
+        let track = |(offset_s, part): (f64, &'_ Named)| (offset_s, part.result.host.hostname.clone());
+        self.each()
+            .map(track)
+            .zip(self.parts)
+            .map(|((offset_s, host), part)| Track { offset_s, host, windows: &part.result.windows })
+            .collect()
+    }
+
+    fn parts(&self) -> Vec<Part> {
+        let part = |part: &Named| {
+            let result = &part.result;
+            if !result.parts.is_empty() {
+                return result.parts.clone();
+            }
+            vec![Part {
+                name: part.name.clone(),
+                host: result.host.clone(),
+                began: result.began.clone(),
+                elapsed_s: result.elapsed_s,
+                verdict: result.verdict,
+                counts: result.counts,
+            }]
+        };
+        self.parts.iter().flat_map(part).collect()
+    }
+
+    /// The whole is judged anew; a part that was spoiled spoils it, and one that was interrupted leaves it
+    /// so.
+    fn judge(&self, merged: &mut RunResult) {
+        let told = |verdict: Verdict| {
+            let of = self.parts.iter().filter(move |part| part.result.verdict == verdict);
+            of.flat_map(|part| {
+                let host = self.host(part);
+                part.result.reasons.iter().map(move |reason| format!("on {host}: {reason}"))
+            })
+        };
+        let spoiled: Vec<String> = told(Verdict::Invalid).collect();
+        let interrupted = self.parts.iter().any(|part| part.result.verdict == Verdict::Interrupted);
+        merged.verdict = if interrupted { Verdict::Interrupted } else { Verdict::Passed };
+        let ended_early = merged.aborted.iter().map(|why| format!("ended early: {why}")).collect();
+        merged.judge(ended_early, &spoiled);
+    }
+}
+
+fn read(part: &Named, what: &str, summary: &LatencySummary) -> Result<Latency, MergeError> {
+    if summary.count == 0 {
+        return Ok(Latency::default());
+    }
+    let damaged = || MergeError::Histogram { of: part.name.clone(), what: what.to_owned() };
+    let latency = Latency::from_base64(&summary.histogram).ok_or_else(damaged)?;
+    if latency.count() == summary.count { Ok(latency) } else { Err(damaged()) }
+}
+
+/// Adds the failures of another part, which are of the same kind.
+fn join(known: &mut FailureKind, more: FailureKind) {
+    known.count += more.count;
+    if more.first_at_s < known.first_at_s {
+        (known.first_at_s, known.first_ordinal) = (more.first_at_s, more.first_ordinal);
+    }
+    known.last_at_s = known.last_at_s.max(more.last_at_s);
+    known.samples.extend(more.samples);
+    known.samples.sort_by(|a, b| a.at_s.total_cmp(&b.at_s));
+    known.samples.truncate(SAMPLES);
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,185 @@
+//! Merging, property-tested against one big histogram and one big tally.
+
+use crate::result::merge::*;
+use crate::result::sample;
+use proptest::prelude::*;
+use std::time::Duration;
+
+fn named(name: &str, result: RunResult) -> Named {
+    Named { name: name.into(), result }
+}
+
+/// The same run, as if it had begun later on another host.
+fn elsewhere(mut result: RunResult, host: &str, later_us: u64) -> RunResult {
+    result.host.hostname = host.into();
+    result.began_unix_us += later_us;
+    result
+}
+
+fn two() -> Vec<Named> {
+    let result = sample::exhausted();
+    vec![
+        named("b.json", elsewhere(result.clone(), "beta", 2_400_000)),
+        named("a.json", elsewhere(result, "alpha", 0)),
+    ]
+}
+
+#[test]
+fn counts_are_added_and_balance_in_every_window() {
+    let one = sample::exhausted();
+    let merged = merge(two()).unwrap();
+    assert!(balances(&merged.counts));
+    assert_eq!(
+        (merged.counts.planned, merged.counts.failed),
+        (one.counts.planned * 2, one.counts.failed * 2)
+    );
+    type Pick = fn(&crate::result::WindowSummary) -> u64;
+    let picks: [Pick; 5] = [|w| w.planned, |w| w.started, |w| w.ok, |w| w.failed, |w| w.skipped];
+    for pick in picks {
+        let sum = |result: &RunResult| result.windows.iter().map(pick).sum::<u64>();
+        assert_eq!(sum(&merged), sum(&one) * 2);
+    }
+    let failures: u64 = merged.windows.iter().flat_map(|window| window.failures.values()).sum();
+    assert_eq!(failures, merged.counts.failed);
+    assert!((merged.elapsed_s - one.elapsed_s - 2.4).abs() < 1e-9);
+    let ends: Vec<f64> = merged.windows.iter().map(|window| window.at_s).collect();
+    assert!(ends.windows(2).all(|pair| pair[0] < pair[1]), "{ends:?}");
+}
+
+#[test]
+fn messages_are_added() {
+    let mut parts = two();
+    parts[0].result.messages.sent = 5;
+    parts[1].result.messages.sent = 7;
+    parts[1].result.messages.reconnects = 2;
+    let merged = merge(parts).unwrap();
+    assert_eq!((merged.messages.sent, merged.messages.reconnects), (12, 2));
+}
+
+#[test]
+fn onsets_keep_their_host_and_are_moved_to_the_common_start() {
+    let one = sample::exhausted();
+    let merged = merge(two()).unwrap();
+    let told: Vec<(&str, f64)> = merged
+        .onsets
+        .iter()
+        .filter(|onset| onset.kind.name() == "ports_exhausted")
+        .map(|onset| (onset.host.as_deref().unwrap(), onset.at_s))
+        .collect();
+    let at = one.onsets.iter().find(|onset| onset.kind.name() == "ports_exhausted").unwrap().at_s;
+    assert_eq!(told.iter().map(|(host, _)| *host).collect::<Vec<_>>(), ["alpha", "beta"]);
+    assert!((told[0].1 - at).abs() < 1e-9 && (told[1].1 - at - 2.4).abs() < 1e-9);
+    assert!(merged.findings.iter().any(|finding| finding.says.starts_with("on beta: ")));
+    let kind = &merged.failures[0];
+    assert_eq!((kind.count, kind.first_ordinal), (one.failures[0].count * 2, one.failures[0].first_ordinal));
+    assert!((kind.last_at_s - one.failures[0].last_at_s - 2.4).abs() < 1e-9);
+    assert_eq!(merged.parts.iter().map(|part| part.name.as_str()).collect::<Vec<_>>(), ["a.json", "b.json"]);
+}
+
+#[test]
+fn the_host_counts_once_however_many_processes_ran_on_it() {
+    let total = |hosts: [&str; 2]| {
+        let parts = hosts
+            .iter()
+            .enumerate()
+            .map(|(n, host)| named(&format!("{n}.json"), elsewhere(sample::exhausted(), host, n as u64)));
+        let merged = merge(parts.collect()).unwrap();
+        merged.windows.iter().filter_map(|window| window.kernel.as_ref()?.time_wait_total).max().unwrap()
+    };
+    assert_eq!(total(["alpha", "beta"]), 2 * total(["alpha", "alpha"]));
+}
+
+#[test]
+fn a_part_that_was_spoiled_spoils_the_whole() {
+    let mut parts = two();
+    parts[0].result.verdict = Verdict::Invalid;
+    parts[0].result.reasons = vec!["the generator was late".into()];
+    let merged = merge(parts).unwrap();
+    assert_eq!(merged.verdict, Verdict::Invalid);
+    assert_eq!(merged.reasons[0], "on beta: the generator was late");
+    let mut parts = two();
+    parts[1].result.verdict = Verdict::Interrupted;
+    assert_eq!(merge(parts).unwrap().verdict, Verdict::Interrupted);
+}
+
+#[test]
+fn what_was_merged_can_be_merged_again() {
+    let third = named("c.json", elsewhere(sample::exhausted(), "gamma", 1_000_000));
+    let pair = named("ab.json", merge(two()).unwrap());
+    let (mut all, nested) = (two(), merge(vec![pair, third.clone()]).unwrap());
+    all.push(third);
+    let at_once = merge(all).unwrap();
+    assert_eq!((nested.counts, &nested.latency_us), (at_once.counts, &at_once.latency_us));
+    let told = |result: &RunResult| {
+        result.onsets.iter().map(|onset| (onset.host.clone(), onset.kind)).collect::<Vec<_>>()
+    };
+    assert_eq!(told(&nested), told(&at_once));
+    assert_eq!(nested.parts.len(), 3);
+}
+
+#[test]
+fn two_runs_that_began_in_the_same_microsecond_are_two() {
+    let mut parts = vec![two()[0].clone(), two()[0].clone()];
+    parts[1].name = "b.json".into();
+    parts[1].result.elapsed_s += 1e-9;
+    assert_eq!(merge(parts).unwrap().counts.started, 2 * two()[0].result.counts.started);
+}
+
+#[test]
+fn what_cannot_be_merged_is_refused_with_the_reason() {
+    let changed = |change: fn(&mut RunResult)| {
+        let mut parts = two();
+        change(&mut parts[0].result);
+        merge(parts).unwrap_err().to_string()
+    };
+    for (says, error) in [
+        ("give two results", merge(two()[..1].to_vec()).unwrap_err().to_string()),
+        ("same run", merge(vec![two()[0].clone(), two()[0].clone()]).unwrap_err().to_string()),
+        ("differ in [connection]", changed(|r| r.plan.connection.close = crate::plan::Close::Rst)),
+        ("differ in [thresholds]", changed(|r| r.plan.thresholds.clear())),
+        ("'a.json' had ended before 'b.json' began", changed(|r| r.began_unix_us += 3_600_000_000)),
+        ("does not say when it began", changed(|r| r.began_unix_us = 0)),
+        ("does not add up", changed(|r| r.counts.ok += 1)),
+        (
+            "histogram of connect",
+            changed(|r| r.latency_us.get_mut("connect").unwrap().histogram.truncate(40)),
+        ),
+    ] {
+        assert!(error.contains(says), "{says}: {error}");
+    }
+}
+
+fn with_connect(values: &[u64], host: &str) -> Named {
+    let mut latency = Latency::default();
+    values.iter().for_each(|us| latency.record(Duration::from_micros(*us)));
+    let mut result = elsewhere(sample::good(), host, 0);
+    result.latency_us.insert("connect".into(), LatencySummary::of(&latency));
+    named(host, result)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn percentiles_are_those_of_one_big_histogram(
+        parts in proptest::collection::vec(proptest::collection::vec(0u64..10_000_000, 0..200), 2..5),
+    ) {
+        let named = parts.iter().enumerate().map(|(n, values)| with_connect(values, &format!("host-{n}")));
+        let merged = merge(named.collect()).unwrap();
+        let one = with_connect(&parts.concat(), "one");
+        prop_assert_eq!(&merged.latency_us["connect"], &one.result.latency_us["connect"]);
+    }
+
+    #[test]
+    fn no_window_is_lost_and_conservation_holds_whatever_the_offset(later_us in 0u64..12_000_000) {
+        let result = sample::exhausted();
+        let parts = vec![
+            named("a", elsewhere(result.clone(), "alpha", 0)),
+            named("b", elsewhere(result.clone(), "beta", later_us)),
+        ];
+        let merged = merge(parts).unwrap();
+        prop_assert!(balances(&merged.counts));
+        let started: u64 = merged.windows.iter().map(|window| window.started).sum();
+        prop_assert_eq!(started, merged.counts.started);
+    }
+}

@@ -1,0 +1,28 @@
+//! The result of a run as data: its model, verdict and thresholds; how results are read, merged and compared.
+//!
+//! Pure: nothing here prints, and no format is known here. Formats are in [`crate::report`].
+
+pub mod compare;
+pub mod examination;
+pub mod find;
+pub mod forecast;
+pub(crate) mod headline;
+pub mod merge;
+mod model;
+mod read;
+#[cfg(test)]
+pub(crate) mod sample;
+pub mod schema;
+mod thresholds;
+mod timeline;
+mod verdict;
+mod window;
+pub(crate) mod windows;
+
+pub use headline::verdict as verdict_word;
+pub use model::{
+    Counts, FailureKind, FailureSample, KernelWindow, LatencySummary, OnsetReport, Part, Resources,
+    RunResult, SCHEMA_VERSION, Verdict, WindowSummary,
+};
+pub use read::ReadError;
+pub use thresholds::DEFAULT as DEFAULT_THRESHOLD;

@@ -1,0 +1,378 @@
+//! The result of a run as it is saved and published. Versioned; fields are only ever added.
+//!
+//! Every format is written from this, and from nothing else: what a saved JSON holds is what there is.
+
+use crate::diagnose::Finding;
+use crate::linux::sysctl::HostSettings;
+use crate::model::{
+    Cause, Errno, Evidence, Latency, Onset, OnsetKind, Reply, Run, Sample, Side, Stage, Traffic,
+};
+use crate::plan::Plan;
+use crate::plan::threshold::Evaluation;
+use crate::result::forecast::ForecastReport;
+pub use crate::result::window::{KernelWindow, WindowSummary};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+
+/// Version of the model. It rises only when a field changes its meaning, which none should.
+pub const SCHEMA_VERSION: u32 = 1;
+
+/// Everything that is known of a run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct RunResult {
+    /// See [`SCHEMA_VERSION`].
+    pub schema_version: u32,
+    /// Version of the program that made it.
+    pub connstorm_version: String,
+    /// What the run is worth.
+    pub verdict: Verdict,
+    /// Why, in sentences.
+    pub reasons: Vec<String>,
+    /// When it began, RFC 3339, UTC.
+    pub began: String,
+    /// The same in microseconds since 1970; 0 where it is not known.
+    #[serde(default)]
+    pub began_unix_us: u64,
+    /// How long it took, in seconds.
+    pub elapsed_s: f64,
+    /// What was planned.
+    pub plan: Plan,
+    /// The settings and limits of this host when it began.
+    pub host: HostSettings,
+    /// What was forecast before it began, beside what was measured; absent where nothing can be: a closed
+    /// loop whose connections are closed at once, or no destination.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub forecast: Option<ForecastReport>,
+    /// Where it connected to.
+    pub destinations: Vec<SocketAddr>,
+    /// Source addresses × destinations that it could use.
+    pub tuples: u64,
+    /// Source ports that it could lease on each tuple; absent where the kernel chose.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub leasable_ports: Option<u64>,
+    /// Attempts by outcome.
+    pub counts: Counts,
+    /// Arrivals not started, by reason.
+    pub skipped: BTreeMap<String, u64>,
+    /// What was said over connections, above TCP.
+    #[serde(default)]
+    pub messages: Traffic,
+    /// Failures by kind, in the order of their first appearance.
+    pub failures: Vec<FailureKind>,
+    /// Latencies of attempts that succeeded in the measured step, in microseconds.
+    pub latency_us: BTreeMap<String, LatencySummary>,
+    /// What began when, in the order of time.
+    pub onsets: Vec<OnsetReport>,
+    /// Causes, the surest and weightiest first.
+    pub findings: Vec<Finding>,
+    /// What it was judged by.
+    pub thresholds: Vec<Evaluation>,
+    /// Why it was ended early: the condition of `abort_when` that held, with the value; absent otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub aborted: Option<String>,
+    /// What the run cost this machine.
+    pub resources: Resources,
+    /// The run second by second.
+    pub windows: Vec<WindowSummary>,
+    /// The results that this one was merged from; empty where it is of one run.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub parts: Vec<Part>,
+}
+
+/// One of the results that another was merged from.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct Part {
+    /// The file that it was read from.
+    pub name: String,
+    /// The settings and limits of its host.
+    pub host: HostSettings,
+    /// When it began, RFC 3339, UTC.
+    pub began: String,
+    /// How long it took, in seconds.
+    pub elapsed_s: f64,
+    /// What it was worth.
+    pub verdict: Verdict,
+    /// Its attempts by outcome.
+    pub counts: Counts,
+}
+
+/// What a run is worth.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// Everything it was to be judged by holds.
+    Passed,
+    /// Some threshold does not hold.
+    Failed,
+    /// The generator was the limit: the figures say nothing about the target.
+    Invalid,
+    /// It was ended from outside; what ran is reported.
+    Interrupted,
+}
+
+/// Attempts by outcome. planned = started + skipped; started = ok + failed + in flight.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct Counts {
+    /// Arrivals that became due.
+    pub planned: u64,
+    /// Attempts started.
+    pub started: u64,
+    /// Attempts that ended well.
+    pub ok: u64,
+    /// Attempts that failed.
+    pub failed: u64,
+    /// Arrivals that were not started.
+    pub skipped: u64,
+    /// Attempts that neither ended well nor failed: an interruption came first.
+    pub in_flight: u64,
+    /// The most connections open at once. With several workers: the most at the end of a window.
+    pub held_max: u64,
+    /// How often a closed-loop slot waited after a failure.
+    pub backoffs: u64,
+    /// Attempts whose SYN had to be sent again.
+    pub syn_retransmits: u64,
+    /// Payload received, in bytes.
+    pub bytes_in: u64,
+    /// Payload sent, in bytes.
+    pub bytes_out: u64,
+}
+
+/// All failures of one kind.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct FailureKind {
+    /// How far the attempts had come.
+    pub stage: Stage,
+    /// What went wrong.
+    pub cause: Cause,
+    /// The kernel's own word for it.
+    pub errno: Option<Errno>,
+    /// The peer's own number for it: HTTP status, TLS alert, WebSocket close code.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<u16>,
+    /// Who has to change something, as far as the attempts alone can tell.
+    pub side: Side,
+    /// How many.
+    pub count: u64,
+    /// When the first happened, in seconds since the start.
+    pub first_at_s: f64,
+    /// Which attempt was the first; the first of the run is 1.
+    pub first_ordinal: u64,
+    /// When the last happened, in seconds since the start.
+    pub last_at_s: f64,
+    /// From start to failure, in microseconds.
+    pub latency_us: LatencySummary,
+    /// The first few in detail.
+    pub samples: Vec<FailureSample>,
+}
+
+/// One failed attempt in detail.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct FailureSample {
+    /// Which attempt; the first of the run is 1.
+    pub ordinal: u64,
+    /// When it failed, in seconds since the start.
+    pub at_s: f64,
+    /// Source address that was bound; absent where the kernel chose.
+    pub source: Option<IpAddr>,
+    /// Source port that was bound; absent where the kernel chose.
+    pub source_port: Option<u16>,
+    /// Where to.
+    pub destination: SocketAddr,
+    /// What the peer said, where it said something.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reply: Option<Reply>,
+}
+
+/// The beginning of a trouble, or of its end.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct OnsetReport {
+    /// What begins.
+    pub kind: OnsetKind,
+    /// When, in seconds since the start.
+    pub at_s: f64,
+    /// When it was over, in seconds since the start, where it has an end that has come.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until_s: Option<f64>,
+    /// At which attempt, where one showed it; the first of the run is 1.
+    pub ordinal: Option<u64>,
+    /// Source address of the tuple, where it is about one.
+    pub source: Option<IpAddr>,
+    /// Destination of the tuple, where it is about one.
+    pub destination: Option<SocketAddr>,
+    /// The numbers that prove it.
+    pub evidence: Evidence,
+    /// On which machine, in a result that was merged; absent otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<String>,
+}
+
+impl From<&Onset> for OnsetReport {
+    fn from(onset: &Onset) -> OnsetReport {
+        OnsetReport {
+            kind: onset.kind,
+            at_s: onset.at.as_secs_f64(),
+            until_s: onset.until.map(|until| until.as_secs_f64()),
+            ordinal: onset.ordinal.map(|ordinal| ordinal + 1),
+            source: onset.source,
+            destination: onset.destination,
+            evidence: onset.evidence.clone(),
+            host: None,
+        }
+    }
+}
+
+/// A latency, in microseconds.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct LatencySummary {
+    /// Number of values.
+    pub count: u64,
+    /// Smallest.
+    pub min: u64,
+    /// Mean.
+    pub mean: f64,
+    /// Median.
+    pub p50: u64,
+    /// 90th percentile.
+    pub p90: u64,
+    /// 99th percentile.
+    pub p99: u64,
+    /// 99.9th percentile.
+    pub p99_9: u64,
+    /// Largest.
+    pub max: u64,
+    /// All values: compressed HdrHistogram V2, base64. Two results are merged by it.
+    pub histogram: String,
+}
+
+/// What the run cost this machine.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct Resources {
+    /// Worker threads.
+    pub workers: u32,
+    /// CPU time of the whole process, in seconds. An embedded target is in it.
+    pub cpu_s: f64,
+    /// CPU time of the workers alone, in seconds.
+    pub worker_cpu_s: f64,
+    /// Resident memory of the process before the run, in bytes.
+    pub rss_start_bytes: u64,
+    /// The most resident memory that the process ever had, in bytes.
+    pub rss_peak_bytes: u64,
+}
+
+impl RunResult {
+    /// The result of a run, not yet judged: its verdict is `passed` unless it was interrupted.
+    pub fn of(plan: &Plan, run: &Run) -> RunResult {
+        let tally = &run.tally;
+        let reasons = crate::model::SkipReason::ALL;
+        RunResult {
+            schema_version: SCHEMA_VERSION,
+            connstorm_version: env!("CARGO_PKG_VERSION").into(),
+            verdict: if run.interrupted { Verdict::Interrupted } else { Verdict::Passed },
+            reasons: Vec::new(),
+            began: run.began.clone(),
+            began_unix_us: run.began_unix_us,
+            elapsed_s: run.elapsed.as_secs_f64(),
+            plan: plan.redacted(),
+            host: HostSettings::default(),
+            forecast: None,
+            onsets: Vec::new(),
+            findings: Vec::new(),
+            thresholds: Vec::new(),
+            aborted: None,
+            destinations: run.destinations.clone(),
+            tuples: run.tuples,
+            leasable_ports: run.leasable_ports,
+            counts: Counts {
+                planned: run.planned,
+                started: tally.started(),
+                ok: tally.ok(),
+                failed: tally.failed(),
+                skipped: tally.skipped(),
+                in_flight: tally.in_flight().max(0).unsigned_abs(),
+                held_max: run.held_max,
+                backoffs: tally.backoffs(),
+                syn_retransmits: tally.syn_retransmits(),
+                bytes_in: tally.bytes_in,
+                bytes_out: tally.bytes_out,
+            },
+            skipped: reasons.map(|reason| (reason.name().into(), tally.skipped_for(reason))).into(),
+            messages: tally.traffic,
+            failures: tally.failures().iter().map(FailureKind::of).collect(),
+            latency_us: tally
+                .latencies
+                .named()
+                .into_iter()
+                .map(|(name, latency)| (name.into(), LatencySummary::of(latency)))
+                .collect(),
+            resources: Resources {
+                workers: run.workers,
+                cpu_s: run.cpu.as_secs_f64(),
+                worker_cpu_s: run.worker_cpu.as_secs_f64(),
+                rss_start_bytes: run.memory.0,
+                rss_peak_bytes: run.memory.1,
+            },
+            windows: run.windows.iter().map(WindowSummary::of).collect(),
+            parts: Vec::new(),
+        }
+    }
+
+    /// Attempts per second that ended well, over the whole run.
+    pub fn ok_per_second(&self) -> f64 {
+        if self.elapsed_s > 0.0 { self.counts.ok as f64 / self.elapsed_s } else { 0.0 }
+    }
+}
+
+impl LatencySummary {
+    /// The summary of a histogram.
+    pub fn of(latency: &Latency) -> LatencySummary {
+        let (min, max) = latency.min_max_us();
+        LatencySummary {
+            count: latency.count(),
+            min,
+            mean: latency.mean_us(),
+            p50: latency.quantile_us(0.5),
+            p90: latency.quantile_us(0.9),
+            p99: latency.quantile_us(0.99),
+            p99_9: latency.quantile_us(0.999),
+            max,
+            histogram: if latency.count() == 0 { String::new() } else { latency.to_base64() },
+        }
+    }
+}
+
+impl FailureKind {
+    fn of(kind: &crate::model::FailureTally) -> FailureKind {
+        FailureKind {
+            stage: kind.failure.stage,
+            cause: kind.failure.cause,
+            errno: kind.failure.errno,
+            code: kind.failure.code,
+            side: kind.failure.side(),
+            count: kind.count,
+            first_at_s: kind.first_at.as_secs_f64(),
+            first_ordinal: kind.first_ordinal + 1,
+            last_at_s: kind.last_at.as_secs_f64(),
+            latency_us: LatencySummary::of(&kind.latency),
+            samples: kind.samples.iter().map(FailureSample::of).collect(),
+        }
+    }
+
+    /// The failure as data.
+    pub fn failure(&self) -> crate::model::Failure {
+        crate::model::Failure { stage: self.stage, cause: self.cause, errno: self.errno, code: self.code }
+    }
+}
+
+impl FailureSample {
+    fn of(sample: &Sample) -> FailureSample {
+        FailureSample {
+            ordinal: sample.ordinal + 1,
+            at_s: sample.at.as_secs_f64(),
+            source: sample.lease.source,
+            source_port: sample.lease.port,
+            destination: sample.lease.destination,
+            reply: sample.reply.as_deref().cloned(),
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! The result held against its thresholds.
+
+use crate::model::{Cause, OnsetKind};
+use crate::plan::threshold::{Counter, Evaluation, Metric, Share, Stat, Threshold};
+use crate::result::model::RunResult;
+
+/// What a run without thresholds is judged by: a run in which everything fails is no success.
+pub const DEFAULT: &str = "failed.ratio < 1%";
+
+impl RunResult {
+    /// Judges every threshold of the plan, or the default where it has none.
+    pub fn evaluate(&self) -> Vec<Evaluation> {
+        let written = &self.plan.thresholds;
+        let default = [DEFAULT.to_owned()];
+        let texts = if written.is_empty() { &default[..] } else { &written[..] };
+        // A plan that was validated has none that can't be read.
+        let thresholds = texts.iter().filter_map(|text| text.parse::<Threshold>().ok());
+        thresholds.map(|threshold| threshold.evaluate(&|metric| self.value(metric))).collect()
+    }
+
+    /// Whether the user's thresholds speak of a cause: then it is what the run is about, and no accident.
+    pub(super) fn is_about(&self, cause: Cause) -> bool {
+        let of_ports = matches!(cause, Cause::AddressNotAvailable | Cause::AddressInUse | Cause::NoFreePort);
+        let texts = self.plan.thresholds.iter().chain(&self.plan.abort_when);
+        let thresholds = texts.filter_map(|text| text.parse::<Threshold>().ok());
+        thresholds.map(|threshold| threshold.metric()).any(|metric| match metric {
+            Metric::Failed(named) | Metric::FailedRatio(named) => named == cause,
+            Metric::Onset(onset) => of_ports && onset == OnsetKind::PortsExhausted.name(),
+            _ => false,
+        })
+    }
+
+    /// The value of a metric in its unit; `None` where it was not measured.
+    pub fn value(&self, metric: &Metric) -> Option<f64> {
+        let counts = &self.counts;
+        let share = |part: u64, whole: u64| (whole > 0).then(|| part as f64 / whole as f64);
+        match *metric {
+            Metric::Latency { name, stat } => self.latency(name, stat),
+            Metric::Count(counter) => Some(self.count(counter) as f64),
+            Metric::Ratio(Share::Ok) => share(counts.ok, counts.started),
+            Metric::Ratio(Share::Failed) => share(counts.failed, counts.started),
+            Metric::Ratio(Share::Skipped) => share(counts.skipped, counts.planned),
+            Metric::Failed(cause) => Some(self.failed_by(cause) as f64),
+            Metric::FailedRatio(cause) => share(self.failed_by(cause), counts.started),
+            Metric::Skipped(reason) => Some(self.skipped.get(reason.name()).copied().unwrap_or(0) as f64),
+            Metric::Onset(kind) => {
+                self.onsets.iter().find(|onset| onset.kind.name() == kind).map(|onset| onset.at_s)
+            }
+            Metric::RateAchieved => Some(self.ok_per_second()),
+        }
+    }
+
+    fn latency(&self, name: &str, stat: Stat) -> Option<f64> {
+        let summary = self.latency_us.get(name).filter(|summary| summary.count > 0)?;
+        Some(match stat {
+            Stat::Min => summary.min as f64,
+            Stat::P50 => summary.p50 as f64,
+            Stat::P90 => summary.p90 as f64,
+            Stat::P99 => summary.p99 as f64,
+            Stat::P99_9 => summary.p99_9 as f64,
+            Stat::Max => summary.max as f64,
+            Stat::Mean => summary.mean,
+        })
+    }
+
+    fn count(&self, counter: Counter) -> u64 {
+        let counts = &self.counts;
+        match counter {
+            Counter::Planned => counts.planned,
+            Counter::Started => counts.started,
+            Counter::Ok => counts.ok,
+            Counter::Failed => counts.failed,
+            Counter::Skipped => counts.skipped,
+            Counter::InFlight => counts.in_flight,
+            Counter::Backoffs => counts.backoffs,
+            Counter::HeldMax => counts.held_max,
+            Counter::BytesIn => counts.bytes_in,
+            Counter::BytesOut => counts.bytes_out,
+            Counter::Sessions => self.messages.sessions,
+            Counter::Sent => self.messages.sent,
+            Counter::Received => self.messages.received,
+            Counter::Matched => self.messages.matched,
+            Counter::Mismatches => self.messages.mismatches,
+            Counter::Unanswered => self.messages.unanswered,
+            Counter::Pushes => self.messages.pushes,
+            Counter::Pings => self.messages.pings,
+            Counter::PeerPings => self.messages.peer_pings,
+            Counter::Pongs => self.messages.pongs,
+            Counter::Reconnects => self.messages.reconnects,
+        }
+    }
+
+    fn failed_by(&self, cause: Cause) -> u64 {
+        self.failures.iter().filter(|kind| kind.cause == cause).map(|kind| kind.count).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::threshold::ONSETS;
+
+    #[test]
+    fn thresholds_know_every_onset_that_is_told() {
+        let told: Vec<&str> = OnsetKind::ALL.iter().map(|kind| kind.name()).collect();
+        assert_eq!(told, ONSETS);
+    }
+
+    #[test]
+    fn the_default_can_be_read() {
+        assert!(DEFAULT.parse::<Threshold>().is_ok());
+    }
+}

@@ -1,0 +1,109 @@
+//! One second of a run in the model of results.
+
+use crate::model::WindowRow;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// What happened in one second of the run.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct WindowSummary {
+    /// When it ended, in seconds since the start.
+    pub at_s: f64,
+    /// Arrivals that became due.
+    pub planned: u64,
+    /// Attempts started.
+    pub started: u64,
+    /// Attempts that got their connection.
+    pub opened: u64,
+    /// Attempts that ended well.
+    pub ok: u64,
+    /// Attempts that failed.
+    pub failed: u64,
+    /// Arrivals that were skipped.
+    pub skipped: u64,
+    /// Connections open at its end.
+    pub open: u64,
+    /// Median of connect, in microseconds.
+    pub connect_p50_us: u64,
+    /// 90th percentile of connect, in microseconds.
+    #[serde(default)]
+    pub connect_p90_us: u64,
+    /// 99th percentile of connect, in microseconds.
+    pub connect_p99_us: u64,
+    /// Largest connect, in microseconds.
+    pub connect_max_us: u64,
+    /// 99th percentile of the connect() call alone, in microseconds.
+    pub connect_call_p99_us: u64,
+    /// 99th percentile of the lateness, in microseconds.
+    pub lateness_p99_us: u64,
+    /// CPU time of the workers, in seconds.
+    pub cpu_s: f64,
+    /// All connect latencies of the window: compressed HdrHistogram V2, base64. Absent where there is none,
+    /// and where it would be long: its percentiles are then all that is kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub connect_histogram: Option<String>,
+    /// Failures by `stage/cause`.
+    pub failures: BTreeMap<String, u64>,
+    /// What the kernel showed at its end; absent where no sample was taken.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kernel: Option<KernelWindow>,
+}
+
+/// What the kernel showed at the end of a window.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct KernelWindow {
+    /// Ports in use on the fullest tuple.
+    pub ports_in_use: u64,
+    /// Ports that a tuple can have; absent where that is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ports_usable: Option<u64>,
+    /// TIME_WAIT among them.
+    pub time_wait: u64,
+    /// TIME_WAIT sockets of the whole namespace.
+    pub time_wait_total: Option<u64>,
+    /// When that tuple will have no port left, as it then seemed, in seconds since the start.
+    pub forecast_exhausted_at_s: Option<f64>,
+    /// SYN and SYN-ACK segments sent again since the last sample, by all of the namespace.
+    pub syn_retransmits: Option<u64>,
+    /// Segments of any kind sent again since the last sample, by all of the namespace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retransmits: Option<u64>,
+    /// Handshakes that met a full accept queue since the last sample, by all of the namespace.
+    pub listen_overflows: Option<u64>,
+    /// Whether every socket was counted, rather than some that stand for all.
+    pub exact: bool,
+    /// CPU that the sample cost, in microseconds.
+    pub cost_us: f64,
+}
+
+impl WindowSummary {
+    /// The summary of a window, without what the kernel showed.
+    pub(super) fn of(row: &WindowRow) -> WindowSummary {
+        let mut failures = BTreeMap::new();
+        for (failure, count) in &row.failures {
+            let code = failure.code.map_or(String::new(), |code| format!(" {code}"));
+            *failures.entry(format!("{}/{}{code}", failure.stage, failure.cause)).or_insert(0) += count;
+        }
+        let [connect_p50_us, connect_p90_us, connect_p99_us, connect_max_us] = row.connect_us;
+        WindowSummary {
+            at_s: row.at.as_secs_f64(),
+            planned: row.planned,
+            started: row.started,
+            opened: row.opened,
+            ok: row.ok,
+            failed: row.failed,
+            skipped: row.skipped,
+            open: row.open,
+            connect_p50_us,
+            connect_p90_us,
+            connect_p99_us,
+            connect_max_us,
+            connect_call_p99_us: row.connect_call_p99_us,
+            lateness_p99_us: row.lateness_p99_us,
+            cpu_s: row.cpu.as_secs_f64(),
+            connect_histogram: row.connect_histogram.clone(),
+            failures,
+            kernel: None,
+        }
+    }
+}

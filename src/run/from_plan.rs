@@ -1,0 +1,189 @@
+//! What the planner is asked: a plan as a demand, and a host's settings as its limits.
+
+use crate::capacity::{self, Conntrack, Demand, Ends, HostLimits, PortSpan};
+use crate::linux::sysctl::HostSettings;
+use crate::plan::{Arrivals, Close, Lifetime, Plan, PortPolicy};
+use std::time::Duration;
+
+/// What a plan does not say: where its connections go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Whereto {
+    /// Number of (address, port) pairs that it connects to.
+    pub destinations: u32,
+    /// They are in 127.0.0.0/8, or `::1`.
+    pub loopback: bool,
+    /// Which ends of a connection are on this host.
+    pub ends: Ends,
+}
+
+/// The demand of a plan. `None` for a closed loop whose connections are closed at once: how fast it goes is
+/// only found by running it.
+///
+/// A closed loop with a lifetime makes slots ÷ lifetime attempts a second (Little's law); one whose
+/// connections stay to the end holds as many as it has slots.
+pub fn demand(plan: &Plan, whereto: Whereto) -> Option<Demand> {
+    let lifetime = lifetime(plan.connection.lifetime);
+    let (arrivals, held, slots) = match &plan.load.arrivals {
+        Arrivals::Open(stages) => {
+            let pieces = stages.iter().map(|stage| capacity::RatePiece {
+                from: stage.from.as_per_second(),
+                to: stage.to.as_per_second(),
+                over: stage.over,
+            });
+            (capacity::Arrivals { pieces: pieces.collect(), after: 0.0 }, 0, None)
+        }
+        Arrivals::Closed { slots, duration } => {
+            let mean = mean(lifetime);
+            let rate = mean.map_or(0.0, |mean| *slots as f64 / mean.as_secs_f64());
+            if !rate.is_finite() {
+                return None;
+            }
+            let held = if mean.is_none() { *slots } else { 0 };
+            let arrivals = duration
+                .map_or(capacity::Arrivals { pieces: Vec::new(), after: rate }, |duration| {
+                    capacity::Arrivals::constant(rate, duration)
+                });
+            (arrivals, held, Some(*slots))
+        }
+    };
+    Some(Demand {
+        arrivals,
+        attempts: plan.load.connections,
+        held,
+        max_open: plan.load.max_open.or(slots),
+        lifetime,
+        close: match plan.connection.close {
+            Close::Fin => capacity::Close::Fin,
+            Close::Rst => capacity::Close::Rst,
+            Close::Peer => capacity::Close::Peer,
+        },
+        ports: ports(plan.source.ports),
+        sources: u32::try_from(plan.source.addresses.len()).unwrap_or(u32::MAX).max(1),
+        destinations: whereto.destinations,
+        loopback: whereto.loopback,
+        ends: whereto.ends,
+        queued_bytes: 0,
+        accept_rate: None,
+    })
+}
+
+fn lifetime(lifetime: Lifetime) -> capacity::Lifetime {
+    match lifetime {
+        Lifetime::Fixed(d) => capacity::Lifetime::Fixed(d),
+        Lifetime::Uniform(a, b) => capacity::Lifetime::Uniform(a, b),
+        Lifetime::Exponential(mean) => capacity::Lifetime::Exponential(mean),
+        Lifetime::UntilEnd => capacity::Lifetime::UntilEnd,
+    }
+}
+
+fn ports(policy: PortPolicy) -> capacity::PortPolicy {
+    match policy {
+        PortPolicy::Kernel => capacity::PortPolicy::Kernel,
+        PortPolicy::Explicit { low, high } => capacity::PortPolicy::Explicit { low, high },
+        PortPolicy::NaiveBind => capacity::PortPolicy::NaiveBind,
+        PortPolicy::Range { low, high } => capacity::PortPolicy::Range { low, high },
+    }
+}
+
+/// `None`: to the end.
+fn mean(lifetime: capacity::Lifetime) -> Option<Duration> {
+    match lifetime {
+        capacity::Lifetime::Fixed(d) | capacity::Lifetime::Exponential(d) => Some(d),
+        capacity::Lifetime::Uniform(a, b) => Some((a + b) / 2),
+        capacity::Lifetime::UntilEnd => None,
+    }
+}
+
+/// The limits of a host, for a generator whose workers have their own descriptor tables. What the settings
+/// do not say is taken to be as Linux has it by default; open files in use are not settings, and taken as
+/// none. Connection tracking that has no entry at all tracks nothing, and is no limit.
+pub fn limits(settings: &HostSettings) -> HostLimits {
+    let usual = HostLimits::default();
+    let range = settings.ports();
+    let reserved = settings.ip_local_reserved_ports.ranges();
+    HostLimits {
+        port_range: PortSpan { low: range.low, high: range.high },
+        reserved_ports: reserved.map(|r| PortSpan { low: *r.start(), high: *r.end() }).collect(),
+        tw_reuse: settings.tcp_tw_reuse.map_or(usual.tw_reuse, |value| value.min(2) as u8),
+        tw_reuse_delay: settings.tcp_tw_reuse_delay_ms.map_or(usual.tw_reuse_delay, Duration::from_millis),
+        timestamps: settings.tcp_timestamps.map_or(usual.timestamps, |value| value != 0),
+        max_tw_buckets: settings.tcp_max_tw_buckets.unwrap_or(usual.max_tw_buckets),
+        ticks_per_second: settings.ticks_per_second,
+        nofile: settings.nofile_soft.unwrap_or(u64::MAX),
+        private_tables: true,
+        file_max: settings.file_max.unwrap_or(usual.file_max),
+        files_in_use: usual.files_in_use,
+        somaxconn: settings.somaxconn.map_or(usual.somaxconn, |n| u32::try_from(n).unwrap_or(u32::MAX)),
+        backlog: usual.backlog,
+        conntrack: settings.conntrack.as_ref().filter(|conntrack| conntrack.in_use != Some(0)).map(
+            |conntrack| {
+                let usual = Conntrack::default();
+                Conntrack {
+                    max: conntrack.max,
+                    in_use: conntrack.in_use.unwrap_or(usual.in_use),
+                    time_wait: conntrack.tcp_time_wait.map_or(usual.time_wait, Duration::from_secs),
+                    close: conntrack.tcp_close.map_or(usual.close, Duration::from_secs),
+                }
+            },
+        ),
+        memory_available: settings.memory_available,
+        tcp_mem: settings.tcp_mem.zip(settings.page_size).map(|(mem, page)| mem[2].saturating_mul(page)),
+        costs: usual.costs,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::{Overrides, from_flags};
+
+    const WHERETO: Whereto = Whereto { destinations: 1, loopback: true, ends: Ends::TwoPrograms };
+
+    fn plan(change: impl FnOnce(&mut Overrides)) -> Plan {
+        let mut overrides = Overrides { target: Some("tcp://127.0.0.1:9001".into()), ..Overrides::default() };
+        change(&mut overrides);
+        from_flags(&overrides).unwrap()
+    }
+
+    #[test]
+    fn an_open_loop_keeps_its_stages_and_sources() {
+        let plan = plan(|o| {
+            o.rate = Some("100/s".into());
+            o.ramp = Some("5s".into());
+            o.duration = Some("10s".into());
+            o.source = Some("127.0.0.2-127.0.0.9".into());
+        });
+        let demand = demand(&plan, WHERETO).unwrap();
+        assert_eq!((demand.arrivals.peak(), demand.arrivals.pieces.len(), demand.sources), (100.0, 2, 8));
+    }
+
+    #[test]
+    fn a_closed_loop_follows_littles_law_or_cannot_be_told() {
+        let closed = |lifetime: &str| {
+            plan(|o| {
+                (o.concurrency, o.lifetime) = (Some("200".into()), Some(lifetime.into()));
+                o.duration = Some("10s".into());
+            })
+        };
+        let lasting = demand(&closed("2s"), WHERETO).unwrap();
+        assert_eq!((lasting.arrivals.peak(), lasting.max_open), (100.0, Some(200)));
+        assert_eq!(demand(&closed("until-end"), WHERETO).unwrap().held, 200);
+        assert_eq!(demand(&closed("0s"), WHERETO), None);
+    }
+
+    #[test]
+    fn settings_that_are_missing_are_linuxs_own() {
+        let bare = limits(&HostSettings::default());
+        let usual = HostLimits { private_tables: true, nofile: u64::MAX, ..HostLimits::default() };
+        assert_eq!(bare, usual);
+        let settings = HostSettings {
+            tcp_mem: Some([1, 2, 3]),
+            page_size: Some(4096),
+            ip_local_reserved_ports: "33000-33009,40000".parse().unwrap(),
+            ..HostSettings::default()
+        };
+        let read = limits(&settings);
+        assert_eq!(read.tcp_mem, Some(12_288));
+        assert_eq!(read.reserved_ports.iter().map(|span| span.len()).sum::<u32>(), 11);
+    }
+}

@@ -1,0 +1,180 @@
+//! A run with everything around it: its own target, the observer beside it, the diagnosis after it.
+//!
+//! The command line and the lab both start runs; this is what they share. It stands between them and the
+//! engine, which knows nothing of observation, and reports, which know nothing of running.
+
+mod abort;
+pub mod context;
+pub mod from_plan;
+mod observer;
+mod result;
+mod watched;
+
+pub use observer::Observation;
+pub use watched::Watched;
+
+use crate::capacity::{self, Demand, Ends, Forecast};
+use crate::diagnose::{Finding, diagnose};
+use crate::engine::{self, Control, Destinations, RunError};
+use crate::linux::sysctl::HostSettings;
+use crate::model::{Onset, Run};
+use crate::plan::{Plan, Serve};
+use crate::server::{Config, Running, StartError, Target};
+use from_plan::Whereto;
+use observer::Observer;
+use std::net::SocketAddr;
+
+/// Everything that a run came to.
+#[derive(Debug)]
+pub struct Conducted {
+    /// What was counted.
+    pub run: Run,
+    /// The settings of this host when it began.
+    pub host: HostSettings,
+    /// What was forecast of it, and of what.
+    pub forecast: Option<(Demand, Forecast)>,
+    /// TIME_WAIT sockets that the namespace had before it began.
+    pub time_wait_before: u64,
+    /// What began when.
+    pub onsets: Vec<Onset>,
+    /// What was seen of the kernel, a window each.
+    pub observations: Vec<Observation>,
+    /// Causes, the surest first.
+    pub findings: Vec<Finding>,
+    /// Why the run was ended early, if one of the plan's conditions for that held.
+    pub aborted: Option<String>,
+}
+
+/// Why a run could not begin.
+#[derive(Debug, thiserror::Error)]
+pub enum ConductError {
+    /// The scenario's own target could not start.
+    #[error("the scenario's own target could not start: {0}")]
+    Target(#[from] StartError),
+    /// The engine could not begin.
+    #[error(transparent)]
+    Run(#[from] RunError),
+    /// There is nothing to connect to.
+    #[error("the scenario has no target: give it a [target] with a url, or a [serve] table")]
+    NoTarget,
+}
+
+/// Starts the plan's own target if it has one, runs the plan, watches the kernel meanwhile, ends the run when
+/// one of the plan's conditions for that holds, and looks for the causes of what failed. `watch` is told of progress at least ten times a second.
+///
+/// # Errors
+/// When the run could not begin. Whatever happens after that is in the result.
+pub fn conduct(
+    plan: &Plan,
+    control: &Control,
+    watch: impl FnMut(&Watched<'_>),
+) -> Result<Conducted, ConductError> {
+    Prepared::new(plan)?.run(control, watch)
+}
+
+/// A run that is ready to begin: its own target listens, and its target's name is resolved.
+#[derive(Debug)]
+pub struct Prepared {
+    plan: Plan,
+    host: HostSettings,
+    own_target: Option<Running>,
+    destinations: Destinations,
+    forecast: Option<(Demand, Forecast)>,
+}
+
+impl Prepared {
+    /// Makes everything ready.
+    ///
+    /// # Errors
+    /// When the plan's own target can't start, or there is nothing to connect to.
+    pub fn new(plan: &Plan) -> Result<Prepared, ConductError> {
+        let host = HostSettings::read();
+        let own_target = plan.serve.as_ref().map(start_target).transpose()?;
+        let plan = trusting(plan, own_target.as_ref());
+        let destinations = match (&plan.target, &own_target) {
+            (Some(target), _) => Destinations::resolve(target),
+            (None, Some(own)) => Destinations::Known(own.addresses().to_vec()),
+            (None, None) => return Err(ConductError::NoTarget),
+        };
+        let whereto = whereto(destinations.addresses(), own_target.is_some());
+        let demand = whereto.and_then(|whereto| from_plan::demand(&plan, whereto));
+        let forecast = demand.map(|demand| {
+            let forecast = capacity::forecast(&demand, &from_plan::limits(&host));
+            (demand, forecast)
+        });
+        Ok(Prepared { plan, host, own_target, destinations, forecast })
+    }
+
+    /// What is to be expected of it. `None` where it can't be told: a closed loop whose connections are
+    /// closed at once, or no destination.
+    pub fn forecast(&self) -> Option<&Forecast> {
+        self.forecast.as_ref().map(|(_, forecast)| forecast)
+    }
+
+    /// Runs it.
+    ///
+    /// # Errors
+    /// When it could not begin. Whatever happens after that is in the result.
+    pub fn run(
+        self,
+        control: &Control,
+        mut watch: impl FnMut(&Watched<'_>),
+    ) -> Result<Conducted, ConductError> {
+        let Prepared { plan, host, own_target, destinations, forecast } = self;
+        let plan = &plan;
+        let mut observer = Observer::new(plan, destinations.addresses(), host.clone());
+        let mut abort = abort::Abort::new(plan);
+        let run = engine::run(plan, &destinations, control, |progress| {
+            if let Some(window) = progress.window {
+                observer.window(window, progress.tally);
+            }
+            let watched =
+                Watched { plan, progress, onsets: &observer.onsets, seen: observer.observations.last() };
+            if abort.is_due(&watched) {
+                control.interrupt();
+            }
+            watch(&watched);
+        })?;
+        observer.settle(&run);
+        let findings = diagnose(&observer.facts(plan, &run));
+        drop(own_target);
+        let time_wait_before = observer.time_wait_before();
+        let Observer { onsets, observations, .. } = observer;
+        Ok(Conducted {
+            run,
+            host,
+            forecast,
+            time_wait_before,
+            onsets,
+            observations,
+            findings,
+            aborted: abort.why(),
+        })
+    }
+}
+
+/// Where the connections go, in the planner's terms. `None` where they go nowhere.
+fn whereto(destinations: &[SocketAddr], own_target: bool) -> Option<Whereto> {
+    let ends = match () {
+        () if own_target => Ends::OneProgram,
+        () if crate::host::target::are_local(destinations) => Ends::TwoPrograms,
+        () => Ends::Client,
+    };
+    let count = u32::try_from(destinations.len()).unwrap_or(u32::MAX);
+    let loopback = destinations.iter().all(|destination| destination.ip().is_loopback());
+    (count > 0).then_some(Whereto { destinations: count, loopback, ends })
+}
+
+/// The plan, with the certificate of the run's own target among those it trusts.
+fn trusting(plan: &Plan, own: Option<&Running>) -> Plan {
+    let mut plan = plan.clone();
+    if let Some(own) = own.filter(|_| plan.target.is_none()) {
+        plan.session.tls.ca_pem = own.certificate().map(str::to_owned);
+    }
+    plan
+}
+
+fn start_target(serve: &Serve) -> Result<Running, StartError> {
+    let config = Config::new(serve.listen.clone(), serve.behaviour.clone());
+    Target::start(Config { kind: serve.kind, backlog: serve.backlog, workers: serve.workers, ..config })
+}

@@ -1,0 +1,88 @@
+//! A connection's requests, one after another, and their answers.
+
+use super::body::Body;
+use super::reply::{self, Closing, Page};
+use super::request::{BadRequest, Head};
+use crate::protocol::{Behaviour, Reply};
+use crate::server::dispatch::{Flow, HIGH_WATER, Partial, Stage, Talk};
+use std::borrow::Cow;
+
+/// A request whose body is being read.
+#[derive(Debug)]
+pub(crate) struct Exchange {
+    body: Body,
+    head_only: bool,
+    keeps_alive: bool,
+}
+
+/// Takes what it can of `bytes`, and answers it.
+pub(crate) fn take(dispatch: &mut Talk, bytes: &[u8], stage: &mut Stage<'_>) -> (usize, Flow) {
+    let mut used = 0;
+    loop {
+        match step(dispatch, &bytes[used..], stage) {
+            Ok((taken, flow)) => {
+                used += taken;
+                if flow != Flow::Continue || stage.out.len() >= HIGH_WATER {
+                    return (used, flow);
+                }
+            }
+            Err(BadRequest(status)) => {
+                stage.tally.violated();
+                Page::refusal(status).write(stage.out);
+                return (bytes.len(), Flow::Linger);
+            }
+        }
+    }
+}
+
+/// One head, or one body and its answer.
+fn step(dispatch: &mut Talk, bytes: &[u8], stage: &mut Stage<'_>) -> Result<(usize, Flow), BadRequest> {
+    let Partial::Request(exchange) = &mut dispatch.partial else { return begin(dispatch, bytes, stage) };
+    let used = exchange.body.feed(bytes)?;
+    if !exchange.body.is_complete() {
+        return Ok((used, Flow::NeedMore));
+    }
+    if let Partial::Request(exchange) = std::mem::take(&mut dispatch.partial) {
+        dispatch.count += 1;
+        return Ok((used, answer(&exchange, dispatch.count, stage)));
+    }
+    Ok((used, Flow::Continue))
+}
+
+fn begin(dispatch: &mut Talk, bytes: &[u8], stage: &mut Stage<'_>) -> Result<(usize, Flow), BadRequest> {
+    let Some(head) = Head::parse(bytes)? else { return Ok((0, Flow::NeedMore)) };
+    let body = Body::new(head.framing()?, stage.behaviour.echoes())?;
+    // A client that asks first (curl does, from 1 MiB on) would wait a second for the answer.
+    if head.version == 1 && !body.is_complete() && head.lists("expect", "100-continue") {
+        stage.out.extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
+    }
+    let (head_only, keeps_alive) = (head.method == "HEAD", head.keeps_alive());
+    dispatch.partial = Partial::Request(Exchange { body, head_only, keeps_alive });
+    Ok((head.size, Flow::Continue))
+}
+
+fn answer(exchange: &Exchange, count: u64, stage: &mut Stage<'_>) -> Flow {
+    stage.tally.message_in();
+    let (status, made, chunked) = match stage.behaviour {
+        Behaviour::CloseBeforeReply => return Flow::Linger,
+        Behaviour::Http10 => {
+            stage.tally.message_out();
+            reply::write_http10(stage.out);
+            return Flow::Linger;
+        }
+        Behaviour::Reply(told @ Reply { status, chunked, .. }) => {
+            (*status, Some(reply::body(*told)), *chunked)
+        }
+        _ => (200, None, false),
+    };
+    let body = made.map_or(Cow::Borrowed(exchange.body.bytes()), Cow::Owned);
+    let last = !exchange.keeps_alive || stage.behaviour.is_done_after_messages(count);
+    let closing = if last { Closing::Yes } else { Closing::No };
+    Page { status, body, chunked, head_only: exchange.head_only, closing }.write(stage.out);
+    stage.tally.message_out();
+    match (stage.behaviour, last) {
+        (Behaviour::Slow(_), last) => Flow::Hold { last },
+        (_, true) => Flow::Linger,
+        (_, false) => Flow::Continue,
+    }
+}

@@ -1,0 +1,99 @@
+//! A WebSocket from its handshake to its close.
+
+use super::frame::{self, Decoder};
+use super::handshake;
+use crate::protocol::Behaviour;
+use crate::protocol::websocket::{Message, Opcode};
+use crate::server::counters::Ending;
+use crate::server::dispatch::{Flow, HIGH_WATER, Partial, Phase, Stage, Talk};
+
+/// Code of a close that is as it should be (RFC 6455, section 7.4.1).
+const NORMAL: u16 = 1000;
+
+/// Takes what it can of `bytes`, and answers it.
+pub(crate) fn take(dispatch: &mut Talk, bytes: &[u8], stage: &mut Stage<'_>) -> (usize, Flow) {
+    let mut used = 0;
+    while dispatch.phase == Phase::Handshake {
+        let (taken, flow) = handshake::take(dispatch, &bytes[used..], stage);
+        used += taken;
+        if flow != Flow::Continue || stage.out.len() >= HIGH_WATER {
+            return (used, flow);
+        }
+    }
+    let mut decoder = match std::mem::take(&mut dispatch.partial) {
+        Partial::Message(decoder) => decoder,
+        _ => Decoder::default(),
+    };
+    let flow = loop {
+        let message = match decoder.feed(&bytes[used..]) {
+            Ok((taken, message)) => {
+                used += taken;
+                message
+            }
+            Err(violation) => {
+                stage.tally.violated();
+                if dispatch.phase == Phase::Open {
+                    frame::write_close(stage.out, violation.close_code(), &violation.to_string());
+                }
+                return (bytes.len(), Flow::Linger);
+            }
+        };
+        let Some(message) = message else { break Flow::NeedMore };
+        let flow = hear(dispatch, &message, stage);
+        if flow != Flow::Continue || stage.out.len() >= HIGH_WATER {
+            break flow;
+        }
+    };
+    if !decoder.is_at_rest() {
+        dispatch.partial = Partial::Message(decoder);
+    }
+    (used, flow)
+}
+
+/// Closes it from our side, for having served its time.
+pub(crate) fn close(dispatch: &mut Talk, out: &mut Vec<u8>) {
+    frame::write_close(out, NORMAL, "");
+    dispatch.phase = Phase::Closing;
+}
+
+fn hear(dispatch: &mut Talk, message: &Message<'_>, stage: &mut Stage<'_>) -> Flow {
+    let is_open = dispatch.phase == Phase::Open;
+    match message.opcode {
+        Opcode::Close if is_open => {
+            // Its own code, or none. The server closes the connection first (section 7.1.1).
+            frame::write(stage.out, Opcode::Close, message.payload.get(..2).unwrap_or_default());
+            Flow::Close(Ending::ByPeer)
+        }
+        Opcode::Close => Flow::Close(Ending::ByUs),
+        Opcode::Ping => {
+            stage.tally.ping();
+            if is_open {
+                frame::write(stage.out, Opcode::Pong, &message.payload);
+            }
+            Flow::Continue
+        }
+        Opcode::Pong => Flow::Continue,
+        // Nothing may follow our close frame.
+        Opcode::Text | Opcode::Binary if !is_open => Flow::Continue,
+        Opcode::Text | Opcode::Binary => hear_message(dispatch, message, stage),
+    }
+}
+
+fn hear_message(dispatch: &mut Talk, message: &Message<'_>, stage: &mut Stage<'_>) -> Flow {
+    stage.tally.message_in();
+    dispatch.count += 1;
+    if stage.behaviour.echoes() {
+        frame::write(stage.out, message.opcode, &message.payload);
+        stage.tally.message_out();
+    }
+    if *stage.behaviour == Behaviour::Broadcast {
+        let mut news = Vec::with_capacity(message.payload.len() + 10);
+        frame::write(&mut news, message.opcode, &message.payload);
+        stage.news.push(news.into());
+    }
+    if stage.behaviour.is_done_after_messages(dispatch.count) {
+        close(dispatch, stage.out);
+        return Flow::Farewell;
+    }
+    Flow::Continue
+}
