@@ -13,6 +13,7 @@ mod plan;
 mod report;
 mod run;
 mod saved;
+mod scenario_flags;
 mod schema;
 mod serve;
 mod shell;

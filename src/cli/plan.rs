@@ -175,19 +175,23 @@ fn steps(from: Rate, to: Rate, count: u16) -> Result<Vec<f64>, String> {
 
 /// The demand of those flags that `run` has too, read by its rules.
 fn spoken(args: &PlanArgs, rate: Rate) -> Result<Demand, String> {
-    let asks = rate > Rate::ZERO;
-    let overrides = Overrides {
-        // Nothing is connected to; flags are read as part of a scenario, which has a target.
-        target: Some("tcp://127.0.0.1:1".into()),
-        rate: asks.then(|| rate.to_string()),
-        ramp: args.ramp.clone().filter(|_| asks),
-        duration: args.duration.clone(),
-        lifetime: args.lifetime.clone(),
-        close: args.close.clone(),
-        ports: args.ports.clone(),
-        max_open: args.max_open.clone(),
-        ..Overrides::default()
-    };
+    let (asks, per_second) = (rate > Rate::ZERO, rate.as_per_second());
+    // Nothing is connected to; flags are read as part of a scenario, which has a target.
+    let mut overrides = Overrides::to("tcp://127.0.0.1:1");
+    let rate = asks.then(|| rate.to_string());
+    for (flag, given) in [
+        ("--rate", &rate),
+        ("--ramp", &args.ramp.clone().filter(|_| asks)),
+        ("--duration", &args.duration),
+        ("--lifetime", &args.lifetime),
+        ("--close", &args.close),
+        ("--ports", &args.ports),
+        ("--max-open", &args.max_open),
+    ] {
+        if let Some(text) = given {
+            overrides.set(flag, text);
+        }
+    }
     let colour = match style_for(&io::stderr()) {
         Style::Plain => Colour::Plain,
         Style::Coloured => Colour::Ansi,
@@ -201,7 +205,7 @@ fn spoken(args: &PlanArgs, rate: Rate) -> Result<Demand, String> {
         demand.arrivals = Arrivals { pieces: Vec::new(), after: 0.0 };
     } else if args.duration.is_none() {
         demand.arrivals.pieces.pop();
-        demand.arrivals.after = rate.as_per_second();
+        demand.arrivals.after = per_second;
     }
     Ok(demand)
 }

@@ -4,9 +4,8 @@
 mod args;
 mod exporter;
 mod progress;
-mod session_args;
 
-pub(super) use args::{ConnectionFlags, Run};
+pub(super) use args::Run;
 
 use super::exit::Exit;
 use super::interrupt::Interrupt;
@@ -19,7 +18,7 @@ use crate::report::{Style, forecast};
 use crate::result::RunResult;
 use crate::run::{Conducted, Prepared};
 use anyhow::Context;
-use args::{JudgementFlags, ProgressWhen};
+use args::{ProgressFlags, ProgressWhen};
 use exporter::Exporter;
 use std::io;
 use std::path::Path;
@@ -27,7 +26,7 @@ use std::time::Duration;
 
 /// Runs it.
 pub(super) fn run(args: &Run) -> anyhow::Result<Exit> {
-    let plan = match read_plan(&args.what, &args.overrides()) {
+    let plan = match read_plan(&args.what, &args.scenario.0) {
         Ok(plan) => plan,
         Err(mistakes) => {
             say(mistakes.trim_end());
@@ -37,10 +36,10 @@ pub(super) fn run(args: &Run) -> anyhow::Result<Exit> {
     let interrupt = Interrupt::watch().context("cannot handle signals")?;
     // Opened first: what can't be written should fail before the run, not after it.
     let outputs = args.output.open()?;
-    let conducted = watched(&plan, &interrupt, &args.judgement)?;
+    let conducted = watched(&plan, &interrupt, &args.progress)?;
     let balance = conducted.run.conservation();
     let result = conducted.into_result(&plan);
-    report(&result, outputs, args.judgement.quiet)?;
+    report(&result, outputs, args.progress.quiet)?;
     balance.map_err(anyhow::Error::msg).context("the books don't balance: a defect of connstorm")?;
     Ok(Exit::of(result.verdict))
 }
@@ -52,7 +51,7 @@ pub(super) fn read_plan(what: &str, overrides: &Overrides) -> Result<Plan, Strin
         Style::Coloured => Colour::Ansi,
     };
     let plan = if what.contains("://") {
-        plan::from_flags(&Overrides { target: Some(what.to_owned()), ..overrides.clone() })
+        plan::from_flags(&overrides.clone().with_target(what))
     } else {
         let path = Path::new(what);
         let text = std::fs::read_to_string(path).map_err(|error| unreadable(path, &error))?;
@@ -71,7 +70,7 @@ fn unreadable(path: &Path, error: &io::Error) -> String {
 }
 
 /// The run itself, with its progress shown and Ctrl-C passed on.
-fn watched(plan: &Plan, interrupt: &Interrupt, flags: &JudgementFlags) -> anyhow::Result<Conducted> {
+fn watched(plan: &Plan, interrupt: &Interrupt, flags: &ProgressFlags) -> anyhow::Result<Conducted> {
     let wanted = !flags.quiet && flags.progress == ProgressWhen::Auto;
     let mut exporter = flags.listen.map(Exporter::start).transpose()?;
     let mut line = progress::Line::new(wanted, end(plan), plan.load.connections);

@@ -5,7 +5,7 @@ use super::{Context, Script, Session, Step, StepResult};
 use crate::engine::lifetimes::WorkerRng;
 use crate::linux::clock::Clock;
 use crate::model::{Cause, Stage, Stamp, Tally};
-use crate::plan::{Overrides, SessionOverrides, from_flags};
+use crate::plan::{Overrides, from_flags};
 use crate::protocol::websocket::{Fragments, Opcode};
 use proptest::prelude::*;
 use std::time::Duration;
@@ -26,13 +26,8 @@ fn ms(ms: u64) -> Duration {
 }
 
 impl Rehearsal {
-    fn new(target: &str, lifetime: &str, session: SessionOverrides) -> Rehearsal {
-        let overrides = Overrides {
-            target: Some(target.to_owned()),
-            lifetime: Some(lifetime.to_owned()),
-            session,
-            ..Overrides::default()
-        };
+    fn new(target: &str, lifetime: &str, session: Overrides) -> Rehearsal {
+        let overrides = session.with_target(target).with("--lifetime", lifetime);
         let script = Script::of(&from_flags(&overrides).unwrap()).unwrap().expect("something is said");
         let rng = WorkerRng::new(1, 0);
         let (tally, out, now) = (Tally::default(), Vec::new(), Stamp::ZERO);
@@ -106,25 +101,22 @@ impl Rehearsal {
     }
 }
 
-fn sending(send: &str, expect: Option<&str>, every: Option<&str>, count: Option<&str>) -> SessionOverrides {
-    SessionOverrides {
-        send: Some(send.to_owned()),
-        expect: expect.map(str::to_owned),
-        every: every.map(str::to_owned),
-        count: count.map(str::to_owned),
-        ..SessionOverrides::default()
-    }
+fn sending(send: &str, expect: Option<&str>, every: Option<&str>, count: Option<&str>) -> Overrides {
+    let others = [("--expect", expect), ("--every", every), ("--count", count)];
+    others.into_iter().fold(Overrides::default().with("--send", send), |flags, (flag, given)| match given {
+        Some(text) => flags.with(flag, text),
+        None => flags,
+    })
 }
 
 #[test]
 fn the_handshake_says_what_the_plan_says() {
-    let session = SessionOverrides {
-        headers: vec!["X-Token: abc".into()],
-        auth: Some("bearer(t)".into()),
-        origin: Some("https://a.example".into()),
-        subprotocols: vec!["chat.v2".into(), "chat.v1".into()],
-        ..SessionOverrides::default()
-    };
+    let session = Overrides::default()
+        .with("--header", "X-Token: abc")
+        .with("--auth", "bearer(t)")
+        .with("--origin", "https://a.example")
+        .with("--subprotocol", "chat.v2")
+        .with("--subprotocol", "chat.v1");
     let stage = Rehearsal::new("ws://h:9001/chat?room=1", "1s", session);
     let request = String::from_utf8(stage.out.clone()).unwrap();
     assert!(request.starts_with("GET /chat?room=1 HTTP/1.1\r\nHost: h:9001\r\n"), "{request}");
@@ -144,7 +136,7 @@ fn the_handshake_says_what_the_plan_says() {
 
 #[test]
 fn what_comes_with_the_handshake_is_heard_and_pings_are_answered() {
-    let mut stage = Rehearsal::new("ws://h:1/", "1s", SessionOverrides::default());
+    let mut stage = Rehearsal::new("ws://h:1/", "1s", Overrides::default());
     assert!(stage.accept(b"\x81\x05early\x89\x02hi\x81\x01").is_ok());
     assert_eq!(stage.said(), [(10, b"hi".to_vec())]);
     let heard = stage.tally.traffic;
@@ -194,7 +186,7 @@ fn a_wrong_answer_and_a_broken_rule_are_named() {
     assert_eq!(trouble.failure.cause, Cause::UnexpectedReply);
     assert_eq!(trouble.reply.unwrap().says.unwrap(), "expected 'm', found 'x'");
     assert_eq!(stage.tally.traffic.mismatches, 1);
-    let mut stage = Rehearsal::new("ws://h:1/", "60s", SessionOverrides::default());
+    let mut stage = Rehearsal::new("ws://h:1/", "60s", Overrides::default());
     stage.accept(b"").unwrap();
     let trouble = stage.take(b"\x81\x81\0\0\0\0x").unwrap_err();
     assert_eq!(trouble.failure.cause, Cause::ProtocolViolation);
@@ -208,7 +200,7 @@ fn the_end_of_the_run_waits_for_answers_and_not_for_goodbyes() {
     assert_eq!(stage.act(Session::stop).unwrap(), Step::Continue);
     assert_eq!(stage.take(b"\x81\x01m").unwrap(), Step::Done);
     assert_eq!(stage.said(), [(8, vec![3, 232])]);
-    let mut idle = Rehearsal::new("ws://h:1/", "until-end", SessionOverrides::default());
+    let mut idle = Rehearsal::new("ws://h:1/", "until-end", Overrides::default());
     idle.accept(b"").unwrap();
     assert_eq!(idle.due(), None, "an idle session waits for nothing");
     assert_eq!(idle.act(Session::stop).unwrap(), Step::Done);
@@ -216,12 +208,8 @@ fn the_end_of_the_run_waits_for_answers_and_not_for_goodbyes() {
 
 #[test]
 fn http_requests_follow_each_other_on_one_connection() {
-    let session = SessionOverrides {
-        requests: Some("2".into()),
-        body: Some("b{seq}".into()),
-        expect: Some("echo".into()),
-        ..SessionOverrides::default()
-    };
+    let session =
+        Overrides::default().with("--requests", "2").with("--body", "b{seq}").with("--expect", "echo");
     let mut stage = Rehearsal::new("http://h/p", "0s", session);
     let request = String::from_utf8(stage.out.clone()).unwrap();
     assert!(request.starts_with("POST /p HTTP/1.1\r\nHost: h:9001\r\n"), "{request}");
@@ -236,7 +224,7 @@ fn http_requests_follow_each_other_on_one_connection() {
 #[test]
 fn a_refusal_keeps_its_status_headers_and_the_beginning_of_its_body() {
     for target in ["ws://h:1/", "http://h:1/"] {
-        let mut stage = Rehearsal::new(target, "0s", SessionOverrides::default());
+        let mut stage = Rehearsal::new(target, "0s", Overrides::default());
         let head = b"HTTP/1.1 503 Service Unavailable\r\nServer: x\r\nContent-Length: 1000\r\n\r\n";
         assert!(stage.take(head).is_ok());
         let trouble = stage.take(&b"try later ".repeat(30)).unwrap_err();
@@ -245,7 +233,7 @@ fn a_refusal_keeps_its_status_headers_and_the_beginning_of_its_body() {
         assert_eq!(reply.status.as_deref(), Some("503 Service Unavailable"));
         assert!(reply.body.unwrap().starts_with("try later") && reply.headers.len() == 1);
         // A body that never comes does not hide the status.
-        let mut stage = Rehearsal::new(target, "0s", SessionOverrides::default());
+        let mut stage = Rehearsal::new(target, "0s", Overrides::default());
         stage.take(head).unwrap();
         assert_eq!(stage.at(Duration::from_secs(5)).unwrap_err().failure.code, Some(503), "{target}");
     }
@@ -254,7 +242,7 @@ fn a_refusal_keeps_its_status_headers_and_the_beginning_of_its_body() {
 #[test]
 fn a_reply_byte_by_byte_is_the_same_reply() {
     for target in ["ws://h:1/", "http://h:1/"] {
-        let mut rehearsal = Rehearsal::new(target, "0s", SessionOverrides::default());
+        let mut rehearsal = Rehearsal::new(target, "0s", Overrides::default());
         let reply = b"HTTP/1.1 404 Not Found\r\nServer: x\r\nContent-Length: 4\r\n\r\ngone";
         let (last, before) = reply.split_last().unwrap();
         for byte in before {
@@ -262,7 +250,7 @@ fn a_reply_byte_by_byte_is_the_same_reply() {
         }
         let trouble = rehearsal.take(&[*last]).unwrap_err();
         assert_eq!((trouble.failure.code, trouble.reply.unwrap().body.as_deref()), (Some(404), Some("gone")));
-        let mut rehearsal = Rehearsal::new(target, "0s", SessionOverrides::default());
+        let mut rehearsal = Rehearsal::new(target, "0s", Overrides::default());
         let endless = (0..40_000).find_map(|_| rehearsal.take(b"HTTP/1.1 200 OK x").err());
         assert_eq!(endless.unwrap().failure.cause, Cause::ReplyTooLong, "{target}");
     }
@@ -313,7 +301,7 @@ proptest! {
     fn no_peers_bytes_harm_a_session((target, pieces, upgraded) in hostile()) {
         let send = sending("m {random:20B}", Some("echo"), Some("10ms"), None);
         let send = if target.starts_with("http") {
-            SessionOverrides { requests: Some("3".into()), ..SessionOverrides::default() }
+            Overrides::default().with("--requests", "3")
         } else {
             send
         };
