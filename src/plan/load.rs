@@ -16,10 +16,10 @@
 //!   end it; else [`DEFAULT_DURATION`].
 //! - Nothing at all: [`DEFAULT_RATE`] for [`DEFAULT_DURATION`], which no machine minds.
 
+use super::definition::{Arrivals, RateStage};
 use super::diagnostics::{Mistake, Place};
 use super::field::Placed;
 use super::fields::Settings;
-use super::plan::{Arrivals, RateStage};
 use super::stages::arrivals as arrivals_of;
 use super::syntax::LONGEST;
 use super::units::{Count, Rate};

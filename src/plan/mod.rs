@@ -13,6 +13,7 @@
 //! Nothing here reads a file, the environment or the clock, and nothing prints.
 
 pub mod behaviour;
+mod definition;
 mod diagnostics;
 mod env;
 mod field;
@@ -21,7 +22,6 @@ mod file;
 mod flags;
 mod load;
 mod nearest;
-mod plan;
 mod reader;
 mod reference;
 mod resolve;
@@ -40,14 +40,14 @@ mod words;
 #[cfg(test)]
 mod tests;
 
+pub use definition::{
+    Arrivals, Close, Connection, Lifetime, Load, Plan, PortPolicy, RateStage, Scheme, Serve, Source, Target,
+};
 pub use diagnostics::{Colour, Mistake, Place, ScenarioErrors};
 pub use env::Environment;
 pub use flags::Overrides;
 pub use load::{DEFAULT_DURATION, DEFAULT_RATE};
 pub use nearest::nearest;
-pub use plan::{
-    Arrivals, Close, Connection, Lifetime, Load, Plan, PortPolicy, RateStage, Scheme, Serve, Source, Target,
-};
 pub use reference::reference;
 pub use schema::schema;
 pub use session::{Expect, Header, Messages, Reconnect, Request, Session, Statuses, Tls, TlsVersion};

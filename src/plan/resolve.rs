@@ -1,11 +1,13 @@
 //! From single values to a whole that can be run: defaults, and the checks that look at several fields.
 
+use super::definition::{
+    Arrivals, Close, Connection, Lifetime, Load, Plan, PortPolicy, Serve, Source, Target,
+};
 use super::diagnostics::{Mistake, Place};
 use super::field::Field;
 use super::fields::Settings;
 use super::file::Written;
 use super::load::arrivals;
-use super::plan::{Arrivals, Close, Connection, Lifetime, Load, Plan, PortPolicy, Serve, Source, Target};
 use super::serve;
 use super::session::{self, Session};
 use super::target_url::TargetUrl;

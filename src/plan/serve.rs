@@ -1,9 +1,9 @@
 //! The target that a run starts for itself, from the fields of `[serve]`.
 
+use super::definition::Serve;
 use super::diagnostics::Mistake;
 use super::field::{Field, Placed};
 use super::fields::Settings;
-use super::plan::Serve;
 use crate::protocol::Behaviour;
 use std::net::{Ipv4Addr, SocketAddr};
 

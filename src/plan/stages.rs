@@ -1,8 +1,8 @@
 //! The load of a scenario file: the stages of an open loop, or the slots of a closed one.
 
+use super::definition::RateStage;
 use super::diagnostics::{Mistake, Place};
 use super::field::{Field, Placed};
-use super::plan::RateStage;
 use super::reader::{Table, wrong_type};
 use super::syntax::{COUNT, POSITIVE_DURATION, RATE};
 use super::units::{Count, Rate};

@@ -1,9 +1,9 @@
 //! The scenario's own small languages: lifetimes, port policies, ways to close, behaviours of a target.
 
 use super::behaviour;
+use super::definition::{Close, Lifetime, PortPolicy};
 use super::diagnostics::quote;
 use super::nearest::nearest;
-use super::plan::{Close, Lifetime, PortPolicy};
 use super::syntax::{DURATION, Fault, Syntax, choose};
 use crate::protocol::{Behaviour, Kind};
 use std::ops::RangeInclusive;

@@ -15,10 +15,10 @@ pub(in crate::plan) trait Form {
     type Value;
 
     /// The field of a file's table; a mistake is reported to the table's reader.
-    fn from_file(&self, table: &Table<'_>, field: &str) -> Field<Self::Value>;
+    fn read_file(&self, table: &Table<'_>, field: &str) -> Field<Self::Value>;
 
     /// The flag, given once or more.
-    fn from_flag(
+    fn read_flag(
         &self,
         flag: &'static str,
         given: &[&str],
@@ -59,12 +59,12 @@ pub(in crate::plan) struct One<T: 'static>(pub(in crate::plan) &'static Syntax<T
 impl<T> Form for One<T> {
     type Value = T;
 
-    fn from_file(&self, table: &Table<'_>, field: &str) -> Field<T> {
+    fn read_file(&self, table: &Table<'_>, field: &str) -> Field<T> {
         table.parse(field, self.0)
     }
 
-    fn from_flag(&self, flag: &'static str, given: &[&str], mistakes: &mut Vec<Mistake>) -> Field<T> {
-        given.last().map_or(Field::Absent, |text| read_flag(flag, text, self.0, mistakes))
+    fn read_flag(&self, flag: &'static str, given: &[&str], mistakes: &mut Vec<Mistake>) -> Field<T> {
+        given.last().map_or(Field::Absent, |text| one_flag(flag, text, self.0, mistakes))
     }
 
     fn expected(&self) -> &'static str {
@@ -82,11 +82,11 @@ pub(in crate::plan) struct Each<T: 'static>(pub(in crate::plan) &'static Syntax<
 impl<T> Form for Each<T> {
     type Value = Vec<T>;
 
-    fn from_file(&self, table: &Table<'_>, field: &str) -> Field<Vec<T>> {
+    fn read_file(&self, table: &Table<'_>, field: &str) -> Field<Vec<T>> {
         table.list(field, self.0)
     }
 
-    fn from_flag(&self, flag: &'static str, given: &[&str], mistakes: &mut Vec<Mistake>) -> Field<Vec<T>> {
+    fn read_flag(&self, flag: &'static str, given: &[&str], mistakes: &mut Vec<Mistake>) -> Field<Vec<T>> {
         each_flag(flag, given, self.0, mistakes)
     }
 
@@ -109,11 +109,11 @@ pub(in crate::plan) struct Switch;
 impl Form for Switch {
     type Value = bool;
 
-    fn from_file(&self, table: &Table<'_>, field: &str) -> Field<bool> {
+    fn read_file(&self, table: &Table<'_>, field: &str) -> Field<bool> {
         table.boolean(field)
     }
 
-    fn from_flag(&self, flag: &'static str, given: &[&str], _: &mut Vec<Mistake>) -> Field<bool> {
+    fn read_flag(&self, flag: &'static str, given: &[&str], _: &mut Vec<Mistake>) -> Field<bool> {
         let place = Place::Flag { flag, given: String::new() };
         if given.is_empty() { Field::Absent } else { Field::Given(Placed { value: true, place }) }
     }
@@ -132,7 +132,7 @@ impl Form for Switch {
 }
 
 /// The text of one flag, read.
-pub(super) fn read_flag<T>(
+pub(super) fn one_flag<T>(
     flag: &'static str,
     text: &str,
     syntax: &Syntax<T>,
@@ -157,7 +157,7 @@ pub(super) fn each_flag<T>(
 ) -> Field<Vec<T>> {
     let Some(first) = given.first() else { return Field::Absent };
     let place = Place::Flag { flag, given: (*first).to_owned() };
-    let read: Vec<Field<T>> = given.iter().map(|text| read_flag(flag, text, syntax, mistakes)).collect();
+    let read: Vec<Field<T>> = given.iter().map(|text| one_flag(flag, text, syntax, mistakes)).collect();
     if read.iter().any(Field::is_bad) {
         return Field::Bad;
     }

@@ -17,8 +17,8 @@ use super::form::{Each, Form, One, Switch};
 use super::special::{Addresses, Closed, Comparisons, Headers, Listen, PortList, Stages};
 use super::{Row, Schemes, Tables};
 use crate::model::AddressSet;
+use crate::plan::definition::{Close, Lifetime, PortPolicy, RateStage};
 use crate::plan::flags::Overrides;
-use crate::plan::plan::{Close, Lifetime, PortPolicy, RateStage};
 use crate::protocol::{Behaviour, Kind, Template};
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
@@ -75,7 +75,7 @@ fn of_file<F: Form>(form: &F, row: &Row, tables: &Tables<'_>) -> Field<F::Value>
     match tables.get(row.table) {
         Field::Absent => Field::Absent,
         Field::Bad => Field::Bad,
-        Field::Given(Placed { value: table, .. }) => match form.from_file(table, name) {
+        Field::Given(Placed { value: table, .. }) => match form.read_file(table, name) {
             Field::Absent if table.has_misspelt(name) => Field::Bad,
             read => read,
         },
@@ -84,7 +84,7 @@ fn of_file<F: Form>(form: &F, row: &Row, tables: &Tables<'_>) -> Field<F::Value>
 
 fn of_flags<F: Form>(form: &F, row: &Row, flags: &Overrides, mistakes: &mut Vec<Mistake>) -> Field<F::Value> {
     let Some(key) = row.key() else { return Field::Absent };
-    form.from_flag(key, &flags.given(key), mistakes)
+    form.read_flag(key, &flags.given(key), mistakes)
 }
 
 fn described(row: Row, form: &impl Form) -> Row {

@@ -9,9 +9,9 @@ use super::super::stages::{self, WrittenClosed};
 use super::super::syntax::{ADDRESSES, COUNT, Fault, POSITIVE_DURATION, RATE, Syntax};
 use super::super::target_url::PORTS;
 use super::super::thresholds::{COMPARISON, THRESHOLD, Threshold, ThresholdFault};
-use super::form::{Form, Takes, each_flag, read_flag};
+use super::form::{Form, Takes, each_flag, one_flag};
 use crate::model::AddressSet;
-use crate::plan::plan::RateStage;
+use crate::plan::definition::RateStage;
 use serde_json::{Value, json};
 use std::net::SocketAddr;
 use toml::Spanned;
@@ -33,7 +33,7 @@ const SOURCE: Syntax<AddressSet> = Syntax {
 impl Form for Addresses {
     type Value = AddressSet;
 
-    fn from_file(&self, table: &Table<'_>, field: &str) -> Field<AddressSet> {
+    fn read_file(&self, table: &Table<'_>, field: &str) -> Field<AddressSet> {
         match table.list(field, &ADDRESSES) {
             Field::Given(Placed { value, place }) => {
                 Field::Given(Placed { value: AddressSet::new(value), place })
@@ -43,13 +43,13 @@ impl Form for Addresses {
         }
     }
 
-    fn from_flag(
+    fn read_flag(
         &self,
         flag: &'static str,
         given: &[&str],
         mistakes: &mut Vec<Mistake>,
     ) -> Field<AddressSet> {
-        given.last().map_or(Field::Absent, |text| read_flag(flag, text, &SOURCE, mistakes))
+        given.last().map_or(Field::Absent, |text| one_flag(flag, text, &SOURCE, mistakes))
     }
 
     fn expected(&self) -> &'static str {
@@ -67,15 +67,15 @@ pub(in crate::plan) struct PortList;
 impl Form for PortList {
     type Value = Vec<u16>;
 
-    fn from_file(&self, table: &Table<'_>, field: &str) -> Field<Vec<u16>> {
+    fn read_file(&self, table: &Table<'_>, field: &str) -> Field<Vec<u16>> {
         match table.value(field) {
             Some(value) if value.get_ref().is_array() => port_list(table, field),
             _ => table.parse(field, &PORTS),
         }
     }
 
-    fn from_flag(&self, flag: &'static str, given: &[&str], mistakes: &mut Vec<Mistake>) -> Field<Vec<u16>> {
-        given.last().map_or(Field::Absent, |text| read_flag(flag, text, &PORTS, mistakes))
+    fn read_flag(&self, flag: &'static str, given: &[&str], mistakes: &mut Vec<Mistake>) -> Field<Vec<u16>> {
+        given.last().map_or(Field::Absent, |text| one_flag(flag, text, &PORTS, mistakes))
     }
 
     fn expected(&self) -> &'static str {
@@ -128,7 +128,7 @@ const LISTEN: Syntax<SocketAddr> = Syntax {
 impl Form for Listen {
     type Value = Vec<SocketAddr>;
 
-    fn from_file(&self, table: &Table<'_>, field: &str) -> Field<Vec<SocketAddr>> {
+    fn read_file(&self, table: &Table<'_>, field: &str) -> Field<Vec<SocketAddr>> {
         let listen = table.list(field, &LISTEN);
         if let Some(Placed { place, .. }) = listen.given().filter(|placed| placed.value.is_empty()) {
             let mistake = Mistake::new(place.clone(), "the target listens nowhere");
@@ -138,7 +138,7 @@ impl Form for Listen {
         listen
     }
 
-    fn from_flag(
+    fn read_flag(
         &self,
         flag: &'static str,
         given: &[&str],
@@ -167,11 +167,11 @@ pub(in crate::plan) struct Headers;
 impl Form for Headers {
     type Value = Vec<Header>;
 
-    fn from_file(&self, table: &Table<'_>, field: &str) -> Field<Vec<Header>> {
+    fn read_file(&self, table: &Table<'_>, field: &str) -> Field<Vec<Header>> {
         table.value(field).map_or(Field::Absent, |value| headers(table.reader(), value))
     }
 
-    fn from_flag(
+    fn read_flag(
         &self,
         flag: &'static str,
         given: &[&str],
@@ -223,7 +223,7 @@ pub(in crate::plan) struct Comparisons {
 impl Form for Comparisons {
     type Value = Vec<Threshold>;
 
-    fn from_file(&self, table: &Table<'_>, field: &str) -> Field<Vec<Threshold>> {
+    fn read_file(&self, table: &Table<'_>, field: &str) -> Field<Vec<Threshold>> {
         let Some(value) = table.value(field) else { return Field::Absent };
         let DeValue::Table(entries) = value.get_ref() else {
             let expected = format!("a table such as {}", self.example);
@@ -235,7 +235,7 @@ impl Form for Comparisons {
         Field::Given(Placed { value: found, place: Place::File(value.span()) })
     }
 
-    fn from_flag(
+    fn read_flag(
         &self,
         flag: &'static str,
         given: &[&str],
@@ -297,11 +297,11 @@ pub(in crate::plan) struct Stages;
 impl Form for Stages {
     type Value = Vec<RateStage>;
 
-    fn from_file(&self, table: &Table<'_>, _: &str) -> Field<Vec<RateStage>> {
+    fn read_file(&self, table: &Table<'_>, _: &str) -> Field<Vec<RateStage>> {
         stages::stages(table)
     }
 
-    fn from_flag(&self, _: &'static str, _: &[&str], _: &mut Vec<Mistake>) -> Field<Vec<RateStage>> {
+    fn read_flag(&self, _: &'static str, _: &[&str], _: &mut Vec<Mistake>) -> Field<Vec<RateStage>> {
         Field::Absent
     }
 
@@ -326,11 +326,11 @@ pub(in crate::plan) struct Closed;
 impl Form for Closed {
     type Value = WrittenClosed;
 
-    fn from_file(&self, table: &Table<'_>, _: &str) -> Field<WrittenClosed> {
+    fn read_file(&self, table: &Table<'_>, _: &str) -> Field<WrittenClosed> {
         stages::closed(table)
     }
 
-    fn from_flag(&self, _: &'static str, _: &[&str], _: &mut Vec<Mistake>) -> Field<WrittenClosed> {
+    fn read_flag(&self, _: &'static str, _: &[&str], _: &mut Vec<Mistake>) -> Field<WrittenClosed> {
         Field::Absent
     }
 

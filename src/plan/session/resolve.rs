@@ -1,9 +1,9 @@
 //! The part above TCP as a whole: held against the scheme, with a default for what is left out.
 
+use super::super::definition::{Close, Lifetime};
 use super::super::diagnostics::{Mistake, Place};
 use super::super::field::{Field, Placed};
 use super::super::fields::Settings;
-use super::super::plan::{Close, Lifetime};
 use super::{Expect, Header, Messages, Reconnect, Request, Session, Tls};
 use crate::protocol::{Application, Kind};
 use std::time::Duration;
