@@ -121,7 +121,7 @@ mod tests {
         );
         assert!(changed(|v| v["elapsed_s"] = json!(-1.0)).is_some());
         assert!(changed(|v| v["onsets"][0]["at_s"] = json!(1e12)).is_some());
-        assert!(changed(|v| v["latency_us"]["connect"]["count"] = json!((1u64 << 53) + 1)).is_some());
+        assert!(changed(|v| v["latency_us"]["connect"]["count"] = json!((1u64 << 53) + 2)).is_some());
     }
 
     #[test]
@@ -134,7 +134,7 @@ mod tests {
         assert_eq!(told(|_| {}), "");
         assert_eq!(told(|r| r.counts.planned += 1), "planned is 2026, and started + skipped is 2025");
         assert!(told(|r| r.counts.in_flight = 1).starts_with("started is 2025"));
-        assert!(told(|r| r.counts.in_flight = u64::MAX).contains("18446744073709552640"), "no overflow");
+        assert!(told(|r| r.counts.in_flight = u64::MAX).contains("18446744073709553640"), "no overflow");
         assert!(told(|r| r.failures[0].count += 1).contains("kinds of failures is 1002"));
         assert!(told(|r| _ = r.skipped.insert("late".into(), 4)).contains("all reasons is 4"));
         assert!(told(|r| r.windows[0].ok += 1).contains("ok is 1024, and the sum of its windows is 1025"));
