@@ -191,7 +191,8 @@ fn what_does_not_add_up_is_refused_with_the_sum() {
         change(&mut parts[1].result);
         merge(parts).unwrap_err().to_string()
     };
-    let cases: [(fn(&mut RunResult), &str); 4] = [
+    type Case = (fn(&mut RunResult), &'static str);
+    let cases: [Case; 4] = [
         (|r| r.counts.ok += 1, "'a.json' does not add up: started is 2025"),
         (|r| r.windows[2].failed += 1, "the sum of its windows"),
         (|r| r.failures[0].count = u64::MAX, "kinds of failures"),
