@@ -18,7 +18,7 @@ fn lifetimes() -> impl Strategy<Value = Lifetime> {
 fn arrivals() -> impl Strategy<Value = RateCourse> {
     let time = || (1..120_u64).prop_map(Duration::from_secs);
     prop_oneof![
-        (1.0..5000.0).prop_map(|after| RateCourse::endless(after)),
+        (1.0..5000.0).prop_map(RateCourse::endless),
         (1.0..5000.0, time()).prop_map(|(rate, over)| RateCourse::constant(rate, over)),
         (1.0..5000.0, time(), time()).prop_map(|(peak, ramp, hold)| RateCourse::ramp(peak, ramp, hold)),
     ]

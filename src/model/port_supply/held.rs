@@ -92,11 +92,14 @@ impl HeldPorts {
     }
 }
 
+/// Source address, and destination unless bind() chooses before it is known.
+pub(super) type PoolKey = (IpAddr, Option<SocketAddr>);
+
 /// Everything that is held of a supply, each port of a pool once.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct Held {
     /// By pool: the ports, each with what holds it and until when.
-    pools: HashMap<(IpAddr, Option<SocketAddr>), HashMap<u16, (Holder, Option<Duration>)>>,
+    pools: HashMap<PoolKey, HashMap<u16, (Holder, Option<Duration>)>>,
     /// Ports that no tuple can have, whatever its source.
     everywhere: HashMap<u16, Holder>,
     /// The same for tuples of one source address.
@@ -105,7 +108,7 @@ pub(super) struct Held {
 
 impl Held {
     /// The pools of which a socket of their own holds a port.
-    pub(super) fn pools(&self) -> impl Iterator<Item = (IpAddr, Option<SocketAddr>)> + '_ {
+    pub(super) fn pools(&self) -> impl Iterator<Item = PoolKey> + '_ {
         let bound = self.at_source.keys().map(|source| (*source, None));
         let pools: HashSet<_> = self.pools.keys().copied().chain(bound).collect();
         pools.into_iter()

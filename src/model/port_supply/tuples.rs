@@ -3,6 +3,7 @@
 //! Shares are those of [`crate::model::Routes`]: attempts go round the destinations evenly, and for each
 //! round the sources of its family by their weights.
 
+use super::held::PoolKey;
 use super::{HeldPorts, PortDemand, PortSupply};
 use crate::model::{AddressBlock, AddressSet, PortPolicy};
 use serde::{Deserialize, Serialize};
@@ -174,12 +175,7 @@ enum Of<'a> {
 }
 
 impl Pools<'_> {
-    fn groups(
-        &self,
-        supply: &PortSupply,
-        naive: bool,
-        held: &[(IpAddr, Option<SocketAddr>)],
-    ) -> Vec<TupleGroup> {
+    fn groups(&self, supply: &PortSupply, naive: bool, held: &[PoolKey]) -> Vec<TupleGroup> {
         let group = |tuples, held| TupleGroup { tuples, share: self.share, loopback: self.loopback, held };
         let of = |source: IpAddr| {
             let to = (!naive).then(|| as_connected(Some(source), self.destination));
@@ -195,7 +191,7 @@ impl Pools<'_> {
                 return vec![group(1, supply.held.of(source.or(there).unwrap_or(unspecified), to))];
             }
         };
-        let mine = |(source, to): &&(IpAddr, Option<SocketAddr>)| {
+        let mine = |(source, to): &&PoolKey| {
             let here = to.is_none() || *to == Some(as_connected(Some(*source), self.destination));
             block.contains(*source) && here
         };
