@@ -17,6 +17,14 @@ pub struct Opening {
     refusal: Option<Box<Refusal>>,
 }
 
+/// A final reply.
+enum Answer {
+    /// 101, and what came after it.
+    Opened(Vec<u8>),
+    /// Another status, whose body is still to come.
+    Refused(Box<Refusal>),
+}
+
 impl Opening {
     /// Puts the request on the context.
     pub fn begin(context: &mut Context<'_>) -> Opening {
@@ -47,9 +55,13 @@ impl Opening {
                 Err(error) => return Err(refusal::not_http(error, rest)),
             };
             if !head.is_interim() {
-                let (answered, refusal) = Opening::answer(&self.upgrade, &head, rest, context)?;
-                self.refusal = refusal;
-                return Ok(answered);
+                return match Opening::answer(&self.upgrade, &head, rest, context)? {
+                    Answer::Opened(early) => Ok(Some(early)),
+                    Answer::Refused(refusal) => {
+                        self.refusal = Some(refusal);
+                        Ok(None)
+                    }
+                };
             }
             // The real one follows.
             self.interim = Some(head.status);
@@ -57,13 +69,13 @@ impl Opening {
         }
     }
 
-    /// The final reply: what came after a 101, or the refusal whose body is still to come.
+    /// What the final reply means.
     fn answer(
         upgrade: &Upgrade,
         head: &ReplyHead<'_>,
         bytes: &[u8],
         context: &Context<'_>,
-    ) -> Result<(Option<Vec<u8>>, Option<Box<Refusal>>), SessionError> {
+    ) -> Result<Answer, SessionError> {
         // A success by HTTP/1.0 is the sign of a proxy that knows no upgrade; any other status means itself.
         if head.version == 0 && matches!(head.status, 101 | 200..=299) {
             let reply = refusal::described(head).with_body(&bytes[head.size..]).beginning_with(bytes);
@@ -73,14 +85,14 @@ impl Opening {
             let mut refusal = Refusal::new(head, Stage::Handshake, false);
             return match refusal.take(&bytes[head.size..]) {
                 Some(trouble) => Err(trouble),
-                None => Ok((None, Some(Box::new(refusal)))),
+                None => Ok(Answer::Refused(Box::new(refusal))),
             };
         }
         if let Err(error) = upgrade.verify(head, &context.script.subprotocols) {
             let reply = Reply { says: Some(error.says), ..refusal::described(head) };
             return Err(SessionError::because(Failure::new(Stage::Handshake, error.cause), reply));
         }
-        Ok((Some(bytes[head.size..].to_vec()), None))
+        Ok(Answer::Opened(bytes[head.size..].to_vec()))
     }
 
     /// The peer has closed.

@@ -13,7 +13,7 @@ const NO_CODE: u16 = 1005;
 pub struct WebSocket {
     decoder: Decoder,
     /// What came with the handshake, until the WebSocket begins.
-    early: Option<Box<Vec<u8>>>,
+    early: Vec<u8>,
     active: Option<Box<Active>>,
     last_push: Option<Stamp>,
     /// The peer's close frame.
@@ -44,7 +44,6 @@ pub fn write_close(code: Option<u16>, context: &mut Context<'_>) {
 impl WebSocket {
     /// One whose handshake is done; `early` came after it, and is heard when the WebSocket begins.
     pub fn after_handshake(early: Vec<u8>) -> WebSocket {
-        let early = (!early.is_empty()).then(|| Box::new(early));
         WebSocket { early, ..WebSocket::default() }
     }
 
@@ -56,8 +55,8 @@ impl WebSocket {
         if message_schedule.is_some() || ping_at.is_some() {
             self.active = Some(Box::new(Active { message_schedule, ping_at, pinged: None }));
         }
-        let early = self.early.take();
-        let heard = self.take(early.as_deref().map_or(&[], Vec::as_slice), false, context)?;
+        let early = std::mem::take(&mut self.early);
+        let heard = self.take(&early, false, context)?;
         if heard != Step::Continue && heard != Step::Idle {
             return Ok(heard);
         }
@@ -111,9 +110,8 @@ impl WebSocket {
 
     /// Bytes of memory that are held for the peer.
     pub fn held(&self) -> usize {
-        let early = self.early.as_ref().map_or(0, |early| early.capacity());
         let active = self.active.as_ref().and_then(|active| active.message_schedule.as_ref());
-        self.decoder.held() + early + active.map_or(0, MessageSchedule::held)
+        self.decoder.held() + self.early.capacity() + active.map_or(0, MessageSchedule::held)
     }
 
     fn hear(&mut self, message: &Message<'_>, closing: bool, context: &mut Context<'_>) -> StepResult {

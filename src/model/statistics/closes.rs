@@ -87,8 +87,8 @@ pub fn close_code_name(code: u16) -> &'static str {
         3000 => "unauthorized",
         3003 => "forbidden",
         3008 => "timeout",
-        3000..=3999 => "a code of a library",
-        4000..=4999 => "a code of the application",
+        _ if (3000..4000).contains(&code) => "a code of a library",
+        _ if (4000..5000).contains(&code) => "a code of the application",
         _ => "unknown",
     }
 }

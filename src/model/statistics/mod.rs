@@ -2,6 +2,7 @@
 //!
 //! Pure. A tally belongs to one worker; whole tallies are handed over and merged, never shared.
 
+mod at_timeout;
 mod closes;
 mod evidence;
 mod fanout;
@@ -10,11 +11,13 @@ mod onset;
 mod port_search;
 mod reply;
 mod run;
+mod saved_histogram;
 mod shares;
 mod tally;
 mod traffic;
 mod window;
 
+pub use at_timeout::{Acknowledged, AtTimeout};
 pub use closes::{CloseCount, Closes, close_code_name};
 pub use evidence::{Evidence, Fact};
 pub use fanout::Fanout;
