@@ -17,7 +17,7 @@ fn facts() -> Facts {
 }
 
 fn listening(waiting: u32) -> Vec<Listening> {
-    vec![Listening { address: TO, waiting, backlog: 16, holder: None }]
+    vec![Listening { waiting, drops: Some(0), ..Listening::at(TO, 16) }]
 }
 
 fn ids(facts: &Facts) -> Vec<(String, Certainty)> {
