@@ -1,14 +1,14 @@
 //! What rules may look at: plain facts, whoever gathered them. What is not known is `None` or empty, and
 //! proves nothing.
 
-use super::{Listening, Place, Plateau, Proxy, TargetFacts};
+use super::{Listening, Moment, Place, Plateau, Proxy, TargetFacts};
 use crate::linux::addresses::Neighbour;
 use crate::linux::holders::{Holder, Table};
 use crate::linux::proc_net::{Conntrack, ConntrackDrops, Counters};
 use crate::linux::sysctl::HostSettings;
 use crate::linux::tcp_state::TcpState;
 use crate::linux::tuple_usage::StateCounts;
-use crate::model::{Cause, Failure, Lease, Reply, SlowSearch, Stage, Stamp};
+use crate::model::{Acknowledged, AtTimeout, Cause, Failure, Lease, Reply, SlowSearch, Stage, Stamp};
 use crate::protocol::Kind;
 use serde::{Deserialize, Serialize};
 use std::net::{IpAddr, SocketAddr};
@@ -90,6 +90,8 @@ pub struct Facts {
     pub connect_min: Option<Duration>,
     /// Attempts were started so late, or windows closed so late, that failures may be this machine's own.
     pub generator_late: bool,
+    /// Failing tuples, each looked at when the first failure of its kind came; by time.
+    pub moments: Vec<Moment>,
 }
 
 /// The target's name and what it leads to.
@@ -145,6 +147,10 @@ pub struct FailureFact {
     pub by_source: Vec<(IpAddr, u64)>,
     /// How many went to each destination; empty where there were too many.
     pub by_destination: Vec<(SocketAddr, u64)>,
+    /// Of timeouts: whether the peer's kernel had acknowledged what was sent, counted.
+    pub acknowledged: Acknowledged,
+    /// What the kernel knew of the first connections that timed out.
+    pub at_timeout: Vec<AtTimeout>,
     /// Code of the ICMP message "destination unreachable" behind the first, where one was kept.
     pub icmp_code: Option<u8>,
     /// Time from their start to their end: of the first and of the last hundredth.
@@ -212,6 +218,13 @@ impl Facts {
         serving.first().copied()
     }
 
+    /// The looks at failing tuples that a kind of failure asked for, by time.
+    pub fn moments_of(&self, stage: Stage, cause: Cause) -> impl Iterator<Item = &Moment> {
+        self.moments
+            .iter()
+            .filter(move |moment| (moment.failure.stage, moment.failure.cause) == (stage, cause))
+    }
+
     /// How many attempts failed, by whatever cause.
     pub fn failed_attempts(&self) -> u64 {
         self.failures.iter().map(|fact| fact.count).sum()
@@ -226,7 +239,8 @@ impl Facts {
     /// Whether nobody can answer at the destination of a failure: no such host, or out of reach.
     pub(super) fn is_out_of_reach(&self, failed: &FailureFact) -> bool {
         let destination = failed.lease.map(|lease| lease.destination).or(self.destinations.first().copied());
-        destination.and_then(|to| self.place(to.ip())).is_some_and(|place| {
+        // A connection that opened rules it out.
+        self.opened == 0 && destination.and_then(|to| self.place(to.ip())).is_some_and(|place| {
             place.is_private_from_elsewhere() || place.neighbour == Some(Neighbour::Silent)
         })
     }
@@ -254,6 +268,8 @@ impl FailureFact {
             lease: None,
             by_source: Vec::new(),
             by_destination: Vec::new(),
+            acknowledged: Acknowledged::default(),
+            at_timeout: Vec::new(),
             icmp_code: None,
             icmp_offender: None,
             ages: None,

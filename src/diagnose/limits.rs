@@ -72,7 +72,7 @@ fn explaining(claim: Claim, facts: &Facts, cause: Cause) -> Claim {
 pub(super) fn conntrack(facts: &Facts) -> Option<Claim> {
     let (now, lost) = facts.conntrack?;
     let timed_out = facts.failed(Stage::Connect, Cause::TimedOut)?;
-    if now.count < now.max {
+    if !facts.conntrack_is_full() {
         return None;
     }
     let says = format!(
@@ -110,6 +110,13 @@ pub(super) fn conntrack(facts: &Facts) -> Option<Claim> {
             ))
             .remedy("leave these connections out of tracking: a NOTRACK rule in the raw table"),
     )
+}
+
+impl Facts {
+    /// Whether the table is full, and lost something or does not count what it loses.
+    pub(super) fn conntrack_is_full(&self) -> bool {
+        self.conntrack.is_some_and(|(now, lost)| now.count >= now.max && (now.drops.is_none() || lost.drop > 0))
+    }
 }
 
 /// TIME_WAIT sockets were destroyed at once.

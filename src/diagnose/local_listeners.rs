@@ -266,7 +266,7 @@ mod tests {
         Listening { holder, ..Listening::at(address.parse().unwrap(), 128) }
     }
 
-    fn found(listening: &[&str], destination: &str) -> Claim {
+    fn found(listening: &[&str], destination: &str) -> Finding {
         let listening = listening.iter().map(|address| at(address)).collect();
         let refused = FailureFact::new(Failure::from_errno(Stage::Connect, Errno::ECONNREFUSED), 5);
         let counters = Some(Counters { resets_sent: 5, ..Counters::default() });

@@ -15,6 +15,7 @@ pub mod host;
 mod limits;
 mod listening;
 mod local_listeners;
+mod moment;
 mod names;
 mod no_reply;
 mod own_source;
@@ -36,8 +37,12 @@ pub use facts::{Blocked, Facts, FailureFact, ForeignSockets, Name, Refusals, Tup
 pub use finding::{Certainty, Finding, Rival};
 pub use finding_id::FindingId;
 pub use listening::{Listening, Proxy, ProxyListener, exempted};
+pub use moment::{
+    ConntrackNow, ListenerNow, Moment, Owner, PortHolder, PortScope, SourceAddress, TuplePorts,
+};
 pub use names::is_localhost;
 pub use place::{Place, Scope};
+pub use server_end::is_turned_away;
 pub use target_facts::{Plateau, TargetFacts};
 
 /// What the facts show: by attempts explained, then by certainty. What explains no failure goes last, and what

@@ -204,7 +204,7 @@ fn listed(addresses: &[IpAddr]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::diagnose::{FailureFact, diagnose};
+    use crate::diagnose::{Certainty, FailureFact, diagnose};
     use crate::model::{Errno, Failure};
 
     fn ip(text: &str) -> IpAddr {
@@ -243,10 +243,7 @@ mod tests {
         assert_eq!(certainty(&facts(expecting("10.0.0.5")), id), None);
         let mut hosts = named(&["10.0.0.5"]);
         hosts.in_hosts_file = vec![ip("10.0.0.5")];
-        assert_eq!(certainty(&facts(hosts.clone()), id), Some(Certainty::Likely));
-        let mut some = facts(hosts.clone());
-        some.opened = 1;
-        assert_eq!(certainty(&some, id), Some(Certainty::Possible), "there is a server");
+        assert_eq!(certainty(&facts(hosts.clone()), id), None, "a line of the hosts file says nothing by itself");
         hosts.by_dns = vec![ip("203.0.113.5")];
         assert_eq!(certainty(&facts(hosts.clone()), id), Some(Certainty::Likely));
         hosts.by_dns = vec![ip("10.0.0.5")];
@@ -264,10 +261,14 @@ mod tests {
         facts.destinations = vec!["[::1]:80".parse().unwrap(), "127.0.0.1:80".parse().unwrap()];
         facts.failures[0].failure = Failure::from_errno(Stage::Connect, Errno::ECONNREFUSED);
         facts.failures[0].by_destination = vec![(facts.destinations[0], 1)];
-        facts.opened = 1;
+        (facts.opened, facts.started, facts.target_is_local) = (1, 2, Some(true));
+        facts.listening = vec![crate::diagnose::Listening::at("127.0.0.1:80".parse().unwrap(), 128)];
         let finding = diagnose(&facts).remove(0);
         assert_eq!((finding.id.as_str(), finding.certainty), ("some-addresses-fail", Certainty::Proved));
         assert!(finding.says.contains("[::1]:80 failed") && finding.says.contains("127.0.0.1:80 took"));
+        let mut unseen = facts.clone();
+        unseen.target_is_local = Some(false);
+        assert_eq!(certainty(&unseen, "some-addresses-fail"), Some(Certainty::Likely), "one attempt each");
         facts.opened = 0;
         assert_eq!(certainty(&facts, "some-addresses-fail"), None);
     }

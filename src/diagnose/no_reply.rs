@@ -87,7 +87,7 @@ impl Facts {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::diagnose::{FailureFact, Listening, diagnose};
+    use crate::diagnose::{Certainty, FailureFact, Listening, diagnose};
     use crate::linux::holders::Holder;
     use crate::model::{Cause, Failure, Stage};
     use crate::protocol::Kind;
@@ -108,7 +108,7 @@ mod tests {
 
     fn first(facts: &Facts) -> (String, Certainty) {
         let finding = diagnose(facts).remove(0);
-        (finding.id, finding.certainty)
+        (finding.id.to_string(), finding.certainty)
     }
 
     #[test]

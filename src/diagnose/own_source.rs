@@ -40,7 +40,7 @@ pub(super) fn not_local(facts: &Facts) -> Option<Claim> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::diagnose::{FailureFact, diagnose};
+    use crate::diagnose::{Certainty, FailureFact, diagnose};
     use crate::model::{Errno, Failure, Lease};
 
     #[test]

@@ -269,7 +269,7 @@ fn with_remedies(facts: &Facts, cause: Blocked, mut finding: Claim) -> Claim {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::diagnose::{ForeignSockets, diagnose};
+    use crate::diagnose::{Certainty, ForeignSockets, diagnose};
     use crate::linux::holders::Holder;
     use crate::linux::tcp_state::TcpState;
     use crate::linux::tuple_usage::StateCounts;

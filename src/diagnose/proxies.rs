@@ -101,7 +101,7 @@ impl Facts {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::diagnose::{FailureFact, Listening, diagnose};
+    use crate::diagnose::{Certainty, FailureFact, Listening, diagnose};
     use crate::model::{Errno, Failure};
 
     #[test]
@@ -135,7 +135,7 @@ mod tests {
             ..Facts::default()
         };
         let ids = |facts: &Facts| -> Vec<(String, Certainty)> {
-            diagnose(facts).into_iter().map(|finding| (finding.id, finding.certainty)).collect()
+            diagnose(facts).into_iter().map(|finding| (finding.id.to_string(), finding.certainty)).collect()
         };
         assert_eq!(ids(&facts), [("proxy-in-the-way".into(), Certainty::Proved)]);
         facts.listening.clear();

@@ -38,7 +38,8 @@ pub(super) fn refused(facts: &Facts) -> Option<Claim> {
         .with("first_at_s", failed.first_at.as_secs_f64())
         .with("last_at_s", failed.last_at.as_secs_f64())
         .with_known("resets_sent_by_this_host", facts.counters.map(|counters| counters.resets_sent));
-    Some(claim.explaining(failed).resting_on(evidence))
+    let claim = if claim.claimed() == 0 { claim.explaining(failed) } else { claim };
+    Some(claim.resting_on(evidence))
 }
 
 /// ECONNREFUSED by an ICMP message.
@@ -116,6 +117,7 @@ fn for_some_sources(
     );
     let significant = sources.is_significant.then(|| format!("{} connections from the others opened", facts.opened));
     Claim::new(FindingId::RefusedForOneSource, Side::Path, says)
+        .explaining_some(failed, sources.count)
         .seen(Owner::Sources, Span::EachAttempt)
         .without_if(
             &[
@@ -212,7 +214,8 @@ impl Facts {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::diagnose::{Listening, Refusals, diagnose};
+    use crate::diagnose::{Certainty, Listening, Refusals, diagnose};
+    use crate::linux::proc_net::Counters;
     use crate::model::{Errno, Failure, Lease};
 
     fn facts(cause: Cause) -> Facts {
@@ -232,7 +235,7 @@ mod tests {
 
     fn first(facts: &Facts) -> (String, Certainty, Side) {
         let finding = diagnose(facts).remove(0);
-        (finding.id, finding.certainty, finding.side)
+        (finding.id.to_string(), finding.certainty, finding.side)
     }
 
     #[test]
@@ -242,6 +245,8 @@ mod tests {
 
         let mut local = facts(Cause::Refused);
         local.target_is_local = Some(true);
+        assert_eq!(first(&local), ("nothing-listens".into(), Certainty::Likely, Side::Target), "whose RSTs?");
+        local.counters = Some(Counters { resets_sent: 10, ..Counters::default() });
         assert_eq!(first(&local), ("nothing-listens".into(), Certainty::Proved, Side::Target));
         local.listening = vec![at("127.0.0.1:9000"), at("192.0.2.1:9001")];
         assert_eq!(first(&local), ("listens-on-another-address".into(), Certainty::Proved, Side::Target));
@@ -250,6 +255,39 @@ mod tests {
             first(&facts(Cause::RefusedIcmp)),
             ("refused-by-firewall".into(), Certainty::Proved, Side::Path)
         );
+    }
+
+    #[test]
+    fn a_refusal_that_this_hosts_kernel_did_not_send_is_of_another_host_or_a_firewall() {
+        let mut published = facts(Cause::Refused);
+        published.target_is_local = Some(true);
+        published.counters = Some(Counters::default());
+        assert_eq!(first(&published), ("translated-destination".into(), Certainty::Likely, Side::Path));
+        published.listening = vec![at("0.0.0.0:9000")];
+        assert_eq!(first(&published), ("refused-by-firewall".into(), Certainty::Likely, Side::Path));
+    }
+
+    #[test]
+    fn a_listener_for_ipv6_alone_is_named_and_no_firewall() {
+        let mut facts = facts(Cause::Refused);
+        facts.target_is_local = Some(true);
+        facts.counters = Some(Counters { resets_sent: 10, ..Counters::default() });
+        facts.listening = vec![Listening { v6_only: Some(true), ..at("[::]:9000") }];
+        assert_eq!(first(&facts), ("listener-is-v6only".into(), Certainty::Proved, Side::Target));
+        facts.listening[0].v6_only = Some(false);
+        assert_eq!(first(&facts).0, "refused-by-firewall", "it takes IPv4 as well");
+    }
+
+    #[test]
+    fn a_source_that_is_refused_beside_others_that_are_not_is_no_restart() {
+        let one = "127.0.0.3".parse().unwrap();
+        let mut facts = facts(Cause::Refused);
+        (facts.opened, facts.started, facts.sources) = (10, 20, 2);
+        facts.failures[0].by_source = vec![(one, 10)];
+        facts.refusals = Some(Refusals { intervals: 4, ..Refusals::default() });
+        assert_eq!(first(&facts), ("refused-for-some-sources".into(), Certainty::Likely, Side::Path));
+        facts.failures[0].by_source = vec![(one, 6), ("127.0.0.4".parse().unwrap(), 4)];
+        assert_eq!(first(&facts).0, "refused-at-times", "of both, by chance");
     }
 
     #[test]

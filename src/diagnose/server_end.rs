@@ -3,7 +3,7 @@
 
 use super::claim::{Claim, Owner, Span};
 use super::{Facts, FailureFact, FindingId};
-use crate::model::{Cause, Evidence, Side, Stage, Stamp};
+use crate::model::{Cause, Evidence, Failure, Side, Stage, Stamp};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -244,7 +244,7 @@ fn idle(facts: &Facts) -> Option<Claim> {
 /// The number held stood still while others failed.
 fn limited(facts: &Facts) -> Option<Claim> {
     let plateau = facts.plateau?;
-    let ways: Vec<&FailureFact> = facts.failures.iter().filter(|failed| is_turned_away(failed)).collect();
+    let ways: Vec<&FailureFact> = facts.failures.iter().filter(|failed| is_turned_away(&failed.failure)).collect();
     let count: u64 = ways.iter().map(|failed| failed.count).sum();
     if count == 0 || facts.listener_seen_gone {
         return None;
@@ -302,12 +302,12 @@ fn limited(facts: &Facts) -> Option<Claim> {
 }
 
 /// A failure by which a server, or what is before it, turns a connection away.
-pub(super) fn is_turned_away(failed: &FailureFact) -> bool {
-    let stage = failed.failure.stage;
-    match failed.failure.cause {
+pub fn is_turned_away(failure: &Failure) -> bool {
+    let stage = failure.stage;
+    match failure.cause {
         Cause::Refused | Cause::RefusedIcmp => stage == Stage::Connect,
         Cause::Reset | Cause::ClosedEarly => matches!(stage, Stage::Tls | Stage::Handshake | Stage::Session),
-        Cause::HttpStatus => matches!(failed.failure.code, Some(429 | 503)),
+        Cause::HttpStatus => matches!(failure.code, Some(429 | 503)),
         _ => false,
     }
 }
@@ -316,7 +316,7 @@ pub(super) fn is_turned_away(failed: &FailureFact) -> bool {
 mod tests {
     use super::*;
     use crate::diagnose::{Certainty, Plateau, Refusals, diagnose};
-    use crate::model::{Errno, Failure};
+    use crate::model::Errno;
 
     fn s(seconds: f64) -> Duration {
         Duration::from_secs_f64(seconds)

@@ -76,11 +76,11 @@ fn queue_was_full(facts: &Facts, late: u64) -> Claim {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::diagnose::diagnose;
+    use crate::diagnose::{Certainty, diagnose};
     use crate::linux::proc_net::Counters;
 
     fn first(facts: &Facts) -> Option<(String, Certainty)> {
-        diagnose(facts).first().map(|finding| (finding.id.clone(), finding.certainty))
+        diagnose(facts).first().map(|finding| (finding.id.to_string(), finding.certainty))
     }
 
     #[test]
@@ -90,7 +90,18 @@ mod tests {
         facts.counters = Some(Counters { listen_overflows: 3, ..Counters::default() });
         assert_eq!(first(&facts).unwrap().0, "syn-lost-on-the-way", "another listener's counter");
         facts.target_is_local = Some(true);
+        assert_eq!(first(&facts).unwrap().0, "syn-lost-on-the-way", "another listener's, on this host");
+        facts.target.listener_drops = Some(3);
         assert_eq!(first(&facts), Some(("accept-queue-full".into(), Certainty::Proved)));
+    }
+
+    #[test]
+    fn a_round_trip_above_a_second_loses_nothing() {
+        let ms = Duration::from_millis;
+        let mut facts = Facts { opened: 60, syn_retransmits: 60, connect_min: Some(ms(1300)), ..Facts::default() };
+        assert_eq!(first(&facts), Some(("long-round-trip".into(), Certainty::Likely)));
+        facts.connect_min = Some(ms(1));
+        assert_eq!(first(&facts).unwrap().0, "syn-lost-on-the-way", "some came at once");
     }
 
     #[test]

@@ -40,7 +40,7 @@ pub(super) fn timed_out(facts: &Facts) -> Option<Claim> {
             return None;
         }
         claim
-    } else if facts.conntrack.is_some_and(|(now, _)| now.count >= now.max) {
+    } else if facts.conntrack_is_full() {
         return None;
     } else if let Some(claim) = md5_demanded(facts, failed).or_else(|| some_sources(facts, failed)) {
         claim
@@ -57,7 +57,7 @@ pub(super) fn timed_out(facts: &Facts) -> Option<Claim> {
         .with_known("dropped_by_its_own_listener", facts.target.listener_drops)
         .with_known("listen_overflows_of_all_listeners", facts.counters.map(|c| c.listen_overflows))
         .with_known("tcp_syn_retrans_of_all_connections", facts.counters.map(|c| c.syn_retransmits));
-    let claim = if claim.explained() == 0 { claim.explaining(failed) } else { claim };
+    let claim = if claim.claimed() == 0 { claim.explaining(failed) } else { claim };
     Some(claim.resting_on(evidence))
 }
 

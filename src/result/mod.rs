@@ -20,6 +20,7 @@ mod window;
 pub(crate) mod windows;
 
 pub use headline::verdict as verdict_word;
+pub(crate) use verdict::LATE_US;
 pub use model::{
     Counts, FailureKind, FailureSample, KernelWindow, LatencySummary, OnsetReport, Part, Resources,
     RunResult, SCHEMA_VERSION, Verdict, WindowSummary,
