@@ -109,7 +109,8 @@ pub(super) fn run(args: &PlanArgs) -> anyhow::Result<Exit> {
             return Ok(Exit::Usage);
         }
     };
-    let json = args.json.as_deref().map(Output::open).transpose()?;
+    let [json] =
+        Output::open_all([args.json.as_deref()], &args.host.as_deref().into_iter().collect::<Vec<_>>())?;
     let answer = Answer::to(asked, host);
     let quiet = json.as_ref().is_some_and(Output::is_stdout);
     if let Some(json) = json {

@@ -7,7 +7,7 @@ use super::lifetimes::WorkerRng;
 use super::setup::Setup;
 use super::worker::{Worker, WorkerConfig};
 use crate::linux::clock::Clock;
-use crate::linux::fd_table;
+use crate::linux::fd_table::{self, NoDescriptors};
 use crate::model::Handover;
 use std::io;
 use std::sync::Arc;
@@ -46,7 +46,7 @@ impl WorkerThreads {
                 ready: ready.clone(),
             };
             let thread = thread::Builder::new().name(format!("worker-{worker}")).stack_size(STACK);
-            let spawned = thread.spawn(move || start.run());
+            let spawned = fd_table::spawn(thread, NoDescriptors(start), |table, start| start.0.run(table));
             threads.threads.push(spawned.map_err(|error| RunError::Worker { worker, error })?);
         }
         drop(ready);
@@ -84,8 +84,8 @@ struct ThreadStart {
 
 impl ThreadStart {
     /// The thread's whole life.
-    fn run(self) -> io::Result<()> {
-        let runtime = match set_up() {
+    fn run(self, table: io::Result<()>) -> io::Result<()> {
+        let runtime = match table.and_then(|()| runtime()) {
             Ok(runtime) => runtime,
             Err(error) => {
                 // Told to the main thread, which gives the run up.
@@ -116,8 +116,7 @@ impl ThreadStart {
     }
 }
 
-/// The private table first: what the runtime opens has to be in it.
-fn set_up() -> io::Result<tokio::runtime::Runtime> {
-    fd_table::make_private(&[])?;
+/// On the worker's thread: what the runtime opens has to be in the thread's table.
+fn runtime() -> io::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()
 }
