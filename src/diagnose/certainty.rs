@@ -93,7 +93,11 @@ mod tests {
         let whole = || claim(9, Span::Throughout, listener());
         assert_eq!(of(ruled_out(whole())), Some(Certainty::Proved));
         assert_eq!(of(whole()), Some(Certainty::Likely), "no rival was looked at");
-        assert_eq!(of(ruled_out(claim(8, Span::Throughout, listener()))), Some(Certainty::Possible), "8 of 10");
+        assert_eq!(
+            of(ruled_out(claim(8, Span::Throughout, listener()))),
+            Some(Certainty::Possible),
+            "8 of 10"
+        );
         assert_eq!(of(ruled_out(claim(9, Span::Throughout, Owner::Everybody))), Some(Certainty::Possible));
         assert_eq!(of(ruled_out(claim(9, Span::Unknown, listener()))), Some(Certainty::Possible));
         assert_eq!(of(claim(8, Span::Unknown, Owner::Everybody)), None, "nothing fits");

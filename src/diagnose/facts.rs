@@ -240,9 +240,10 @@ impl Facts {
     pub(super) fn is_out_of_reach(&self, failed: &FailureFact) -> bool {
         let destination = failed.lease.map(|lease| lease.destination).or(self.destinations.first().copied());
         // A connection that opened rules it out.
-        self.opened == 0 && destination.and_then(|to| self.place(to.ip())).is_some_and(|place| {
-            place.is_private_from_elsewhere() || place.neighbour == Some(Neighbour::Silent)
-        })
+        self.opened == 0
+            && destination.and_then(|to| self.place(to.ip())).is_some_and(|place| {
+                place.is_private_from_elsewhere() || place.neighbour == Some(Neighbour::Silent)
+            })
     }
 
     /// What the peer said to the first of these.

@@ -49,7 +49,8 @@ pub(super) fn memory(facts: &Facts) -> Option<Claim> {
         .with_known("tcp_aborts_on_memory", aborted)
         .with_known("memory_available_bytes", facts.host.memory_available);
     let finding = Claim::new(
-        FindingId::OutOfMemory, Side::Generator,
+        FindingId::OutOfMemory,
+        Side::Generator,
         "the kernel had no memory for another socket (ENOBUFS or ENOMEM)",
     )
     .resting_on(evidence)
@@ -115,7 +116,8 @@ pub(super) fn conntrack(facts: &Facts) -> Option<Claim> {
 impl Facts {
     /// Whether the table is full, and lost something or does not count what it loses.
     pub(super) fn conntrack_is_full(&self) -> bool {
-        self.conntrack.is_some_and(|(now, lost)| now.count >= now.max && (now.drops.is_none() || lost.drop > 0))
+        self.conntrack
+            .is_some_and(|(now, lost)| now.count >= now.max && (now.drops.is_none() || lost.drop > 0))
     }
 }
 

@@ -42,7 +42,8 @@ impl Listening {
     pub fn serves(&self, to: SocketAddr) -> bool {
         let own = self.address.ip();
         // A listener at [::] takes IPv4 as well, unless it says IPV6_V6ONLY.
-        let any = own.is_unspecified() && if own.is_ipv6() { to.is_ipv6() || !self.is_v6_only() } else { to.is_ipv4() };
+        let any = own.is_unspecified()
+            && if own.is_ipv6() { to.is_ipv6() || !self.is_v6_only() } else { to.is_ipv4() };
         self.address.port() == to.port() && (own == to.ip() || any)
     }
 

@@ -31,7 +31,10 @@ pub(super) fn local(facts: &Facts, failed: &FailureFact, destination: SocketAddr
             Some(only) if destination.is_ipv4() => v6_only(destination, only),
             _ => another_address(destination, &of_port),
         };
-        claim.without(&[FindingId::NothingListens, FindingId::ListensOnAnotherAddress, FindingId::ListenerIsV6Only], format!("on port {port} listens {listed}"))
+        claim.without(
+            &[FindingId::NothingListens, FindingId::ListensOnAnotherAddress, FindingId::ListenerIsV6Only],
+            format!("on port {port} listens {listed}"),
+        )
     } else if near.is_empty() {
         nothing(destination, &here)
     } else {
@@ -50,12 +53,18 @@ pub(super) fn local(facts: &Facts, failed: &FailureFact, destination: SocketAddr
             none,
         )
         .without(
-            &[FindingId::ListenerAway, FindingId::ServerGone, FindingId::RefusedForOneSource, FindingId::ConnectionLimit],
+            &[
+                FindingId::ListenerAway,
+                FindingId::ServerGone,
+                FindingId::RefusedForOneSource,
+                FindingId::ConnectionLimit,
+            ],
             "not one connection was taken",
         )
         .without_if(
             &[FindingId::TranslatedToDeadHost, FindingId::RefusedByFirewall],
-            (sent == Resets::ByThisHost).then(|| format!("this host's kernel itself sent a RST for each of {}", failed.count)),
+            (sent == Resets::ByThisHost)
+                .then(|| format!("this host's kernel itself sent a RST for each of {}", failed.count)),
             "nft list ruleset: chains of the types nat and filter",
         )
 }
@@ -75,7 +84,9 @@ enum Resets {
 fn resets_sent(facts: &Facts, failed: &FailureFact) -> Resets {
     match facts.counters.map(|counters| counters.resets_sent) {
         Some(sent) if sent < failed.count.div_ceil(2) => Resets::ByAnother,
-        Some(sent) if sent >= failed.count && sent <= failed.count + failed.count.div_ceil(10) => Resets::ByThisHost,
+        Some(sent) if sent >= failed.count && sent <= failed.count + failed.count.div_ceil(10) => {
+            Resets::ByThisHost
+        }
         _ => Resets::Unknown,
     }
 }
@@ -206,7 +217,11 @@ fn rejected(facts: &Facts, failed: &FailureFact, destination: SocketAddr, listen
     Claim::new(FindingId::RefusedByFirewall, Side::Path, says)
         .seen(Owner::Listener(listener.address), Span::Throughout)
         .without(
-            &[FindingId::ListensOnAnotherAddress, FindingId::ListenerIsV6Only, FindingId::ListenerIsBoundToDevice],
+            &[
+                FindingId::ListensOnAnotherAddress,
+                FindingId::ListenerIsV6Only,
+                FindingId::ListenerIsBoundToDevice,
+            ],
             format!("{} listens there, for every interface", listener.address),
         )
         .without_if(

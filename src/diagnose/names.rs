@@ -46,10 +46,16 @@ pub(super) fn elsewhere(facts: &Facts) -> Option<Claim> {
         Claim::new(FindingId::NameLeadsElsewhere, Side::Path, says).resting_on(evidence).remedy(remedy);
     let kinds = facts.failures.iter().filter(|kind| kind.failure.stage <= Stage::Handshake);
     Some(match fit {
-        Fit::Asked => kinds.fold(finding, |claim, kind| explained(claim.explaining(kind), kind)).seen(Owner::Destinations, Span::Throughout),
-        Fit::Contradicted => kinds.fold(finding, Claim::explaining).seen(Owner::Destinations, Span::Throughout),
+        Fit::Asked => kinds
+            .fold(finding, |claim, kind| explained(claim.explaining(kind), kind))
+            .seen(Owner::Destinations, Span::Throughout),
+        Fit::Contradicted => {
+            kinds.fold(finding, Claim::explaining).seen(Owner::Destinations, Span::Throughout)
+        }
         // Nothing says that the address is wrong: no failure is explained by it.
-        Fit::Suspect => kinds.fold(finding, |claim, kind| claim.explaining_some(kind, 0)).seen(Owner::Destinations, Span::Unknown),
+        Fit::Suspect => kinds
+            .fold(finding, |claim, kind| claim.explaining_some(kind, 0))
+            .seen(Owner::Destinations, Span::Unknown),
     })
 }
 
@@ -243,7 +249,11 @@ mod tests {
         assert_eq!(certainty(&facts(expecting("10.0.0.5")), id), None);
         let mut hosts = named(&["10.0.0.5"]);
         hosts.in_hosts_file = vec![ip("10.0.0.5")];
-        assert_eq!(certainty(&facts(hosts.clone()), id), None, "a line of the hosts file says nothing by itself");
+        assert_eq!(
+            certainty(&facts(hosts.clone()), id),
+            None,
+            "a line of the hosts file says nothing by itself"
+        );
         hosts.by_dns = vec![ip("203.0.113.5")];
         assert_eq!(certainty(&facts(hosts.clone()), id), Some(Certainty::Likely));
         hosts.by_dns = vec![ip("10.0.0.5")];

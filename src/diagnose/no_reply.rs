@@ -9,11 +9,8 @@ use crate::model::{Cause, Evidence, Side, Stage};
 /// The local server's descriptor table is full while connections wait for it.
 pub(super) fn out_of_descriptors(facts: &Facts) -> Option<Claim> {
     let table = facts.server_table.as_ref().filter(|table| table.is_full())?;
-    let listener = facts
-        .destinations
-        .iter()
-        .filter_map(|to| facts.listener_for(*to))
-        .max_by_key(|at| at.waiting)?;
+    let listener =
+        facts.destinations.iter().filter_map(|to| facts.listener_for(*to)).max_by_key(|at| at.waiting)?;
     let waiting = listener.waiting;
     let limit = table.limit?;
     let says = format!(
@@ -67,9 +64,10 @@ pub(super) fn not_accepted(facts: &Facts) -> Option<Claim> {
 
 /// Failures by which a server shows that nobody takes its connections: silence, and then no room in its queue.
 fn silent_failures(facts: &Facts) -> impl Iterator<Item = &FailureFact> {
-    facts.failures.iter().filter(|failed| {
-        failed.failure.cause == Cause::TimedOut && failed.failure.stage != Stage::Session
-    })
+    facts
+        .failures
+        .iter()
+        .filter(|failed| failed.failure.cause == Cause::TimedOut && failed.failure.stage != Stage::Session)
 }
 
 impl Facts {

@@ -31,7 +31,8 @@ pub(super) fn exhausted(facts: &Facts) -> Option<Claim> {
     let finding = match (facts.tuple, facts.usable_ports) {
         (Some(tuple), Some(usable)) => exhausted_tuple(facts, failed, &tuple, usable),
         _ => Claim::new(
-            FindingId::PortsExhausted, Side::Generator,
+            FindingId::PortsExhausted,
+            Side::Generator,
             "connect() found no free source port, and the sockets of this host could not be counted, so that \
              what keeps the ports is not known",
         ),
@@ -59,7 +60,8 @@ fn exhausted_tuple(facts: &Facts, failed: &FailureFact, tuple: &TupleFact, usabl
     };
     let finding = match cause {
         Blocked::TimeWait => Claim::new(
-            FindingId::PortsExhaustedByTimeWait, Side::Generator,
+            FindingId::PortsExhaustedByTimeWait,
+            Side::Generator,
             format!(
                 "from attempt {} on, {tuple_text} had no source port left: {} of its {usable} ports were in \
                  TIME_WAIT, which connections keep for 60 s after this side closed them first",
@@ -68,7 +70,8 @@ fn exhausted_tuple(facts: &Facts, failed: &FailureFact, tuple: &TupleFact, usabl
             ),
         ),
         Blocked::Live => Claim::new(
-            FindingId::PortsExhaustedByLiveConnections, Side::Generator,
+            FindingId::PortsExhaustedByLiveConnections,
+            Side::Generator,
             format!(
                 "from attempt {} on, {tuple_text} had no source port left: {} connections were open on its \
                  {usable} ports",
@@ -78,7 +81,8 @@ fn exhausted_tuple(facts: &Facts, failed: &FailureFact, tuple: &TupleFact, usabl
         ),
         Blocked::Foreign => return foreign(facts, failed, tuple, usable),
     };
-    let finding = finding.resting_on(occupation(facts, tuple, usable)).seen(owner(failed, tuple), Span::Throughout);
+    let finding =
+        finding.resting_on(occupation(facts, tuple, usable)).seen(owner(failed, tuple), Span::Throughout);
     let counted = tuple.exact || held_them_all;
     let finding = finding.without_if(NO_PORT, counted.then_some(seen), "ss -tan, every socket of the tuple");
     with_reserved(facts, with_remedies(facts, cause, finding))

@@ -75,7 +75,12 @@ pub(super) fn in_the_way(facts: &Facts) -> Option<Claim> {
         .remedy(format!("unset {}", hold.iter().map(|p| p.name.as_str()).collect::<Vec<_>>().join(" ")))
         .remedy(format!("or leave the target out: export no_proxy={}", facts.host_as_named()));
     // Connstorm itself did not go by the proxy: nothing that failed is explained by it.
-    Some(kinds.into_iter().fold(finding, |claim, kind| claim.explaining_some(kind, 0)).seen(Owner::Process, Span::Unknown))
+    Some(
+        kinds
+            .into_iter()
+            .fold(finding, |claim, kind| claim.explaining_some(kind, 0))
+            .seen(Owner::Process, Span::Unknown),
+    )
 }
 
 impl Facts {

@@ -27,7 +27,12 @@ pub(super) fn refused(facts: &Facts) -> Option<Claim> {
         local(facts, failed, destination)
     } else {
         remote(destination).seen(Owner::Destinations, Span::EachAttempt).without(
-            &[FindingId::RefusedForOneSource, FindingId::ListenerAway, FindingId::ServerGone, FindingId::ConnectionLimit],
+            &[
+                FindingId::RefusedForOneSource,
+                FindingId::ListenerAway,
+                FindingId::ServerGone,
+                FindingId::ConnectionLimit,
+            ],
             "not one connection was taken",
         )
     };
@@ -115,7 +120,8 @@ fn for_some_sources(
          while: a rule for that source (a firewall's reject rule, an access list of the server)",
         named.join(", ")
     );
-    let significant = sources.is_significant.then(|| format!("{} connections from the others opened", facts.opened));
+    let significant =
+        sources.is_significant.then(|| format!("{} connections from the others opened", facts.opened));
     Claim::new(FindingId::RefusedForOneSource, Side::Path, says)
         .explaining_some(failed, sources.count)
         .seen(Owner::Sources, Span::EachAttempt)
@@ -184,7 +190,8 @@ fn for_a_while(facts: &Facts, failed: &FailureFact, destination: SocketAddr) -> 
         .with("opened_before", refusals.opened_before)
         .with("opened_after", refusals.opened_after)
         .with_known("listens_now_on", facts.listener_for(destination).map(|at| described(&[at])));
-    let gone = (seen && refusals.intervals <= 1).then_some("the listener was seen to be gone in that interval");
+    let gone =
+        (seen && refusals.intervals <= 1).then_some("the listener was seen to be gone in that interval");
     Claim::new(FindingId::ListenerAway, Side::Target, says)
         .seen(Owner::Listener(destination), Span::EachAttempt)
         .without_if(super::rivals::REFUSALS, gone, "the server's log at that time; ss -ltn during it")
@@ -196,7 +203,8 @@ fn for_a_while(facts: &Facts, failed: &FailureFact, destination: SocketAddr) -> 
 impl Facts {
     /// Whether the listener ended in mid-run and was seen not to be there at the end.
     pub(super) fn is_gone_for_good(&self) -> bool {
-        let none_after = self.refusals.is_some_and(|refusals| refusals.opened_before > 0 && refusals.opened_after == 0);
+        let none_after =
+            self.refusals.is_some_and(|refusals| refusals.opened_before > 0 && refusals.opened_after == 0);
         let unseen_at_end = self.target.listens_at_end != Some(true);
         none_after && unseen_at_end && (self.target.listens_at_end == Some(false) || self.sessions_lost() > 0)
     }

@@ -119,8 +119,10 @@ fn are_kin(one: FindingId, other: FindingId) -> bool {
         &[ServerGone, ListenerAway, NothingListens],
     ];
     // The special one is not ruled out by the general one; the general one has the special one for a rival.
-    let general = matches!(other, NotAccepted | SilentAfterConnect | ClosedByTheServer | ResetByTheServer | NothingListens)
-        || one == TargetOutOfDescriptors && other == AcceptQueueFull
+    let general = matches!(
+        other,
+        NotAccepted | SilentAfterConnect | ClosedByTheServer | ResetByTheServer | NothingListens
+    ) || one == TargetOutOfDescriptors && other == AcceptQueueFull
         || one == TargetStopped && other == AcceptQueueFull;
     general && KIN.iter().any(|kin| kin.contains(&one) && kin.contains(&other))
 }

@@ -16,13 +16,15 @@ const ONE_AGE: Duration = Duration::from_millis(150);
 
 /// What the shape of the ends says. Failures that it explains are not told again one by one.
 pub(super) fn all(facts: &Facts) -> Vec<Claim> {
-    let by_shape = gone(facts).or_else(|| restarted(facts)).or_else(|| reloaded(facts)).or_else(|| idle(facts));
+    let by_shape =
+        gone(facts).or_else(|| restarted(facts)).or_else(|| reloaded(facts)).or_else(|| idle(facts));
     by_shape.into_iter().chain(limited(facts)).collect()
 }
 
 /// Loss of an open session.
 pub(super) fn is_lost(failed: &FailureFact) -> bool {
-    failed.failure.stage == Stage::Session && matches!(failed.failure.cause, Cause::Reset | Cause::ClosedEarly)
+    failed.failure.stage == Stage::Session
+        && matches!(failed.failure.cause, Cause::Reset | Cause::ClosedEarly)
 }
 
 /// Sessions lost, as one.
@@ -79,10 +81,10 @@ fn gone(facts: &Facts) -> Option<Claim> {
         refused.count,
         if seen { "; no socket listens there at the end" } else { "" }
     );
-    let claim = lost.iter().flat_map(|lost| lost.kinds.iter().copied()).fold(
-        Claim::new(FindingId::ServerGone, Side::Target, says).explaining(refused),
-        Claim::explaining,
-    );
+    let claim = lost
+        .iter()
+        .flat_map(|lost| lost.kinds.iter().copied())
+        .fold(Claim::new(FindingId::ServerGone, Side::Target, says).explaining(refused), Claim::explaining);
     let evidence = lost.as_ref().map_or_else(Evidence::default, Lost::evidence);
     let none = seen.then(|| format!("no socket of this host listens on {to} at the end"));
     Some(
@@ -152,7 +154,9 @@ fn restarted(facts: &Facts) -> Option<Claim> {
                     .with("refused_to_s", seconds(refused.last_at)),
             )
             .remedy("look into the server's log at that time")
-            .remedy("let clients wait before they come back, each another time: [reconnect] backoff and jitter"),
+            .remedy(
+                "let clients wait before they come back, each another time: [reconnect] backoff and jitter",
+            ),
     )
 }
 
@@ -168,7 +172,7 @@ fn reloaded(facts: &Facts) -> Option<Claim> {
         || lost.count * 2 < facts.held_max
         || facts.opened <= lost.count
         || whole_run < ONE_MOMENT
-        || ages(&lost).is_some_and(|ages| is_one_age(ages))
+        || ages(&lost).is_some_and(is_one_age)
     {
         return None;
     }
@@ -244,7 +248,8 @@ fn idle(facts: &Facts) -> Option<Claim> {
 /// The number held stood still while others failed.
 fn limited(facts: &Facts) -> Option<Claim> {
     let plateau = facts.plateau?;
-    let ways: Vec<&FailureFact> = facts.failures.iter().filter(|failed| is_turned_away(&failed.failure)).collect();
+    let ways: Vec<&FailureFact> =
+        facts.failures.iter().filter(|failed| is_turned_away(&failed.failure)).collect();
     let count: u64 = ways.iter().map(|failed| failed.count).sum();
     if count == 0 || facts.listener_seen_gone {
         return None;
@@ -357,7 +362,8 @@ mod tests {
     #[test]
     fn a_crash_without_return_is_no_restart() {
         let mut crash = facts(vec![lost(60, 2.0, 2.1), refused(90, 2.1, 5.0)]);
-        crash.refusals = Some(Refusals { intervals: 1, windows_closed: 2, opened_before: 60, opened_after: 0 });
+        crash.refusals =
+            Some(Refusals { intervals: 1, windows_closed: 2, opened_before: 60, opened_after: 0 });
         crash.target_is_local = Some(true);
         crash.listener_seen_gone = true;
         crash.target.listens_at_end = Some(false);
@@ -366,9 +372,13 @@ mod tests {
         crash.target.listens_at_end = None;
         crash.listener_seen_gone = false;
         assert_eq!(first(&crash), (FindingId::ServerGone, Certainty::Likely), "its end was not seen");
-        crash.refusals = Some(Refusals { intervals: 1, windows_closed: 2, opened_before: 60, opened_after: 9 });
+        crash.refusals =
+            Some(Refusals { intervals: 1, windows_closed: 2, opened_before: 60, opened_after: 9 });
         let ids: Vec<FindingId> = diagnose(&crash).iter().map(|found| found.id).collect();
-        assert!(ids.contains(&FindingId::ServerRestarted) && !ids.contains(&FindingId::ServerGone), "{ids:?}");
+        assert!(
+            ids.contains(&FindingId::ServerRestarted) && !ids.contains(&FindingId::ServerGone),
+            "{ids:?}"
+        );
     }
 
     #[test]
@@ -385,7 +395,8 @@ mod tests {
     #[test]
     fn a_number_that_stands_while_others_are_refused_is_a_limit() {
         let mut limit = facts(vec![refused(100, 1.0, 5.0)]);
-        limit.refusals = Some(Refusals { intervals: 1, windows_closed: 4, opened_before: 20, opened_after: 0 });
+        limit.refusals =
+            Some(Refusals { intervals: 1, windows_closed: 4, opened_before: 20, opened_after: 0 });
         limit.plateau = Some(Plateau { held: 20, windows: 4, from: s(1.0), to: s(5.0) });
         let found = diagnose(&limit).remove(0);
         assert_eq!(found.id, FindingId::ConnectionLimit);

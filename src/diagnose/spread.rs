@@ -39,8 +39,11 @@ fn concentration<T: Copy + PartialEq>(
         weights.iter().map(|(who, weight)| (*who, count_of(*who), attempts(*weight))).collect();
     // The last of its attempts may still be under way: one may be missing.
     let fails = |count: u64, of: f64| count > 0 && count as f64 + 1.0 > of.floor() * NEARLY_ALL && of >= 0.9;
-    let failing: Vec<(T, u64)> =
-        rows.iter().filter(|(_, count, of)| fails(*count, *of)).map(|(who, count, _)| (*who, *count)).collect();
+    let failing: Vec<(T, u64)> = rows
+        .iter()
+        .filter(|(_, count, of)| fails(*count, *of))
+        .map(|(who, count, _)| (*who, *count))
+        .collect();
     let count = failing.iter().map(|(_, count)| count).sum();
     (!failing.is_empty() && failing.len() < weights.len()).then(|| Concentration {
         count,
@@ -55,7 +58,9 @@ fn concentration<T: Copy + PartialEq>(
 /// approximation).
 fn is_significant<T>(rows: &[(T, u64, f64)], failed: u64, started: u64) -> bool {
     let rate = failed as f64 / started as f64;
-    let term = |seen: f64, expected: f64| if seen > 0.0 && expected > 0.0 { seen * (seen / expected).ln() } else { 0.0 };
+    let term = |seen: f64, expected: f64| {
+        if seen > 0.0 && expected > 0.0 { seen * (seen / expected).ln() } else { 0.0 }
+    };
     let g: f64 = rows
         .iter()
         .map(|(_, count, of)| {

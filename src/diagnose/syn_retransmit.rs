@@ -25,8 +25,13 @@ pub(super) fn syn_lost(facts: &Facts) -> Option<Claim> {
         .with("opened", facts.opened)
         .with_known("connect_min_ms", facts.connect_min.map(|min| min.as_secs_f64() * 1e3))
         .with_known("dropped_by_its_own_listener", facts.target.listener_drops)
-        .with_known("tcp_syn_retrans_of_all_connections", facts.counters.map(|counters| counters.syn_retransmits));
-    let claim = if facts.connect_min.is_some_and(|min| min > FIRST_RETRANSMIT) && late * 10 >= facts.opened * 9 {
+        .with_known(
+            "tcp_syn_retrans_of_all_connections",
+            facts.counters.map(|counters| counters.syn_retransmits),
+        );
+    let claim = if facts.connect_min.is_some_and(|min| min > FIRST_RETRANSMIT)
+        && late * 10 >= facts.opened * 9
+    {
         long_round_trip(facts)
     } else if super::timeout::accept_queue_overflowed(facts) {
         queue_was_full(facts, late)
@@ -37,7 +42,10 @@ pub(super) fn syn_lost(facts: &Facts) -> Option<Claim> {
             facts.opened
         );
         Claim::new(FindingId::SynLostOnTheWay, Side::Path, says)
-            .unless(&[FindingId::AcceptQueueFull, FindingId::SynQueueFull], "on the server: nstat -az TcpExtListenDrops; ss -ltm")
+            .unless(
+                &[FindingId::AcceptQueueFull, FindingId::SynQueueFull],
+                "on the server: nstat -az TcpExtListenDrops; ss -ltm",
+            )
             .remedy("on the server: nstat -az TcpExtListenDrops TcpExtTCPReqQFullDrop IpExtInNoRoutes")
             .remedy("on the way: ip -s link (drops, errors); mtr --tcp --port PORT HOST")
     };
@@ -67,7 +75,9 @@ fn queue_was_full(facts: &Facts, late: u64) -> Claim {
     Claim::new(FindingId::AcceptQueueFull, Side::Target, says)
         .without_if(
             &[FindingId::SynLostOnTheWay],
-            drops.filter(|drops| *drops >= late).map(|drops| format!("its own listener dropped {drops}, for {late} late connections")),
+            drops
+                .filter(|drops| *drops >= late)
+                .map(|drops| format!("its own listener dropped {drops}, for {late} late connections")),
             "ss -ltm: d, the drops of that listener",
         )
         .remedy("accept faster, or a longer queue: listen(backlog) and net.core.somaxconn")
@@ -98,7 +108,8 @@ mod tests {
     #[test]
     fn a_round_trip_above_a_second_loses_nothing() {
         let ms = Duration::from_millis;
-        let mut facts = Facts { opened: 60, syn_retransmits: 60, connect_min: Some(ms(1300)), ..Facts::default() };
+        let mut facts =
+            Facts { opened: 60, syn_retransmits: 60, connect_min: Some(ms(1300)), ..Facts::default() };
         assert_eq!(first(&facts), Some(("long-round-trip".into(), Certainty::Likely)));
         facts.connect_min = Some(ms(1));
         assert_eq!(first(&facts).unwrap().0, "syn-lost-on-the-way", "some came at once");

@@ -89,7 +89,9 @@ pub(super) fn aborted_on_overflow(facts: &Facts) -> Option<Claim> {
         claim
             .without_if(
                 resets,
-                counted.map(|drops| format!("its own listener had no room {drops} times, and resets what has none")),
+                counted.map(|drops| {
+                    format!("its own listener had no room {drops} times, and resets what has none")
+                }),
                 "ss -ltm on the server: d, the drops of that listener",
             )
             .remedy("sysctl -w net.ipv4.tcp_abort_on_overflow=0    # wait rather than reset"),
@@ -122,14 +124,12 @@ fn accept_queue_for(facts: &Facts, failed: &FailureFact) -> Claim {
     let full_at_the_end = facts.full_listener().is_some();
     match facts.target.listener_drops {
         // Each attempt that timed out had its SYN, or its ACK, dropped once at least.
-        Some(drops) => claim
-            .explaining_some(failed, drops)
-            .without_if(
-                TIMEOUTS,
-                (drops >= failed.count)
-                    .then(|| format!("its own listener dropped {drops} packets, for {} time-outs", failed.count)),
-                "ss -ltm: d, the drops of that listener",
-            ),
+        Some(drops) => claim.explaining_some(failed, drops).without_if(
+            TIMEOUTS,
+            (drops >= failed.count)
+                .then(|| format!("its own listener dropped {drops} packets, for {} time-outs", failed.count)),
+            "ss -ltm: d, the drops of that listener",
+        ),
         None => claim.explaining(failed).without_if(
             TIMEOUTS,
             (full_at_the_end && facts.opened == 0).then_some("its queue was full, and let nobody in"),
@@ -144,9 +144,10 @@ fn accept_queue(facts: &Facts) -> Claim {
     let queue = full.map_or(String::new(), |at| {
         format!(": {} connections wait at {}, whose backlog is {}", at.waiting, at.described(), at.backlog)
     });
-    let dropped = facts.target.listener_drops.map_or(String::new(), |drops| {
-        format!("; that listener dropped {drops} SYNs or ACKs meanwhile")
-    });
+    let dropped = facts
+        .target
+        .listener_drops
+        .map_or(String::new(), |drops| format!("; that listener dropped {drops} SYNs or ACKs meanwhile"));
     let says = format!(
         "the listener's accept queue was full{queue}{dropped}. The server accepts too slowly for its backlog, or not at \
          all; a firewall is not the cause"
@@ -189,8 +190,9 @@ fn syn_queue(facts: &Facts, failed: &FailureFact) -> Option<Claim> {
         (Some(_), Some(lease)) => Owner::Listener(lease.destination),
         _ => Owner::Everybody,
     };
-    let enough = (own.is_some_and(|drops| drops >= failed.count) && no_overflow && cookies_off)
-        .then(|| format!("its own listener dropped {drops} SYNs, no accept queue overflowed, and tcp_syncookies is 0"));
+    let enough = (own.is_some_and(|drops| drops >= failed.count) && no_overflow && cookies_off).then(|| {
+        format!("its own listener dropped {drops} SYNs, no accept queue overflowed, and tcp_syncookies is 0")
+    });
     Some(
         Claim::new(FindingId::SynQueueFull, Side::Target, says)
             .explaining_some(failed, drops)
@@ -225,7 +227,10 @@ fn md5_demanded(facts: &Facts, failed: &FailureFact) -> Option<Claim> {
         Claim::new(FindingId::TcpMd5Demanded, Side::Target, says)
             .explaining_some(failed, unsigned)
             .seen(Owner::Listener(listener.address), Span::Throughout)
-            .unless(&[FindingId::DroppedOnTheWay], "a connection from a peer that signs; the counter is every listener's")
+            .unless(
+                &[FindingId::DroppedOnTheWay],
+                "a connection from a peer that signs; the counter is every listener's",
+            )
             .without_if(QUEUES, quiet(facts, listener), "ss -ltm")
             .resting_on(Evidence::default().with("tcp_md5_not_found", unsigned))
             .remedy("connect to a port without TCP_MD5SIG; a load generator can't sign for a peer of BGP")
@@ -328,7 +333,9 @@ fn dropped(facts: &Facts, failed: &FailureFact) -> Claim {
 
 fn route_remedy(destination: Option<SocketAddr>) -> String {
     let address = destination.map_or("ADDRESS".to_owned(), |to| to.ip().to_string());
-    format!("check the address: ip route get {address}; a private address (10/8, 172.16/12, 192.168/16) wants a route or a VPN")
+    format!(
+        "check the address: ip route get {address}; a private address (10/8, 172.16/12, 192.168/16) wants a route or a VPN"
+    )
 }
 
 /// The target is on this host, and its listener has room.
@@ -345,7 +352,12 @@ fn dropped_here(facts: &Facts, listener: &Listening, to: &str) -> Claim {
         .seen(Owner::Listener(listener.address), Span::EachAttempt)
         .without(FOR_SOME, "not one connection was taken")
         .without(
-            &[FindingId::NoSuchHost, FindingId::GatewaySilent, FindingId::PrivateAddressOutOfReach, FindingId::LongRoundTrip],
+            &[
+                FindingId::NoSuchHost,
+                FindingId::GatewaySilent,
+                FindingId::PrivateAddressOutOfReach,
+                FindingId::LongRoundTrip,
+            ],
             "the address is this host's own",
         )
         .without_if(QUEUES, quiet(facts, listener), "ss -ltm: d, the drops of that listener")

@@ -58,6 +58,10 @@ mod tests {
         assert_eq!(found.len(), 1);
         assert_eq!((found[0].id, found[0].explains), (FindingId::NotExplained, 7));
         assert_eq!(found[0].certainty, Certainty::Possible);
-        assert!(found[0].says.starts_with("7 of 7 failures of the kind other at connect"), "{}", found[0].says);
+        assert!(
+            found[0].says.starts_with("7 of 7 failures of the kind other at connect"),
+            "{}",
+            found[0].says
+        );
     }
 }

@@ -69,12 +69,11 @@ pub(super) fn not_permitted(facts: &Facts) -> Option<Claim> {
         )
         .remedy("ip route get ADDRESS; ip rule; nft list ruleset");
     let seen = place_of(facts, failed).and_then(|place| place.refusal).is_none();
-    Some(
-        finding
-            .explaining(failed)
-            .seen(Owner::Attempts, Span::EachAttempt)
-            .without_if(&[FindingId::RouteForbids], seen.then_some("the routing table has a route that does not forbid"), "ip route get ADDRESS"),
-    )
+    Some(finding.explaining(failed).seen(Owner::Attempts, Span::EachAttempt).without_if(
+        &[FindingId::RouteForbids],
+        seen.then_some("the routing table has a route that does not forbid"),
+        "ip route get ADDRESS",
+    ))
 }
 
 /// A route of this host refuses the address: each kind by its own error number.
@@ -112,7 +111,9 @@ pub(super) fn route_forbids(facts: &Facts) -> Option<Claim> {
                     .with("error", failed.failure.to_string())
                     .with("route", word),
             )
-            .remedy(format!("ip route get {address}; ip route show type {word}    # the route, and what put it there"))
+            .remedy(format!(
+                "ip route get {address}; ip route show type {word}    # the route, and what put it there"
+            ))
             .remedy(format!("ip route del {word} NETWORK    # if it is not meant")),
     )
 }
@@ -164,7 +165,11 @@ fn private(destination: SocketAddr, place: &Place) -> Claim {
             no_route.then_some("the routing table has no route, not even a default one"),
             "ip route get ADDRESS; traceroute -T",
         )
-        .without_if(TIMEOUTS, no_route.then_some("there is no route"), "a connection from a host in that network")
+        .without_if(
+            TIMEOUTS,
+            no_route.then_some("there is no route"),
+            "a connection from a host in that network",
+        )
         .remedy("connect to the server's public address, or to a name that leads to it")
         .remedy("join its network: a VPN, a tunnel (ssh -L), or a route: ip route add NETWORK via GATEWAY")
 }
@@ -219,20 +224,21 @@ fn by_router(destination: SocketAddr) -> Claim {
          or a firewall's reject rule says so in its place",
         destination.ip()
     );
-    Claim::new(FindingId::HostUnreachable, Side::Path, says).seen(Owner::Attempts, Span::EachAttempt)
-        .remedy(format!(
-        "traceroute -T -p {} {}    # the last that answers says it",
-        destination.port(),
-        destination.ip()
-    ))
+    Claim::new(FindingId::HostUnreachable, Side::Path, says).seen(Owner::Attempts, Span::EachAttempt).remedy(
+        format!(
+            "traceroute -T -p {} {}    # the last that answers says it",
+            destination.port(),
+            destination.ip()
+        ),
+    )
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::diagnose::Certainty;
     use crate::diagnose::diagnose;
     use crate::linux::addresses::{Neighbour, Route, RouteKind};
-    use crate::diagnose::Certainty;
     use crate::model::{Errno, Failure, Lease};
 
     fn facts(errno: Errno, place: Place) -> Facts {

@@ -120,7 +120,9 @@ mod tests {
     fn a_row_is_as_intended_only_with_the_right_cause_first_and_no_other_proved() {
         assert!(row().is_named() && row().is_cured());
         assert!(!Row { first: None, ..row() }.is_named());
-        assert!(!Row { first: Some((FindingId::of("nothing-listens"), Certainty::Proved)), ..row() }.is_named());
+        assert!(
+            !Row { first: Some((FindingId::of("nothing-listens"), Certainty::Proved)), ..row() }.is_named()
+        );
         assert!(!Row { wrongly_proved: vec![FindingId::of("conntrack-full")], ..row() }.is_named());
         assert!(Row { intended: None, first: None, ..row() }.is_named());
         assert!(!Row { intended: None, ..row() }.is_named());

@@ -21,10 +21,10 @@ mod window;
 pub(crate) mod windows;
 
 pub use headline::verdict as verdict_word;
-pub(crate) use verdict::LATE_US;
 pub use model::{
     Counts, FailureKind, FailureSample, KernelWindow, LatencySummary, OnsetReport, Part, Resources,
     RunResult, SCHEMA_VERSION, Verdict, WindowSummary,
 };
 pub use read::ReadError;
 pub use thresholds::DEFAULT as DEFAULT_THRESHOLD;
+pub(crate) use verdict::LATE_US;

@@ -81,9 +81,10 @@ pub(crate) fn source_weights(plan: &Plan) -> Vec<(IpAddr, u64)> {
         return Vec::new();
     }
     let mut weights: Vec<(IpAddr, u64)> = Vec::new();
-    let each = addresses.blocks().iter().flat_map(|block| {
-        (0..block.len()).filter_map(|n| Some((block.nth(n)?, u64::from(block.weight()))))
-    });
+    let each = addresses
+        .blocks()
+        .iter()
+        .flat_map(|block| (0..block.len()).filter_map(|n| Some((block.nth(n)?, u64::from(block.weight())))));
     for (address, more) in each {
         match weights.iter_mut().find(|(known, _)| *known == address) {
             Some((_, weight)) => *weight += more,

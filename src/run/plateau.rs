@@ -17,7 +17,9 @@ pub(super) fn plateau(windows: &[WindowRow]) -> Option<Plateau> {
     let level: Vec<&&WindowRow> = with.iter().filter(|window| is_level(window.open, most)).collect();
     let (first, last) = (level.first()?, level.last()?);
     let count = u32::try_from(level.len()).unwrap_or(u32::MAX);
-    let below = with.iter().filter(|window| window.at > first.at && window.at < last.at && !is_level(window.open, most));
+    let below = with
+        .iter()
+        .filter(|window| window.at > first.at && window.at < last.at && !is_level(window.open, most));
     (count >= FEWEST && below.count() == 0 && with.len() <= level.len() + 2).then_some(Plateau {
         held: most,
         windows: count,
@@ -58,7 +60,8 @@ mod tests {
     }
 
     fn held(windows: &[(u64, u64)]) -> Option<u64> {
-        let rows: Vec<WindowRow> = (1..).zip(windows).map(|(at, (open, refused))| window(at, *open, *refused)).collect();
+        let rows: Vec<WindowRow> =
+            (1..).zip(windows).map(|(at, (open, refused))| window(at, *open, *refused)).collect();
         plateau(&rows).map(|plateau| plateau.held)
     }
 

@@ -99,7 +99,9 @@ pub(super) fn certificate(case: &Case<'_>) -> Claim {
             (FindingId::CertificateNotYetValid, "is not valid yet; is this host's clock right?")
         }
         Cause::UnknownIssuer => (FindingId::UnknownIssuer, "is signed by nobody whom this host trusts"),
-        Cause::NameMismatch => (FindingId::NameMismatch, "is for another name than the one that was asked for"),
+        Cause::NameMismatch => {
+            (FindingId::NameMismatch, "is for another name than the one that was asked for")
+        }
         _ => (FindingId::CertificateInvalid, "is refused"),
     };
     let says = format!("the certificate of {} {what} ({})", case.url(), case.says());

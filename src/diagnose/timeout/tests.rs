@@ -10,6 +10,7 @@ fn facts() -> Facts {
     let timed_out = Failure::new(Stage::Connect, Cause::TimedOut);
     let lease = Some(Lease { source: None, port: None, destination: TO });
     Facts {
+        destinations: vec![TO],
         syn_retransmits: 4,
         failures: vec![FailureFact { lease, ..FailureFact::new(timed_out, 4) }],
         ..Facts::default()
@@ -50,7 +51,11 @@ fn a_full_queue_is_proved_by_its_length_too() {
     facts.listening = listening(17);
     assert_eq!(ids(&facts), [("accept-queue-full".into(), Certainty::Proved)]);
     facts.listening = listening(16);
-    assert_eq!(ids(&facts), [("dropped-on-the-way".into(), Certainty::Likely)], "there is room: a firewall, or DNAT");
+    assert_eq!(
+        ids(&facts),
+        [("dropped-on-the-way".into(), Certainty::Likely)],
+        "there is room: a firewall, or DNAT"
+    );
     facts.counters = Some(Counters { listen_drops: 1, ..Counters::default() });
     assert_eq!(
         ids(&facts),
@@ -107,7 +112,7 @@ fn one_source_that_always_fails_is_named_and_one_that_sometimes_fails_is_not() {
 
 #[test]
 fn resets_by_a_full_queue_are_no_fault_of_the_path() {
-    let mut facts = Facts { target_is_local: Some(true), ..Facts::default() };
+    let mut facts = Facts { target_is_local: Some(true), destinations: vec![TO], ..Facts::default() };
     facts.failures = vec![FailureFact::new(Failure::new(Stage::Session, Cause::Reset), 5)];
     facts.counters = Some(Counters { listen_overflows: 5, ..Counters::default() });
     assert_eq!(ids(&facts), [("reset-by-the-server".into(), Certainty::Possible)]);
