@@ -1,14 +1,14 @@
 //! What rules may look at: plain facts, whoever gathered them. What is not known is `None` or empty, and
 //! proves nothing.
 
-use super::{Listening, Place, Proxy};
+use super::{Listening, Moment, Place, Proxy};
 use crate::linux::addresses::Neighbour;
 use crate::linux::holders::{Holder, Table};
 use crate::linux::proc_net::{Conntrack, ConntrackDrops, Counters};
 use crate::linux::sysctl::HostSettings;
 use crate::linux::tcp_state::TcpState;
 use crate::linux::tuple_usage::StateCounts;
-use crate::model::{Cause, Failure, Lease, Reply, SlowSearch, Stage, Stamp};
+use crate::model::{Acknowledged, AtTimeout, Cause, Failure, Lease, Reply, SlowSearch, Stage, Stamp};
 use crate::protocol::Kind;
 use serde::{Deserialize, Serialize};
 use std::net::{IpAddr, SocketAddr};
@@ -79,6 +79,8 @@ pub struct Facts {
     pub no_proxy: Option<String>,
     /// Source addresses that the connections came from; 0 where the kernel chose.
     pub sources: u64,
+    /// Failing tuples, each looked at when the first failure of its kind came; by time.
+    pub moments: Vec<Moment>,
 }
 
 /// The target's name and what it leads to.
@@ -134,6 +136,10 @@ pub struct FailureFact {
     pub by_source: Vec<(IpAddr, u64)>,
     /// How many went to each destination; empty where there were too many.
     pub by_destination: Vec<(SocketAddr, u64)>,
+    /// Of timeouts: whether the peer's kernel had acknowledged what was sent, counted.
+    pub acknowledged: Acknowledged,
+    /// What the kernel knew of the first connections that timed out.
+    pub at_timeout: Vec<AtTimeout>,
     /// Code of the ICMP message "destination unreachable" behind the first, where one was kept.
     pub icmp_code: Option<u8>,
 }
@@ -197,6 +203,13 @@ impl Facts {
         serving.first().copied()
     }
 
+    /// The looks at failing tuples that a kind of failure asked for, by time.
+    pub fn moments_of(&self, stage: Stage, cause: Cause) -> impl Iterator<Item = &Moment> {
+        self.moments
+            .iter()
+            .filter(move |moment| (moment.failure.stage, moment.failure.cause) == (stage, cause))
+    }
+
     /// How many attempts failed, by whatever cause.
     pub fn failed_attempts(&self) -> u64 {
         self.failures.iter().map(|fact| fact.count).sum()
@@ -245,6 +258,8 @@ impl FailureFact {
             lease: None,
             by_source: Vec::new(),
             by_destination: Vec::new(),
+            acknowledged: Acknowledged::default(),
+            at_timeout: Vec::new(),
             icmp_code: None,
         }
     }

@@ -42,6 +42,7 @@ pub mod host;
 mod limits;
 mod listening;
 mod local_listeners;
+mod moment;
 mod names;
 mod no_reply;
 mod own_source;
@@ -56,6 +57,9 @@ mod unreachable;
 pub use facts::{Blocked, Facts, FailureFact, ForeignSockets, Name, Refusals, TupleFact};
 pub use finding::{Certainty, Finding};
 pub use listening::{Listening, Proxy, ProxyListener, exempted};
+pub use moment::{
+    ConntrackNow, ListenerNow, Moment, Owner, PortHolder, PortScope, SourceAddress, TuplePorts,
+};
 pub use names::is_localhost;
 pub use place::{Place, Scope};
 

@@ -2,6 +2,7 @@
 
 use super::netlink::u32_at;
 use super::tcp_state::TcpState;
+use crate::model::AtTimeout;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
 use std::time::Duration;
@@ -18,6 +19,8 @@ pub struct TcpInfo {
     pub retransmits: u8,
     /// Retransmits since the connection was begun. Linux before 2.6.32 does not tell.
     pub total_retransmits: Option<u32>,
+    /// Segments sent and not acknowledged; a SYN is one. 0 for a listener.
+    pub unacknowledged: u32,
     /// Time until the retransmit timer fires.
     pub retransmit_timeout: Duration,
     /// Smoothed round-trip time; zero while there is no measurement.
@@ -56,6 +59,18 @@ impl TcpInfo {
     }
 }
 
+impl From<TcpInfo> for AtTimeout {
+    fn from(info: TcpInfo) -> AtTimeout {
+        let round_trip_us = u32::try_from(info.round_trip.as_micros()).ok().filter(|&us| us > 0);
+        AtTimeout {
+            unacknowledged: info.unacknowledged,
+            retransmits: info.retransmits.into(),
+            total_retransmits: info.total_retransmits,
+            round_trip_us,
+        }
+    }
+}
+
 /// Tolerates an answer cut short anywhere behind the state; what is missing is zero.
 fn parse(bytes: &[u8]) -> Option<TcpInfo> {
     let state = TcpState::from_number(*bytes.first()?)?;
@@ -66,6 +81,7 @@ fn parse(bytes: &[u8]) -> Option<TcpInfo> {
         state,
         retransmits: bytes.get(2).copied().unwrap_or_default(),
         total_retransmits: u32_at(bytes, 100),
+        unacknowledged: if state == TcpState::Listen { 0 } else { u32_at(bytes, 24).unwrap_or_default() },
         retransmit_timeout: micros(8),
         round_trip: micros(68),
         round_trip_variation: micros(72),

@@ -301,6 +301,8 @@ fn failure_fact(kind: &crate::model::FailureTally) -> FailureFact {
         lease: kind.samples.first().map(|sample| sample.lease),
         by_source: kind.by_source.sorted(),
         by_destination: kind.by_destination.sorted(),
+        acknowledged: kind.acknowledged,
+        at_timeout: kind.samples.iter().filter_map(|sample| sample.at_timeout).collect(),
         icmp_code: None,
     }
 }

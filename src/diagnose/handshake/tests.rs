@@ -7,15 +7,9 @@ use std::time::Duration;
 
 fn fact(failure: Failure, first_s: u64, last_s: u64) -> FailureFact {
     FailureFact {
-        failure,
-        count: 10,
         first_at: Duration::from_secs(first_s),
         last_at: Duration::from_secs(last_s),
-        first_ordinal: 0,
-        lease: None,
-        by_source: Vec::new(),
-        by_destination: Vec::new(),
-        icmp_code: None,
+        ..FailureFact::new(failure, 10)
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Pure. A tally belongs to one worker; whole tallies are handed over and merged, never shared.
 
+mod at_timeout;
 mod evidence;
 mod fanout;
 mod latency;
@@ -14,6 +15,7 @@ mod tally;
 mod traffic;
 mod window;
 
+pub use at_timeout::{Acknowledged, AtTimeout};
 pub use evidence::{Evidence, Fact};
 pub use fanout::Fanout;
 pub use latency::Latency;

@@ -4,7 +4,7 @@
 //! [`Tally::start`], [`Tally::open`], [`Tally::add`], and after any merge. Each attempt enters once by
 //! `start` and leaves once by `add`; a failed one never enters a latency of success.
 
-use super::{Fanout, Latency, Reply, Shares, SlowSearch, Traffic};
+use super::{Acknowledged, AtTimeout, Fanout, Latency, Reply, Shares, SlowSearch, Traffic};
 use crate::model::{Failure, Lease, Outcome, Record, SkipReason, Stamp};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -143,6 +143,8 @@ pub struct FailureTally {
     pub by_source: Shares<IpAddr>,
     /// By destination.
     pub by_destination: Shares<SocketAddr>,
+    /// Of timeouts: whether the peer's kernel had acknowledged what was sent, where that was asked.
+    pub acknowledged: Acknowledged,
     /// The first few, by time, in detail.
     pub samples: Vec<Sample>,
 }
@@ -158,6 +160,8 @@ pub struct Sample {
     pub lease: Lease,
     /// What the peer said, where it said something.
     pub reply: Option<Box<Reply>>,
+    /// Of a timeout: what the kernel knew of the connection then.
+    pub at_timeout: Option<AtTimeout>,
 }
 
 impl Tally {
@@ -203,6 +207,15 @@ impl Tally {
             && sample.ordinal == ordinal
         {
             sample.reply = Some(reply);
+        }
+    }
+
+    /// What the kernel knew of a connection whose time was over, as an attempt that has just failed.
+    pub fn timed_out(&mut self, failure: Failure, ordinal: u64, at: AtTimeout) {
+        let Some(kind) = self.failures.iter_mut().find(|kind| kind.failure == failure) else { return };
+        kind.acknowledged.add(at);
+        if let Some(sample) = kind.samples.last_mut().filter(|sample| sample.ordinal == ordinal) {
+            sample.at_timeout = Some(at);
         }
     }
 
@@ -327,6 +340,7 @@ impl Tally {
                     latency: Latency::default(),
                     by_source: Shares::default(),
                     by_destination: Shares::default(),
+                    acknowledged: Acknowledged::default(),
                     samples: Vec::new(),
                 });
                 self.failures.len() - 1
@@ -346,6 +360,7 @@ impl Tally {
                 at: record.ended,
                 lease: record.lease,
                 reply: None,
+                at_timeout: None,
             });
         }
     }
@@ -361,6 +376,7 @@ impl FailureTally {
         self.latency.merge(&other.latency);
         self.by_source.merge(&other.by_source);
         self.by_destination.merge(&other.by_destination);
+        self.acknowledged.merge(&other.acknowledged);
         self.samples.extend_from_slice(&other.samples);
         self.samples.sort_by_key(|sample| (sample.at, sample.ordinal));
         self.samples.truncate(SAMPLES);
