@@ -207,3 +207,143 @@ fn an_address_that_is_taken_is_told_before_the_run() {
     assert_eq!(output.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&output.stderr).contains(&address), "{output:?}");
 }
+
+fn names(folder: &TempDir) -> Vec<String> {
+    let entries = std::fs::read_dir(folder.path()).unwrap();
+    let mut names: Vec<String> =
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn a_run_that_cannot_begin_leaves_the_earlier_files_whole() {
+    let folder = tempfile::tempdir().unwrap();
+    for (format, _) in FORMATS {
+        std::fs::write(folder.path().join(format), "of yesterday").unwrap();
+    }
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let listen = taken.local_addr().unwrap().to_string();
+    let output = connstorm()
+        .args(["run", "tcp://127.0.0.1:1", "--connections", "1", "--concurrency", "1", "--listen", &listen])
+        .args(arguments(&folder))
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    for (format, _) in FORMATS {
+        assert_eq!(std::fs::read_to_string(folder.path().join(format)).unwrap(), "of yesterday", "{format}");
+    }
+    assert_eq!(names(&folder).len(), FORMATS.len(), "{:?}", names(&folder));
+}
+
+#[test]
+fn after_a_kill_the_earlier_result_is_whole_and_the_last_windows_are_beside_it() {
+    let (_target, address) = targets::start(Kind::Tcp, Behaviour::Echo);
+    let folder = tempfile::tempdir().unwrap();
+    let json = path(&folder, "r.json");
+    std::fs::write(&json, "of yesterday").unwrap();
+    let mut process = connstorm()
+        .args(["run", &format!("tcp://{address}"), "--rate", "100/s", "--duration", "60s", "--quiet"])
+        .args(["--json", &json])
+        .spawn()
+        .unwrap();
+    let partial = folder.path().join("r.json.partial");
+    let read = || RunResult::from_json(&std::fs::read_to_string(&partial).ok()?).ok();
+    let several = || read().is_some_and(|result| result.windows.len() >= 2);
+    assert!(support::eventually(true, several), "{:?}", names(&folder));
+    process.kill().unwrap();
+    process.wait().unwrap();
+    assert_eq!(std::fs::read_to_string(&json).unwrap(), "of yesterday");
+    let left = read().unwrap();
+    assert!(left.counts.started > 0 && left.began_unix_us > 0, "{:?}", left.counts);
+    let shown = run(&["report", partial.to_str().unwrap()]);
+    assert_eq!(shown.status.code(), Some(0), "{shown:?}");
+    let text = String::from_utf8_lossy(&shown.stdout).into_owned();
+    assert!(text.contains("interrupted") && text.contains("did not come to its end"), "{text}");
+
+    // The next run takes it away, and its result can be read by its owner alone.
+    std::fs::remove_file(&json).unwrap();
+    let next = run(&[
+        "run",
+        &format!("tcp://{address}"),
+        "--connections",
+        "3",
+        "--concurrency",
+        "1",
+        "--json",
+        &json,
+    ]);
+    assert_eq!(next.status.code(), Some(0), "{next:?}");
+    assert_eq!(names(&folder), ["r.json"]);
+    use std::os::unix::fs::MetadataExt;
+    assert_eq!(std::fs::metadata(&json).unwrap().mode() & 0o777, 0o600);
+}
+
+#[test]
+fn two_names_of_one_file_are_refused_before_anything_is_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let (a, hard, soft) = (path(&folder, "a"), path(&folder, "hard"), path(&folder, "soft"));
+    let scenario = path(&folder, "s.toml");
+    std::fs::write(&a, "kept").unwrap();
+    std::fs::hard_link(&a, &hard).unwrap();
+    std::os::unix::fs::symlink("a", &soft).unwrap();
+    let text = "[target]\nurl = \"tcp://127.0.0.1:1\"\n[load]\nconnections = 1\nclosed = { slots = 1 }\n";
+    std::fs::write(&scenario, text).unwrap();
+    let cases = [
+        (vec!["run", &scenario, "--json", &a, "--html", &hard], "both go to"),
+        (vec!["run", &scenario, "--json", &soft, "--csv", &a], "both go to"),
+        (vec!["run", &scenario, "--json", "-", "--csv", "/dev/stdout"], "both go to"),
+        (vec!["run", &scenario, "--json", &scenario], "is read"),
+        (vec!["report", &soft, "--html", &hard], "is read"),
+        (vec!["compare", &a, &hard, "--json", &soft], "is read"),
+        (vec!["merge", &a, &hard, "--summary", &soft], "is read"),
+    ];
+    for (arguments, says) in cases {
+        let output = run(&arguments);
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.code() == Some(1) && told.contains(says), "{arguments:?}: {told}");
+        assert_eq!(std::fs::read_to_string(&a).unwrap(), "kept", "{arguments:?}");
+        assert_eq!(std::fs::read_to_string(&scenario).unwrap(), text, "{arguments:?}");
+    }
+}
+
+#[test]
+fn a_pipe_takes_a_result_as_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let pipe = path(&folder, "pipe");
+    rustix::fs::mknodat(
+        rustix::fs::CWD,
+        &pipe,
+        rustix::fs::FileType::Fifo,
+        rustix::fs::Mode::from_raw_mode(0o600),
+        0,
+    )
+    .unwrap();
+    let reader = std::thread::spawn({
+        let pipe = pipe.clone();
+        move || std::fs::read_to_string(pipe).unwrap()
+    });
+    let output = run(&["report", "tests/data/good.json", "--csv", &pipe]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert!(reader.join().unwrap().starts_with("from_s,to_s"));
+    let output = run(&["report", "tests/data/good.json", "--csv", "/dev/null", "--html", "/dev/null"]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+}
+
+#[test]
+fn a_disk_that_is_full_leaves_the_earlier_file_whole() {
+    let folder = tempfile::tempdir().unwrap();
+    let json = path(&folder, "r.json");
+    std::fs::write(&json, "of yesterday").unwrap();
+    // A limit on the size of files is a full disk to whoever writes them.
+    let script =
+        format!("trap '' XFSZ; ulimit -f 4; exec \"$0\" report tests/data/exhausted.json --json {json}");
+    let output = std::process::Command::new("bash")
+        .args(["-c", &script, env!("CARGO_BIN_EXE_connstorm")])
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    assert!(String::from_utf8_lossy(&output.stderr).contains("cannot write"), "{output:?}");
+    assert_eq!(std::fs::read_to_string(&json).unwrap(), "of yesterday");
+    assert_eq!(names(&folder), ["r.json"]);
+}

@@ -72,12 +72,12 @@ pub struct DoctorArgs {
 /// When an output can't be written.
 pub(super) fn run(args: &DoctorArgs) -> anyhow::Result<Exit> {
     // Opened first: what can't be written should fail before the examination, not after it.
-    let save = args.save.as_deref().map(Output::open).transpose()?;
-    let json = args.json.as_deref().map(Output::open).transpose()?;
-    if [&save, &json].into_iter().flatten().filter(|output| output.is_stdout()).count() > 1 {
+    let wanted = [args.save.as_deref(), args.json.as_deref()];
+    if wanted.into_iter().flatten().filter(|path| Output::is_named_stdout(path)).count() > 1 {
         say("connstorm: --save and --json can't both go to standard output; give one of them a file");
         return Ok(Exit::Usage);
     }
+    let [save, json] = Output::open_all(wanted, &[])?;
     let quiet = [&save, &json].into_iter().flatten().any(Output::is_stdout);
     let examination = match &args.target {
         None => doctor::host(),

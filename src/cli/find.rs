@@ -15,7 +15,7 @@ use crate::result::find::{FindReport, Quantity};
 use anyhow::Context;
 use clap::{Args, ValueEnum};
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 const EXAMPLES: &str = "\
@@ -114,7 +114,7 @@ pub(super) fn run(args: &FindArgs) -> anyhow::Result<Exit> {
         return Ok(Exit::Usage);
     }
     let interrupt = Interrupt::watch().context("cannot handle signals")?;
-    let json = args.json.as_deref().map(Output::open).transpose()?;
+    let [json] = Output::open_all([args.json.as_deref()], &[Path::new(&args.what)])?;
     let report = find(&plan, &asked, &|| interrupt.asked(), |step| tell(step, args.quiet, asked.quantity))?;
     let stdout_is_taken = json.as_ref().is_some_and(Output::is_stdout);
     if let Some(json) = json {

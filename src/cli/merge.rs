@@ -5,7 +5,7 @@ use super::outputs::{OutputFlags, summarise};
 use super::saved;
 use crate::result::merge::{Named, merge};
 use clap::Args;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -29,10 +29,11 @@ pub(super) struct MergeArgs {
 /// # Errors
 /// When they can't be read or merged, or an output can't be written.
 pub(super) fn run(args: &MergeArgs) -> anyhow::Result<Exit> {
+    let inputs: Vec<&Path> = args.results.iter().map(PathBuf::as_path).collect();
+    let outputs = args.output.open(&inputs)?;
     let read = |path: &PathBuf| Ok(Named { name: path.display().to_string(), result: saved::read(path)? });
     let parts = args.results.iter().map(read).collect::<anyhow::Result<Vec<Named>>>()?;
     let merged = merge(parts).map_err(|error| anyhow::anyhow!("cannot merge: {error}"))?;
-    let outputs = args.output.open()?;
     let stdout_is_taken = outputs.use_stdout();
     outputs.write(&merged)?;
     summarise(&merged, stdout_is_taken)?;

@@ -3,6 +3,7 @@
 mod compare;
 mod doctor;
 mod exit;
+mod file_identity;
 mod find;
 mod interrupt;
 mod lab;
@@ -10,6 +11,7 @@ mod merge;
 mod output;
 mod outputs;
 mod plan;
+mod replacement;
 mod report;
 mod run;
 mod saved;

@@ -7,7 +7,7 @@ use crate::report::summary;
 use crate::result::RunResult;
 use clap::Args;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// What is written, and where to. `-` is standard output.
 #[derive(Debug, Default, Args)]
@@ -53,23 +53,16 @@ impl OutputFlags {
         ]
     }
 
-    /// Opens every output: what can't be written should fail before the work, not after it.
+    /// Looks at every output: what can't be written should fail before the work, not after it.
     ///
     /// # Errors
-    /// When a file can't be made, or when several are to go to standard output or to one file.
-    pub(super) fn open(&self) -> anyhow::Result<Outputs> {
-        let asked = || self.asked().into_iter().filter_map(|(path, format)| Some((path.as_deref()?, format)));
-        let paths: Vec<_> = asked().map(|(path, _)| path).collect();
-        if let Some(twice) = paths.iter().enumerate().find(|(n, path)| paths[..*n].contains(path)) {
-            anyhow::bail!(
-                "two results can't both go to '{}'; give each a file of its own",
-                twice.1.display()
-            );
-        }
-        asked()
-            .map(|(path, format)| Ok((Output::open(path)?, format)))
-            .collect::<anyhow::Result<_>>()
-            .map(Outputs)
+    /// When a file can't be written, two outputs are one file, or one of them is an input.
+    pub(super) fn open(&self, inputs: &[&Path]) -> anyhow::Result<Outputs> {
+        let asked = self.asked();
+        let opened = Output::open_all(asked.map(|(path, _)| path.as_deref()), inputs)?;
+        let formats = asked.map(|(_, format)| format);
+        let outputs = opened.into_iter().zip(formats).filter_map(|(output, format)| Some((output?, format)));
+        Ok(Outputs(outputs.collect()))
     }
 }
 

@@ -33,9 +33,8 @@ pub(super) struct ReportArgs {
 /// # Errors
 /// When the result can't be read, or an output can't be written.
 pub(super) fn run(args: &ReportArgs) -> anyhow::Result<Exit> {
-    // Read first: an output may be a file that is not to be emptied for nothing.
+    let outputs = args.output.open(&[&args.result])?;
     let result = saved::read(&args.result)?;
-    let outputs = args.output.open()?;
     if outputs.is_empty() {
         summarise(&result, false)?;
     }

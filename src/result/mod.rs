@@ -2,6 +2,7 @@
 //!
 //! Pure: nothing here prints, and no format is known here. Formats are in [`crate::report`].
 
+mod balance;
 pub mod compare;
 pub mod examination;
 pub mod find;

@@ -124,8 +124,7 @@ fn experiments(args: &Lab) -> anyhow::Result<Exit> {
         say(&format!("connstorm: {unknown}"));
         return Ok(Exit::Usage);
     }
-    let json = args.json.as_deref().map(Output::open).transpose()?;
-    let html = args.html.as_deref().map(Output::open).transpose()?;
+    let [json, html] = Output::open_all([args.json.as_deref(), args.html.as_deref()], &[])?;
     let quiet = args.table || [&json, &html].into_iter().flatten().any(Output::is_stdout);
     let (mut had, mut rows, mut missing) = (Vec::new(), Vec::new(), false);
     for experiment in &experiments {

@@ -3,6 +3,7 @@
 
 mod args;
 mod exporter;
+mod journal;
 mod progress;
 mod session_args;
 
@@ -21,8 +22,9 @@ use crate::run::{Conducted, Prepared};
 use anyhow::Context;
 use args::{JudgementFlags, ProgressWhen};
 use exporter::Exporter;
+use journal::Journal;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Runs it.
@@ -35,14 +37,26 @@ pub(super) fn run(args: &Run) -> anyhow::Result<Exit> {
         }
     };
     let interrupt = Interrupt::watch().context("cannot handle signals")?;
-    // Opened first: what can't be written should fail before the run, not after it.
-    let outputs = args.output.open()?;
-    let conducted = watched(&plan, &interrupt, &args.judgement)?;
+    // Looked at first: what can't be written should fail before the run, not after it.
+    let outputs = args.output.open(&inputs(&args.what, &plan))?;
+    let mut journal = args.output.json.as_deref().and_then(Journal::beside);
+    let conducted = watched(&plan, &interrupt, &args.judgement, journal.as_mut())?;
     let balance = conducted.run.conservation();
     let result = conducted.into_result(&plan);
     report(&result, outputs, args.judgement.quiet)?;
+    if let Some(journal) = journal {
+        journal.remove();
+    }
     balance.map_err(anyhow::Error::msg).context("the books don't balance: a defect of connstorm")?;
     Ok(Exit::of(result.verdict))
+}
+
+/// The files that a run reads.
+fn inputs<'a>(what: &'a str, plan: &'a Plan) -> Vec<&'a Path> {
+    let tls = &plan.session.tls;
+    let of_tls = [&tls.ca, &tls.cert, &tls.key].into_iter().flatten().map(PathBuf::as_path);
+    let scenario = (!what.contains("://")).then_some(Path::new(what));
+    scenario.into_iter().chain(of_tls).collect()
 }
 
 /// The plan of a scenario file, or of a target and flags; or the mistakes in it, ready to print.
@@ -71,7 +85,12 @@ fn unreadable(path: &Path, error: &io::Error) -> String {
 }
 
 /// The run itself, with its progress shown and Ctrl-C passed on.
-fn watched(plan: &Plan, interrupt: &Interrupt, flags: &JudgementFlags) -> anyhow::Result<Conducted> {
+fn watched(
+    plan: &Plan,
+    interrupt: &Interrupt,
+    flags: &JudgementFlags,
+    mut journal: Option<&mut Journal>,
+) -> anyhow::Result<Conducted> {
     let wanted = !flags.quiet && flags.progress == ProgressWhen::Auto;
     let mut exporter = flags.listen.map(Exporter::start).transpose()?;
     let mut line = progress::Line::new(wanted, end(plan), plan.load.connections);
@@ -85,6 +104,9 @@ fn watched(plan: &Plan, interrupt: &Interrupt, flags: &JudgementFlags) -> anyhow
             control.interrupt();
         }
         line.show(progress);
+        if let Some(journal) = &mut journal {
+            journal.look(progress);
+        }
         if let Some(exporter) = &mut exporter {
             exporter.look(progress);
         }
