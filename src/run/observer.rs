@@ -76,13 +76,12 @@ impl Observer {
     /// An observer of this thread's network namespace; what it may not see it leaves out.
     pub(super) fn new(plan: &Plan, destinations: &[SocketAddr], host: HostSettings) -> Observer {
         let context = context(plan, destinations, &host);
-        let range = host.ports();
-        let ports = match plan.source.ports {
-            PortPolicy::Kernel | PortPolicy::NaiveBind => range.low..=range.high,
-            PortPolicy::Range { low, high } | PortPolicy::Explicit { low, high } => low..=high,
+        let ports = context.supply.span();
+        let config = SamplerConfig {
+            destinations: context.supply.destinations(),
+            ports: ports.clone(),
+            fraction: BUDGET,
         };
-        let config =
-            SamplerConfig { destinations: destinations.to_vec(), ports: ports.clone(), fraction: BUDGET };
         let mut sampler = Sampler::open(config, Stamp::ZERO);
         let first = sampler.take(Stamp::ZERO);
         Observer {
