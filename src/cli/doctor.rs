@@ -7,6 +7,7 @@ use crate::doctor::{TargetUrl, Timeouts};
 use crate::host::snapshot::SavedHost;
 use crate::plan::{Header, Request, Session, Statuses, Tls};
 use crate::report::examination;
+use crate::report::shown::Shown;
 use clap::Args;
 use std::io;
 use std::net::IpAddr;
@@ -94,6 +95,7 @@ pub(super) fn run(args: &DoctorArgs) -> anyhow::Result<Exit> {
     }
     if !quiet {
         let (mut text, style) = (String::new(), style_for(&io::stdout()));
+        let examination = Shown::of(&examination)?;
         match &examination.target {
             Some(target) => examination::render_target(&mut text, target, style),
             None => examination::render_host(&mut text, &examination, style),

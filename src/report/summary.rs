@@ -4,6 +4,7 @@ use crate::model::Reply;
 use crate::model::format::{bytes, micros, seconds, thousands};
 use crate::plan::{Arrivals, Close, Lifetime, PortPolicy};
 use crate::report::findings::{self, WIDTH, line, wrapped};
+use crate::report::shown::Shown;
 use crate::report::style::Style;
 use crate::report::{bars, forecast};
 use crate::result::headline;
@@ -12,6 +13,10 @@ use crate::result::{FailureKind, LatencySummary, RunResult, Verdict};
 
 /// The summary, several lines with a line end each.
 pub fn render(result: &RunResult, style: Style) -> String {
+    let result = &*match Shown::of(result) {
+        Ok(result) => result,
+        Err(error) => return format!("the result can't be shown: {error}\n"),
+    };
     let mut out = String::new();
     head(&mut out, result, style);
     findings::render(&mut out, result, style);

@@ -11,7 +11,7 @@ pub(super) use args::{ConnectionFlags, Run};
 
 use super::exit::Exit;
 use super::interrupt::Interrupt;
-use super::output::{say, style_for};
+use super::output::{say, say_styled, style_for};
 use super::outputs::{Outputs, summarise};
 use crate::engine::Control;
 use crate::plan;
@@ -32,7 +32,7 @@ pub(super) fn run(args: &Run) -> anyhow::Result<Exit> {
     let plan = match read_plan(&args.what, &args.overrides()) {
         Ok(plan) => plan,
         Err(mistakes) => {
-            say(mistakes.trim_end());
+            say_styled(&mistakes);
             return Ok(Exit::Usage);
         }
     };
