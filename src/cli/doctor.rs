@@ -5,6 +5,7 @@ use super::output::{Output, say, style_for};
 use crate::doctor;
 use crate::doctor::{TargetUrl, Timeouts};
 use crate::host::snapshot::SavedHost;
+use crate::plan::secrets::hide_in;
 use crate::plan::{Header, Request, Session, Statuses, Tls};
 use crate::report::examination;
 use crate::report::shown::Shown;
@@ -84,7 +85,9 @@ pub(super) fn run(args: &DoctorArgs) -> anyhow::Result<Exit> {
         None => doctor::host(),
         Some(whom) => {
             let timeouts = Timeouts { connect: args.timeout, ..Timeouts::default() };
-            doctor::target(whom, &args.session(whom), &args.expect, timeouts)?
+            let session = args.session(whom);
+            let found = doctor::target(whom, &session, &args.expect, timeouts)?;
+            hide_in(found, &session.secret_texts())
         }
     };
     if let Some(save) = save {

@@ -17,6 +17,7 @@ mod markdown;
 pub mod openmetrics;
 pub mod output;
 pub mod plan_text;
+pub mod screen;
 pub mod shown;
 mod style;
 pub mod summary;

@@ -1,4 +1,5 @@
-//! The result for a person at a terminal: what broke first, then the figures. Fits 80 columns.
+//! The whole result for a person at a terminal (`--verbose`): what broke first, then every figure. Fits 80
+//! columns; [`super::screen`] is what is shown without being asked.
 
 use crate::model::Reply;
 use crate::model::format::{bytes, micros, seconds, thousands};
@@ -164,7 +165,7 @@ fn counts(out: &mut String, result: &RunResult) {
 }
 
 /// Parts that are not broken, three blanks apart, in as many lines as they need.
-fn filled(out: &mut String, parts: &[String]) {
+pub(super) fn filled(out: &mut String, parts: &[String]) {
     let mut current = String::from("  ");
     for part in parts {
         if current.chars().count() + 3 + part.chars().count() > WIDTH + 2 {
@@ -200,7 +201,7 @@ fn course(out: &mut String, result: &RunResult) {
 }
 
 /// What was said above TCP, if anything was.
-fn messages(out: &mut String, result: &RunResult, style: Style) {
+pub(super) fn messages(out: &mut String, result: &RunResult, style: Style) {
     let said = &result.messages;
     if said.is_silent() {
         return;
@@ -228,7 +229,7 @@ fn messages(out: &mut String, result: &RunResult, style: Style) {
 }
 
 /// What was done, in two lines.
-fn load(result: &RunResult) -> String {
+pub(super) fn load(result: &RunResult) -> String {
     let plan = &result.plan;
     let arrivals = match &plan.load.arrivals {
         Arrivals::Open(_) => "open loop".to_owned(),

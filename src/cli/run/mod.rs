@@ -12,7 +12,7 @@ pub(super) use args::{ConnectionFlags, Run};
 use super::exit::Exit;
 use super::interrupt::Interrupt;
 use super::output::{say, say_styled, style_for};
-use super::outputs::{Outputs, summarise};
+use super::outputs::{Outputs, Summary};
 use crate::engine::Control;
 use crate::plan;
 use crate::plan::{Arrivals, Colour, Overrides, Plan};
@@ -36,6 +36,7 @@ pub(super) fn run(args: &Run) -> anyhow::Result<Exit> {
             return Ok(Exit::Usage);
         }
     };
+    let plan = if args.judgement.show_secrets { plan.with_secrets_shown() } else { plan };
     let interrupt = Interrupt::watch().context("cannot handle signals")?;
     // Looked at first: what can't be written should fail before the run, not after it.
     let outputs = args.output.open(&inputs(&args.what, &plan))?;
@@ -43,12 +44,15 @@ pub(super) fn run(args: &Run) -> anyhow::Result<Exit> {
     let conducted = watched(&plan, &interrupt, &args.judgement, journal.as_mut())?;
     let balance = conducted.run.conservation();
     let result = conducted.into_result(&plan);
-    report(&result, outputs, args.judgement.quiet)?;
+    let exit = Exit::of(result.verdict);
+    let shown =
+        Summary { verbose: args.output.verbose, stdout_is_taken: outputs.use_stdout(), exit: Some(exit) };
+    report(&result, outputs, (!args.judgement.quiet).then_some(shown))?;
     if let Some(journal) = journal {
         journal.remove();
     }
     balance.map_err(anyhow::Error::msg).context("the books don't balance: a defect of connstorm")?;
-    Ok(Exit::of(result.verdict))
+    Ok(exit)
 }
 
 /// The files that a run reads.
@@ -91,9 +95,9 @@ fn watched(
     flags: &JudgementFlags,
     mut journal: Option<&mut Journal>,
 ) -> anyhow::Result<Conducted> {
-    let wanted = !flags.quiet && flags.progress == ProgressWhen::Auto;
+    let progress = if flags.quiet { ProgressWhen::Never } else { flags.progress };
     let mut exporter = flags.listen.map(Exporter::start).transpose()?;
-    let mut line = progress::Line::new(wanted, end(plan), plan.load.connections);
+    let mut line = progress::Line::new(progress, end(plan), plan.load.connections);
     let control = Control::default();
     let prepared = Prepared::new(plan)?;
     if let Some(forecast) = prepared.forecast().filter(|_| !flags.quiet) {
@@ -124,11 +128,8 @@ fn end(plan: &Plan) -> Option<Duration> {
 }
 
 /// Everything that was asked for. What can't be written does not keep the rest from being written.
-fn report(result: &RunResult, outputs: Outputs, quiet: bool) -> anyhow::Result<()> {
-    let stdout_is_taken = outputs.use_stdout();
+fn report(result: &RunResult, outputs: Outputs, summary: Option<Summary>) -> anyhow::Result<()> {
     let written = outputs.write(result);
-    if !quiet {
-        summarise(result, stdout_is_taken)?;
-    }
+    summary.map_or(Ok(()), |summary| summary.show(result))?;
     written
 }

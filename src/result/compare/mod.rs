@@ -221,7 +221,12 @@ impl Sides<'_> {
             change: change.change,
             low: change.low,
             high: change.high,
-            verdict: judged(change.low, change.high, margin, NOTICED_POINTS / 100.0),
+            verdict: judged(
+                change.low,
+                change.high,
+                margin,
+                change.high - change.low > NOTICED_POINTS / 50.0,
+            ),
             weight: Weight::Decides,
         }
     }
@@ -245,11 +250,7 @@ impl Sides<'_> {
             change: change.change,
             low: change.low,
             high: change.high,
-            // Half as much is as plain as twice as much.
-            verdict: match judged(-change.high, -change.low, self.tolerance, f64::INFINITY) {
-                Change::NoChangeSeen if is_wide(change.low, change.high) => Change::TooNoisy,
-                told => told,
-            },
+            verdict: judged(-change.high, -change.low, self.tolerance, is_wide(change.low, change.high)),
             weight: Weight::Decides,
         }
     }
@@ -267,7 +268,6 @@ impl Sides<'_> {
             let values = |side: &[Latency]| side.iter().map(Latency::count).fold(0, u64::saturating_add);
             let fewest = values(&base).min(values(&new)) as f64;
             let shown_only = SHOWN_ONLY.contains(&name) || fewest * (1.0 - q) < BEYOND;
-            let told = judged(change.low, change.high, self.tolerance, f64::INFINITY);
             Row {
                 metric: format!("{name}.{stat}"),
                 unit: "us",
@@ -276,10 +276,7 @@ impl Sides<'_> {
                 change: change.change,
                 low: change.low,
                 high: change.high,
-                verdict: match told {
-                    Change::NoChangeSeen if is_wide(change.low, change.high) => Change::TooNoisy,
-                    told => told,
-                },
+                verdict: judged(change.low, change.high, self.tolerance, is_wide(change.low, change.high)),
                 weight: if shown_only { Weight::Shown } else { weight },
             }
         };
@@ -338,19 +335,18 @@ fn histograms(runs: &[RunResult], name: &str) -> Result<Option<Vec<Latency>>, Co
     summaries.iter().map(read).collect::<Result<Vec<Latency>, _>>().map(Some)
 }
 
-/// Whether the interval of a share allows for twice as much or half.
+/// Whether the interval of a share is so wide that twice as much or half could hide in it.
 fn is_wide(low: f64, high: f64) -> bool {
-    high > NOTICED || low < -NOTICED / (1.0 + NOTICED)
+    1.0 + high > (1.0 + NOTICED).powi(2) * (1.0 + low)
 }
 
-/// What an interval of a change for the worse comes to. One that reaches beyond what would be `noticed` is too
-/// wide to say that nothing changed.
-fn judged(low: f64, high: f64, tolerance: f64, noticed: f64) -> Change {
+/// What an interval of a change for the worse comes to.
+fn judged(low: f64, high: f64, tolerance: f64, is_wide: bool) -> Change {
     if low > tolerance {
         Change::Regressed
     } else if high < -tolerance {
         Change::Improved
-    } else if high > noticed || low < -noticed {
+    } else if is_wide {
         Change::TooNoisy
     } else {
         Change::NoChangeSeen
