@@ -1,15 +1,17 @@
 //! Connections that are there, and a server that says nothing: the kernel completes handshakes for a program
 //! that does not, or can't, call accept().
 
-use super::{Certainty, Facts, Finding};
+use super::claim::{Claim, Owner, Span};
+use super::{Facts, FailureFact, FindingId};
 use crate::linux::holders::Table;
-use crate::model::{Evidence, Side};
+use crate::model::{Cause, Evidence, Side, Stage};
 
 /// The local server's descriptor table is full while connections wait for it.
-pub(super) fn out_of_descriptors(facts: &Facts) -> Option<(u64, Finding)> {
+pub(super) fn out_of_descriptors(facts: &Facts) -> Option<Claim> {
     let table = facts.server_table.as_ref().filter(|table| table.is_full())?;
-    let waiting: u32 =
-        facts.destinations.iter().filter_map(|to| facts.listener_for(*to)).map(|at| at.waiting).max()?;
+    let listener =
+        facts.destinations.iter().filter_map(|to| facts.listener_for(*to)).max_by_key(|at| at.waiting)?;
+    let waiting = listener.waiting;
     let limit = table.limit?;
     let says = format!(
         "the server {} (pid {}) has all {limit} descriptors in use that it may have (EMFILE in accept()): the kernel \
@@ -22,7 +24,8 @@ pub(super) fn out_of_descriptors(facts: &Facts) -> Option<(u64, Finding)> {
         .with("limit", limit)
         .with("pid", table.holder.pid)
         .with("waiting_for_accept", waiting);
-    let finding = Finding::new("target-out-of-descriptors", Side::Target, Certainty::Proved, says)
+    let finding = Claim::new(FindingId::TargetOutOfDescriptors, Side::Target, says)
+        .seen(Owner::Listener(listener.address), Span::Throughout)
         .resting_on(evidence)
         .remedy(format!(
             "prlimit --pid {} --nofile=1048576    # at once, up to its hard limit",
@@ -31,11 +34,12 @@ pub(super) fn out_of_descriptors(facts: &Facts) -> Option<(u64, Finding)> {
         .remedy(
             "for good: LimitNOFILE= of its systemd unit, or worker_rlimit_nofile and the like of the server",
         );
-    Some((facts.failed_attempts().max(u64::from(waiting)), finding))
+    let seen = format!("{} of {limit} descriptors in use", table.open);
+    Some(silent_failures(facts).fold(finding, Claim::explaining).without(super::rivals::SILENCES, seen))
 }
 
 /// A local server whose descriptor table is not the reason does not take its connections.
-pub(super) fn not_accepted(facts: &Facts) -> Option<(u64, Finding)> {
+pub(super) fn not_accepted(facts: &Facts) -> Option<Claim> {
     let unaccepted = facts.unaccepted.filter(|_| !facts.is_out_of_descriptors())?;
     let listener = facts.listener_for(unaccepted);
     let who = listener.map_or(unaccepted.to_string(), super::Listening::described);
@@ -46,10 +50,24 @@ pub(super) fn not_accepted(facts: &Facts) -> Option<(u64, Finding)> {
     let evidence = Evidence::default()
         .with_known("waiting_for_accept", listener.map(|at| at.waiting))
         .with_known("backlog", listener.map(|at| at.backlog));
-    let finding = Finding::new("not-accepted", Side::Target, Certainty::Proved, says)
+    let finding = Claim::new(FindingId::NotAccepted, Side::Target, says)
         .resting_on(evidence)
         .remedy("look at the program: ps -o stat,wchan -p PID (T: stopped), its log, its limits");
-    Some((facts.failed_attempts().max(1), finding))
+    let seen = format!("{unaccepted} had not accepted the connection when the time was over");
+    Some(
+        silent_failures(facts)
+            .fold(finding, Claim::explaining)
+            .seen(Owner::Listener(unaccepted), Span::Throughout)
+            .without(super::rivals::SILENCES, seen),
+    )
+}
+
+/// Failures by which a server shows that nobody takes its connections: silence, and then no room in its queue.
+fn silent_failures(facts: &Facts) -> impl Iterator<Item = &FailureFact> {
+    facts
+        .failures
+        .iter()
+        .filter(|failed| failed.failure.cause == Cause::TimedOut && failed.failure.stage != Stage::Session)
 }
 
 impl Facts {
@@ -67,7 +85,7 @@ impl Facts {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::diagnose::{FailureFact, Listening, diagnose};
+    use crate::diagnose::{Certainty, FailureFact, Listening, diagnose};
     use crate::linux::holders::Holder;
     use crate::model::{Cause, Failure, Stage};
     use crate::protocol::Kind;
@@ -78,7 +96,7 @@ mod tests {
         let silence = Failure::new(Stage::Handshake, Cause::TimedOut);
         Facts {
             destinations: vec![to],
-            listening: vec![Listening { address: to, waiting: 3, backlog: 128, holder: None }],
+            listening: vec![Listening { waiting: 3, ..Listening::at(to, 128) }],
             server_table: Some(Table { holder, open, limit: Some(64) }),
             spoken: Some(Kind::Ws),
             failures: vec![FailureFact::new(silence, 1)],
@@ -88,7 +106,7 @@ mod tests {
 
     fn first(facts: &Facts) -> (String, Certainty) {
         let finding = diagnose(facts).remove(0);
-        (finding.id, finding.certainty)
+        (finding.id.to_string(), finding.certainty)
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! Without privilege; what may not be seen is left out and named.
 
 mod dns;
+pub mod held_ports;
 pub mod server_process;
 pub mod snapshot;
 pub mod state;

@@ -4,6 +4,7 @@
 //! What is seen here can't be seen afterwards: when the run has ended its connections are closed, and the
 //! server has descriptors again.
 
+use crate::diagnose::TargetFacts;
 use crate::linux::holders;
 use crate::linux::holders::Table;
 use crate::linux::sock_diag::{SockDiag, Socket};
@@ -26,6 +27,8 @@ pub(crate) struct ServerWatch {
     pub(crate) table: Option<Table>,
     /// A destination was without a listener while connections to it were refused.
     pub(crate) seen_gone: bool,
+    /// More connections than the backlog allows waited at a listener of a destination.
+    seen_full: bool,
 }
 
 impl ServerWatch {
@@ -33,7 +36,27 @@ impl ServerWatch {
     pub(crate) fn new(destinations: &[SocketAddr], is_local: bool) -> ServerWatch {
         let diag = if is_local { SockDiag::open().ok() } else { None };
         let destinations = destinations.to_vec();
-        ServerWatch { destinations, diag, looks: 0, waited_before: false, table: None, seen_gone: false }
+        ServerWatch {
+            destinations,
+            diag,
+            looks: 0,
+            waited_before: false,
+            table: None,
+            seen_gone: false,
+            seen_full: false,
+        }
+    }
+
+    /// The target's own numbers, as they are now that the run is over.
+    pub(crate) fn facts(&self) -> TargetFacts {
+        let listeners = self.diag.is_some().then(|| SockDiag::open().ok()?.listeners().ok()).flatten();
+        let listens =
+            |listeners: Vec<Socket>| self.destinations.iter().all(|to| serving(&listeners, *to).is_some());
+        TargetFacts {
+            queue_seen_full: self.seen_full,
+            listens_at_end: listeners.map(listens),
+            ..TargetFacts::default()
+        }
     }
 
     /// Looks, after a window.
@@ -42,6 +65,8 @@ impl ServerWatch {
         let serving = |to: &SocketAddr| serving(&listeners, *to);
         let refused = window.failures.iter().any(|(failure, _)| failure.cause == Cause::Refused);
         self.seen_gone |= refused && self.destinations.iter().any(|to| serving(to).is_none());
+        self.seen_full |=
+            self.destinations.iter().filter_map(serving).any(|at| at.receive_queue > at.send_queue);
         let waiting = self.destinations.iter().filter_map(serving).find(|at| at.receive_queue > 0);
         let Some(at) = waiting else {
             self.waited_before = false;

@@ -88,10 +88,9 @@ pub(super) fn listening(unseen: &mut Vec<String>) -> Vec<Listening> {
     let mut listening: Vec<Listening> = sockets
         .iter()
         .map(|socket| Listening {
-            address: socket.source,
             waiting: socket.receive_queue,
-            backlog: socket.send_queue,
             holder: programs.get(&socket.inode).cloned(),
+            ..Listening::at(socket.source, socket.send_queue)
         })
         .collect();
     listening.sort_by_key(|at| (at.address.port(), at.address.ip()));

@@ -5,8 +5,8 @@ use crate::diagnose::{Facts, Name, Place, is_localhost};
 use crate::host::dns;
 use crate::host::state::{listening, proxies, variable};
 use crate::linux::addresses::{
-    AssignedAddress, Neighbour, RouteKind, assigned, by_default_route, is_local, neighbours, route_to,
-    source_for,
+    AssignedAddress, Neighbour, RouteKind, assigned, by_default_route, is_local, neighbours, route_refusal,
+    route_to, source_for,
 };
 use std::collections::HashSet;
 use std::net::{IpAddr, SocketAddr};
@@ -58,6 +58,7 @@ fn place(to: SocketAddr, own: &[AssignedAddress], neighbours: &[(IpAddr, Neighbo
         is_local: known.then(|| route.as_ref().is_some_and(|route| route.kind == RouteKind::Local)),
         has_route: known.then(|| route.as_ref().is_some_and(|route| usable(route.kind))),
         by_default_route: by_default_route(address).ok().flatten(),
+        refusal: route_refusal(address),
         source: source_for(to).ok(),
         network: in_network.map(|own| own.interface.clone()),
         neighbour: neighbours.iter().find(|(ip, _)| *ip == next).map(|(_, state)| *state),

@@ -2,6 +2,7 @@
 
 use super::load;
 use super::setting::Setting;
+use crate::diagnose::FindingId;
 use crate::plan::Plan;
 use std::fmt;
 
@@ -21,7 +22,7 @@ pub struct Experiment {
     /// What is run: the target and the flags of `connstorm run`.
     pub load: String,
     /// The id of the finding that the diagnosis should begin with; `None` where nothing should fail.
-    pub intended: Option<&'static str>,
+    pub intended: Option<FindingId>,
     /// What mends it, the first best.
     pub cures: Vec<Cure>,
 }
@@ -92,7 +93,7 @@ impl Experiment {
     }
 
     /// What the diagnosis should begin with.
-    pub(super) fn intends(mut self, finding: &'static str) -> Experiment {
+    pub(super) fn intends(mut self, finding: FindingId) -> Experiment {
         self.intended = Some(finding);
         self
     }

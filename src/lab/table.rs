@@ -2,7 +2,7 @@
 //! it should be.
 
 use super::experiment::Experiment;
-use crate::diagnose::Certainty;
+use crate::diagnose::{Certainty, FindingId};
 use crate::result::RunResult;
 use std::fmt::Write;
 
@@ -12,13 +12,13 @@ pub struct Row {
     /// The experiment.
     pub name: String,
     /// The finding that was intended.
-    pub intended: Option<String>,
+    pub intended: Option<FindingId>,
     /// The first finding, and how sure it is.
-    pub first: Option<(String, Certainty)>,
+    pub first: Option<(FindingId, Certainty)>,
     /// Findings that are said to be proved, but for the intended one.
-    pub wrongly_proved: Vec<String>,
+    pub wrongly_proved: Vec<FindingId>,
     /// Other findings, not proved.
-    pub beside: Vec<String>,
+    pub beside: Vec<FindingId>,
     /// Failed attempts, and attempts.
     pub failed: (u64, u64),
     /// The cures that were tried: name, failed attempts, and whether the finding is gone.
@@ -29,14 +29,14 @@ impl Row {
     /// The row of a result.
     pub fn of(experiment: &Experiment, result: &RunResult) -> Row {
         let intended = experiment.intended;
-        let others = result.findings.iter().filter(|finding| Some(finding.id.as_str()) != intended);
+        let others = result.findings.iter().filter(|finding| Some(finding.id) != intended);
         let (proved, beside): (Vec<_>, Vec<_>) =
             others.partition(|finding| finding.certainty == Certainty::Proved);
-        let ids = |findings: Vec<&crate::diagnose::Finding>| findings.iter().map(|f| f.id.clone()).collect();
+        let ids = |findings: Vec<&crate::diagnose::Finding>| findings.iter().map(|f| f.id).collect();
         Row {
             name: experiment.name.to_owned(),
-            intended: intended.map(str::to_owned),
-            first: result.findings.first().map(|finding| (finding.id.clone(), finding.certainty)),
+            intended,
+            first: result.findings.first().map(|finding| (finding.id, finding.certainty)),
             wrongly_proved: ids(proved),
             beside: ids(beside),
             failed: (result.counts.failed, result.counts.started),
@@ -46,13 +46,13 @@ impl Row {
 
     /// Adds what a cure came to.
     pub fn cure(&mut self, name: &str, after: &RunResult) {
-        let gone = !after.findings.iter().any(|finding| Some(&finding.id) == self.intended.as_ref());
+        let gone = !after.findings.iter().any(|finding| Some(finding.id) == self.intended);
         self.cured.push((name.to_owned(), after.counts.failed, gone));
     }
 
     /// Whether the diagnosis begins with what was intended, and proves nothing else.
     pub fn is_named(&self) -> bool {
-        self.first.as_ref().map(|(id, _)| id) == self.intended.as_ref() && self.wrongly_proved.is_empty()
+        self.first.map(|(id, _)| id) == self.intended && self.wrongly_proved.is_empty()
     }
 
     /// Whether each cure that was tried let every attempt through, and the finding is gone.
@@ -107,10 +107,10 @@ mod tests {
     fn row() -> Row {
         Row {
             name: "drop-rule".into(),
-            intended: Some("dropped-on-the-way".into()),
-            first: Some(("dropped-on-the-way".into(), Certainty::Likely)),
+            intended: Some(FindingId::of("dropped-on-the-way")),
+            first: Some((FindingId::of("dropped-on-the-way"), Certainty::Likely)),
             wrongly_proved: vec![],
-            beside: vec!["proxy-in-the-way".into()],
+            beside: vec![FindingId::of("proxy-in-the-way")],
             failed: (20, 20),
             cured: vec![("open-the-port".into(), 0, true)],
         }
@@ -120,8 +120,10 @@ mod tests {
     fn a_row_is_as_intended_only_with_the_right_cause_first_and_no_other_proved() {
         assert!(row().is_named() && row().is_cured());
         assert!(!Row { first: None, ..row() }.is_named());
-        assert!(!Row { first: Some(("nothing-listens".into(), Certainty::Proved)), ..row() }.is_named());
-        assert!(!Row { wrongly_proved: vec!["conntrack-full".into()], ..row() }.is_named());
+        assert!(
+            !Row { first: Some((FindingId::of("nothing-listens"), Certainty::Proved)), ..row() }.is_named()
+        );
+        assert!(!Row { wrongly_proved: vec![FindingId::of("conntrack-full")], ..row() }.is_named());
         assert!(Row { intended: None, first: None, ..row() }.is_named());
         assert!(!Row { intended: None, ..row() }.is_named());
     }

@@ -109,9 +109,9 @@ fn finding(found: &Finding, verdict: Verdict) -> TestCase {
     let status = if verdict == Verdict::Passed {
         TestCaseStatus::success()
     } else {
-        unsuccessful(NonSuccessKind::Failure, &found.id, &head, &text)
+        unsuccessful(NonSuccessKind::Failure, found.id.as_str(), &head, &text)
     };
-    let mut case = TestCase::new(found.id.clone(), status);
+    let mut case = TestCase::new(found.id.as_str(), status);
     case.set_system_out(text);
     case
 }

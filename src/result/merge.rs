@@ -305,8 +305,8 @@ impl Whole<'_> {
                 findings.push(finding);
             }
         }
-        // Stable: within a certainty, in the order of the parts.
-        findings.sort_by_key(|finding| finding.certainty);
+        // Stable: of those that rank alike, in the order of the parts.
+        findings.sort_by_key(crate::diagnose::Finding::rank);
         findings
     }
 

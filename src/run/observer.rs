@@ -15,7 +15,9 @@ use crate::model::{
 };
 use crate::observe::{Accuracy, Detectors, ObservedWindow, RunContext, Sample, Sampler, SamplerConfig};
 use crate::plan::{Plan, PortPolicy};
-use crate::run::context::{context, foreign_sources};
+use crate::result::LATE_US;
+use crate::run::context::{context, foreign_sources, source_weights};
+use crate::run::plateau::plateau;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
@@ -74,13 +76,12 @@ impl Observer {
     /// An observer of this thread's network namespace; what it may not see it leaves out.
     pub(super) fn new(plan: &Plan, destinations: &[SocketAddr], host: HostSettings) -> Observer {
         let context = context(plan, destinations, &host);
-        let range = host.ports();
-        let ports = match plan.source.ports {
-            PortPolicy::Kernel | PortPolicy::NaiveBind => range.low..=range.high,
-            PortPolicy::Range { low, high } | PortPolicy::Explicit { low, high } => low..=high,
+        let ports = context.supply.span();
+        let config = SamplerConfig {
+            destinations: context.supply.destinations(),
+            ports: ports.clone(),
+            fraction: BUDGET,
         };
-        let config =
-            SamplerConfig { destinations: destinations.to_vec(), ports: ports.clone(), fraction: BUDGET };
         let mut sampler = Sampler::open(config, Stamp::ZERO);
         let first = sampler.take(Stamp::ZERO);
         Observer {
@@ -181,6 +182,12 @@ impl Observer {
             listener_seen_gone: self.server.seen_gone,
             refusals: Some(refusals(&run.windows)),
             sources: plan.source.addresses.len(),
+            source_weights: source_weights(plan),
+            plateau: plateau(&run.windows),
+            connect_min: (run.tally.opened() > 0)
+                .then(|| Duration::from_micros(run.tally.latencies.connect.min_max_us().0)),
+            generator_late: run.tally.latencies.lateness.quantile_us(0.99) > LATE_US,
+            target: self.server.facts(),
             ..around
         }
     }
@@ -303,7 +310,12 @@ fn failure_fact(kind: &crate::model::FailureTally) -> FailureFact {
         by_destination: kind.by_destination.sorted(),
         acknowledged: kind.acknowledged,
         at_timeout: kind.samples.iter().filter_map(|sample| sample.at_timeout).collect(),
+        ages: (kind.latency.count() > 0).then(|| {
+            let at = |quantile| Duration::from_micros(kind.latency.quantile_us(quantile));
+            (at(0.01), at(0.99))
+        }),
         icmp_code: None,
+        icmp_offender: None,
     }
 }
 

@@ -95,7 +95,7 @@ fn finding(finding: &Finding) -> Value {
     let remedy = |text: &String| context! { text => text.clone(), command => remedy_command(text) };
     let evidence = finding.evidence.iter().map(|(name, fact)| (name.replace('_', " "), fact.to_string()));
     context! {
-        id => finding.id.clone(),
+        id => finding.id.as_str(),
         side => finding.side.name(),
         certainty => finding.certainty.to_string(),
         says => finding.says.clone(),
