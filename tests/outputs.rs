@@ -371,13 +371,9 @@ fn parrot() -> SocketAddr {
             let Ok(mut stream) = stream else { continue };
             let mut said = [0; 4096];
             let read = stream.read(&mut said).unwrap_or(0);
-            let body = String::from_utf8_lossy(&said[..read]).replace('\r', " ").replace('\n', " ");
-            let _ = write!(
-                stream,
-                "HTTP/1.1 403 no {}\r\nContent-Length: {}\r\n\r\n{body}",
-                "SECRET-env",
-                body.len()
-            );
+            let body = String::from_utf8_lossy(&said[..read]).replace(['\r', '\n'], " ");
+            let _ =
+                write!(stream, "HTTP/1.1 403 no SECRET-env\r\nContent-Length: {}\r\n\r\n{body}", body.len());
         }
     });
     address

@@ -212,6 +212,34 @@ pub(super) fn in_place(place: &Place) -> Vec<String> {
     in_order(texts)
 }
 
+/// A command line as it may be told: what secrets are given to flags is replaced.
+pub fn command_line<'a>(arguments: impl IntoIterator<Item = &'a str>, secrets: &[String]) -> String {
+    const SECRET: [&str; 6] = ["--auth", "--header", "--send", "--body", "--subprotocol", "--expect"];
+    let mut told = Vec::new();
+    let mut is_value = false;
+    for argument in arguments {
+        let flag = argument.split_once('=').map_or(argument, |(flag, _)| flag);
+        let secret = SECRET.contains(&flag);
+        told.push(match argument.split_once('=') {
+            _ if is_value => format!("'{REDACTED}'"),
+            Some((flag, _)) if secret => format!("{flag}='{REDACTED}'"),
+            _ => quoted(&hidden(&redacted_url(argument), secrets)),
+        });
+        is_value = secret && !is_value && flag == argument;
+    }
+    told.join(" ")
+}
+
+/// A word as a shell takes it.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,@%+".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', "'\\''"))
+    }
+}
+
 /// User, password and query of a URL, be it right or wrong.
 fn of_url(url: &str) -> Vec<String> {
     let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
@@ -361,6 +389,24 @@ mod tests {
         let texts = of_message("{\"user\":\"admin\", \"password\" : \"hunter22\", \"n\": {seq}}");
         assert!(texts.contains(&"hunter22".to_owned()) && !texts.contains(&"admin".to_owned()), "{texts:?}");
         assert!(of_message("ping").is_empty());
+    }
+
+    #[test]
+    fn a_command_line_is_told_without_what_flags_hide() {
+        let line = [
+            "connstorm",
+            "run",
+            "ws://u:p@h:1/?t=abcdef",
+            "--auth",
+            "basic(a:b)",
+            "--send=x y",
+            "--name",
+            "it's",
+        ];
+        assert_eq!(
+            command_line(line, &[]),
+            "connstorm run 'ws://h:1/?t=(redacted)' --auth '(redacted)' --send='(redacted)' --name 'it'\\''s'"
+        );
     }
 
     #[test]

@@ -54,7 +54,15 @@ fn thresholds(out: &mut String, result: &RunResult) {
 
 fn findings(out: &mut String, result: &RunResult) {
     for finding in &result.findings {
-        line(out, format_args!("\n### {} ({}, {})", escaped(&finding.id), finding.certainty, finding.side));
+        line(
+            out,
+            format_args!(
+                "\n### {} ({}, {})",
+                escaped(&finding.id.to_string()),
+                finding.certainty,
+                finding.side
+            ),
+        );
         line(out, format_args!("\n{}\n", escaped(&finding.says)));
         if !finding.remedies.is_empty() {
             line(out, format_args!("```sh"));

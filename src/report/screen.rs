@@ -5,13 +5,13 @@
 
 use crate::model::format::{bytes, micros, percent, seconds, thousands};
 use crate::model::{Cause, OnsetKind};
+use crate::plan::threshold::Evaluation;
 use crate::report::findings::{self, WIDTH, line, remedy_command, wrapped};
 use crate::report::shown::Shown;
 use crate::report::style::Style;
 use crate::report::{bars, summary};
 use crate::result::windows::{spans, without_stub};
 use crate::result::{FailureKind, LatencySummary, RunResult, Verdict, headline};
-use std::fmt::Write;
 
 /// Lines of a run that passed, and of any other.
 const GOOD_LINES: usize = 15;
@@ -28,7 +28,7 @@ pub fn render(result: &RunResult, style: Style, exit: Option<u8>) -> String {
     };
     let end = end(result, style, exit);
     let limit = if result.verdict == Verdict::Passed { GOOD_LINES } else { BAD_LINES };
-    let mut above = vec![
+    let mut above = [
         head(result, style),
         counts(result),
         messages(result, style),
@@ -47,18 +47,25 @@ pub fn render(result: &RunResult, style: Style, exit: Option<u8>) -> String {
     above.concat() + &end
 }
 
+/// Name and load; of a run that passed, with its verdict, as nothing has to be looked for below.
 fn head(result: &RunResult, style: Style) -> String {
     let mut out = String::new();
     let load = summary::load(result);
-    let load = load.lines().next().unwrap_or_default();
-    let width = result.plan.name.chars().count() + 2 + load.chars().count();
-    let name = style.bold(&result.plan.name);
+    let load = load.lines().next().unwrap_or_default().to_owned();
+    let name = &result.plan.name;
+    let (word, told, next) = match result.verdict {
+        Verdict::Passed => (style.good(" passed"), headline::what_happened(result), Some(load)),
+        _ => (String::new(), load, None),
+    };
+    let width = name.chars().count() + 9 + told.chars().count();
+    let name = style.bold(name);
     if width <= WIDTH {
-        line(&mut out, format_args!("{name}  {load}"));
+        line(&mut out, format_args!("{name}{word}  {told}"));
     } else {
-        line(&mut out, format_args!("{name}"));
-        line(&mut out, format_args!("  {load}"));
+        line(&mut out, format_args!("{name}{word}"));
+        wrapped(&mut out, &told, 2);
     }
+    next.into_iter().for_each(|next| line(&mut out, format_args!("  {next}")));
     out
 }
 
@@ -168,10 +175,12 @@ fn failures(result: &RunResult, style: Style) -> String {
     kinds.sort_by_key(|kind| std::cmp::Reverse(kind.count));
     for kind in kinds.iter().take(MOST) {
         let count = style.bad(&thousands(kind.count));
-        let errno = kind.errno.map_or(String::new(), |errno| format!(" ({errno})"));
         let code = kind.code.map_or(String::new(), |code| format!(" {code}"));
         let from = format!("from {} on", seconds(kind.first_at_s));
-        line(&mut out, format_args!("  {count} × {}{code} at {}{errno}, {from}", kind.cause, kind.stage));
+        line(&mut out, format_args!("  {count} × {}{code} at {}, {from}", kind.cause, kind.stage));
+        if let Some(errno) = kind.errno {
+            line(&mut out, format_args!("      {errno}: {}", errno.text()));
+        }
         let reply = kind.samples.iter().find_map(|sample| sample.reply.as_ref());
         if let Some(told) = reply.and_then(|reply| reply.status.as_ref().or(reply.says.as_ref())) {
             line(
@@ -194,63 +203,64 @@ fn more(out: &mut String, all: usize, what: &str) {
 fn end(result: &RunResult, style: Style, exit: Option<u8>) -> String {
     let mut out = String::new();
     line(&mut out, format_args!(""));
-    let word = headline::verdict(result.verdict);
-    let painted = match result.verdict {
-        Verdict::Passed => style.good(word),
-        Verdict::Failed | Verdict::Invalid => style.bad(word),
-        Verdict::Interrupted => style.warn(word),
-    };
-    let told = verdict_in_words(result);
-    let mut words = String::new();
-    wrapped(&mut words, &format!("{word}  {}", told.join("; ")), 0);
-    // The word is painted after the text was broken: a colour has no width.
-    let _ = write!(out, "{}", words.replacen(word, &painted, 1));
+    let mut all = "";
     if result.verdict == Verdict::Passed {
-        held(&mut out, result);
+        held(&mut out, result, style);
     } else {
+        verdict(&mut out, result, style);
         cause(&mut out, result, style);
+        all = "    all figures: --verbose, --json, --html";
     }
     if let Some(code) = exit {
-        let all =
-            if result.verdict == Verdict::Passed { "" } else { "    all figures: --verbose, --json, --html" };
         line(&mut out, format_args!("exit code {code}{all}"));
     }
     out
 }
 
 /// What failed, each once: the share of attempts first, then what else was not as it was to be.
-fn verdict_in_words(result: &RunResult) -> Vec<String> {
+fn verdict(out: &mut String, result: &RunResult, style: Style) {
+    let word = headline::verdict(result.verdict);
+    let painted = match result.verdict {
+        Verdict::Interrupted => style.warn(word),
+        _ => style.bad(word),
+    };
     let counts = result.counts;
-    if result.verdict == Verdict::Passed {
-        return vec![headline::what_happened(result)];
-    }
-    let mut told = Vec::new();
-    let mut reasons: Vec<&String> = result.reasons.iter().collect();
-    if counts.failed > 0 {
+    let is_share = |judged: &&Evaluation| judged.expression.starts_with("failed.ratio ");
+    let broken: Vec<&Evaluation> = result.thresholds.iter().filter(|judged| !judged.passed).collect();
+    let thresholds = broken.iter().map(|judged| &judged.says);
+    let thresholds: Vec<&String> = thresholds.collect();
+    let mut reasons: Vec<String> =
+        result.reasons.iter().filter(|reason| !thresholds.contains(reason)).cloned().collect();
+    let told = if counts.failed > 0 {
         let share = percent(counts.failed, counts.started);
-        let wanted = reasons.iter().position(|reason| reason.starts_with("failed.ratio is "));
-        let wanted = wanted.map(|at| reasons.remove(at)).and_then(|reason| reason.split_once("; wanted "));
+        let wanted =
+            broken.iter().copied().find(is_share).and_then(|judged| judged.expression.split_once(' '));
         let wanted = wanted.map_or(String::new(), |(_, wanted)| format!(" (wanted {wanted})"));
-        told.push(format!("{share} of {} attempts failed{wanted}", thousands(counts.started)));
-    }
-    told.extend(reasons.iter().take(MOST).map(|reason| (*reason).clone()));
-    if reasons.len() > MOST {
-        told.push(format!("and {} more", reasons.len() - MOST));
-    }
-    if told.is_empty() {
-        told.push(headline::what_happened(result));
-    }
-    told
+        format!("{share} of {} attempts failed{wanted}", thousands(counts.started))
+    } else if !reasons.is_empty() {
+        reasons.remove(0)
+    } else {
+        format!("{} connections ended well, and not all is as it was to be", thousands(counts.ok))
+    };
+    let mut words = String::new();
+    wrapped(&mut words, &format!("{word} {told}"), 0);
+    // The word is painted after the text was broken: a colour has no width.
+    *out += &words.replacen(&format!("{word} "), &format!("{painted}  "), 1);
+    let left: Vec<&&Evaluation> =
+        broken.iter().filter(|judged| counts.failed == 0 || !is_share(judged)).collect();
+    reasons.iter().take(MOST).for_each(|reason| wrapped(out, reason, 2));
+    more(out, reasons.len(), "reasons");
+    left.iter().take(MOST).for_each(|judged| line(out, format_args!("  {}", summary::judged(judged, style))));
+    more(out, left.len(), "thresholds");
 }
 
 /// The thresholds that hold, the closest first.
-fn held(out: &mut String, result: &RunResult) {
-    let mut held: Vec<_> = result.thresholds.iter().collect();
+fn held(out: &mut String, result: &RunResult, style: Style) {
+    let mut held: Vec<&Evaluation> = result.thresholds.iter().collect();
     held.sort_by(|a, b| a.margin.unwrap_or(f64::MAX).total_cmp(&b.margin.unwrap_or(f64::MAX)));
+    let default = if result.plan.thresholds.is_empty() { "  (default)" } else { "" };
     for judged in held.iter().take(MOST) {
-        let spare =
-            judged.margin.map_or(String::new(), |margin| format!(", {:.0} % to spare", margin * 100.0));
-        line(out, format_args!("  {}: {}{spare}", judged.expression, judged.shown));
+        line(out, format_args!("  {}{default}", summary::judged(judged, style)));
     }
     more(out, held.len(), "thresholds hold");
 }
@@ -258,7 +268,10 @@ fn held(out: &mut String, result: &RunResult) {
 /// The surest finding with its best remedy.
 fn cause(out: &mut String, result: &RunResult, style: Style) {
     let Some(finding) = result.findings.first() else { return };
-    line(out, format_args!("  {} ({}, {})", style.bold(&finding.id), finding.certainty, finding.side));
+    line(
+        out,
+        format_args!("  {}, {}: {}", finding.certainty, finding.side, style.bold(&finding.id.to_string())),
+    );
     let mut says = String::new();
     wrapped(&mut says, &finding.says, 4);
     for (n, text) in says.lines().take(SAYS_LINES).enumerate() {
@@ -300,6 +313,7 @@ mod tests {
         let text = screen(&sample::exhausted());
         assert_it_fits(&text, 24);
         let place = |part: &str| text.rfind(part).unwrap_or_else(|| panic!("{part}: {text}"));
+        assert!(text.contains("proved, generator: ports-exhausted-by-time-wait"), "{text}");
         let order =
             ["1,001 ×", "failed  49.4 %", "ports-exhausted-by-time-wait", "▸ sysctl -w", "exit code 3"];
         assert!(order.windows(2).all(|pair| place(pair[0]) < place(pair[1])), "{text}");
@@ -321,6 +335,10 @@ mod tests {
             text.contains("failed  connect.p99 is 80ms; wanted < 50ms") && !text.contains("none failed"),
             "{text}"
         );
+        let by_threshold =
+            RunResult { thresholds: sample::exhausted().thresholds, reasons: Vec::new(), ..slow };
+        let text = screen(&by_threshold);
+        assert!(text.contains("FAILED  onset.ports_exhausted == never: 8.326989s"), "{text}");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 
 use crate::model::Reply;
 use crate::model::format::{bytes, micros, seconds, thousands};
+use crate::plan::threshold::Evaluation;
 use crate::plan::{Arrivals, Close, Lifetime, PortPolicy};
 use crate::report::findings::{self, WIDTH, line, wrapped};
 use crate::report::shown::Shown;
@@ -308,15 +309,20 @@ fn thresholds(out: &mut String, result: &RunResult, style: Style) {
     }
     line(out, format_args!(""));
     for threshold in &result.thresholds {
-        let mark = if threshold.passed { style.good("passed") } else { style.bad("FAILED") };
-        let spare = match threshold.margin {
-            Some(margin) if threshold.passed => format!(", {:.0} % to spare", margin * 100.0),
-            Some(margin) => format!(", missed by {:.0} %", -margin * 100.0),
-            None => String::new(),
-        };
         let default = if result.plan.thresholds.is_empty() { "  (default)" } else { "" };
-        line(out, format_args!("  {mark}  {}: {}{spare}{default}", threshold.expression, threshold.shown));
+        line(out, format_args!("  {}{default}", judged(threshold, style)));
     }
+}
+
+/// A threshold with what was measured, and by how much it holds or not.
+pub(super) fn judged(threshold: &Evaluation, style: Style) -> String {
+    let mark = if threshold.passed { style.good("passed") } else { style.bad("FAILED") };
+    let spare = match threshold.margin {
+        Some(margin) if threshold.passed => format!(", {:.0} % to spare", margin * 100.0),
+        Some(margin) => format!(", missed by {:.0} %", -margin * 100.0),
+        None => String::new(),
+    };
+    format!("{mark}  {}: {}{spare}", threshold.expression, threshold.shown)
 }
 
 fn cost(out: &mut String, result: &RunResult) {

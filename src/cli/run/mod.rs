@@ -15,6 +15,7 @@ use super::output::{say, say_styled, style_for};
 use super::outputs::{Outputs, Summary};
 use crate::engine::Control;
 use crate::plan;
+use crate::plan::secrets::command_line;
 use crate::plan::{Arrivals, Colour, Overrides, Plan};
 use crate::report::{Style, forecast};
 use crate::result::RunResult;
@@ -43,7 +44,8 @@ pub(super) fn run(args: &Run) -> anyhow::Result<Exit> {
     let mut journal = args.output.json.as_deref().and_then(Journal::beside);
     let conducted = watched(&plan, &interrupt, &args.judgement, journal.as_mut())?;
     let balance = conducted.run.conservation();
-    let result = conducted.into_result(&plan);
+    let mut result = conducted.into_result(&plan);
+    result.command = Some(command(&plan, args.judgement.show_secrets));
     let exit = Exit::of(result.verdict);
     let shown =
         Summary { verbose: args.output.verbose, stdout_is_taken: outputs.use_stdout(), exit: Some(exit) };
@@ -53,6 +55,14 @@ pub(super) fn run(args: &Run) -> anyhow::Result<Exit> {
     }
     balance.map_err(anyhow::Error::msg).context("the books don't balance: a defect of connstorm")?;
     Ok(exit)
+}
+
+/// The command line, as a report may tell it.
+fn command(plan: &Plan, show_secrets: bool) -> String {
+    let given: Vec<String> =
+        std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
+    let words = std::iter::once("connstorm").chain(given.iter().map(String::as_str));
+    if show_secrets { words.collect::<Vec<_>>().join(" ") } else { command_line(words, &plan.secret_texts()) }
 }
 
 /// The files that a run reads.

@@ -14,7 +14,7 @@ use crate::model::format::{bytes, micros, percent, seconds, thousands};
 use crate::report::findings::{numbers, until};
 use crate::report::output::{RenderError, library};
 use crate::report::shown::Shown;
-use crate::report::{forecast, remedy_command};
+use crate::report::{forecast, remedy_command, summary};
 use crate::result::headline;
 use crate::result::{RunResult, Verdict};
 use minijinja::{Environment, Value, context};
@@ -50,6 +50,9 @@ fn facts(result: &RunResult) -> Result<Value, RenderError> {
         happened => headline::what_happened(result),
         fault,
         reasons => if result.verdict == Verdict::Passed { Vec::new() } else { result.reasons.clone() },
+        target => result.plan.url(),
+        load => summary::load(result).lines().map(str::trim).collect::<Vec<_>>().join("; "),
+        command => result.command.clone(),
         began => result.began.clone(),
         elapsed => seconds(result.elapsed_s),
         version => result.connstorm_version.clone(),
