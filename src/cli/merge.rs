@@ -1,7 +1,7 @@
 //! `connstorm merge`: the results of several processes or machines as one.
 
 use super::exit::Exit;
-use super::outputs::{OutputFlags, summarise};
+use super::outputs::{OutputFlags, Summary};
 use super::saved;
 use crate::result::merge::{Named, merge};
 use clap::Args;
@@ -36,6 +36,7 @@ pub(super) fn run(args: &MergeArgs) -> anyhow::Result<Exit> {
     let merged = merge(parts).map_err(|error| anyhow::anyhow!("cannot merge: {error}"))?;
     let stdout_is_taken = outputs.use_stdout();
     outputs.write(&merged)?;
-    summarise(&merged, stdout_is_taken)?;
-    Ok(Exit::of(merged.verdict))
+    let exit = Exit::of(merged.verdict);
+    Summary { verbose: args.output.verbose, stdout_is_taken, exit: Some(exit) }.show(&merged)?;
+    Ok(exit)
 }

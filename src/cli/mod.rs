@@ -28,6 +28,9 @@ use std::process::ExitCode;
 #[derive(Debug, Parser)]
 #[command(name = "connstorm", version = env!("CONNSTORM_VERSION"), max_term_width = 110)]
 struct Cli {
+    /// Use colours: auto is on a terminal only, unless NO_COLOR is set
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
+    color: output::ColourWhen,
     #[command(subcommand)]
     command: Command,
 }
@@ -50,7 +53,9 @@ enum Command {
 
 /// The whole program. Wrong usage is told by the parser, with [`Exit::Usage`].
 pub fn main() -> ExitCode {
-    let done = match Cli::parse().command {
+    let Cli { color, command } = Cli::parse();
+    output::use_colours(color);
+    let done = match command {
         Command::Run(args) => run::run(&args),
         Command::Plan(args) => plan::run(&args),
         Command::Find(args) => find::run(&args),
@@ -72,9 +77,7 @@ fn ended(done: anyhow::Result<ExitCode>) -> ExitCode {
     match done {
         Ok(exit) => exit,
         Err(error) => {
-            use std::io::Write;
-            // If the terminal is gone, the exit code still tells.
-            let _ = writeln!(std::io::stderr(), "connstorm: {error:#}");
+            output::say(&format!("connstorm: {error:#}"));
             Exit::CouldNotRun.into()
         }
     }

@@ -3,19 +3,55 @@
 use super::file_identity::Identity;
 use super::replacement::Replacement;
 use crate::report::Style;
+use crate::report::shown::{clean_lines, json_text};
 use anyhow::Context;
+use clap::ValueEnum;
 use serde::Serialize;
 use std::fs::{File, OpenOptions};
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
-/// Tells the user something. If standard error is gone there is nobody to tell.
+/// Tells the user something, whatever names and replies it quotes. If standard error is gone there is nobody
+/// to tell.
 pub(super) fn say(text: &str) {
-    let _ = writeln!(io::stderr(), "{text}");
+    let _ = writeln!(io::stderr(), "{}", clean_lines(text));
 }
 
-/// The style of a stream: colours only on a terminal, and never against `NO_COLOR` (no-color.org).
+/// Tells the user a text that `report/` made: escaped where it has to be, and coloured where that is wanted.
+pub(super) fn say_styled(text: &str) {
+    let _ = writeln!(io::stderr(), "{}", text.trim_end());
+}
+
+/// Whether colours are used.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub(super) enum ColourWhen {
+    /// On a terminal, unless `NO_COLOR` is set.
+    #[default]
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// What `--color` says; told once, before anything is written.
+static COLOUR: OnceLock<ColourWhen> = OnceLock::new();
+
+/// From now on colours are used then.
+pub(super) fn use_colours(when: ColourWhen) {
+    // The first holds; there is one command line.
+    let _ = COLOUR.set(when);
+}
+
+/// The style of a stream: what `--color` says, and by default colours only on a terminal, and never against `NO_COLOR`
+/// (no-color.org).
 pub(super) fn style_for(stream: &impl IsTerminal) -> Style {
+    match COLOUR.get() {
+        Some(ColourWhen::Always) => return Style::Coloured,
+        Some(ColourWhen::Never) => return Style::Plain,
+        Some(ColourWhen::Auto) | None => {}
+    }
     let unwanted = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
     if stream.is_terminal() && !unwanted && !dumb { Style::Coloured } else { Style::Plain }
@@ -108,7 +144,7 @@ impl Output {
     /// # Errors
     /// As for [`Output::write`].
     pub(super) fn write_json(self, value: &impl Serialize) -> anyhow::Result<()> {
-        let mut text = serde_json::to_string_pretty(value)?;
+        let mut text = json_text(&serde_json::to_string_pretty(value)?);
         text.push('\n');
         self.write(&text)
     }

@@ -2,6 +2,7 @@
 //!
 //! Nothing is printed here: rendering gives a `String`.
 
+use super::secrets::{hidden, in_place};
 use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet};
 use std::fmt;
 use std::ops::Range;
@@ -56,6 +57,14 @@ impl Mistake {
         self
     }
 
+    /// The same with secrets replaced in what it says.
+    pub(super) fn hiding(mut self, secrets: &[String]) -> Mistake {
+        let hide = |text: &mut String| *text = hidden(text, secrets);
+        hide(&mut self.says);
+        [&mut self.expected, &mut self.help].into_iter().flatten().for_each(hide);
+        self
+    }
+
     /// Where it stands.
     pub fn place(&self) -> &Place {
         &self.place
@@ -64,12 +73,9 @@ impl Mistake {
     /// What is wrong, in one line, with the flag's name where it stands in a flag.
     pub fn summary(&self) -> String {
         let Place::Flag { flag, given } = &self.place else { return self.says.clone() };
-        let given = quote(given);
-        if self.says.starts_with(&given) {
-            format!("{flag} {}", self.says)
-        } else {
-            format!("{flag} {given}: {}", self.says)
-        }
+        let secrets = in_place(&self.place);
+        let (given, says) = (quote(&hidden(given, &secrets)), hidden(&self.says, &secrets));
+        if says.starts_with(&given) { format!("{flag} {says}") } else { format!("{flag} {given}: {says}") }
     }
 }
 
@@ -133,7 +139,7 @@ impl ScenarioErrors {
             group = group.element(Level::NOTE.message(format!("expected {expected}")));
         }
         if let Some(help) = &mistake.help {
-            group = group.element(Level::HELP.message(help.as_str()));
+            group = group.element(Level::HELP.message(hidden(help, &in_place(&mistake.place))));
         }
         renderer.render(&[group])
     }

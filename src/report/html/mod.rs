@@ -13,7 +13,8 @@ use crate::diagnose::Finding;
 use crate::model::format::{bytes, micros, percent, seconds, thousands};
 use crate::report::findings::{numbers, until};
 use crate::report::output::{RenderError, library};
-use crate::report::{forecast, remedy_command};
+use crate::report::shown::Shown;
+use crate::report::{forecast, remedy_command, summary};
 use crate::result::headline;
 use crate::result::{RunResult, Verdict};
 use minijinja::{Environment, Value, context};
@@ -25,7 +26,7 @@ const PLOTTER_LICENCE: &str = include_str!("uplot/LICENSE");
 const SCRIPT: &str = include_str!("page.js");
 
 /// The page.
-pub(super) fn render(result: &RunResult) -> Result<String, RenderError> {
+pub(super) fn render(result: &Shown<'_, RunResult>) -> Result<String, RenderError> {
     let mut environment = Environment::new();
     // The name ends in .html: whatever is put into it is escaped.
     environment.add_template("page.html", PAGE).map_err(|error| library("HTML", &error))?;
@@ -49,6 +50,9 @@ fn facts(result: &RunResult) -> Result<Value, RenderError> {
         happened => headline::what_happened(result),
         fault,
         reasons => if result.verdict == Verdict::Passed { Vec::new() } else { result.reasons.clone() },
+        target => result.plan.url(),
+        load => summary::load(result).lines().map(str::trim).collect::<Vec<_>>().join("; "),
+        command => result.command.clone(),
         began => result.began.clone(),
         elapsed => seconds(result.elapsed_s),
         version => result.connstorm_version.clone(),
@@ -215,6 +219,7 @@ fn rows(value: &serde_json::Value) -> Vec<(String, String)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::report::output::{Format, Html};
     use crate::result::{WindowSummary, sample};
 
     /// A run of an hour, made of a real one: every window has its own figures.
@@ -233,7 +238,7 @@ mod tests {
 
     #[test]
     fn a_run_of_an_hour_is_less_than_400_kb_and_loads_nothing() {
-        let page = render(&an_hour()).unwrap();
+        let page = Html.render(&an_hour()).unwrap();
         assert!(page.len() < 400_000, "{} bytes", page.len());
         let own = page.replace(PLOTTER, "").replace(PLOTTER_LICENCE, "");
         for elsewhere in ["src=", "href=\"http", "@import", "url(", "fetch(", "XMLHttpRequest"] {
@@ -246,14 +251,14 @@ mod tests {
         let mut result = sample::exhausted();
         result.plan.name = "</script><script>alert(1)</script><!--".into();
         result.findings[0].says = "<img onerror=alert(1)>".into();
-        let page = render(&result).unwrap();
+        let page = Html.render(&result).unwrap();
         assert!(!page.contains("<script>alert") && !page.contains("<img"));
         assert_eq!(page.matches("</script>").count(), 3, "data, plotter, script");
     }
 
     #[test]
     fn the_page_says_what_happened_and_whose_fault_it_is() {
-        let page = render(&sample::exhausted()).unwrap();
+        let page = Html.render(&sample::exhausted()).unwrap();
         for part in [
             "49.4 % of 2,025 attempts failed",
             "ports-exhausted-by-time-wait",
@@ -265,7 +270,7 @@ mod tests {
         ] {
             assert!(page.contains(part), "{part}");
         }
-        assert!(render(&sample::good()).unwrap().contains("13,000 connections, none failed"));
+        assert!(Html.render(&sample::good()).unwrap().contains("13,000 connections, none failed"));
     }
 
     #[test]
