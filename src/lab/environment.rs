@@ -83,6 +83,14 @@ pub(super) fn set(setting: &Setting) -> Result<Environment, EnvironmentError> {
             EnvironmentError::Server(format!("the other program: {}: {}", failed.stage, failed.errno.text()))
         })?;
     }
+    if let Some(distractor) = setting.beside {
+        let own = std::process::id().to_string();
+        environment.processes.push(child(
+            &["--beside", distractor.name(), "--generator", &own],
+            distractor.name(),
+            None,
+        )?);
+    }
     if let Some(nofile) = setting.nofile {
         sandbox::limit_descriptors(nofile)
             .map_err(missing("RLIMIT_NOFILE cannot be set", "it has to be below the hard limit"))?;
@@ -172,19 +180,27 @@ fn start(config: Config) -> Result<Running, EnvironmentError> {
 
 /// An ordinary server in a process of its own, under a limit on descriptors.
 fn ordinary(listen: SocketAddr, nofile: u64) -> Result<Child, EnvironmentError> {
-    let failed = |error: io::Error| EnvironmentError::Server(format!("{listen}: {error}"));
+    let listen = listen.to_string();
+    child(&["--ordinary-server", &listen], &listen, Some(nofile))
+}
+
+/// This program again, as `connstorm lab` with these arguments, in this namespace.
+fn child(arguments: &[&str], named: &str, nofile: Option<u64>) -> Result<Child, EnvironmentError> {
+    let failed = |error: io::Error| EnvironmentError::Server(format!("{named}: {error}"));
     let mut command = Command::new(std::env::current_exe().map_err(failed)?);
-    command.args(["lab", "--ordinary-server", &listen.to_string()]);
+    command.arg("lab").args(arguments);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
-    sandbox::bind_to_us(sandbox::limited(&mut command, nofile));
-    let mut child = command.spawn().map_err(failed)?;
-    // It says a line when it listens, and nothing when it can't.
+    if let Some(nofile) = nofile {
+        sandbox::limited(&mut command, nofile);
+    }
+    let mut child = sandbox::bind_to_us(&mut command).spawn().map_err(failed)?;
+    // It says a line when it is ready, and nothing when it can't be.
     let mut ready = String::new();
     let said = child.stdout.take().map(|stdout| BufReader::new(stdout).read_line(&mut ready));
     if ready.is_empty() {
         let _ = child.kill();
         let _ = child.wait();
-        return Err(EnvironmentError::Server(format!("{listen}: it does not listen ({said:?})")));
+        return Err(EnvironmentError::Server(format!("{named}: it does not begin ({said:?})")));
     }
     Ok(child)
 }
