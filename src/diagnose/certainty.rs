@@ -41,6 +41,7 @@ fn all_rivals(claim: &Claim) -> Vec<Rival> {
 
 fn certainty(claim: &Claim, rivals: &[Rival]) -> Option<Certainty> {
     let (explained, claimed) = (claim.explained(), claim.claimed());
+    // One that explains no failure has no quantity that does not fit.
     let quantity = claimed == 0 || explained as f64 >= claimed as f64 * NEARLY_ALL;
     let (moment, owner) = (claim.is_of_the_moment(), claim.is_of_the_owner());
     match (quantity, moment, owner) {

@@ -154,6 +154,11 @@ impl Claim {
         self
     }
 
+    /// The same after a change that several rules share.
+    pub(super) fn then(self, change: fn(Claim) -> Claim) -> Claim {
+        change(self)
+    }
+
     /// Failures that it explains, counted.
     pub(super) fn explained(&self) -> u64 {
         self.shares.iter().map(|share| share.explained).sum()
@@ -181,6 +186,6 @@ impl Claim {
 
     /// Whether its cause began before the first failure and ended with or after the last.
     pub(super) fn is_of_the_moment(&self) -> bool {
-        self.shares.iter().all(|share| self.span.covers(share.span))
+        self.span != Span::Unknown && self.shares.iter().all(|share| self.span.covers(share.span))
     }
 }

@@ -246,6 +246,13 @@ impl Facts {
             })
     }
 
+    /// Whether address translation of this host is ruled out: what it translates has an entry in the table of
+    /// connections, for 10 s at least, and the table was seen to be empty.
+    pub(super) fn translates_nothing(&self) -> Option<&'static str> {
+        let (now, _) = self.conntrack?;
+        (now.count == 0).then_some("the table of tracked connections is empty: nothing is translated")
+    }
+
     /// What the peer said to the first of these.
     pub fn reply_to(&self, failed: &FailureFact) -> Option<&Reply> {
         self.replies.iter().find(|(failure, _)| *failure == failed.failure).map(|(_, reply)| reply)

@@ -144,6 +144,17 @@ findings! {
 }
 
 impl FindingId {
+    /// The page of all findings, with the meaning of each: `docs/findings.md`.
+    pub fn reference() -> String {
+        let mut page = String::from(
+            "# Findings\n\nIds of findings are stable: programs rely on them. This page is made from the program's own list.\n\n| id | meaning |\n|---|---|\n",
+        );
+        for id in FindingId::ALL {
+            page.push_str(&format!("| `{id}` | {} |\n", id.meaning()));
+        }
+        page
+    }
+
     /// The finding of a name; [`FindingId::Unknown`] for one that this version does not have.
     pub fn of(name: &str) -> FindingId {
         FindingId::ALL.iter().copied().find(|id| id.as_str() == name).unwrap_or(FindingId::Unknown)
@@ -203,6 +214,16 @@ mod tests {
             let json = serde_json::to_string(id).unwrap();
             assert_eq!(serde_json::from_str::<FindingId>(&json).unwrap(), *id);
         }
+    }
+
+    /// `UPDATE_DOCS=1 cargo nextest run the_page_of_findings` writes the page.
+    #[test]
+    fn the_page_of_findings_is_that_of_the_enum() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/findings.md");
+        if std::env::var_os("UPDATE_DOCS").is_some() {
+            std::fs::write(path, FindingId::reference()).unwrap();
+        }
+        assert_eq!(std::fs::read_to_string(path).unwrap_or_default(), FindingId::reference());
     }
 
     #[test]

@@ -6,7 +6,7 @@ mod status;
 mod tls;
 
 use super::claim::{Claim, Owner, Span};
-use super::{Facts, FailureFact, FindingId, server_end, timeout};
+use super::{Facts, FailureFact, FindingId, server_end, timeout, unanswered};
 use crate::model::{Cause, Evidence, Reply, Side, Stage};
 use crate::protocol::{ECHO, Kind};
 
@@ -18,10 +18,14 @@ const INVALID_RESPONSE: &str =
 pub(super) fn all(facts: &Facts) -> Vec<Claim> {
     let shapes = server_end::all(facts);
     let is_told = |failed: &FailureFact| shapes.iter().any(|claim| claim.explained_of(failed.failure) > 0);
-    let each = facts.failures.iter().filter(|failed| !is_told(failed)).filter_map(|failed| {
-        let case = Case { facts, failed, reply: facts.reply_to(failed) };
-        Some(case.claim()?.explaining(failed).resting_on(case.evidence()))
-    });
+    let each = facts
+        .failures
+        .iter()
+        .filter(|failed| !is_told(failed) && !unanswered::is_of_the_way(failed))
+        .filter_map(|failed| {
+            let case = Case { facts, failed, reply: facts.reply_to(failed) };
+            Some(case.claim()?.explaining(failed).resting_on(case.evidence()))
+        });
     let each: Vec<Claim> = each.collect();
     shapes.into_iter().chain(each).collect()
 }

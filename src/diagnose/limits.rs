@@ -113,6 +113,44 @@ pub(super) fn conntrack(facts: &Facts) -> Option<Claim> {
     )
 }
 
+/// Address translation on this host had no port: packets are dropped while the table has room, one for each SYN.
+pub(super) fn own_snat(facts: &Facts) -> Option<Claim> {
+    let (now, lost) = facts.conntrack?;
+    let timed_out = facts.failed(Stage::Connect, Cause::TimedOut)?;
+    if now.count >= now.max || lost.drop == 0 || lost.drop * 10 < timed_out.count * 9 {
+        return None;
+    }
+    let says = format!(
+        "connection tracking of this host dropped {} packets although its table has room ({} of {} entries), for {} attempts \
+         that timed out: a rule of this host that translates source addresses (masquerade, SNAT) had no port left to give, as \
+         with `masquerade to :20000-20099`",
+        lost.drop, now.count, now.max, timed_out.count
+    );
+    // A SYN is sent up to five times in the time that an attempt is given: more drops are another's.
+    let is_ours = lost.drop <= timed_out.count.saturating_mul(6);
+    Some(
+        Claim::new(FindingId::SnatPortsExhausted, Side::Generator, says)
+            .explaining_some(timed_out, lost.drop)
+            .seen(if is_ours { Owner::Destinations } else { Owner::Everybody }, Span::Throughout)
+            .without(&[FindingId::ConntrackFull], "the table has room")
+            .unless(
+                &[FindingId::SomeTimedOut, FindingId::DroppedOnTheWay],
+                "conntrack -S: insert_failed beside drop; nft list ruleset: masquerade, snat",
+            )
+            .resting_on(
+                Evidence::default()
+                    .with("drop", lost.drop)
+                    .with("insert_failed", lost.insert_failed)
+                    .with("nf_conntrack_count", now.count)
+                    .with("nf_conntrack_max", now.max)
+                    .with("timed_out", timed_out.count),
+            )
+            .remedy("keep connections open and use them again (a pool, HTTP keep-alive): each new one takes a translated port")
+            .remedy("nft list ruleset | grep -n -e masquerade -e snat    # a wider range of ports, or more addresses to translate to")
+            .remedy("no translation for this traffic: a rule `return` or `accept` before it in the nat chain, or NOTRACK in the raw table"),
+    )
+}
+
 impl Facts {
     /// Whether the table is full, and lost something or does not count what it loses.
     pub(super) fn conntrack_is_full(&self) -> bool {

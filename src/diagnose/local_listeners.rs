@@ -229,7 +229,15 @@ fn rejected(facts: &Facts, failed: &FailureFact, destination: SocketAddr, listen
             (sent == Resets::ByAnother).then_some("this host's kernel sent no RST"),
             "ss -ltn, again: has it begun only just now?",
         )
-        .unless(&[FindingId::TranslatedToDeadHost], "nft list ruleset: a chain of the type nat")
+        .without_if(
+            &[FindingId::TranslatedToDeadHost],
+            facts.translates_nothing(),
+            "nft list ruleset: a chain of the type nat",
+        )
+        .without(
+            &[FindingId::ConnectionLimit, FindingId::RefusedForOneSource, FindingId::SomeAddressesFail],
+            "not one connection was taken",
+        )
         .resting_on(Evidence::default().with("listens_on", described(&[listener])))
         .remedy("nft list ruleset    # or: iptables -S | grep -i reject; its output chain as well")
 }

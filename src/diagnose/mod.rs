@@ -18,20 +18,24 @@ mod local_listeners;
 mod moment;
 mod names;
 mod no_reply;
+mod no_source;
 mod own_source;
 mod place;
 mod ports;
 mod proxies;
 mod refused;
+mod remedies;
 mod rivals;
 mod server_end;
 mod spread;
 mod syn_retransmit;
 mod target_facts;
 mod timeout;
+mod unanswered;
 mod unexplained;
 mod unreachable;
 
+use crate::model::{Cause, Side};
 use claim::Claim;
 pub use facts::{Blocked, Facts, FailureFact, ForeignSockets, Name, Refusals, TupleFact};
 pub use finding::{Certainty, Finding, Rival};
@@ -50,11 +54,13 @@ pub use target_facts::{Plateau, TargetFacts};
 pub fn diagnose(facts: &Facts) -> Vec<Finding> {
     let rules = [
         own_source::not_local,
+        no_source::no_source,
         ports::exhausted,
         ports::search_slow,
         limits::descriptors,
         limits::memory,
         limits::conntrack,
+        limits::own_snat,
         limits::time_wait_capped,
         // Of two that are as sure, the one that lies further up is the cause.
         names::elsewhere,
@@ -74,8 +80,18 @@ pub fn diagnose(facts: &Facts) -> Vec<Finding> {
     ];
     let mut claims: Vec<Claim> = rules.iter().filter_map(|rule| rule(facts)).collect();
     claims.extend(handshake::all(facts));
+    claims.extend(unanswered::all(facts));
+    if let Some(late) = unanswered::generator_late(facts) {
+        // What a late machine did not wait for is not the target's fault.
+        let blames = |claim: &Claim| claim.side == Side::Target && claim.claimed() > 0;
+        claims.retain(|claim| !blames(claim) || claim.kinds().any(|kind| kind.cause != Cause::TimedOut));
+        claims.push(late);
+    }
     claims.extend(unexplained::all(facts, &claims));
     let mut findings: Vec<Finding> = claims.into_iter().filter_map(certainty::judge).collect();
     findings.sort_by_key(Finding::rank);
     findings
 }
+
+#[cfg(test)]
+mod confusion_tests;

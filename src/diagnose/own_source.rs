@@ -31,7 +31,12 @@ pub(super) fn not_local(facts: &Facts) -> Option<Claim> {
             "ip addr show",
         )
         .resting_on(evidence)
-        .remedy(format!("ip addr add {address}/{prefix} dev lo"))
+        // An address that is there already can't be added.
+        .remedy(if known.is_empty() {
+            format!("ip addr show to {address}    # is it there, and ready?")
+        } else {
+            format!("ip addr add {address}/{prefix} dev lo")
+        })
         .remedy(format!("ip route add local {address}/{prefix} dev lo    # for a whole block: its CIDR (IPv6 also wants sysctl net.ipv6.ip_nonlocal_bind=1)"))
         .remedy("use an address that this host has: --source 127.0.0.2");
     Some(finding)

@@ -6,6 +6,7 @@
 //! connect()'s search passes over (`inet_hash_connect`, net/ipv4/inet_hashtables.c: `tb->fastreuse >= 0`).
 
 use super::claim::{Claim, Owner, Span};
+use super::remedies::{bind_without_port, ports_ran_out};
 use super::rivals::NO_PORT;
 use super::{Blocked, Facts, FailureFact, FindingId, TupleFact};
 use crate::model::{Cause, Evidence, Side, Stage};
@@ -28,6 +29,9 @@ pub(super) fn exhausted(facts: &Facts) -> Option<Claim> {
         return Some(claim.explaining(leased).seen(Owner::Process, Span::EachAttempt));
     }
     let failed = facts.failed(Stage::Connect, Cause::AddressNotAvailable)?;
+    if super::no_source::is_no_source(facts) {
+        return None;
+    }
     let finding = match (facts.tuple, facts.usable_ports) {
         (Some(tuple), Some(usable)) => exhausted_tuple(facts, failed, &tuple, usable),
         _ => Claim::new(
@@ -85,7 +89,7 @@ fn exhausted_tuple(facts: &Facts, failed: &FailureFact, tuple: &TupleFact, usabl
         finding.resting_on(occupation(facts, tuple, usable)).seen(owner(failed, tuple), Span::Throughout);
     let counted = tuple.exact || held_them_all;
     let finding = finding.without_if(NO_PORT, counted.then_some(seen), "ss -tan, every socket of the tuple");
-    with_reserved(facts, with_remedies(facts, cause, finding))
+    with_reserved(facts, ports_ran_out(facts, cause, finding))
 }
 
 /// The tuple's own sockets are too few: somebody else's binds keep the rest.
@@ -128,7 +132,7 @@ fn foreign(facts: &Facts, failed: &FailureFact, tuple: &TupleFact, usable: u32) 
             (explained && tuple.exact).then(|| format!("{} ports held by others, {missing} missing", foreign.ports)),
             "ss -tanp, every socket in the range",
         )
-        .remedy("set IP_BIND_ADDRESS_NO_PORT before bind(address, 0) in the program that binds (Go: Dialer.Control; connstorm: --ports kernel)")
+        .then(bind_without_port)
         .remedy("--ports explicit: ports that are bound explicitly are not searched for, and those of other tuples are no obstacle")
         .remedy("give that program a network namespace of its own; another source address does not help, a bucket is every address's")
 }
@@ -144,8 +148,8 @@ fn naive_bind(facts: &Facts, failed: &FailureFact) -> Claim {
     Claim::new(FindingId::PortsExhaustedByNaiveBind, Side::Generator, says)
         .resting_on(with_failure(Evidence::default().with_known("ports_usable", facts.usable_ports), failed))
         .without(&[FindingId::ExplicitPortTaken], "bind() asked for any port")
-        .remedy("set IP_BIND_ADDRESS_NO_PORT before bind() (connstorm: --ports kernel)")
-        .remedy("add source addresses: --source 127.0.0.2-127.0.0.9")
+        .then(bind_without_port)
+        .remedy("connstorm itself: --ports kernel; or more source addresses: --source 127.0.0.2-127.0.0.9")
 }
 
 fn port_taken(failed: &FailureFact) -> Claim {
@@ -247,27 +251,6 @@ fn with_reserved(facts: &Facts, mut finding: Claim) -> Claim {
         u32::from(range.high) - u32::from(range.low) + 1
     );
     finding.remedy("take ports off the list: sysctl -w net.ipv4.ip_local_reserved_ports=\"…\"")
-}
-
-fn with_remedies(facts: &Facts, cause: Blocked, mut finding: Claim) -> Claim {
-    if cause == Blocked::TimeWait {
-        if facts.host.tcp_tw_reuse != Some(1) {
-            finding = finding.remedy(
-                "sysctl -w net.ipv4.tcp_tw_reuse=1    # ports come back after 1 s (needs tcp_timestamps)",
-            );
-        }
-        finding = finding
-            .remedy("let the server close first: it then keeps TIME_WAIT, and has no such limit")
-            .remedy("close by RST (SO_LINGER 0): --close rst");
-    }
-    let range = facts.host.ports();
-    if u32::from(range.high) - u32::from(range.low) + 1 < 60_000 {
-        finding = finding
-            .remedy("sysctl -w net.ipv4.ip_local_port_range=\"1024 65535\"    # 64,512 ports a tuple; reserve those of listeners");
-    }
-    finding
-        .remedy("more source addresses, each with its own ports: --source 127.0.0.2-127.0.0.9")
-        .remedy("choose the ports yourself: --ports explicit    # 64,512 a source address, TIME_WAIT taken again at once")
 }
 
 #[cfg(test)]

@@ -56,9 +56,9 @@ pub(super) fn refused_by_icmp(facts: &Facts) -> Option<Claim> {
         "connections{to} were refused by an ICMP message{by} and not by RST: a firewall's reject rule, or a service \
          without endpoints, answered in the server's place"
     );
+    let claim = Claim::new(FindingId::RefusedByFirewall, Side::Path, says).explaining(failed);
     Some(
-        Claim::new(FindingId::RefusedByFirewall, Side::Path, says)
-            .explaining(failed)
+        super::unreachable::with_silent_ones(facts, failed, claim)
             .seen(Owner::Attempts, Span::EachAttempt)
             .resting_on(
                 Evidence::default()

@@ -30,7 +30,8 @@ const FOR_SOME: &[FindingId] =
 /// No answer to connect().
 pub(super) fn timed_out(facts: &Facts) -> Option<Claim> {
     let failed = facts.failed(Stage::Connect, Cause::TimedOut)?;
-    if facts.failing_destinations(failed).is_some() || facts.is_out_of_reach(failed) {
+    let told = facts.is_out_of_reach(failed) || super::unreachable::is_limited_icmp(facts);
+    if told || facts.failing_destinations(failed).is_some() {
         // Said by rules of their own, with their numbers.
         return None;
     }
@@ -108,7 +109,9 @@ pub(super) fn accept_queue_overflowed(facts: &Facts) -> bool {
     let seen_full = facts.target.queue_seen_full || facts.full_listener().is_some();
     let dropped = facts.target.listener_drops.is_some_and(|drops| drops > 0);
     let overflowed = facts.counters.is_none_or(|counters| counters.listen_overflows > 0);
-    facts.target_is_local == Some(true) && (seen_full || dropped && overflowed)
+    // Without SYN cookies a listener drops for want of room in either queue, and the counter is every listener's.
+    let cookies = facts.host.tcp_syncookies != Some(0);
+    facts.target_is_local == Some(true) && (seen_full || dropped && overflowed && cookies)
 }
 
 /// A queue of the target's own listener had no room.
@@ -368,7 +371,11 @@ fn dropped_here(facts: &Facts, listener: &Listening, to: &str) -> Claim {
             (!facts.generator_late).then_some("attempts started in time"),
             "a smaller load",
         )
-        .unless(&[FindingId::TranslatedToDeadHost], "nft list ruleset: a chain of the type nat")
+        .without_if(
+            &[FindingId::TranslatedToDeadHost],
+            facts.translates_nothing(),
+            "nft list ruleset: a chain of the type nat",
+        )
         .resting_on(Evidence::default().with("listens_on", listener.described()))
         .remedy("nft list ruleset    # or: iptables -L -n -v; the counter of the rule that drops goes up")
 }

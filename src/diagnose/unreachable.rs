@@ -52,28 +52,65 @@ pub(super) fn unreachable(facts: &Facts) -> Option<Claim> {
         .with_known("icmp_code", failed.icmp_code.map(u32::from))
         .with_known("interface", place.route.as_ref().and_then(|route| route.interface.clone()))
         .with_known("gateway", place.route.as_ref().and_then(|route| route.gateway).map(|ip| ip.to_string()));
-    Some(finding.explaining(failed).resting_on(evidence))
+    Some(with_silent_ones(facts, failed, finding.explaining(failed)).resting_on(evidence))
+}
+
+/// Routers limit how many ICMP errors they send (Linux: one a second to each host, `icmp_ratelimit`): attempts that
+/// time out beside them, where none opened, have the same cause.
+pub(super) fn with_silent_ones(facts: &Facts, failed: &FailureFact, claim: Claim) -> Claim {
+    let silent = facts.failed(Stage::Connect, Cause::TimedOut).filter(|_| is_limited_icmp(facts));
+    let Some(silent) = silent.filter(|silent| silent.failure != failed.failure) else { return claim };
+    let mut claim = claim
+        .explaining(silent)
+        .without(
+            &[FindingId::SomeTimedOut, FindingId::LongRoundTrip, FindingId::GeneratorLate],
+            "an ICMP error answered others of the same destination",
+        )
+        .resting_on(Evidence::default().with("timed_out_beside_it", silent.count));
+    claim.says += &format!(
+        "; {} further attempts got no answer at all, as ICMP errors are sent at a limited rate (one a second by a Linux router)",
+        silent.count
+    );
+    claim
+}
+
+/// Whether ICMP errors answered some attempts, and nothing the others.
+pub(super) fn is_limited_icmp(facts: &Facts) -> bool {
+    let by_icmp = [Cause::RefusedIcmp, Cause::HostUnreachable, Cause::NetworkUnreachable]
+        .iter()
+        .any(|cause| facts.failed(Stage::Connect, *cause).is_some());
+    let to_one = |cause| facts.failed(Stage::Connect, cause).map(|failed| failed.by_destination.len() <= 1);
+    by_icmp && facts.opened == 0 && to_one(Cause::TimedOut) == Some(true)
 }
 
 /// EACCES or EPERM from connect().
 pub(super) fn not_permitted(facts: &Facts) -> Option<Claim> {
     let failed = facts.failed(Stage::Connect, Cause::Permission)?;
-    if place_of(facts, failed).is_some_and(|place| place.refusal == Some(RouteRefusal::Prohibit)) {
-        return None;
-    }
-    let says = "this host itself does not permit the connection: connect() failed before a packet was sent. A policy (SELinux, \
-                a cgroup's program) or a rule of the output chain of its firewall says no";
-    let finding = Claim::new(FindingId::ConnectNotPermitted, Side::Generator, says)
-        .resting_on(
-            Evidence::default().with("failed", failed.count).with("error", failed.failure.to_string()),
-        )
-        .remedy("ip route get ADDRESS; ip rule; nft list ruleset");
-    let seen = place_of(facts, failed).and_then(|place| place.refusal).is_none();
-    Some(finding.explaining(failed).seen(Owner::Attempts, Span::EachAttempt).without_if(
-        &[FindingId::RouteForbids],
-        seen.then_some("the routing table has a route that does not forbid"),
-        "ip route get ADDRESS",
-    ))
+    let prohibited =
+        place_of(facts, failed).is_some_and(|place| place.refusal == Some(RouteRefusal::Prohibit));
+    let by = if prohibited {
+        "A route of the kind prohibit of this host covers the address"
+    } else {
+        "A policy (SELinux, a cgroup's program) or a rule of the output chain of its firewall says no"
+    };
+    let says = format!(
+        "this host itself does not permit the connection: connect() failed before a packet was sent. {by}"
+    );
+    let address = destination(facts, failed).map_or("ADDRESS".to_owned(), |to| to.ip().to_string());
+    Some(
+        Claim::new(FindingId::ConnectNotPermitted, Side::Generator, says)
+            .explaining(failed)
+            .seen(Owner::Attempts, Span::EachAttempt)
+            // The error number says that it is this host; a route of the kind prohibit is one of the ways.
+            .without(&[FindingId::RouteForbids], "EACCES and EPERM are this host's own answer")
+            .resting_on(
+                Evidence::default()
+                    .with("failed", failed.count)
+                    .with("error", failed.failure.to_string())
+                    .with_known("route", prohibited.then_some("prohibit")),
+            )
+            .remedy(format!("ip route get {address}; ip rule; nft list ruleset")),
+    )
 }
 
 /// A route of this host refuses the address: each kind by its own error number.
@@ -119,7 +156,7 @@ pub(super) fn route_forbids(facts: &Facts) -> Option<Claim> {
 }
 
 fn forbids(place: &Place) -> bool {
-    place.refusal.is_some_and(|refusal| refusal.word().is_some())
+    matches!(place.refusal, Some(RouteRefusal::Blackhole | RouteRefusal::Unreachable))
 }
 
 fn errno_of(refusal: RouteRefusal) -> Errno {

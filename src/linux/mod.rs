@@ -22,6 +22,7 @@ pub mod fd_table;
 pub mod firewall;
 pub mod holders;
 pub mod links;
+pub mod listeners;
 mod netlink;
 pub mod netns;
 pub mod proc_net;

@@ -314,7 +314,10 @@ fn failure_fact(kind: &crate::model::FailureTally) -> FailureFact {
             let at = |quantile| Duration::from_micros(kind.latency.quantile_us(quantile));
             (at(0.01), at(0.99))
         }),
-        icmp_code: None,
+        icmp_code: (kind.failure.stage == Stage::Connect)
+            .then_some(kind.failure.code)
+            .flatten()
+            .and_then(|code| u8::try_from(code).ok()),
         icmp_offender: None,
     }
 }
