@@ -412,6 +412,19 @@ fn no_output_holds_a_secret_even_where_the_peer_repeats_it() {
     let result = json(&folder.path().join("json"));
     assert!(result["failures"][0]["count"].as_u64() >= Some(2), "{result}");
     assert!(result["failures"][0]["samples"][0]["reply"].to_string().contains("(redacted)"), "{result}");
+    // Nor does what is written while a run goes on.
+    let mut process = connstorm()
+        .env("CI_TOKEN", "SECRET-env")
+        .args(["run", &scenario, "--duration", "30s", "--connections", "100000", "--quiet"])
+        .args(["--json", &path(&folder, "live")])
+        .spawn()
+        .unwrap();
+    let partial = folder.path().join("live.partial");
+    let told = || std::fs::read_to_string(&partial).is_ok_and(|text| text.contains("\"reply\""));
+    assert!(support::eventually(true, told));
+    process.kill().unwrap();
+    process.wait().unwrap();
+    assert!(!std::fs::read_to_string(&partial).unwrap().contains("SECRET"));
     // And with the flag, everything is there.
     let output = storm(&["--show-secrets"]);
     let text = &shown(&output)[2].1;

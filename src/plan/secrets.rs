@@ -111,10 +111,12 @@ impl Session {
             .flat_map(|header| {
                 // `Bearer TOKEN`: the token alone is as secret.
                 let token = header.value.split_whitespace().next_back().unwrap_or_default();
-                [header.value.clone(), token.to_owned()]
+                [header.value.clone(), token.to_owned(), format!(": {}", header.value)]
             })
             .collect();
-        texts.extend(query_values(&request.path).map(str::to_owned));
+        // A number, or a short word such as `json`, is hidden only where it stands as it was given.
+        texts.extend(query_values(&request.path).map(|value| format!("={value}")));
+        texts.extend(query_values(&request.path).filter(|value| !is_word(value)).map(str::to_owned));
         texts.extend(request.subprotocols.iter().filter(|name| !is_known_subprotocol(name)).cloned());
         if let Some(send) = &self.messages.send {
             texts.extend(of_message(send.as_str()));
@@ -343,6 +345,11 @@ pub(super) fn in_order(mut texts: Vec<String>) -> Vec<String> {
     texts
 }
 
+/// A word of a few small letters: to replace it everywhere would garble sentences.
+fn is_word(text: &str) -> bool {
+    text.len() < TELLING && text.bytes().all(|byte| byte.is_ascii_lowercase())
+}
+
 fn is_secret(text: &str) -> bool {
     let plain = text.parse::<f64>().is_ok()
         || text.parse::<IpAddr>().is_ok()
@@ -374,6 +381,20 @@ mod tests {
         assert_eq!(
             all(&["5000", "5000/s", "30s", "127.0.0.1", "10.0.0.1:9000", "abc", "hunter2"]),
             ["hunter2"]
+        );
+    }
+
+    #[test]
+    fn a_number_in_a_query_is_hidden_where_it_stands_as_one() {
+        let mut session = Session::default();
+        session.request.path = "/?pin=1234&room=1&as=json".into();
+        session.request.headers = vec![Header { name: "X-Pin".into(), value: "4321".into() }];
+        let secrets = session.secret_texts();
+        let told = hidden("1,234 json of 1234 at h/?pin=1234 with X-Pin: 4321", &secrets);
+        assert_eq!(told, "1,234 json of 1234 at h/?pin(redacted) with X-Pin(redacted)");
+        assert_eq!(
+            hidden(&session.redacted().request.path, &secrets),
+            "/?pin=(redacted)&room=(redacted)&as=(redacted)"
         );
     }
 

@@ -107,8 +107,11 @@ fn course(result: &RunResult) -> String {
         return out;
     }
     let rates: Vec<f64> = spans.iter().map(|span| span.per_second(span.window.opened)).collect();
-    let peak = thousands(rates.iter().copied().fold(0.0, f64::max).round() as u64);
-    line(&mut out, format_args!("  rate   {}  {peak}/s connected at most", bars::bars(&rates, BARS, 0.0)));
+    let peak = rates.iter().copied().fold(0.0, f64::max);
+    if peak > 0.0 {
+        let (bars, peak) = (bars::bars(&rates, BARS, 0.0), thousands(peak.round() as u64));
+        line(&mut out, format_args!("  rate   {bars}  {peak}/s connected at most"));
+    }
     let seen = || result.windows.iter().filter_map(|window| window.kernel.as_ref());
     let usable = seen().filter_map(|kernel| kernel.ports_usable).max();
     if let Some(usable) = usable.filter(|_| is_about_ports(result)) {

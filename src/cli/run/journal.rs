@@ -8,6 +8,8 @@
 use crate::cli::file_identity::Identity;
 use crate::cli::replacement::Replacement;
 use crate::linux::clock::Clock;
+use crate::plan::Plan;
+use crate::plan::secrets::hide_in;
 use crate::report::output::{Format, Json};
 use crate::result::{RunResult, Verdict, WindowSummary};
 use crate::run::Watched;
@@ -35,7 +37,7 @@ pub(super) struct Journal {
 impl Journal {
     /// A journal beside this file, if it is one that is kept and a file can be made there. `None` otherwise: the
     /// run is as good without.
-    pub(super) fn beside(file: &Path) -> Option<Journal> {
+    pub(super) fn beside(file: &Path, plan: &Plan) -> Option<Journal> {
         let mut path = file.as_os_str().to_owned();
         path.push(".partial");
         let path = PathBuf::from(path);
@@ -43,10 +45,12 @@ impl Journal {
         let target = kept.then(|| Replacement::prepare(&path).ok()).flatten()?;
         let (results, written) = sync_channel::<Box<RunResult>>(0);
         let (pause, pausing) = channel::<()>();
+        let secrets = plan.secret_texts();
         let write = move || {
             for result in written {
                 let clock = Clock::start();
-                if let Ok(text) = Json.render(&result) {
+                // What a peer repeated is as secret here as in the result itself.
+                if let Ok(text) = Json.render(&hide_in(*result, &secrets)) {
                     // A disk that is full now may not be so at the end; then it is told.
                     let _ = target.write(text.as_bytes());
                 }

@@ -41,7 +41,7 @@ pub(super) fn run(args: &Run) -> anyhow::Result<Exit> {
     let interrupt = Interrupt::watch().context("cannot handle signals")?;
     // Looked at first: what can't be written should fail before the run, not after it.
     let outputs = args.output.open(&inputs(&args.what, &plan))?;
-    let mut journal = args.output.json.as_deref().and_then(Journal::beside);
+    let mut journal = args.output.json.as_deref().and_then(|file| Journal::beside(file, &plan));
     let conducted = watched(&plan, &interrupt, &args.judgement, journal.as_mut())?;
     let balance = conducted.run.conservation();
     let mut result = conducted.into_result(&plan);
