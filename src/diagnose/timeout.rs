@@ -288,7 +288,9 @@ fn some_sources(facts: &Facts, failed: &FailureFact) -> Option<Claim> {
 fn late_answers(facts: &Facts, failed: &FailureFact) -> Option<Claim> {
     let resets = facts.counters?.resets_sent;
     let destination = failed.lease?.destination;
-    if facts.is_local(destination.ip()) || resets * 10 < failed.count * 9 || resets == 0 {
+    // An answer to each SYN that was sent; many more RSTs than that are for others.
+    let fits = resets * 10 >= failed.count * 9 && resets <= failed.count * 2 + 3;
+    if facts.is_local(destination.ip()) || !fits || resets == 0 {
         return None;
     }
     let says = format!(

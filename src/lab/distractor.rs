@@ -10,6 +10,8 @@ use std::time::Duration;
 const PACE: Duration = Duration::from_millis(20);
 /// Time after which another program gives an attempt up.
 const PATIENCE: Duration = Duration::from_millis(50);
+/// Backlog of a listener of the standard library, and a few more.
+const BACKLOG: usize = 132;
 /// Connections that another program holds, at most.
 const MOST: usize = 400;
 
@@ -69,8 +71,9 @@ impl Distractor {
             return stop(generator);
         }
         let mut other = Other::new(self)?;
-        // What takes long to build is there before the experiment begins.
-        (0..MOST).for_each(|_| other.step());
+        // What is to be full is full before the experiment begins.
+        let steps = if self == Distractor::OtherListenerOverflows { BACKLOG } else { MOST };
+        (0..steps).for_each(|_| other.step());
         ready();
         loop {
             other.step();

@@ -1,5 +1,6 @@
 //! Makes a setting true in the namespace that this process is in, and keeps it so until it is dropped.
 
+use super::distractor::Distractor;
 use super::name_server;
 use super::setting::{Binder, Cable, Server, Setting, Socket, Tracking};
 use crate::linux::clock::Clock;
@@ -71,25 +72,20 @@ pub(super) fn set(setting: &Setting) -> Result<Environment, EnvironmentError> {
     for address in &setting.addresses {
         links::add_address("lo", *address, 32).map_err(no_link)?;
     }
+    // Before the servers, whose times run from their start.
+    let beside = setting.beside.map(other_program).transpose()?;
     let mut environment = Environment::default();
     match &setting.cable {
         None => environment.serve(setting)?,
         Some(cable) => environment = beyond(cable, setting)?,
     }
+    environment.processes.extend(beside);
     environment.restarts.extend(names(setting)?);
     track(setting.tracking)?;
     if let Some(binder) = setting.binder {
         environment.held = bind(binder).map_err(|failed| {
             EnvironmentError::Server(format!("the other program: {}: {}", failed.stage, failed.errno.text()))
         })?;
-    }
-    if let Some(distractor) = setting.beside {
-        let own = std::process::id().to_string();
-        environment.processes.push(child(
-            &["--beside", distractor.name(), "--generator", &own],
-            distractor.name(),
-            None,
-        )?);
     }
     if let Some(nofile) = setting.nofile {
         sandbox::limit_descriptors(nofile)
@@ -176,6 +172,12 @@ impl Environment {
 
 fn start(config: Config) -> Result<Running, EnvironmentError> {
     Target::start(config).map_err(|error| EnvironmentError::Server(error.to_string()))
+}
+
+/// The other program, beside the experiment.
+fn other_program(distractor: Distractor) -> Result<Child, EnvironmentError> {
+    let own = std::process::id().to_string();
+    child(&["--beside", distractor.name(), "--generator", &own], distractor.name(), None)
 }
 
 /// An ordinary server in a process of its own, under a limit on descriptors.
