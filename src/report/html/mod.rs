@@ -193,6 +193,9 @@ fn rows(value: &serde_json::Value) -> Vec<(String, String)> {
         use serde_json::Value::{Array, Null, Object, String as Text};
         match value {
             Null => {}
+            Object(_) if duration(value).is_some() => {
+                into.extend(duration(value).map(|time| (path.to_owned(), time)));
+            }
             Object(fields) => fields.iter().for_each(|(name, value)| {
                 let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
                 walk(&path, value, into);
@@ -214,6 +217,13 @@ fn rows(value: &serde_json::Value) -> Vec<(String, String)> {
     let mut found = Vec::new();
     walk("", value, &mut found);
     found
+}
+
+/// A time, as serde writes one: in seconds and nanoseconds.
+fn duration(value: &serde_json::Value) -> Option<String> {
+    let fields = value.as_object().filter(|fields| fields.len() == 2)?;
+    let (whole, nanos) = (fields.get("secs")?.as_f64()?, fields.get("nanos")?.as_f64()?);
+    Some(seconds(whole + nanos / 1e9))
 }
 
 #[cfg(test)]
@@ -271,6 +281,15 @@ mod tests {
             assert!(page.contains(part), "{part}");
         }
         assert!(Html.render(&sample::good()).unwrap().contains("13,000 connections, none failed"));
+    }
+
+    #[test]
+    fn times_of_the_plan_are_told_as_times() {
+        let plan = serde_json::json!({"timeout": {"secs": 3, "nanos": 500_000_000}, "seed": 1});
+        let told = [("timeout".to_owned(), "3.50 s".to_owned()), ("seed".to_owned(), "1".to_owned())];
+        let mut rows = rows(&plan);
+        rows.sort_by(|a, b| b.cmp(a));
+        assert_eq!(rows, told);
     }
 
     #[test]
