@@ -456,6 +456,14 @@ fn an_error_quotes_no_secret() {
         assert_eq!(output.status.code(), Some(2), "{arguments:?}: {text}");
         assert!(!text.contains("SECRET"), "{arguments:?}: {text}");
     }
+    let doctor: [&[&str]; 2] =
+        [&["ws://u:SECRET-url@/"], &["ws://127.0.0.1:9/", "--header", "X Y: SECRET-header"]];
+    for arguments in doctor {
+        let output = connstorm().arg("doctor").args(arguments).output().unwrap();
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {text}");
+        assert!(!text.contains("SECRET") && text.contains("(redacted)"), "{arguments:?}: {text}");
+    }
 }
 
 #[test]
