@@ -96,6 +96,27 @@ experiments! {
     emfile_in_client = "emfile-in-client";
     conntrack_full = "conntrack-full";
     time_wait_capped = "time-wait-capped";
+    routed_private_network = "routed-private-network";
+    ipv6_off = "ipv6-off";
+    idle_timeout = "idle-timeout";
+    reload = "reload";
+    crash_for_good = "crash-for-good";
+}
+
+/// Some experiments beside each thing that is not their cause; `lab --all --distractors` does all.
+#[test]
+fn nothing_beside_an_experiment_is_taken_for_its_cause() {
+    for name in ["nothing-listens", "drop-rule"] {
+        let output = lab(&format!("{name} --distractors"));
+        let (text, errors) =
+            (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        let all = lab::Distractor::ALL.len();
+        assert!(
+            text.contains(&format!("{all} of {all} as intended, with nothing else proved.")),
+            "{text}{errors}"
+        );
+        assert_eq!(output.status.code(), Some(0), "{errors}");
+    }
 }
 
 /// What a person sees: the application's words, onsets, the finding, the cure side by side.

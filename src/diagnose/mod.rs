@@ -35,7 +35,7 @@ mod unanswered;
 mod unexplained;
 mod unreachable;
 
-use crate::model::{Cause, Side};
+use crate::model::{Cause, Failure, Side, Stage};
 use claim::Claim;
 pub use facts::{Blocked, Facts, FailureFact, ForeignSockets, Name, Refusals, TupleFact};
 pub use finding::{Certainty, Finding, Rival};
@@ -84,7 +84,8 @@ pub fn diagnose(facts: &Facts) -> Vec<Finding> {
     if let Some(late) = unanswered::generator_late(facts) {
         // What a late machine did not wait for is not the target's fault.
         let blames = |claim: &Claim| claim.side == Side::Target && claim.claimed() > 0;
-        claims.retain(|claim| !blames(claim) || claim.kinds().any(|kind| kind.cause != Cause::TimedOut));
+        let waited = |kind: Failure| kind.cause == Cause::TimedOut && kind.stage > Stage::Connect;
+        claims.retain(|claim| !blames(claim) || !claim.kinds().all(waited));
         claims.push(late);
     }
     claims.extend(unexplained::all(facts, &claims));

@@ -164,14 +164,11 @@ fn restarted(facts: &Facts) -> Option<Claim> {
 fn reloaded(facts: &Facts) -> Option<Claim> {
     let lost = Lost::of(facts)?;
     let took = lost.last.saturating_sub(lost.first);
-    let whole_run = facts.failures.iter().map(|failed| failed.last_at).max().unwrap_or_default();
-    // Ends of a run shorter than the moment itself have no shape.
     if lost.count < FEWEST
         || took > ONE_MOMENT
         || facts.failed(Stage::Connect, Cause::Refused).is_some()
         || lost.count * 2 < facts.held_max
         || facts.opened <= lost.count
-        || whole_run < ONE_MOMENT
         || ages(&lost).is_some_and(is_one_age)
     {
         return None;

@@ -288,7 +288,9 @@ fn some_sources(facts: &Facts, failed: &FailureFact) -> Option<Claim> {
 fn late_answers(facts: &Facts, failed: &FailureFact) -> Option<Claim> {
     let resets = facts.counters?.resets_sent;
     let destination = failed.lease?.destination;
-    if facts.is_local(destination.ip()) || resets * 10 < failed.count * 9 || resets == 0 {
+    // An answer to each SYN that was sent; many more RSTs than that are for others.
+    let fits = resets * 10 >= failed.count * 9 && resets <= failed.count * 2 + 3;
+    if facts.is_local(destination.ip()) || !fits || resets == 0 {
         return None;
     }
     let says = format!(
@@ -345,9 +347,9 @@ fn route_remedy(destination: Option<SocketAddr>) -> String {
 fn dropped_here(facts: &Facts, listener: &Listening, to: &str) -> Claim {
     let says = format!(
         "no attempt{to} got any answer, although {} listens there with room in its queue: the packets are dropped \
-         before they come to it, as by a rule of this host's own firewall (input or output chain), or led to another \
-         host (DNAT)",
-        listener.described()
+         before they come to it, as by a rule of this host's own firewall (input or output chain){}",
+        listener.described(),
+        if facts.translates_nothing().is_some() { "" } else { ", or led to another host (DNAT)" }
     );
     let counters = facts.counters;
     let no_md5 = counters.filter(|c| c.md5_not_found == 0).map(|_| "TCPMD5NotFound stood still");

@@ -51,12 +51,20 @@ pub enum Group {
     WrongProtocol,
     /// A limit of the host was met.
     Limits,
+    /// It stood, and the server ended it.
+    Ended,
 }
 
 impl Group {
     /// All of them, in the order of the list.
-    pub const ALL: [Group; 5] =
-        [Group::Refused, Group::Timeout, Group::CannotAssign, Group::WrongProtocol, Group::Limits];
+    pub const ALL: [Group; 6] = [
+        Group::Refused,
+        Group::Timeout,
+        Group::CannotAssign,
+        Group::WrongProtocol,
+        Group::Limits,
+        Group::Ended,
+    ];
 }
 
 impl fmt::Display for Group {
@@ -67,6 +75,7 @@ impl fmt::Display for Group {
             Group::CannotAssign => "cannot assign requested address",
             Group::WrongProtocol => "wrong protocol",
             Group::Limits => "limits",
+            Group::Ended => "connection ended",
         })
     }
 }

@@ -1,6 +1,7 @@
 //! What the diagnosis says of each experiment, as a table: a row an experiment, and whether the row is as
 //! it should be.
 
+use super::distractor::Distractor;
 use super::experiment::Experiment;
 use crate::diagnose::{Certainty, FindingId};
 use crate::result::RunResult;
@@ -55,10 +56,43 @@ impl Row {
         self.first.map(|(id, _)| id) == self.intended && self.wrongly_proved.is_empty()
     }
 
+    /// The row in a cell.
+    fn in_short(&self) -> String {
+        if self.is_named() {
+            return self.first.map_or("quiet".to_owned(), |(_, certainty)| certainty.to_string());
+        }
+        let first =
+            self.first.map_or("nothing".to_owned(), |(id, certainty)| format!("**{id}** ({certainty})"));
+        let proved: Vec<&str> = self.wrongly_proved.iter().map(|id| id.as_str()).collect();
+        if proved.is_empty() { first } else { format!("{first}; proved: {}", proved.join(", ")) }
+    }
+
     /// Whether each cure that was tried let every attempt through, and the finding is gone.
     pub fn is_cured(&self) -> bool {
         self.cured.iter().all(|(_, failed, gone)| *failed == 0 && *gone)
     }
+}
+
+/// Experiments, each with the rows of the things that happened beside it.
+pub fn beside_markdown(rows: &[(Distractor, Row)]) -> String {
+    let mut out = String::from("| experiment |");
+    for distractor in Distractor::ALL {
+        let _ = write!(out, " {distractor} |");
+    }
+    let _ = writeln!(out, "\n|---|{}", "---|".repeat(Distractor::ALL.len()));
+    let mut names: Vec<&str> = rows.iter().map(|(_, row)| row.name.as_str()).collect();
+    names.dedup();
+    for name in names {
+        let _ = write!(out, "| `{name}` |");
+        for distractor in Distractor::ALL {
+            let row = rows.iter().find(|(beside, row)| beside == distractor && row.name == name);
+            let _ = write!(out, " {} |", row.map_or("not run".to_owned(), |(_, row)| row.in_short()));
+        }
+        out.push('\n');
+    }
+    let named = rows.iter().filter(|(_, row)| row.is_named()).count();
+    let _ = writeln!(out, "\n{named} of {} as intended, with nothing else proved.", rows.len());
+    out
 }
 
 /// The rows as Markdown.

@@ -17,6 +17,7 @@ pub(super) fn experiments() -> Vec<Experiment> {
         naive_bind(),
         source_not_local(),
         server_side_has_no_limit(),
+        ipv6_off(),
     ]
 }
 
@@ -154,4 +155,25 @@ fn server_side_has_no_limit() -> Experiment {
     )
     .stands_for("The limitation on the number of local ports only applies to the client.")
     .setting(served)
+}
+
+fn ipv6_off() -> Experiment {
+    Experiment::new(
+        CannotAssign,
+        "ipv6-off",
+        "IPv6 is switched off, as in many containers, and the client connects to ::1.",
+        "tcp://[::1]:9000 --rate 40/s --duration 1s",
+    )
+    .stands_for("Cannot assign requested address from the first attempt on: this host has no IPv6.")
+    .setting(|s| {
+        s.sysctl("net.ipv6.conf.all.disable_ipv6", 1).sysctl("net.ipv6.conf.lo.disable_ipv6", 1).serves(
+            Kind::Tcp,
+            Behaviour::Sink,
+            "127.0.0.1:9000",
+        )
+    })
+    .intends(FindingId::Ipv6Off)
+    .cure("use-ipv4", "connect to the IPv4 address: tcp://127.0.0.1:9000", |e| {
+        e.retarget("tcp://127.0.0.1:9000");
+    })
 }

@@ -14,6 +14,7 @@ pub(super) fn experiments() -> Vec<Experiment> {
         no_such_host(),
         private_address_elsewhere(),
         syn_lost(),
+        routed_private_network(),
         accept_queue_full(),
         server_silent(),
     ]
@@ -100,6 +101,30 @@ fn syn_lost() -> Experiment {
     .stands_for("Slow connect, no error: SYN retransmitted.")
     .setting(|s| {
         far_server(s).sysctl("net.ipv4.tcp_ecn", 1).rule(9000, None, Verdict::DropEverySecondFirstSyn)
+    })
+    .intends(FindingId::SynLostOnTheWay)
+    .cure("mend-the-way", "mend the link, or the queue, that loses packets", |e| e.setting.rules.clear())
+}
+
+fn routed_private_network() -> Experiment {
+    Experiment::new(
+        Timeout,
+        "routed-private-network",
+        "The server is in a private network behind the gateway, to which the default route leads; every second \
+         connection loses its first SYN there.",
+        "tcp://10.78.0.2:9000 --rate 40/s --duration 1500ms --connect-timeout 3s",
+    )
+    .stands_for("A private address that is reached by a router: not every one of them is out of reach.")
+    .setting(|s| {
+        let mut setting = s
+            .second_host()
+            .serves(Kind::Tcp, Behaviour::Sink, "10.78.0.2:9000")
+            .sysctl("net.ipv4.tcp_ecn", 1)
+            .rule(9000, None, Verdict::DropEverySecondFirstSyn);
+        if let Some(cable) = &mut setting.cable {
+            cable.server.push([10, 78, 0, 2].into());
+        }
+        setting
     })
     .intends(FindingId::SynLostOnTheWay)
     .cure("mend-the-way", "mend the link, or the queue, that loses packets", |e| e.setting.rules.clear())
