@@ -45,3 +45,25 @@ pub(crate) fn foreign_sources(plan: &Plan) -> Vec<IpAddr> {
         blocks.iter().flat_map(|block| (0..block.len().min(LOOKED_AT)).filter_map(|n| block.nth(n)));
     addresses.filter(|address| !is_local(*address).unwrap_or(true)).collect()
 }
+
+/// Source addresses of the plan, each once with its weight; none where the kernel chooses, or there are too many
+/// to count failures by.
+pub(crate) fn source_weights(plan: &Plan) -> Vec<(IpAddr, u64)> {
+    const MOST: u64 = 1024;
+    let addresses = &plan.source.addresses;
+    if addresses.len() > MOST {
+        return Vec::new();
+    }
+    let mut weights: Vec<(IpAddr, u64)> = Vec::new();
+    let each = addresses
+        .blocks()
+        .iter()
+        .flat_map(|block| (0..block.len()).filter_map(|n| Some((block.nth(n)?, u64::from(block.weight())))));
+    for (address, more) in each {
+        match weights.iter_mut().find(|(known, _)| *known == address) {
+            Some((_, weight)) => *weight += more,
+            None => weights.push((address, more)),
+        }
+    }
+    weights
+}
