@@ -2,7 +2,7 @@
 
 use super::exit::Exit;
 use super::interrupt::Interrupt;
-use super::output::{Output, say, style_for};
+use super::output::{Output, say, say_styled, style_for};
 use super::run::{ConnectionFlags, read_plan};
 use crate::capacity::SearchLimits;
 use crate::find::{Asked, Step, connections, find};
@@ -102,7 +102,7 @@ pub(super) fn run(args: &FindArgs) -> anyhow::Result<Exit> {
     let plan = match read_plan(&args.what, &overrides(args)) {
         Ok(plan) => plan,
         Err(mistakes) => {
-            say(mistakes.trim_end());
+            say_styled(&mistakes);
             return Ok(Exit::Usage);
         }
     };
@@ -121,7 +121,7 @@ pub(super) fn run(args: &FindArgs) -> anyhow::Result<Exit> {
         json.write_json(&report)?;
     }
     if stdout_is_taken {
-        say(render(&report, style_for(&io::stderr())).trim_end());
+        say_styled(&render(&report, style_for(&io::stderr())));
     } else {
         Output::Stdout.write(&render(&report, style_for(&io::stdout())))?;
     }

@@ -1,7 +1,7 @@
 //! `connstorm plan`: what a load would do to a host, before it is run.
 
 use super::exit::Exit;
-use super::output::{Output, say, style_for};
+use super::output::{Output, say_styled, style_for};
 use crate::capacity::{
     self, Advice, Demand, Ends, Forecast, HostLimits, RateCourse, SweepPoint, forecast, remedies,
 };
@@ -105,7 +105,7 @@ pub(super) fn run(args: &PlanArgs) -> anyhow::Result<Exit> {
     let asked = match asked(args) {
         Ok(asked) => asked,
         Err(mistake) => {
-            say(mistake.trim_end());
+            say_styled(&mistake);
             return Ok(Exit::Usage);
         }
     };

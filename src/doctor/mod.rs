@@ -11,7 +11,7 @@ pub use target_url::{TargetUrl, TargetUrlError};
 use crate::diagnose::host::checks;
 use crate::diagnose::{Facts, FailureFact, Listening, TupleFact, diagnose};
 use crate::engine::{Destinations, Script, ScriptError};
-use crate::host::server_process::server_table;
+use crate::host::server_process::{own_drops, server_table};
 use crate::host::{state, target};
 use crate::linux::addresses::{is_local, route_to};
 use crate::linux::clock::Clock;
@@ -69,10 +69,20 @@ pub fn target(
     let resolved = Destinations::resolve(&asked);
     let destinations = resolved.addresses();
     let (tried, untried) = choose(destinations);
-    let before = Counted::now();
     let scripts = Scripts { asked: script.as_ref(), tls: tls.as_ref() };
-    let probes = probe_all(&tried, scripts, |to| is_local(to.ip()).unwrap_or(false), timeouts);
-    let after = Counted::now();
+    let local = |to: SocketAddr| is_local(to.ip()).unwrap_or(false);
+    let before = Counted::now(&tried);
+    let mut probes = probe_all(&tried, scripts, local, timeouts);
+    // What fails at once is tried again: a second failure of the kind is no chance.
+    let failed_at_once = |probe: &&Probe| {
+        probe.report.failure.as_ref().is_some_and(|failure| failure.cause != Cause::TimedOut)
+    };
+    let again: Vec<SocketAddr> =
+        probes.iter().filter(failed_at_once).map(|probe| probe.report.destination).collect();
+    let second = probe_all(&again, scripts, local, timeouts);
+    let after = Counted::now(&tried);
+    let first = probes.len();
+    probes.extend(second);
     let mut facts = Facts {
         destinations: tried,
         spoken: Some(target.kind),
@@ -96,7 +106,7 @@ pub fn target(
         name: facts.name,
         places: facts.places,
         listening: facts.listening.iter().filter(|at| on_port(at)).cloned().collect(),
-        attempts: probes.into_iter().map(|probe| probe.report).collect(),
+        attempts: probes.into_iter().take(first).map(|probe| probe.report).collect(),
         untried,
     };
     Ok(Examination { target: Some(target), findings, ..examination })
@@ -153,7 +163,10 @@ fn add_failure(facts: &mut Facts, failure: Failure, ordinal: u64, report: &Attem
     let to = report.destination;
     if let Some(known) = facts.failures.iter_mut().find(|known| known.failure == failure) {
         known.count += 1;
-        known.by_destination.push((to, 1));
+        match known.by_destination.iter_mut().find(|(known, _)| *known == to) {
+            Some((_, count)) => *count += 1,
+            None => known.by_destination.push((to, 1)),
+        }
         return;
     }
     facts.replies.extend(report.reply.clone().map(|reply| (failure, reply)));
@@ -162,6 +175,7 @@ fn add_failure(facts: &mut Facts, failure: Failure, ordinal: u64, report: &Attem
         lease: Some(Lease { source: None, port: None, destination: to }),
         by_destination: vec![(to, 1)],
         icmp_code: report.icmp.map(|(_, code)| code),
+        icmp_offender: report.icmp_from,
         ..FailureFact::new(failure, 1)
     });
 }
@@ -171,17 +185,26 @@ fn add_failure(facts: &mut Facts, failure: Failure, ordinal: u64, report: &Attem
 struct Counted {
     counters: Option<Counters>,
     conntrack: Option<Conntrack>,
+    own_drops: Option<u64>,
 }
 
 impl Counted {
-    fn now() -> Counted {
+    fn now(destinations: &[SocketAddr]) -> Counted {
         let Ok(mut files) = ProcNet::open() else { return Counted::default() };
-        Counted { counters: files.counters().ok(), conntrack: files.conntrack().ok().flatten() }
+        Counted {
+            counters: files.counters().ok(),
+            conntrack: files.conntrack().ok().flatten(),
+            own_drops: own_drops(destinations),
+        }
     }
 }
 
 fn add_counted(facts: &mut Facts, before: &Counted, after: &Counted) {
     facts.counters = after.counters.zip(before.counters).map(|(after, before)| after.since(&before));
+    if facts.target_is_local == Some(true) {
+        let drops = after.own_drops.zip(before.own_drops);
+        facts.target.listener_drops = drops.map(|(after, before)| after.saturating_sub(before));
+    }
     facts.conntrack = after.conntrack.map(|now| {
         let drops = now.drops.zip(before.conntrack.and_then(|before| before.drops));
         (now, drops.map_or(ConntrackDrops::default(), |(now, before)| now.since(&before)))

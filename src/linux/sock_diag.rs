@@ -17,11 +17,11 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::ops::{ControlFlow, RangeInclusive};
 
 /// `TCPDIAG_GETSOCK`: the older request, the only one that lists both families in one walk.
-const TCPDIAG_GETSOCK: u16 = 18;
+pub(super) const TCPDIAG_GETSOCK: u16 = 18;
 const INET_DIAG_REQ_BYTECODE: u16 = 1;
 /// `sizeof(struct inet_diag_req)` and `sizeof(struct inet_diag_msg)`.
-const REQUEST_BYTES: usize = 60;
-const MESSAGE_BYTES: usize = 72;
+pub(super) const REQUEST_BYTES: usize = 60;
+pub(super) const MESSAGE_BYTES: usize = 72;
 
 /// Which sockets to list. Conditions of different kinds all have to hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -182,7 +182,7 @@ fn request(filter: &Filter) -> io::Result<Vec<u8>> {
 }
 
 /// `struct inet_diag_msg`. The attributes behind it are not looked at.
-fn parse(body: &[u8]) -> Option<Socket> {
+pub(super) fn parse(body: &[u8]) -> Option<Socket> {
     let message: &[u8; MESSAGE_BYTES] = body.get(..MESSAGE_BYTES)?.try_into().ok()?;
     let number = |at| u32_at(message, at);
     let port = |at: usize| u16::from_be_bytes([message[at], message[at + 1]]);

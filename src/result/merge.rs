@@ -112,6 +112,8 @@ pub fn merge(mut parts: Vec<Named>) -> Result<RunResult, MergeError> {
     merged.counts = whole.counts(merged.windows.iter().map(|window| window.open).max().unwrap_or(0));
     merged.resources = whole.resources();
     merged.parts = whole.parts();
+    // Each part has its own.
+    merged.command = None;
     merged.aborted = parts.iter().find_map(|part| part.result.aborted.clone());
     whole.judge(&mut merged);
     let value = serde_json::to_value(&merged).unwrap_or_default();
@@ -312,8 +314,8 @@ impl Whole<'_> {
                 findings.push(finding);
             }
         }
-        // Stable: within a certainty, in the order of the parts.
-        findings.sort_by_key(|finding| finding.certainty);
+        // Stable: of those that rank alike, in the order of the parts.
+        findings.sort_by_key(crate::diagnose::Finding::rank);
         findings
     }
 

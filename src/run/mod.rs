@@ -7,6 +7,7 @@ mod abort;
 pub mod context;
 pub mod from_plan;
 mod observer;
+mod plateau;
 mod result;
 mod watched;
 

@@ -1,7 +1,7 @@
 //! Watches the kernel while a run goes on: a sample a window, the onsets that it shows, and at the end the
 //! facts that the diagnosis wants.
 
-use crate::diagnose::{Facts, FailureFact, ForeignSockets, Refusals, TupleFact};
+use crate::diagnose::{Facts, FailureFact, ForeignSockets, Refusals, TargetFacts, TupleFact};
 use crate::host::server_process::ServerWatch;
 use crate::host::target;
 use crate::linux::holders;
@@ -15,7 +15,9 @@ use crate::model::{
 };
 use crate::observe::{Accuracy, Detectors, ObservedWindow, RunContext, Sample, Sampler, SamplerConfig};
 use crate::plan::{Plan, PortPolicy};
-use crate::run::context::{context, foreign_sources};
+use crate::result::LATE_US;
+use crate::run::context::{context, foreign_sources, source_weights};
+use crate::run::plateau::plateau;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
@@ -180,6 +182,12 @@ impl Observer {
             listener_seen_gone: self.server.seen_gone,
             refusals: Some(refusals(&run.windows)),
             sources: plan.source.addresses.len(),
+            source_weights: source_weights(plan),
+            plateau: plateau(&run.windows),
+            connect_min: (run.tally.opened() > 0)
+                .then(|| Duration::from_micros(run.tally.latencies.connect.min_max_us().0)),
+            generator_late: run.tally.latencies.lateness.quantile_us(0.99) > LATE_US,
+            target: TargetFacts { process_state: around.target.process_state, ..self.server.facts() },
             ..around
         }
     }
@@ -302,7 +310,15 @@ fn failure_fact(kind: &crate::model::FailureTally) -> FailureFact {
         by_destination: kind.by_destination.sorted(),
         acknowledged: kind.acknowledged,
         at_timeout: kind.samples.iter().filter_map(|sample| sample.at_timeout).collect(),
-        icmp_code: None,
+        ages: (kind.latency.count() > 0).then(|| {
+            let at = |quantile| Duration::from_micros(kind.latency.quantile_us(quantile));
+            (at(0.01), at(0.99))
+        }),
+        icmp_code: (kind.failure.stage == Stage::Connect)
+            .then_some(kind.failure.code)
+            .flatten()
+            .and_then(|code| u8::try_from(code).ok()),
+        icmp_offender: None,
     }
 }
 

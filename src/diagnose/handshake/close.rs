@@ -1,11 +1,12 @@
 //! The end of a WebSocket: what the server's close code and words mean, and a close that did not go as it should.
 
 use super::{Case, connections};
-use crate::diagnose::Finding;
+use crate::diagnose::FindingId;
+use crate::diagnose::claim::Claim;
 use crate::model::{Cause, close_code_name};
 
 /// The server ended sessions with a close code.
-pub(super) fn by_code(case: &Case<'_>) -> Finding {
+pub(super) fn by_code(case: &Case<'_>) -> Claim {
     let code = case.failed.failure.code.unwrap_or(0);
     let says = format!(
         "{} closed {} that stood with code {code} ({}){}: {}",
@@ -16,7 +17,7 @@ pub(super) fn by_code(case: &Case<'_>) -> Finding {
         meaning(code)
     );
     // What the code says is the server's own statement; why it says so is not known.
-    let finding = case.likely("closed-by-the-server", says);
+    let finding = case.target(FindingId::ClosedByTheServer, says);
     remedies(code).iter().fold(finding, |finding, remedy| finding.remedy(*remedy))
 }
 
@@ -73,7 +74,7 @@ fn remedies(code: u16) -> &'static [&'static str] {
 }
 
 /// The session was over, and the close did not go as it should.
-pub(super) fn at_the_close(case: &Case<'_>) -> Finding {
+pub(super) fn at_the_close(case: &Case<'_>) -> Claim {
     let url = case.url();
     let count = connections(case.failed.count);
     match (case.failed.failure.cause, case.failed.failure.code) {
@@ -82,7 +83,7 @@ pub(super) fn at_the_close(case: &Case<'_>) -> Finding {
                 "{url} did not answer our close frame on {count} within the timeout, nor closed: it does not follow RFC 6455, \
                  section 5.5.1, no longer reads, or leaves clients half open"
             );
-            case.likely("close-not-answered", says)
+            case.target(FindingId::CloseNotAnswered, says)
                 .remedy("look into the server's handler of close frames; a server that is stuck answers no ping either")
                 .remedy("--close rst ends a session without waiting for the server")
         }
@@ -90,7 +91,7 @@ pub(super) fn at_the_close(case: &Case<'_>) -> Finding {
             let says = format!(
                 "{url} was to close {count} (--close peer), and had not when their lifetime was over"
             );
-            case.likely("peer-does-not-close", says)
+            case.target(FindingId::PeerDoesNotClose, says)
                 .remedy("--lifetime TIME: longer than the server keeps a connection; or --close fin")
         }
         (Cause::Reset, _) => {
@@ -98,7 +99,7 @@ pub(super) fn at_the_close(case: &Case<'_>) -> Finding {
                 "{url} reset {count} at the close, after the session: it answered our close with RST instead of a close frame, or \
                  closed its socket with bytes unread"
             );
-            case.likely("reset-at-the-close", says).remedy(
+            case.target(FindingId::ResetAtTheClose, says).remedy(
                 "let the server read until the end and answer the close frame; nothing was lost before it",
             )
         }
@@ -107,13 +108,13 @@ pub(super) fn at_the_close(case: &Case<'_>) -> Finding {
                 "{url} ended {count} without a close frame (code 1006): a crash, a kill, a proxy's idle timeout or a limit; a \
                  WebSocket that is closed as RFC 6455 has it sends one"
             );
-            case.likely("closed-without-a-close-frame", says)
+            case.target(FindingId::ClosedWithoutACloseFrame, says)
                 .remedy("look into the log of the server, and of a proxy before it, at that time")
         }
         (_, Some(_)) => by_code(case),
         _ => {
             let says = format!("{url} closed {count} before its close frame was answered");
-            case.likely("closed-without-a-close-frame", says)
+            case.target(FindingId::ClosedWithoutACloseFrame, says)
                 .remedy("look into the server's log, and the proxy's")
         }
     }
