@@ -123,7 +123,7 @@ mod tests {
             ("127.0.0.1:9000", "tcp://127.0.0.1:9000", "/"),
             ("[::1]:9000", "tcp://[::1]:9000", "/"),
             ("ws://host.example/chat?a=1#x", "ws://host.example:80/chat?a=1", "/chat?a=1"),
-            ("WSS://[fe80::1%eth0]", "wss://fe80::1%eth0:443", "/"),
+            ("WSS://[fe80::1%eth0]", "wss://[fe80::1%eth0]:443", "/"),
             ("https://a?x", "https://a:443/?x", "/?x"),
         ] {
             let target: TargetUrl = text.parse().unwrap();

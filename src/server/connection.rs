@@ -18,6 +18,8 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
+mod unfinished;
+
 /// Bytes that may wait for a peer who does not read, before it misses what others send it.
 const PATIENCE: usize = 64 * 1024;
 
@@ -92,45 +94,6 @@ impl Connection {
     pub(super) fn encrypt(&mut self, config: &Arc<ServerConfig>) -> Result<(), rustls::Error> {
         self.more().tls = Some(Box::new(tls::Session::new(config)?));
         Ok(())
-    }
-
-    /// Bytes of memory that are held for the peer: what has come and is not complete, and what it has not read.
-    pub(super) fn held(&self) -> usize {
-        self.more
-            .as_ref()
-            .map_or(0, |more| more.input.capacity() + more.unsent.capacity() + more.partial.held())
-    }
-
-    /// Since when something has begun and is not complete, as it was noted last.
-    pub(super) fn unfinished_since(&self) -> Option<Duration> {
-        self.more.as_ref()?.unfinished_since
-    }
-
-    /// Whether something had begun and was not complete when it was noted last.
-    pub(super) fn is_unfinished(&self) -> bool {
-        self.unfinished_since().is_some()
-    }
-
-    /// Whether something can have begun and not be complete.
-    pub(super) fn may_be_unfinished(&self) -> bool {
-        self.more.is_some()
-    }
-
-    /// Notes whether something has begun and is not complete, so that the peer has to go on; since when.
-    pub(super) fn note_unfinished(&mut self, now: Duration) -> Option<Duration> {
-        let waits = self.state == State::Talking;
-        let more = self.more.as_mut()?;
-        let handshaking = more.tls.as_ref().is_some_and(|tls| tls.is_handshaking());
-        let is_unfinished = handshaking
-            || !more.input.is_empty()
-            || more.unsent.len() > more.sent
-            || !matches!(more.partial, Partial::None);
-        more.unfinished_since = match more.unfinished_since {
-            _ if !(waits && is_unfinished) => None,
-            Some(since) => Some(since),
-            None => Some(now),
-        };
-        more.unfinished_since
     }
 
     /// What it has to be watched for now.

@@ -23,6 +23,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
+mod limits;
+
 /// How long a worker leaves the listeners alone after accept() failed for want of something.
 const BACK_OFF: Duration = Duration::from_millis(100);
 /// Connections taken from one listener before the worker looks at its others.
@@ -251,46 +253,6 @@ impl Worker {
             None => {}
         }
         self.grant(actions, whom(slot, serial));
-    }
-
-    /// Counts what a connection holds now, in place of what it held before; whether all together hold too much by it.
-    fn account(&self, before: usize, now: usize) -> bool {
-        if now == before {
-            return false;
-        }
-        if now < before {
-            self.shared.held.fetch_sub(before - now, Relaxed);
-            return false;
-        }
-        let more = now - before;
-        self.shared.held.fetch_add(more, Relaxed) + more > self.shared.limits.memory
-    }
-
-    /// Sets a deadline for what has begun with this event.
-    fn watch_the_slow(&mut self, slot: usize, was_unfinished: bool) {
-        let Some(connection) = self.connections.get_mut(slot) else { return };
-        if !was_unfinished && !connection.may_be_unfinished() {
-            return;
-        }
-        let now = self.shared.clock.now();
-        let serial = connection.serial;
-        if connection.note_unfinished(now) == Some(now) {
-            self.slow_due.set(now, whom(slot, serial));
-        }
-    }
-
-    /// A deadline of something that began has passed: closes the connection if it is still not complete, or waits
-    /// for what has begun since.
-    fn end_the_slow(&mut self, whom: Whom, now: Duration) {
-        let slot = whom.slot as usize;
-        let Some(connection) = self.connections.get_mut(slot) else { return };
-        let Some(since) = connection.unfinished_since() else { return };
-        if since + self.shared.limits.slow_client > now {
-            // It is another thing, which has its own deadline.
-            return;
-        }
-        self.tally.closed_as_slow();
-        self.close(slot, Ending::ByUs);
     }
 
     fn grant(&mut self, actions: Actions, whom: Whom) {

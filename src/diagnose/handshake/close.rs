@@ -9,7 +9,7 @@ use crate::model::{Cause, close_code_name};
 pub(super) fn by_code(case: &Case<'_>) -> Claim {
     let code = case.failed.failure.code.unwrap_or(0);
     let says = format!(
-        "{} closed {} that stood with code {code} ({}){}: {}",
+        "{} closed {} that stood with close code {code} ({}){}: {}",
         case.url(),
         connections(case.failed.count),
         close_code_name(code),

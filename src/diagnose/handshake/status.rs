@@ -239,7 +239,7 @@ fn redirected(case: &Case<'_>, location: Option<String>) -> String {
         let folder = path.rfind('/').map_or("/", |at| &path[..=at]);
         format!("{own_scheme}://{authority}{folder}{location}")
     };
-    format!("use {to}")
+    if to == location { format!("use {to}") } else { format!("use {to}    # Location: {location}") }
 }
 
 /// What a 426 asks for.
