@@ -58,7 +58,7 @@ pub use facts::{Blocked, Facts, FailureFact, ForeignSockets, Name, Refusals, Tup
 pub use finding::{Certainty, Finding};
 pub use listening::{Listening, Proxy, ProxyListener, exempted};
 pub use moment::{
-    ConntrackNow, ListenerNow, Moment, Owner, PortHolder, PortScope, SourceAddress, TuplePorts,
+    ConntrackNow, ListenerNow, Moment, PortHolder, PortOwner, PortScope, SourceAddress, TuplePorts,
 };
 pub use names::is_localhost;
 pub use place::{Place, Scope};

@@ -94,14 +94,14 @@ pub struct TuplePorts {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PortHolder {
     /// Who.
-    pub owner: Owner,
+    pub owner: PortOwner,
     /// Ports of the range that this owner holds.
     pub ports: u32,
 }
 
 /// Who holds a socket.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Owner {
+pub enum PortOwner {
     /// A process that could be seen.
     Process(Holder),
     /// Processes of another user, whose descriptors this user may not look at.

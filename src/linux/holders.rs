@@ -36,8 +36,10 @@ pub fn find(inodes: &HashSet<u32>, budget: u32) -> Holders {
 /// the youngest: programs that are tested are mostly younger than the system's own.
 pub fn find_while(inodes: &HashSet<u32>, budget: u32, keep_on: &dyn Fn() -> bool) -> Holders {
     let mut walk = Walk { inodes, budget, keep_on, found: Holders::default() };
-    let tables: Vec<(u32, PathBuf)> =
-        processes().into_iter().flat_map(|pid| tables(pid).into_iter().map(move |table| (pid, table))).collect();
+    let tables: Vec<(u32, PathBuf)> = processes()
+        .into_iter()
+        .flat_map(|pid| tables(pid).into_iter().map(move |table| (pid, table)))
+        .collect();
     // Listeners have low numbers: the first descriptors of every process go before the rest of any.
     let deep: Vec<bool> = tables.iter().map(|(pid, table)| walk.look_into(table, *pid, 0..FIRST)).collect();
     for ((pid, table), _) in tables.iter().zip(&deep).filter(|(_, deep)| **deep) {
@@ -55,7 +57,8 @@ const FIRST: usize = 64;
 /// Processes, in the order in which they are looked at.
 fn processes() -> Vec<u32> {
     let entries = fs::read_dir("/proc").into_iter().flatten();
-    let mut pids: Vec<u32> = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect();
+    let mut pids: Vec<u32> =
+        entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect();
     let own = std::process::id();
     pids.sort_unstable_by_key(|&pid| (pid != own, std::cmp::Reverse(pid)));
     pids
@@ -131,7 +134,8 @@ pub fn table_of(inode: u32, budget: u32) -> Option<Table> {
     let inodes = HashSet::from([inode]);
     let mut walk = Walk { inodes: &inodes, budget, keep_on: &|| true, found: Holders::default() };
     let mut deep = Vec::new();
-    for (pid, table) in processes().into_iter().flat_map(|pid| tables(pid).into_iter().map(move |t| (pid, t))) {
+    for (pid, table) in processes().into_iter().flat_map(|pid| tables(pid).into_iter().map(move |t| (pid, t)))
+    {
         if walk.look_into(&table, pid, 0..FIRST) {
             deep.push((pid, table));
         } else if walk.is_over() {

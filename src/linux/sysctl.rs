@@ -238,7 +238,8 @@ pub fn ipv6_is_disabled(interface: &str) -> Option<bool> {
         // ipv6.disable=1 on the kernel's command line, or a kernel without it.
         return std::path::Path::new("/proc/sys/net/ipv4").exists().then_some(true);
     }
-    let text = std::fs::read_to_string(sysctl_path(&format!("net/ipv6/conf/{interface}/disable_ipv6"))).ok()?;
+    let text =
+        std::fs::read_to_string(sysctl_path(&format!("net/ipv6/conf/{interface}/disable_ipv6"))).ok()?;
     Some(text.trim() != "0")
 }
 

@@ -106,9 +106,8 @@ pub fn has_entry(source: SocketAddr, destination: SocketAddr) -> io::Result<bool
     let (from, to) = ((source.ip(), source.port()), (destination.ip(), destination.port()));
     tuple(&mut body, CTA_TUPLE_ORIG, libc::IPPROTO_TCP, from, to)?;
     // The kernel marks the answer as one of several, and tells its end only where that was asked for.
-    let answer = Netlink::open(Some(netlink::NETFILTER))?.ask(IPCTNL_MSG_CT_GET, NLM_F_ACK, &body, |_, _| {
-        ControlFlow::Continue(())
-    });
+    let answer = Netlink::open(Some(netlink::NETFILTER))?
+        .ask(IPCTNL_MSG_CT_GET, NLM_F_ACK, &body, |_, _| ControlFlow::Continue(()));
     match answer {
         Ok(_) => Ok(true),
         Err(error) if error.raw_os_error() == Some(libc::ENOENT) => Ok(false),

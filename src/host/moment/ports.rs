@@ -1,7 +1,7 @@
 //! The ports of the range that a failing attempt used: what holds each, and who.
 
 use super::{Circumstances, MomentLook};
-use crate::diagnose::{Moment, Owner, PortHolder, PortScope, TuplePorts};
+use crate::diagnose::{Moment, PortHolder, PortOwner, PortScope, TuplePorts};
 use crate::linux::holders::{self, Holders};
 use crate::linux::sock_diag::{Filter, SockDiag, Socket};
 use crate::linux::tcp_state::{StateSet, TcpState};
@@ -35,8 +35,7 @@ impl MomentLook {
     pub(super) fn ports(&self, moment: &Moment, now: &Circumstances<'_>) -> io::Result<TuplePorts> {
         let scope = if moment.failure.stage == Stage::Bind { PortScope::Source } else { PortScope::Tuple };
         let mut held: HashMap<u16, (Use, Socket)> = HashMap::new();
-        let filter =
-            Filter { source_ports: vec![self.range.clone()], ..Filter::states(StateSet::ALL) };
+        let filter = Filter { source_ports: vec![self.range.clone()], ..Filter::states(StateSet::ALL) };
         let reserved = &self.host.ip_local_reserved_ports;
         let dumped = SockDiag::open()?.dump(&filter, |socket| {
             let port = socket.source.port();
@@ -65,10 +64,10 @@ impl MomentLook {
         ports.usable = u32::from(ports.high - ports.low) + 1 - ports.reserved;
         ports.free = ports.usable.saturating_sub(u32::try_from(held.len()).unwrap_or(u32::MAX));
         let fin_timeout = Duration::from_secs(self.host.tcp_fin_timeout.unwrap_or(60));
-        let mut shares: HashMap<Owner, u32> = HashMap::new();
+        let mut shares: HashMap<PortOwner, u32> = HashMap::new();
         for (what, socket) in held.values() {
             let owner = owner(socket, &holders);
-            let is_own = owner == Owner::Process(holders::this_process());
+            let is_own = owner == PortOwner::Process(holders::this_process());
             match what {
                 Use::Listening => ports.listening += 1,
                 Use::Bound => ports.bound = ports.bound.map(|bound| bound + 1),
@@ -76,7 +75,7 @@ impl MomentLook {
                 Use::Taken => {
                     let counts = share_of(&mut ports, socket, &owner, looked_at, fin_timeout);
                     counts.add(socket.state, 1);
-                    if is_own || owner == Owner::Kernel {
+                    if is_own || owner == PortOwner::Kernel {
                         continue;
                     }
                 }
@@ -93,7 +92,8 @@ impl MomentLook {
 
     /// Linux before 6.8 does not list sockets that are only bound.
     fn shows_bound_sockets(&self) -> bool {
-        let mut numbers = self.host.kernel_release.split(['.', '-']).map_while(|word| word.parse::<u32>().ok());
+        let mut numbers =
+            self.host.kernel_release.split(['.', '-']).map_while(|word| word.parse::<u32>().ok());
         (numbers.next(), numbers.next()) >= (Some(6), Some(8))
     }
 }
@@ -122,15 +122,15 @@ fn is_any(ip: IpAddr) -> bool {
     ip.is_unspecified()
 }
 
-fn owner(socket: &Socket, holders: &Holders) -> Owner {
+fn owner(socket: &Socket, holders: &Holders) -> PortOwner {
     match holders.by_inode.get(&socket.inode) {
-        _ if socket.inode == 0 => Owner::Kernel,
-        Some(holder) => Owner::Process(holder.clone()),
-        None if socket.uid != user() => Owner::OtherUser(socket.uid),
+        _ if socket.inode == 0 => PortOwner::Kernel,
+        Some(holder) => PortOwner::Process(holder.clone()),
+        None if socket.uid != user() => PortOwner::OtherUser(socket.uid),
         // All processes were seen, and none has it any more: closed between the count and the search. Others
         // are not known to be as busy as this run.
-        None if holders.hidden == 0 && !holders.truncated => Owner::Process(holders::this_process()),
-        None => Owner::Unknown,
+        None if holders.hidden == 0 && !holders.truncated => PortOwner::Process(holders::this_process()),
+        None => PortOwner::Unknown,
     }
 }
 
@@ -138,7 +138,7 @@ fn owner(socket: &Socket, holders: &Holders) -> Owner {
 fn share_of<'a>(
     ports: &'a mut TuplePorts,
     socket: &Socket,
-    owner: &Owner,
+    owner: &PortOwner,
     now: Stamp,
     fin_timeout: Duration,
 ) -> &'a mut StateCounts {
@@ -151,10 +151,10 @@ fn share_of<'a>(
     let left = Duration::from_millis(socket.expires_ms.into());
     match owner {
         _ if lasts.is_some_and(|lasts| lasts.saturating_sub(left) > now + ROUNDING) => &mut ports.earlier,
-        Owner::Kernel if lasts.is_some() || socket.uid == user() => &mut ports.own,
-        Owner::Process(holder) if *holder == holders::this_process() => &mut ports.own,
-        Owner::Process(_) | Owner::OtherUser(_) | Owner::Kernel => &mut ports.others,
-        Owner::Unknown => &mut ports.unattributed,
+        PortOwner::Kernel if lasts.is_some() || socket.uid == user() => &mut ports.own,
+        PortOwner::Process(holder) if *holder == holders::this_process() => &mut ports.own,
+        PortOwner::Process(_) | PortOwner::OtherUser(_) | PortOwner::Kernel => &mut ports.others,
+        PortOwner::Unknown => &mut ports.unattributed,
     }
 }
 
