@@ -166,6 +166,20 @@ fn held_connections_live_until_the_end_and_more_are_skipped() {
     assert_eq!(run.tally.skipped_for(SkipReason::MaxOpen), 50);
 }
 
+/// Slots that `max_open` has no room for: with two workers one of them had none at all, and waited for ever.
+#[test]
+fn a_closed_loop_uses_no_more_slots_than_may_be_open() {
+    let server = Server::start();
+    for lifetime in [Duration::ZERO, Duration::from_millis(2)] {
+        let mut plan = plan(server.address);
+        plan.load = Load { max_open: Some(1), ..closed(4, 100) };
+        plan.connection.lifetime = Lifetime::Fixed(lifetime);
+        let run = go(&plan);
+        assert_eq!((run.planned, run.tally.ok(), run.tally.skipped()), (100, 100, 0));
+        assert!(run.elapsed < Duration::from_secs(20), "it ended by its count");
+    }
+}
+
 #[test]
 fn a_refusal_is_told_and_slots_back_off() {
     let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();

@@ -27,7 +27,7 @@ mod workers;
 pub use control::Control;
 pub use error::RunError;
 pub use handshake::{Handshake, handshake};
-pub use pacer::{Next, Pacer, Part};
+pub use pacer::{Finished, Next, Pacer, Pacing, Part};
 pub use progress::Progress;
 pub use resolve::Destinations;
 pub use run::run;

@@ -2,7 +2,7 @@
 
 use super::connections::ConnectionConfig;
 use super::error::RunError;
-use super::pacer::{ClosedPacer, OpenPacer, Pacer, Part};
+use super::pacer::{ClosedPacer, OpenPacer, Pacer, Pacing, Part};
 use super::resolve::Destinations;
 use super::schedule::Schedule;
 use super::session::Script;
@@ -90,7 +90,9 @@ impl Setup {
                 let grace = if schedule.ends_by_count() { GRACE } else { Duration::ZERO };
                 (Due::Planned(Arc::new(schedule)), Some(end), grace)
             }
-            Arrivals::Closed { slots, duration } => (Due::Slots(*slots), *duration, Duration::ZERO),
+            Arrivals::Closed { slots, duration } => {
+                (Due::Slots(workers::slots_used(plan, *slots)), *duration, Duration::ZERO)
+            }
         };
         // Raising the soft limit to the hard one takes no privilege; where it fails, it stays as it is.
         let table_limit = fd_table::raise_soft_limit().ok().or(fd_table::limits().0);
@@ -131,6 +133,10 @@ impl Setup {
             choice: self.choice,
             connection: self.plan.connection,
             searched_from: (self.choice == PortChoice::AtConnect).then_some(self.range_low),
+            pacing: match self.arrivals {
+                Due::Planned(_) => Pacing::Planned,
+                Due::Slots(_) => Pacing::Slots,
+            },
             max_open: self.plan.load.max_open.map_or(u64::MAX, |most| part.share(most)),
             reconnect: self.plan.session.reconnect,
         }

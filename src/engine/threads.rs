@@ -1,4 +1,4 @@
-//! The threads of a run: each gets a private descriptor table, then its runtime, then its worker.
+//! The threads of a run: each gets a private descriptor table, then its worker.
 
 use super::connections::Connections;
 use super::control::Control;
@@ -7,7 +7,8 @@ use super::lifetimes::WorkerRng;
 use super::setup::Setup;
 use super::worker::{Worker, WorkerConfig};
 use crate::linux::clock::Clock;
-use crate::linux::fd_table;
+use crate::linux::epoll::Epoll;
+use crate::linux::{fd_table, timer_slack};
 use crate::model::Handover;
 use std::io;
 use std::sync::Arc;
@@ -85,14 +86,11 @@ struct ThreadStart {
 impl ThreadStart {
     /// The thread's whole life.
     fn run(self) -> io::Result<()> {
-        let runtime = match set_up() {
-            Ok(runtime) => runtime,
-            Err(error) => {
-                // Told to the main thread, which gives the run up.
-                let _ = self.ready.send(Err(RunError::Worker { worker: self.worker, error }));
-                return Ok(());
-            }
-        };
+        if let Err(error) = set_up() {
+            // Told to the main thread, which gives the run up.
+            let _ = self.ready.send(Err(RunError::Worker { worker: self.worker, error }));
+            return Ok(());
+        }
         let (signal, start_signal) = channel();
         let ThreadStart { setup, worker, control, to_main, ready } = self;
         let _ = ready.send(Ok(signal));
@@ -103,21 +101,21 @@ impl ThreadStart {
         let rng = WorkerRng::new(setup.plan.seed, worker);
         let config =
             WorkerConfig { number: worker, end: setup.end, grace: setup.grace, clock, control, to_main };
-        runtime.block_on(async {
-            let connections = Connections::new(
-                setup.connection_config(part),
-                clock,
-                setup.pool(part),
-                rng,
-                setup.script.clone(),
-            )?;
-            Worker::new(config, setup.pacer(part), connections)?.work().await
-        })
+        let connections = Connections::new(
+            setup.connection_config(part),
+            clock,
+            setup.pool(part),
+            rng,
+            setup.script.clone(),
+        )?;
+        Worker::new(config, setup.pacer(part), connections).work()
     }
 }
 
-/// The private table first: what the runtime opens has to be in it.
-fn set_up() -> io::Result<tokio::runtime::Runtime> {
+/// The private table first: what the worker opens has to be in it.
+fn set_up() -> io::Result<()> {
     fd_table::make_private(&[])?;
-    tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()
+    // Where it is refused, sleeps are as much as 50 µs longer, and the run tells how late it was.
+    let _ = timer_slack::shortest();
+    Epoll::has_exact_waits()
 }
