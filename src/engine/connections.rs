@@ -5,6 +5,7 @@
 //! and has a slot. An open connection is a slot in a slab and a member of one epoll set, not a task.
 
 use super::deadlines::{Deadlines, Timed};
+use super::first_failures::FirstFailures;
 use super::lifetimes::WorkerRng;
 use super::pacer::{Finished, Pacing};
 use super::session::{Script, Session};
@@ -365,7 +366,10 @@ impl Connections {
         if connecting {
             self.count_retransmit(slot.started.at, &slot.socket);
         }
-        self.end(slot, outcome);
+        match outcome {
+            Outcome::Failed(failure) => self.end_by_timeout(slot, failure),
+            Outcome::Ok => self.end(slot, outcome),
+        }
     }
 
     /// Closes every established connection as the plan says. Where the peer was to close, we do: the

@@ -2,6 +2,7 @@
 
 use super::connections::ConnectionConfig;
 use super::error::RunError;
+use super::first_failures::FirstFailure;
 use super::pacer::{ClosedPacer, OpenPacer, Pacer, Pacing, Part};
 use super::resolve::Destinations;
 use super::schedule::Schedule;
@@ -18,6 +19,7 @@ use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::mpsc::Sender;
 use std::time::Duration;
 
 /// The settled setup of a run; workers are made from it.
@@ -45,6 +47,8 @@ pub struct Setup {
     pub end: Option<Duration>,
     /// How long after it late attempts are still started: where a number of them was asked for.
     pub grace: Duration,
+    /// Whom workers tell the first failures of each kind; `None`: nobody.
+    pub first_failures: Option<Sender<FirstFailure>>,
 }
 
 /// How long a run of a number of attempts goes past its plan to start those that are late.
@@ -111,6 +115,7 @@ impl Setup {
             arrivals,
             end,
             grace,
+            first_failures: None,
         })
     }
 
