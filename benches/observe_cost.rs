@@ -4,11 +4,12 @@
 //! half of them in TIME_WAIT and half of them the two ends of open connections, and looks at them in
 //! every way the sampler does. Compare the figures of one run with each other; machines and kernels differ.
 
+use connstorm::linux::fd_table::{self, NoDescriptors};
 use connstorm::linux::proc_net::ProcNet;
 use connstorm::linux::sock_diag::{Cookies, Filter, SockDiag};
 use connstorm::linux::tcp_state::{StateSet, TcpState};
 use connstorm::linux::tuple_usage::TupleUsage;
-use connstorm::linux::{fd_table, netns, usage};
+use connstorm::linux::{netns, usage};
 use connstorm::observe::{Sampler, SamplerConfig};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -52,9 +53,9 @@ fn hold(connections: usize) -> Vec<Sender<()>> {
     let release = (0..parts)
         .map(|part| {
             let (release, released) = channel();
-            let ready = ready.clone();
             let share = most.min(connections - part * most);
-            thread::spawn(move || hold_part(part, share, ready, released));
+            let part = NoDescriptors(Part { part, share, ready: ready.clone(), released });
+            fd_table::spawn(thread::Builder::new(), part, hold_part).expect("a thread");
             release
         })
         .collect();
@@ -64,8 +65,17 @@ fn hold(connections: usize) -> Vec<Sender<()>> {
     release
 }
 
-fn hold_part(part: usize, share: usize, ready: Sender<()>, released: Receiver<()>) {
-    fd_table::make_private(&[]).expect("a private descriptor table");
+/// One thread's connections.
+struct Part {
+    part: usize,
+    share: usize,
+    ready: Sender<()>,
+    released: Receiver<()>,
+}
+
+fn hold_part(table: std::io::Result<()>, part: NoDescriptors<Part>) {
+    table.expect("a private descriptor table");
+    let Part { part, share, ready, released } = part.0;
     let listener = TcpListener::bind(destination(2, part)).expect("a listener");
     let address = listener.local_addr().expect("its address");
     let held: Vec<_> = (0..share)

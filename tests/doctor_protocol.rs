@@ -2,11 +2,11 @@
 
 mod support;
 
-use connstorm::linux::fd_table;
+use connstorm::linux::fd_table::{self, NoDescriptors};
 use connstorm::protocol::{Behaviour, Kind, Reply};
 use serde_json::Value;
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::mpsc::channel;
+use std::sync::mpsc::{Receiver, Sender, channel};
 use support::doctor::{examine, proves_only, suggests};
 use support::namespace::Namespace;
 use support::storm::{Storm, storm};
@@ -96,10 +96,10 @@ fn a_server_that_says_nothing_and_one_that_does_not_accept() {
 fn greedy_server() -> SocketAddr {
     const LIMIT: u64 = 40;
     let (told, address) = channel();
-    std::thread::spawn(move || {
-        fd_table::make_private(&[]).unwrap();
+    let serve = |table: std::io::Result<()>, told: NoDescriptors<Sender<SocketAddr>>| {
+        table.unwrap();
         let listener = TcpListener::bind("127.0.0.1:9000").unwrap();
-        told.send(listener.local_addr().unwrap()).unwrap();
+        told.0.send(listener.local_addr().unwrap()).unwrap();
         let mut held: Vec<TcpStream> = Vec::new();
         loop {
             match listener.accept() {
@@ -107,7 +107,8 @@ fn greedy_server() -> SocketAddr {
                 Err(_) => std::thread::sleep(std::time::Duration::from_millis(50)),
             }
         }
-    });
+    };
+    fd_table::spawn(std::thread::Builder::new(), NoDescriptors(told), serve).unwrap();
     let address = address.recv().unwrap();
     // The soft limit, of this process; the main thread's table has room enough.
     let limit = format!("--nofile={LIMIT}:");
@@ -127,13 +128,17 @@ fn a_server_without_descriptors_is_named_by_the_doctor() {
             .map(|_| {
                 let (done, until) = channel::<()>();
                 let (ready, all) = channel();
-                std::thread::spawn(move || {
-                    fd_table::make_private(&[]).unwrap();
+                type Ends = (SocketAddr, Sender<()>, Receiver<()>);
+                let hold = |table: std::io::Result<()>, ends: NoDescriptors<Ends>| {
+                    table.unwrap();
+                    let (to, ready, until) = ends.0;
                     let held: Vec<_> = (0..30).map(|_| TcpStream::connect(to).unwrap()).collect();
                     ready.send(()).unwrap();
                     let _ = until.recv();
                     drop(held);
-                });
+                };
+                let ends = NoDescriptors((to, ready, until));
+                fd_table::spawn(std::thread::Builder::new(), ends, hold).unwrap();
                 all.recv().unwrap();
                 done
             })

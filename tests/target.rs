@@ -353,10 +353,12 @@ fn a_stopped_target_frees_its_port_for_the_next() {
 #[test]
 fn a_target_can_be_stopped_from_a_thread_with_another_table() {
     let (running, address) = start(Behaviour::Echo);
-    let counters = std::thread::spawn(move || {
-        fd_table::make_private(&[]).unwrap();
-        running.stop()
-    });
+    let stop = |table: std::io::Result<()>, running: fd_table::NoDescriptors<Running>| {
+        table.unwrap();
+        running.0.stop()
+    };
+    let stopper = fd_table::NoDescriptors(running);
+    let counters = fd_table::spawn(std::thread::Builder::new(), stopper, stop).unwrap();
     assert_eq!(counters.join().unwrap().workers, 2);
     assert!(TcpStream::connect(address).is_err());
 }

@@ -23,6 +23,8 @@ pub struct Moment {
     pub failed_at: Stamp,
     /// When the sockets had been counted: `looked_at − failed_at` is how late the look is.
     pub looked_at: Stamp,
+    /// The look came when the run had ended, and had closed its connections.
+    pub after_the_end: bool,
     /// The source address: the one leased, or the one that the kernel chooses for this destination.
     pub source: Option<IpAddr>,
     /// The destination as the kernel's sockets have it: 127.0.0.1 where the lease says 0.0.0.0.
@@ -178,6 +180,7 @@ impl Moment {
             ordinal,
             failed_at,
             looked_at: failed_at,
+            after_the_end: false,
             source: lease.source,
             destination: lease.destination,
             ports: None,

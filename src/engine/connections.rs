@@ -70,6 +70,8 @@ pub struct Connections {
     pub deadlines: Deadlines,
     /// What was counted since the last handover.
     pub tally: Tally,
+    /// Whom the first failures of each kind are told.
+    pub(super) first_failures: FirstFailures,
     /// Attempts that have ended and that the pacer has not heard of.
     finished: Vec<Finished>,
 }
@@ -135,6 +137,7 @@ impl Connections {
             epoll,
             deadlines: Deadlines::default(),
             tally: Tally::default(),
+            first_failures: FirstFailures::default(),
             finished: Vec::new(),
         })
     }

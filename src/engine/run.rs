@@ -26,7 +26,9 @@ pub fn run(
     first_failures: Option<Sender<FirstFailure>>,
     mut watch: impl FnMut(&Progress<'_>),
 ) -> Result<Run, RunError> {
-    let setup = Arc::new(Setup { first_failures, ..Setup::new(plan, destinations)? });
+    let mut setup = Setup::new(plan, destinations)?;
+    setup.first_failures = first_failures;
+    let setup = Arc::new(setup);
     // 0 where /proc is not there: the report then shows that it is not known.
     let memory_before = resident_bytes().unwrap_or(0);
     let cpu_before = process_cpu();

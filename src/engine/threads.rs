@@ -9,7 +9,8 @@ use super::setup::Setup;
 use super::worker::{Worker, WorkerConfig};
 use crate::linux::clock::Clock;
 use crate::linux::epoll::Epoll;
-use crate::linux::{fd_table, timer_slack};
+use crate::linux::fd_table::{self, NoDescriptors};
+use crate::linux::timer_slack;
 use crate::model::Handover;
 use std::io;
 use std::sync::Arc;
@@ -48,7 +49,7 @@ impl WorkerThreads {
                 ready: ready.clone(),
             };
             let thread = thread::Builder::new().name(format!("worker-{worker}")).stack_size(STACK);
-            let spawned = thread.spawn(move || start.run());
+            let spawned = fd_table::spawn(thread, NoDescriptors(start), |table, start| start.0.run(table));
             threads.threads.push(spawned.map_err(|error| RunError::Worker { worker, error })?);
         }
         drop(ready);
@@ -86,8 +87,8 @@ struct ThreadStart {
 
 impl ThreadStart {
     /// The thread's whole life.
-    fn run(self) -> io::Result<()> {
-        if let Err(error) = set_up() {
+    fn run(self, table: io::Result<()>) -> io::Result<()> {
+        if let Err(error) = table.and_then(|()| set_up()) {
             // Told to the main thread, which gives the run up.
             let _ = self.ready.send(Err(RunError::Worker { worker: self.worker, error }));
             return Ok(());
@@ -114,9 +115,8 @@ impl ThreadStart {
     }
 }
 
-/// The private table first: what the worker opens has to be in it.
+/// On the worker's thread, once it has its private table.
 fn set_up() -> io::Result<()> {
-    fd_table::make_private(&[])?;
     // Where it is refused, sleeps are as much as 50 µs longer, and the run tells how late it was.
     let _ = timer_slack::shortest();
     Epoll::has_exact_waits()

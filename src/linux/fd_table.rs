@@ -3,23 +3,66 @@
 //! `close_range(2)` with `CLOSE_RANGE_UNSHARE` (Linux 5.9) gives the calling thread a copy of the table
 //! and closes a range in the copy. Measured on Linux 6.18: four threads opened 4 × 19,995 sockets under
 //! a hard limit of 20,000. A descriptor number then means nothing in another thread; a thread spawned
-//! from here shares the table of the thread that spawned it.
+//! from here shares the table of the thread that spawned it. So a private table belongs to a thread that was
+//! started with it ([`spawn`]), and no function takes the table of a thread that runs already away.
 
 use std::io;
-use std::os::fd::RawFd;
+use std::os::fd::{AsRawFd, BorrowedFd};
+use std::thread::{Builder, JoinHandle};
 
-/// Gives the calling thread its own descriptor table, which keeps standard input, output and error
-/// and the descriptors in `keep`; all others are closed in it, and in it only.
+/// A value that enters a thread with a private table, and every descriptor that the value owns.
+///
+/// The descriptors keep their numbers in the thread's table. A descriptor that the value owns and does not
+/// name is closed there: its number may come to mean another file.
+pub trait Crosses: Send + 'static {
+    /// All descriptors that the value owns.
+    fn descriptors(&self) -> Vec<BorrowedFd<'_>>;
+}
+
+/// A value that owns no descriptor.
+#[derive(Debug)]
+pub struct NoDescriptors<C>(pub C);
+
+impl<C: Send + 'static> Crosses for NoDescriptors<C> {
+    fn descriptors(&self) -> Vec<BorrowedFd<'_>> {
+        Vec::new()
+    }
+}
+
+/// Starts a thread whose descriptor table is its own before anything else happens on the thread. The table
+/// holds standard input, output and error and the descriptors of `context`.
+///
+/// `body` is a function without captures: what enters the thread enters by `context`, so no value can bring
+/// a descriptor along unseen. `body` is told why, if the table could not be made: ENOSYS before Linux 5.9,
+/// ENOMEM when the table can't be copied. The thread then has its parent's table.
+///
+/// When `body` has ended, what is left in the table is closed before the thread can be joined. (The kernel
+/// drops a thread's table only after it has let go whoever joins the thread.)
 ///
 /// # Errors
-/// What `close_range` returns: ENOSYS before Linux 5.9, ENOMEM when the table can't be copied.
-///
-/// # Safety of callers
-/// The function is safe in the sense of memory, but a value that owns a descriptor outside `keep` must
-/// not be used on this thread afterwards: its number may come to mean another file.
-pub fn make_private(keep: &[RawFd]) -> io::Result<()> {
+/// When the thread can't be started.
+pub fn spawn<C: Crosses, T: Send + 'static>(
+    thread: Builder,
+    context: C,
+    body: fn(io::Result<()>, C) -> T,
+) -> io::Result<JoinHandle<T>> {
+    thread.spawn(move || {
+        let made = close_all_but(&context.descriptors());
+        let is_private = made.is_ok();
+        let told = body(made, context);
+        if is_private {
+            // It can't fail: the table is private already.
+            let _ = close_all_but(&[]);
+        }
+        told
+    })
+}
+
+/// Gives the calling thread its own descriptor table, which keeps 0, 1, 2 and `keep`; all others are closed
+/// in it, and in it only.
+fn close_all_but(keep: &[BorrowedFd<'_>]) -> io::Result<()> {
     let mut kept: Vec<u32> =
-        keep.iter().filter_map(|&fd| u32::try_from(fd).ok()).filter(|&fd| fd > 2).collect();
+        keep.iter().filter_map(|fd| u32::try_from(fd.as_raw_fd()).ok()).filter(|&fd| fd > 2).collect();
     kept.sort_unstable();
     kept.dedup();
     let mut first = 3;
@@ -59,43 +102,60 @@ pub fn raise_soft_limit() -> io::Result<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs::File;
     use std::io::Write;
-    use std::os::fd::AsRawFd;
+    use std::os::fd::{AsFd, RawFd};
+    use std::path::Path;
+
+    /// A file that goes along, and the number of one that does not.
+    struct Luggage {
+        kept: File,
+        left_behind: RawFd,
+    }
+
+    impl Crosses for Luggage {
+        fn descriptors(&self) -> Vec<BorrowedFd<'_>> {
+            vec![self.kept.as_fd()]
+        }
+    }
 
     #[test]
     fn a_private_table_keeps_what_it_is_told_to_and_leaves_others_alone() {
-        let kept = tempfile::tempfile().unwrap();
         let dropped = tempfile::tempfile().unwrap();
-        let (kept_fd, dropped_fd) = (kept.as_raw_fd(), dropped.as_raw_fd());
-        std::thread::spawn(move || {
-            make_private(&[kept_fd]).unwrap();
-            let in_table = |fd: RawFd| std::path::Path::new(&format!("/proc/thread-self/fd/{fd}")).exists();
-            assert!(in_table(kept_fd));
-            assert!(!in_table(dropped_fd));
-        })
-        .join()
-        .unwrap();
+        let luggage = Luggage { kept: tempfile::tempfile().unwrap(), left_behind: dropped.as_raw_fd() };
+        let in_table = |table, luggage: Luggage| {
+            let is_there = |fd: RawFd| Path::new(&format!("/proc/thread-self/fd/{fd}")).exists();
+            (&luggage.kept).write_all(b"still open there").unwrap();
+            (io::Result::is_ok(&table), is_there(luggage.kept.as_raw_fd()), is_there(luggage.left_behind))
+        };
+        let thread = spawn(Builder::new(), luggage, in_table).unwrap();
+        assert_eq!(thread.join().unwrap(), (true, true, false));
         (&dropped).write_all(b"still open here").unwrap();
+    }
+
+    #[test]
+    fn what_the_body_leaves_open_is_closed_when_the_thread_is_joined() {
+        let leak = |_: io::Result<()>, _| {
+            let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+            let address = listener.local_addr().unwrap();
+            std::mem::forget(listener);
+            address
+        };
+        let address = spawn(Builder::new(), NoDescriptors(()), leak).unwrap().join().unwrap();
+        assert!(std::net::TcpStream::connect(address).is_err());
     }
 
     #[test]
     fn tables_add_up_beyond_the_limit() {
         let (soft, _) = limits();
         let soft = usize::try_from(soft.unwrap_or(1024)).unwrap().min(1024);
-        let opened: usize = (0..3)
-            .map(|_| {
-                std::thread::spawn(move || {
-                    make_private(&[]).unwrap();
-                    (0..soft / 2)
-                        .map(|_| std::net::UdpSocket::bind("127.0.0.1:0").unwrap())
-                        .collect::<Vec<_>>()
-                        .len()
-                })
-            })
-            .collect::<Vec<_>>()
-            .into_iter()
-            .map(|thread| thread.join().unwrap())
-            .sum();
+        let open = |table: io::Result<()>, NoDescriptors(wanted): NoDescriptors<usize>| {
+            table.unwrap();
+            (0..wanted).map(|_| std::net::UdpSocket::bind("127.0.0.1:0").unwrap()).collect::<Vec<_>>().len()
+        };
+        let threads: Vec<_> =
+            (0..3).map(|_| spawn(Builder::new(), NoDescriptors(soft / 2), open).unwrap()).collect();
+        let opened: usize = threads.into_iter().map(|thread| thread.join().unwrap()).sum();
         assert_eq!(opened, 3 * (soft / 2));
     }
 }

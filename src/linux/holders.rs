@@ -217,6 +217,7 @@ fn name(pid: u32) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::linux::fd_table::{self, NoDescriptors};
     use crate::linux::netns;
     use crate::linux::sock_diag::SockDiag;
     use std::net::TcpListener;
@@ -253,12 +254,16 @@ mod tests {
         netns::for_test(|| {
             let (told, wait) = std::sync::mpsc::channel();
             let (done, until_done) = std::sync::mpsc::channel::<()>();
-            let thread = std::thread::spawn(move || {
-                crate::linux::fd_table::make_private(&[]).unwrap();
+            type Ends = (std::sync::mpsc::Sender<()>, std::sync::mpsc::Receiver<()>);
+            let listen = |table: std::io::Result<()>, ends: NoDescriptors<Ends>| {
+                table.unwrap();
+                let (told, until_done) = ends.0;
                 let _listener = TcpListener::bind("127.0.0.1:9001").unwrap();
                 told.send(()).unwrap();
                 let _ = until_done.recv();
-            });
+            };
+            let ends = NoDescriptors((told, until_done));
+            let thread = fd_table::spawn(std::thread::Builder::new(), ends, listen).unwrap();
             wait.recv().unwrap();
             let inode = SockDiag::open().unwrap().listeners().unwrap()[0].inode;
             assert_eq!(find(&HashSet::from([inode]), 1_000_000).by_inode[&inode].pid, std::process::id());

@@ -13,16 +13,24 @@ pub fn lowest() -> io::Result<()> {
     Ok(rustix::process::setpriority_process(None, 19)?)
 }
 
+/// The nice value of the calling thread, from −20 to 19.
+///
+/// # Errors
+/// What `getpriority` returns.
+pub fn of_this_thread() -> io::Result<i32> {
+    Ok(rustix::process::getpriority_process(None)?)
+}
+
 #[cfg(test)]
 mod tests {
     #[test]
     fn only_the_calling_thread_becomes_nice() {
-        let before = rustix::process::getpriority_process(None).unwrap();
+        let before = super::of_this_thread().unwrap();
         let inside = std::thread::spawn(|| {
             super::lowest().unwrap();
-            rustix::process::getpriority_process(None).unwrap()
+            super::of_this_thread().unwrap()
         });
         assert_eq!(inside.join().unwrap(), 19);
-        assert_eq!(rustix::process::getpriority_process(None).unwrap(), before);
+        assert_eq!(super::of_this_thread().unwrap(), before);
     }
 }

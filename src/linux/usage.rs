@@ -74,6 +74,7 @@ pub fn open_descriptors() -> io::Result<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::linux::fd_table;
 
     #[test]
     fn the_peak_is_read_and_never_below_what_is_resident() {
@@ -96,13 +97,13 @@ mod tests {
 
     #[test]
     fn descriptors_of_a_private_table_are_counted() {
-        std::thread::spawn(|| {
-            crate::linux::fd_table::make_private(&[]).unwrap();
+        let five_more = |table: std::io::Result<()>, _| {
+            table.unwrap();
             let before = open_descriptors().unwrap();
             let _held: Vec<_> = (0..5).map(|_| std::net::UdpSocket::bind("127.0.0.1:0").unwrap()).collect();
             assert_eq!(open_descriptors().unwrap(), before + 5);
-        })
-        .join()
-        .unwrap();
+        };
+        let thread = fd_table::spawn(std::thread::Builder::new(), fd_table::NoDescriptors(()), five_more);
+        thread.unwrap().join().unwrap();
     }
 }

@@ -12,7 +12,7 @@ use super::tls::Identity;
 use super::worker::Worker;
 use super::{Behaviour, Config, StartError};
 use crate::linux::clock::Clock;
-use crate::linux::fd_table;
+use crate::linux::fd_table::{self, Crosses, NoDescriptors};
 use crate::protocol::Application;
 use rustix::event::{EventfdFlags, eventfd};
 use rustix::thread::{CpuSet, sched_setaffinity};
@@ -20,7 +20,7 @@ use rustls::ServerConfig;
 use std::io;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
-use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -119,23 +119,9 @@ impl Target {
         let (to_boss, inbox) = channel();
         let (answer, answered) = channel();
         let books = Arc::new(Books::default());
-        let (sender, for_boss) = (to_boss.clone(), books.clone());
-        let body = move || match Supervisor::new(&config, for_boss, sender, inbox) {
-            Ok((mut supervisor, made)) => {
-                let started = supervisor.start_first(config.workers).map(|()| made);
-                let is_well = started.is_ok();
-                // The starter waits for the answer for as long as this thread lives.
-                let _ = answer.send(started);
-                if is_well {
-                    supervisor.hire_until_stopped();
-                }
-                supervisor.stop();
-            }
-            Err(error) => {
-                let _ = answer.send(Err(error));
-            }
-        };
-        let supervisor = spawn("target-supervisor".to_owned(), body)
+        let start = Start { config, books: books.clone(), to_boss: to_boss.clone(), inbox, answer };
+        let thread = thread("target-supervisor".to_owned());
+        let supervisor = fd_table::spawn(thread, NoDescriptors(start), |table, start| start.0.run(table))
             .map_err(|error| StartError::Thread { what: "starting a thread", error })?;
         let (addresses, certificate) = (Vec::new(), None);
         let mut running = Running { addresses, certificate, books, to_boss, supervisor: Some(supervisor) };
@@ -193,6 +179,41 @@ impl Drop for Running {
 /// What is known of a target once it listens: its addresses, and its certificate as PEM.
 type Made = (Vec<SocketAddr>, Option<String>);
 
+/// What the supervisor's thread starts with.
+struct Start {
+    config: Config,
+    books: Arc<Books>,
+    to_boss: Sender<Message>,
+    inbox: Receiver<Message>,
+    answer: Sender<Result<Made, StartError>>,
+}
+
+impl Start {
+    /// The thread's whole life. The listeners are made here, in the thread's own table.
+    fn run(self, table: io::Result<()>) {
+        let Start { config, books, to_boss, inbox, answer } = self;
+        let table = table.map_err(|error| StartError::Thread {
+            what: "making a descriptor table (Linux 5.9 or later)",
+            error,
+        });
+        match table.and_then(|()| Supervisor::new(&config, books, to_boss, inbox)) {
+            Ok((mut supervisor, made)) => {
+                let started = supervisor.start_first(config.workers).map(|()| made);
+                let is_well = started.is_ok();
+                // The starter waits for the answer for as long as this thread lives.
+                let _ = answer.send(started);
+                if is_well {
+                    supervisor.hire_until_stopped();
+                }
+                supervisor.stop();
+            }
+            Err(error) => {
+                let _ = answer.send(Err(error));
+            }
+        }
+    }
+}
+
 /// What the supervisor thread owns.
 struct Supervisor {
     shared: Arc<Shared>,
@@ -204,7 +225,7 @@ struct Supervisor {
 }
 
 impl Supervisor {
-    /// Prepares everything but the workers. On the supervisor's own thread: it makes its descriptor table.
+    /// Prepares everything but the workers. On the supervisor's own thread.
     fn new(
         config: &Config,
         books: Arc<Books>,
@@ -212,7 +233,6 @@ impl Supervisor {
         inbox: Receiver<Message>,
     ) -> Result<(Supervisor, Made), StartError> {
         let thread = |what| move |error| StartError::Thread { what, error };
-        fd_table::make_private(&[]).map_err(thread("making a descriptor table (Linux 5.9 or later)"))?;
         if let Some(cpu) = config.cpu {
             // The workers inherit it.
             run_on(cpu)?;
@@ -314,9 +334,10 @@ impl Supervisor {
 
     fn spawn(&mut self) -> io::Result<()> {
         let (tally, mailbox) = (Arc::new(Tally::default()), Arc::new(Mailbox::default()));
-        let (shared, own_tally, own_mailbox) = (self.shared.clone(), tally.clone(), mailbox.clone());
-        let name = format!("target-{}", self.workers.len() + 1);
-        self.workers.push(spawn(name, move || work(shared, own_tally, own_mailbox))?);
+        let start =
+            WorkerStart { shared: self.shared.clone(), tally: tally.clone(), mailbox: mailbox.clone() };
+        let thread = thread(format!("target-{}", self.workers.len() + 1));
+        self.workers.push(fd_table::spawn(thread, start, work)?);
         self.shared.mailboxes.lock().unwrap_or_else(PoisonError::into_inner).push(mailbox);
         // The worker may have counted itself out already; the sum is right either way round.
         self.shared.accepting.fetch_add(1, Relaxed);
@@ -325,12 +346,26 @@ impl Supervisor {
     }
 }
 
-/// The body of a worker thread.
-fn work(shared: Arc<Shared>, tally: Arc<Tally>, mailbox: Arc<Mailbox>) {
+/// What a worker's thread starts with.
+struct WorkerStart {
+    shared: Arc<Shared>,
+    tally: Arc<Tally>,
+    mailbox: Arc<Mailbox>,
+}
+
+impl Crosses for WorkerStart {
+    fn descriptors(&self) -> Vec<BorrowedFd<'_>> {
+        let common = self.shared.listeners.iter().chain([&self.shared.wake_up, &self.shared.bell]);
+        common.map(AsFd::as_fd).collect()
+    }
+}
+
+/// The body of a worker thread. [`fd_table::spawn`] closes the thread's copies of the listeners before the
+/// thread can be joined: stop() promises free ports.
+fn work(table: io::Result<()>, start: WorkerStart) {
+    let WorkerStart { shared, tally, mailbox } = start;
     let to_boss = shared.to_boss.clone();
-    let common = shared.listeners.iter().chain([&shared.wake_up, &shared.bell]);
-    let kept: Vec<RawFd> = common.map(AsRawFd::as_raw_fd).collect();
-    match fd_table::make_private(&kept).and_then(|()| Worker::new(shared, tally, mailbox)) {
+    match table.and_then(|()| Worker::new(shared, tally, mailbox)) {
         Ok(worker) => {
             let _ = to_boss.send(Message::Started(Ok(())));
             if worker.run().is_err() {
@@ -341,13 +376,10 @@ fn work(shared: Arc<Shared>, tally: Arc<Tally>, mailbox: Arc<Mailbox>) {
             let _ = to_boss.send(Message::Started(Err(error)));
         }
     }
-    // The kernel drops a thread's table only after it has let go whoever joins it. The listeners must be
-    // closed before that: stop() promises free ports.
-    let _ = fd_table::make_private(&[]);
 }
 
-fn spawn(name: String, body: impl FnOnce() + Send + 'static) -> io::Result<JoinHandle<()>> {
-    Builder::new().name(name).stack_size(STACK_BYTES).spawn(body)
+fn thread(name: String) -> Builder {
+    Builder::new().name(name).stack_size(STACK_BYTES)
 }
 
 /// Connections that fit into a worker's table.
