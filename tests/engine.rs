@@ -69,6 +69,7 @@ fn plan(address: SocketAddr) -> Plan {
             handshake_timeout: Duration::from_secs(5),
         },
         session: connstorm::plan::Session::default(),
+        secrets: connstorm::plan::Secrets::default(),
         serve: None,
         workers: NonZeroU32::new(2),
         thresholds: Vec::new(),

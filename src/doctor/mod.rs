@@ -11,7 +11,7 @@ pub use target_url::{TargetUrl, TargetUrlError};
 use crate::diagnose::host::checks;
 use crate::diagnose::{Facts, FailureFact, Listening, TupleFact, diagnose};
 use crate::engine::{Destinations, Script, ScriptError};
-use crate::host::server_process::server_table;
+use crate::host::server_process::{own_drops, server_table};
 use crate::host::{state, target};
 use crate::linux::addresses::{is_local, route_to};
 use crate::linux::clock::Clock;
@@ -67,12 +67,18 @@ pub fn target(
     let resolved = Destinations::resolve(&asked);
     let destinations = resolved.addresses();
     let (tried, untried) = choose(destinations);
-    let before = Counted::now();
-    let probes: Vec<Probe> = tried
-        .iter()
-        .map(|to| probe(*to, script.as_ref(), is_local(to.ip()).unwrap_or(false), timeouts))
-        .collect();
-    let after = Counted::now();
+    let before = Counted::now(&tried);
+    let mut probes = side_by_side(&tried, script.as_ref(), timeouts);
+    // What fails at once is tried again: a second failure of the kind is no chance.
+    let failed_at_once = |probe: &&Probe| {
+        probe.report.failure.as_ref().is_some_and(|failure| failure.cause != Cause::TimedOut)
+    };
+    let again: Vec<SocketAddr> =
+        probes.iter().filter(failed_at_once).map(|probe| probe.report.destination).collect();
+    let second = side_by_side(&again, script.as_ref(), timeouts);
+    let after = Counted::now(&tried);
+    let first = probes.len();
+    probes.extend(second);
     let mut facts = Facts {
         destinations: tried,
         spoken: Some(target.kind),
@@ -96,7 +102,7 @@ pub fn target(
         name: facts.name,
         places: facts.places,
         listening: facts.listening.iter().filter(|at| on_port(at)).cloned().collect(),
-        attempts: probes.into_iter().map(|probe| probe.report).collect(),
+        attempts: probes.into_iter().take(first).map(|probe| probe.report).collect(),
         untried,
     };
     Ok(Examination { target: Some(target), findings, ..examination })
@@ -114,6 +120,20 @@ fn choose(destinations: &[SocketAddr]) -> (Vec<SocketAddr>, Vec<SocketAddr>) {
     with.truncate(TRIED);
     let left = destinations.iter().copied().filter(|to| !with.contains(to)).collect();
     (with, left)
+}
+
+/// One careful connection to each of these, all at the same time.
+fn side_by_side(tried: &[SocketAddr], script: Option<&Script>, timeouts: Timeouts) -> Vec<Probe> {
+    std::thread::scope(|scope| {
+        let started: Vec<_> = tried
+            .iter()
+            .map(|to| {
+                let local = is_local(to.ip()).unwrap_or(false);
+                scope.spawn(move || probe(*to, script, local, timeouts))
+            })
+            .collect();
+        started.into_iter().filter_map(|thread| thread.join().ok()).collect()
+    })
 }
 
 /// What the connections came to.
@@ -143,7 +163,10 @@ fn add_failure(facts: &mut Facts, failure: Failure, ordinal: u64, report: &Attem
     let to = report.destination;
     if let Some(known) = facts.failures.iter_mut().find(|known| known.failure == failure) {
         known.count += 1;
-        known.by_destination.push((to, 1));
+        match known.by_destination.iter_mut().find(|(known, _)| *known == to) {
+            Some((_, count)) => *count += 1,
+            None => known.by_destination.push((to, 1)),
+        }
         return;
     }
     facts.replies.extend(report.reply.clone().map(|reply| (failure, reply)));
@@ -152,6 +175,7 @@ fn add_failure(facts: &mut Facts, failure: Failure, ordinal: u64, report: &Attem
         lease: Some(Lease { source: None, port: None, destination: to }),
         by_destination: vec![(to, 1)],
         icmp_code: report.icmp.map(|(_, code)| code),
+        icmp_offender: report.icmp_from,
         ..FailureFact::new(failure, 1)
     });
 }
@@ -161,17 +185,26 @@ fn add_failure(facts: &mut Facts, failure: Failure, ordinal: u64, report: &Attem
 struct Counted {
     counters: Option<Counters>,
     conntrack: Option<Conntrack>,
+    own_drops: Option<u64>,
 }
 
 impl Counted {
-    fn now() -> Counted {
+    fn now(destinations: &[SocketAddr]) -> Counted {
         let Ok(mut files) = ProcNet::open() else { return Counted::default() };
-        Counted { counters: files.counters().ok(), conntrack: files.conntrack().ok().flatten() }
+        Counted {
+            counters: files.counters().ok(),
+            conntrack: files.conntrack().ok().flatten(),
+            own_drops: own_drops(destinations),
+        }
     }
 }
 
 fn add_counted(facts: &mut Facts, before: &Counted, after: &Counted) {
     facts.counters = after.counters.zip(before.counters).map(|(after, before)| after.since(&before));
+    if facts.target_is_local == Some(true) {
+        let drops = after.own_drops.zip(before.own_drops);
+        facts.target.listener_drops = drops.map(|(after, before)| after.saturating_sub(before));
+    }
     facts.conntrack = after.conntrack.map(|now| {
         let drops = now.drops.zip(before.conntrack.and_then(|before| before.drops));
         (now, drops.map_or(ConntrackDrops::default(), |(now, before)| now.since(&before)))
@@ -184,8 +217,8 @@ fn add_ports(facts: &mut Facts, examination: &Examination) {
     let destination = failed.lease.map(|lease| lease.destination);
     let fullest = examination.state.tuples.iter().find(|tuple| Some(tuple.destination) == destination);
     facts.tuples = 1;
-    facts.usable_ports = Some(examination.host.usable_ports());
-    facts.time_wait_blocks_s = 60.0;
+    facts.usable_ports = Some(examination.host.port_settings().usable(crate::model::PortPolicy::Kernel));
+    facts.time_wait_blocks_s = crate::model::TIME_WAIT.as_secs_f64();
     facts.tuple = fullest.map(|tuple| TupleFact {
         source: tuple.source,
         destination: tuple.destination,

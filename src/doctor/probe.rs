@@ -114,6 +114,7 @@ fn explained(error: CallError, icmp: Option<IcmpError>, report: &mut AttemptRepo
     let mut failure = Failure::from(error);
     if let Some(icmp) = icmp {
         report.icmp = Some((icmp.icmp_type, icmp.icmp_code));
+        report.icmp_from = icmp.offender;
         if failure.cause == Cause::Refused {
             failure.cause = Cause::RefusedIcmp;
         }

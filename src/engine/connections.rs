@@ -399,8 +399,15 @@ impl From<CallError> for Failure {
 /// The failure that an error means, with the ICMP message behind it, if the kernel kept one.
 fn explained(error: CallError, socket: &Socket) -> Failure {
     let mut failure = Failure::from(error);
-    if failure.cause == Cause::Refused && socket.icmp_error().is_some() {
-        failure.cause = Cause::RefusedIcmp;
+    let may_be_icmp = matches!(
+        failure.cause,
+        Cause::Refused | Cause::HostUnreachable | Cause::NetworkUnreachable | Cause::Permission
+    );
+    if may_be_icmp && let Some(icmp) = socket.icmp_error() {
+        if failure.cause == Cause::Refused {
+            failure.cause = Cause::RefusedIcmp;
+        }
+        failure.code = Some(u16::from(icmp.icmp_code));
     }
     failure
 }

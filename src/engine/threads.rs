@@ -115,7 +115,7 @@ impl ThreadStart {
     }
 }
 
-/// On the worker's thread, once it has its private table.
+/// On the worker's thread: what has to be right before its first attempt.
 fn set_up() -> io::Result<()> {
     // Where it is refused, sleeps are as much as 50 µs longer, and the run tells how late it was.
     let _ = timer_slack::shortest();

@@ -1,14 +1,13 @@
 //! What the detectors know of the run before it begins.
 
-use crate::model::Stamp;
+use crate::model::{PortSupply, Stamp};
 use std::time::Duration;
-
-/// `TCP_TIMEWAIT_LEN` of `include/net/tcp.h`: fixed since Linux 2.0.
-pub const TIME_WAIT: Duration = Duration::from_secs(60);
 
 /// The context on which a run takes place. Pure data; gathered by whoever starts the run.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RunContext {
+    /// The source ports of the run, less what was held of them before it.
+    pub supply: PortSupply,
     /// Ports that one (source, destination) tuple can have; `None` where nobody can say.
     pub usable_ports: Option<u32>,
     /// Ports of the range that are reserved.
@@ -48,6 +47,7 @@ pub fn forecast(now: Stamp, used: u64, usable: u64, growth: f64, blocks: Duratio
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::TIME_WAIT;
 
     fn s(seconds: u64) -> Duration {
         Duration::from_secs(seconds)

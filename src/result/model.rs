@@ -78,6 +78,9 @@ pub struct RunResult {
     pub resources: Resources,
     /// The run second by second.
     pub windows: Vec<WindowSummary>,
+    /// The command line that made it, secrets replaced; absent where it was not the command line.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub command: Option<String>,
     /// The results that this one was merged from; empty where it is of one run.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub parts: Vec<Part>,
@@ -317,6 +320,7 @@ impl RunResult {
                 rss_peak_bytes: run.memory.1,
             },
             windows: run.windows.iter().map(WindowSummary::of).collect(),
+            command: None,
             parts: Vec::new(),
         }
     }

@@ -9,6 +9,7 @@ pub mod from_plan;
 mod moments;
 mod monitor;
 mod observer;
+mod plateau;
 mod result;
 mod watched;
 
@@ -17,6 +18,7 @@ pub use watched::Watched;
 use crate::capacity::{self, Demand, Ends, Forecast};
 use crate::diagnose::{Finding, diagnose};
 use crate::engine::{self, Control, Destinations, RunError};
+use crate::host::held_ports;
 use crate::host::moment::MomentLook;
 use crate::linux::sysctl::HostSettings;
 use crate::model::{Onset, Run};
@@ -110,7 +112,7 @@ impl Prepared {
             (None, Some(own)) => Destinations::Known(own.addresses().to_vec()),
             (None, None) => return Err(ConductError::NoTarget),
         };
-        let whereto = whereto(destinations.addresses(), own_target.is_some());
+        let whereto = whereto(&plan, &host, destinations.addresses(), own_target.is_some());
         let demand = whereto.and_then(|whereto| from_plan::demand(&plan, whereto));
         let forecast = demand.map(|demand| {
             let forecast = capacity::forecast(&demand, &from_plan::limits(&host));
@@ -181,16 +183,22 @@ impl Prepared {
     }
 }
 
-/// Where the connections go, in the planner's terms. `None` where they go nowhere.
-fn whereto(destinations: &[SocketAddr], own_target: bool) -> Option<Whereto> {
+/// Where the connections go, in the planner's terms, and what is held of their ports. `None` where they go
+/// nowhere.
+fn whereto(
+    plan: &Plan,
+    host: &HostSettings,
+    destinations: &[SocketAddr],
+    own_target: bool,
+) -> Option<Whereto> {
     let ends = match () {
         () if own_target => Ends::OneProgram,
         () if crate::host::target::are_local(destinations) => Ends::TwoPrograms,
         () => Ends::Client,
     };
-    let count = u32::try_from(destinations.len()).unwrap_or(u32::MAX);
-    let loopback = destinations.iter().all(|destination| destination.ip().is_loopback());
-    (count > 0).then_some(Whereto { destinations: count, loopback, ends })
+    let supply = from_plan::supply(plan, destinations, host);
+    let seen = held_ports::look(&supply).unwrap_or_default();
+    (!destinations.is_empty()).then(|| Whereto::of(&supply.holding(seen.sockets), ends))
 }
 
 /// The ports that the connections of a plan may use.

@@ -1,7 +1,9 @@
 //! Watches the kernel while a run goes on: a sample a window, the onsets that it shows, and at the end the
 //! facts that the diagnosis wants. It works on the monitor thread.
 
-use crate::diagnose::{Facts, FailureFact, ForeignSockets, Moment, PortOwner, Refusals, TupleFact};
+use crate::diagnose::{
+    Facts, FailureFact, ForeignSockets, Moment, PortOwner, Refusals, TargetFacts, TupleFact,
+};
 use crate::host::server_process::ServerWatch;
 use crate::host::target;
 use crate::linux::holders::Table;
@@ -16,10 +18,12 @@ use crate::observe::{
     Accuracy, Delta, Detectors, Hurry, ObservedWindow, RunContext, Sample, Sampler, SamplerConfig,
 };
 use crate::plan::{Plan, PortPolicy};
-use crate::result::KernelWindow;
-use crate::run::context::{context, foreign_sources};
+use crate::result::{KernelWindow, LATE_US};
+use crate::run::context::{context, foreign_sources, source_weights};
 use crate::run::monitor::{Complete, Look, Told, Watch};
+use crate::run::plateau::plateau;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 /// Share of one core that watching may cost.
 const BUDGET: f64 = 0.02;
@@ -50,12 +54,11 @@ impl Observer {
         hurry: Hurry,
     ) -> Observer {
         let context = context(plan, destinations, &host);
-        let range = host.ports();
-        let ports = match plan.source.ports {
-            PortPolicy::Kernel | PortPolicy::NaiveBind => range.low..=range.high,
-            PortPolicy::Range { low, high } | PortPolicy::Explicit { low, high } => low..=high,
+        let config = SamplerConfig {
+            destinations: context.supply.destinations(),
+            ports: context.supply.span(),
+            fraction: BUDGET,
         };
-        let config = SamplerConfig { destinations: destinations.to_vec(), ports, fraction: BUDGET };
         let mut sampler = Sampler::open(config, Stamp::ZERO).heeding(hurry.clone());
         let first = sampler.take(Stamp::ZERO);
         Observer {
@@ -149,6 +152,12 @@ impl Observer {
             refusals: Some(refusals(&run.windows)),
             sources: plan.source.addresses.len(),
             moments,
+            source_weights: source_weights(plan),
+            plateau: plateau(&run.windows),
+            connect_min: (run.tally.opened() > 0)
+                .then(|| Duration::from_micros(run.tally.latencies.connect.min_max_us().0)),
+            generator_late: run.tally.latencies.lateness.quantile_us(0.99) > LATE_US,
+            target: TargetFacts { process_state: around.target.process_state, ..self.server.facts() },
             ..around
         }
     }
@@ -295,7 +304,15 @@ fn failure_fact(kind: &crate::model::FailureTally) -> FailureFact {
         by_destination: kind.by_destination.sorted(),
         acknowledged: kind.acknowledged,
         at_timeout: kind.samples.iter().filter_map(|sample| sample.at_timeout).collect(),
-        icmp_code: None,
+        ages: (kind.latency.count() > 0).then(|| {
+            let at = |quantile| Duration::from_micros(kind.latency.quantile_us(quantile));
+            (at(0.01), at(0.99))
+        }),
+        icmp_code: (kind.failure.stage == Stage::Connect)
+            .then_some(kind.failure.code)
+            .flatten()
+            .and_then(|code| u8::try_from(code).ok()),
+        icmp_offender: None,
     }
 }
 

@@ -1,6 +1,7 @@
 //! The result of a conducted run, as it is saved.
 
 use crate::plan::Plan;
+use crate::plan::secrets::hide_in;
 use crate::result::forecast::ForecastReport;
 use crate::result::{RunResult, Verdict};
 use crate::run::Conducted;
@@ -32,6 +33,6 @@ impl Conducted {
         let why = self.run.unresolved.as_ref();
         let troubles = why.map(|why| format!("the target's name could not be resolved: {why}"));
         result.judge(abort.into_iter().chain(troubles).collect(), &self.run.worker_errors);
-        result
+        hide_in(result, &plan.secret_texts())
     }
 }

@@ -1,11 +1,12 @@
 //! An HTTP status that was not wanted: each means something else.
 
 use super::Case;
-use crate::diagnose::Finding;
+use crate::diagnose::FindingId;
+use crate::diagnose::claim::Claim;
 use crate::model::Reply;
 
 /// The finding of a status.
-pub(super) fn finding(case: &Case<'_>) -> Finding {
+pub(super) fn finding(case: &Case<'_>) -> Claim {
     let status = case.failed.failure.code.unwrap_or(0);
     if speaks_of_tls(case.reply) {
         let says = format!(
@@ -14,7 +15,7 @@ pub(super) fn finding(case: &Case<'_>) -> Finding {
             quoted(case, status)
         );
         let other = case.url_with(case.other_scheme());
-        return case.target("plain-text-to-a-tls-port", says).remedy(format!("use {other}"));
+        return case.target(FindingId::PlainTextToATlsPort, says).remedy(format!("use {other}"));
     }
     let shown = case.reply.and_then(|reply| reply.status.clone()).unwrap_or_else(|| status.to_string());
     let wanted = if case.is_websocket() { "101" } else { "one that is expected" };
@@ -26,18 +27,18 @@ pub(super) fn finding(case: &Case<'_>) -> Finding {
         quoted(case, status)
     );
     let id = match status {
-        200..=299 => "no-websocket-there",
-        300..=399 => "redirected",
-        401 | 403 | 407 => "not-authorised",
-        404 | 405 | 410 => "wrong-path",
-        426 => "upgrade-required",
-        408 | 429 => "rate-limited",
-        400..=499 => "bad-request",
-        502 | 504 => "no-backend",
-        503 => "unavailable",
-        _ => "server-error",
+        200..=299 => FindingId::NoWebsocketThere,
+        300..=399 => FindingId::Redirected,
+        401 | 403 | 407 => FindingId::NotAuthorised,
+        404 | 405 | 410 => FindingId::WrongPath,
+        426 => FindingId::UpgradeRequired,
+        408 | 429 => FindingId::RateLimited,
+        400..=499 => FindingId::BadRequest,
+        502 | 504 => FindingId::NoBackend,
+        503 => FindingId::Unavailable,
+        _ => FindingId::ServerError,
     };
-    remedies(status, case).into_iter().fold(case.target(id, says), Finding::remedy)
+    remedies(status, case).into_iter().fold(case.target(id, says), Claim::remedy)
 }
 
 /// Headers that only a proxy or a cache adds.

@@ -10,7 +10,6 @@ use crate::linux::usage::user;
 use crate::model::{Stage, Stamp};
 use std::collections::{HashMap, HashSet};
 use std::io;
-use std::net::IpAddr;
 use std::time::Duration;
 
 /// Descriptors that the search for holders may look at: some 0.5 s of CPU.
@@ -111,15 +110,13 @@ fn use_of(socket: &Socket, moment: &Moment, scope: PortScope) -> Option<Use> {
         PortScope::Tuple if same_source && socket.destination == moment.destination => Some(Use::Taken),
         PortScope::Tuple => Some(Use::Elsewhere),
         // bind() minds sockets of the same address, or of all.
-        PortScope::Source if !(same_source || any || moment.source.is_none_or(|ip| is_any(ip))) => None,
+        PortScope::Source if !(same_source || any || moment.source.is_none_or(|ip| ip.is_unspecified())) => {
+            None
+        }
         PortScope::Source if listens => Some(Use::Listening),
         PortScope::Source if bound => Some(Use::Bound),
         PortScope::Source => Some(Use::Taken),
     }
-}
-
-fn is_any(ip: IpAddr) -> bool {
-    ip.is_unspecified()
 }
 
 fn owner(socket: &Socket, holders: &Holders) -> PortOwner {

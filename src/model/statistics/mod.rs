@@ -10,6 +10,7 @@ mod onset;
 mod port_search;
 mod reply;
 mod run;
+mod saved_histogram;
 mod shares;
 mod tally;
 mod traffic;
