@@ -456,6 +456,14 @@ fn an_error_quotes_no_secret() {
         assert_eq!(output.status.code(), Some(2), "{arguments:?}: {text}");
         assert!(!text.contains("SECRET"), "{arguments:?}: {text}");
     }
+    let doctor: [&[&str]; 2] =
+        [&["ws://u:SECRET-url@/"], &["ws://127.0.0.1:9/", "--header", "X Y: SECRET-header"]];
+    for arguments in doctor {
+        let output = connstorm().arg("doctor").args(arguments).output().unwrap();
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {text}");
+        assert!(!text.contains("SECRET") && text.contains("(redacted)"), "{arguments:?}: {text}");
+    }
 }
 
 #[test]
@@ -483,4 +491,26 @@ fn a_silent_scraper_delays_nobody_and_the_figures_never_say_that_it_passed() {
     rustix::process::kill_process(rustix::process::Pid::from_child(&process), rustix::process::Signal::INT)
         .unwrap();
     assert_eq!(process.wait().unwrap().code(), Some(130));
+}
+
+#[test]
+fn no_error_lets_through_what_a_file_or_its_name_holds() {
+    let folder = tempfile::tempdir().unwrap();
+    let name = path(&folder, "a\u{1b}[2J\nall passed\u{9b}\u{202e}.toml");
+    std::fs::write(&name, "name = \"x\u{1b}[31my\u{9b}z\"\nfoo\u{202e} = 1\n").unwrap();
+    for arguments in [
+        vec!["run", &name],
+        vec!["report", &name],
+        vec!["compare", &name, &name],
+        vec!["merge", &name, &name],
+    ] {
+        for colour in ["never", "auto"] {
+            let output = connstorm().args(&arguments).args(["--color", colour]).output().unwrap();
+            let text = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert!(matches!(output.status.code(), Some(1 | 2)), "{arguments:?}: {text}");
+            let harmful = |c: char| (c.is_control() && c != '\n') || c == '\u{202e}';
+            assert!(!text.contains(harmful), "{arguments:?}: {text:?}");
+            assert!(!text.lines().any(|line| line.starts_with("all passed")), "{arguments:?}: {text}");
+        }
+    }
 }

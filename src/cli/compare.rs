@@ -1,7 +1,7 @@
 //! `connstorm compare`: what became slower or worse from one side of results to another.
 
 use super::exit::Exit;
-use super::output::{Output, say_styled, style_for};
+use super::output::{Output, named, say_styled, style_for};
 use super::saved;
 use crate::report::compare_table;
 use crate::result::compare::{Change, Comparison};
@@ -87,12 +87,12 @@ fn side(text: &str) -> anyhow::Result<Vec<PathBuf>> {
             results.push(path.to_owned());
             continue;
         }
-        let entries = std::fs::read_dir(path).with_context(|| format!("cannot read '{}'", path.display()))?;
+        let entries = std::fs::read_dir(path).with_context(|| format!("cannot read '{}'", named(path)))?;
         let mut files: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
         files.retain(|file| file.extension().is_some_and(|extension| extension == "json"));
         files.sort();
         if files.is_empty() {
-            bail!("the folder '{}' has no result in it: no file that ends in .json", path.display());
+            bail!("the folder '{}' has no result in it: no file that ends in .json", named(path));
         }
         results.extend(files);
     }

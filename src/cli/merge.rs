@@ -3,6 +3,7 @@
 use super::exit::Exit;
 use super::outputs::{OutputFlags, Summary};
 use super::saved;
+use crate::report::shown::clean;
 use crate::result::merge::{Named, merge};
 use clap::Args;
 use std::path::{Path, PathBuf};
@@ -33,7 +34,8 @@ pub(super) fn run(args: &MergeArgs) -> anyhow::Result<Exit> {
     let outputs = args.output.open(&inputs)?;
     let read = |path: &PathBuf| Ok(Named { name: path.display().to_string(), result: saved::read(path)? });
     let parts = args.results.iter().map(read).collect::<anyhow::Result<Vec<Named>>>()?;
-    let merged = merge(parts).map_err(|error| anyhow::anyhow!("cannot merge: {error}"))?;
+    let merged =
+        merge(parts).map_err(|error| anyhow::anyhow!("cannot merge: {}", clean(&error.to_string())))?;
     let stdout_is_taken = outputs.use_stdout();
     outputs.write(&merged)?;
     let exit = Exit::of(merged.verdict);

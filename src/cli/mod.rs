@@ -21,6 +21,7 @@ mod shell;
 
 pub use exit::Exit;
 
+use crate::plan::secrets::{hidden, in_flag};
 use clap::{CommandFactory, Parser, Subcommand};
 use std::process::ExitCode;
 
@@ -53,7 +54,7 @@ enum Command {
 
 /// The whole program. Wrong usage is told by the parser, with [`Exit::Usage`].
 pub fn main() -> ExitCode {
-    let Cli { color, command } = Cli::parse();
+    let Cli { color, command } = Cli::try_parse().unwrap_or_else(|error| refuse(&error));
     output::use_colours(color);
     let done = match command {
         Command::Run(args) => run::run(&args),
@@ -70,6 +71,23 @@ pub fn main() -> ExitCode {
         Command::Man(args) => shell::man(&args, Cli::command()),
     };
     ended(done.map(ExitCode::from))
+}
+
+/// Ends the program with the parser's own words, which quote what was given: but for what is secret in it.
+fn refuse(error: &clap::Error) -> ! {
+    use clap::error::{ContextKind, ContextValue};
+    let context = |kind| match error.get(kind) {
+        Some(ContextValue::String(text)) => text.as_str(),
+        _ => "",
+    };
+    // `--header <NAME: VALUE>`: the flag is its first word.
+    let flag = context(ContextKind::InvalidArg).split_whitespace().next().unwrap_or_default();
+    let secrets = in_flag(flag, context(ContextKind::InvalidValue));
+    if secrets.is_empty() {
+        error.exit();
+    }
+    output::say(hidden(&error.render().to_string(), &secrets).trim_end());
+    std::process::exit(Exit::Usage as i32);
 }
 
 /// The exit code; an error is told first.

@@ -3,7 +3,7 @@
 use super::file_identity::Identity;
 use super::replacement::Replacement;
 use crate::report::Style;
-use crate::report::shown::{clean_lines, json_text};
+use crate::report::shown::{clean, clean_lines, json_text};
 use anyhow::Context;
 use clap::ValueEnum;
 use serde::Serialize;
@@ -16,6 +16,11 @@ use std::sync::OnceLock;
 /// to tell.
 pub(super) fn say(text: &str) {
     let _ = writeln!(io::stderr(), "{}", clean_lines(text));
+}
+
+/// The name of a file as a message may quote it.
+pub(super) fn named(path: &Path) -> String {
+    clean(&path.display().to_string())
 }
 
 /// Tells the user a text that `report/` made: escaped where it has to be, and coloured where that is wanted.
@@ -74,9 +79,8 @@ impl Output {
     /// # Errors
     /// When it can't be written.
     pub(super) fn open(path: &Path) -> anyhow::Result<Output> {
-        let cannot = || {
-            format!("cannot write '{}'; give a file in a directory that exists and is yours", path.display())
-        };
+        let cannot =
+            || format!("cannot write '{}'; give a file in a directory that exists and is yours", named(path));
         let opened = Identity::of(path).and_then(|identity| Output::of(&identity, path));
         opened.with_context(cannot)
     }
@@ -136,7 +140,7 @@ impl Output {
             Output::Stream(mut stream, path) => (stream.write_all(text.as_bytes()), path),
             Output::File(file, path) => (file.write(text.as_bytes()), path),
         };
-        written.with_context(|| format!("cannot write '{}'", path.display()))
+        written.with_context(|| format!("cannot write '{}'", named(&path)))
     }
 
     /// Writes a value as JSON, indented, with a line end.
@@ -163,7 +167,7 @@ pub(super) fn are_apart(outputs: &[&Path], inputs: &[&Path]) -> anyhow::Result<(
     };
     for (n, path) in outputs.iter().enumerate() {
         if let Some(earlier) = (0..n).find(|earlier| one(&known[*earlier], &known[n])) {
-            let (first, second) = (outputs[earlier].display(), path.display());
+            let (first, second) = (named(outputs[earlier]), named(path));
             let also =
                 if outputs[earlier] == *path { String::new() } else { format!(", which is '{first}',") };
             anyhow::bail!("two results can't both go to '{second}'{also}; give each a file of its own");
@@ -173,8 +177,8 @@ pub(super) fn are_apart(outputs: &[&Path], inputs: &[&Path]) -> anyhow::Result<(
         if let Some(input) = read.into_iter().find(|input| one(&identity(input), &known[n])) {
             anyhow::bail!(
                 "'{}' would be written over '{}', which is read; give the result a file of its own",
-                path.display(),
-                input.display()
+                named(path),
+                named(input)
             );
         }
     }

@@ -72,6 +72,7 @@ impl Case<'_> {
             C::TimedOut if matches!(stage, Stage::Tls | Stage::Handshake) => {
                 return (!self.facts.silence_is_explained()).then(|| self.silent());
             }
+            C::TimedOut if self.facts.is_stopped() => return None,
             C::TimedOut if stage == Stage::Session => self.target(FindingId::NoAnswerInTheSession,
                 format!("{} took a message and did not answer it in time: {}", self.url(), self.says()),
             )

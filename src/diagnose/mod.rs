@@ -76,6 +76,7 @@ pub fn diagnose(facts: &Facts) -> Vec<Finding> {
         names::unresolved,
         names::some_fail,
         no_reply::out_of_descriptors,
+        no_reply::stopped,
         no_reply::not_accepted,
     ];
     let mut claims: Vec<Claim> = rules.iter().filter_map(|rule| rule(facts)).collect();

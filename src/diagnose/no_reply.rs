@@ -38,9 +38,46 @@ pub(super) fn out_of_descriptors(facts: &Facts) -> Option<Claim> {
     Some(silent_failures(facts).fold(finding, Claim::explaining).without(super::rivals::SILENCES, seen))
 }
 
+/// The process of the local server is stopped: whatever waits for it waits in vain.
+pub(super) fn stopped(facts: &Facts) -> Option<Claim> {
+    if !facts.is_stopped() {
+        return None;
+    }
+    let listener = facts.destinations.iter().find_map(|to| facts.listener_for(*to))?;
+    let (who, pid) = (listener.described(), listener.holder.as_ref().map(|holder| holder.pid));
+    let says = format!(
+        "the server {who} is stopped (state T: SIGSTOP, SIGTSTP or a debugger): its kernel completes handshakes until the accept \
+         queue is full, and nobody answers"
+    );
+    let pid_text = pid.map_or("PID".to_owned(), |pid| pid.to_string());
+    let kinds = facts.failures.iter().filter(|failed| failed.failure.cause == Cause::TimedOut);
+    let claim = kinds.fold(Claim::new(FindingId::TargetStopped, Side::Target, says), Claim::explaining);
+    let rivals: Vec<FindingId> =
+        claim.kinds().flat_map(|kind| super::rivals::of(FindingId::TargetStopped, kind)).collect();
+    Some(
+        claim
+            .seen(Owner::Listener(listener.address), Span::Throughout)
+            .without(
+                &rivals,
+                format!("its process {pid_text} is in state T, and {} connections wait", listener.waiting),
+            )
+            .resting_on(
+                Evidence::default()
+                    .with_known("pid", pid)
+                    .with_known("state", facts.target.process_state.map(|state| state.to_string()))
+                    .with("waiting_for_accept", listener.waiting),
+            )
+            .remedy(format!("kill -CONT {pid_text}    # or leave the debugger"))
+            .remedy(format!(
+                "ps -o pid,stat,wchan,cmd -p {pid_text}    # T: stopped by a signal; t: by a debugger"
+            )),
+    )
+    .filter(|claim| claim.claimed() > 0)
+}
+
 /// A local server whose descriptor table is not the reason does not take its connections.
 pub(super) fn not_accepted(facts: &Facts) -> Option<Claim> {
-    let unaccepted = facts.unaccepted.filter(|_| !facts.is_out_of_descriptors())?;
+    let unaccepted = facts.unaccepted.filter(|_| !facts.is_out_of_descriptors() && !facts.is_stopped())?;
     let listener = facts.listener_for(unaccepted);
     let who = listener.map_or(unaccepted.to_string(), super::Listening::described);
     let says = format!(
@@ -76,9 +113,14 @@ impl Facts {
         self.server_table.as_ref().is_some_and(Table::is_full)
     }
 
+    /// Whether the process of the local server was seen to be stopped.
+    pub(super) fn is_stopped(&self) -> bool {
+        self.target_is_local == Some(true) && matches!(self.target.process_state, Some('T' | 't'))
+    }
+
     /// Whether it is known why the server says nothing.
     pub(super) fn silence_is_explained(&self) -> bool {
-        self.unaccepted.is_some() || self.is_out_of_descriptors()
+        self.is_stopped() || self.unaccepted.is_some() || self.is_out_of_descriptors()
     }
 }
 
@@ -113,6 +155,16 @@ mod tests {
     fn a_full_table_is_the_cause_and_one_with_room_is_not() {
         assert_eq!(first(&facts(64)), ("target-out-of-descriptors".into(), Certainty::Proved));
         assert_eq!(first(&facts(63)), ("silent-after-connect".into(), Certainty::Likely));
+    }
+
+    #[test]
+    fn a_server_that_is_stopped_is_told_and_one_that_sleeps_is_not() {
+        let mut facts = facts(9);
+        facts.target_is_local = Some(true);
+        facts.target.process_state = Some('T');
+        assert_eq!(first(&facts), ("target-stopped".into(), Certainty::Proved));
+        facts.target.process_state = Some('S');
+        assert_eq!(first(&facts).0, "silent-after-connect");
     }
 
     #[test]

@@ -30,7 +30,8 @@ const FOR_SOME: &[FindingId] =
 /// No answer to connect().
 pub(super) fn timed_out(facts: &Facts) -> Option<Claim> {
     let failed = facts.failed(Stage::Connect, Cause::TimedOut)?;
-    let told = facts.is_out_of_reach(failed) || super::unreachable::is_limited_icmp(facts);
+    let told =
+        facts.is_stopped() || facts.is_out_of_reach(failed) || super::unreachable::is_limited_icmp(facts);
     if told || facts.failing_destinations(failed).is_some() {
         // Said by rules of their own, with their numbers.
         return None;

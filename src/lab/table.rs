@@ -56,9 +56,17 @@ impl Row {
         self.first.map(|(id, _)| id) == self.intended && self.wrongly_proved.is_empty()
     }
 
+    /// The same beside a distractor. Of a generator that stopped, that it was late is the better first finding: what
+    /// timed out meanwhile says nothing of the target.
+    pub fn is_named_beside(&self, beside: Distractor) -> bool {
+        let late = self.first.is_some_and(|(id, _)| id == FindingId::GeneratorLate);
+        let told = beside == Distractor::GeneratorStops && late && self.wrongly_proved.is_empty();
+        self.is_named() || told
+    }
+
     /// The row in a cell.
-    fn in_short(&self) -> String {
-        if self.is_named() {
+    fn in_short(&self, beside: Distractor) -> String {
+        if self.is_named_beside(beside) {
             return self.first.map_or("quiet".to_owned(), |(_, certainty)| certainty.to_string());
         }
         let first =
@@ -86,11 +94,12 @@ pub fn beside_markdown(rows: &[(Distractor, Row)]) -> String {
         let _ = write!(out, "| `{name}` |");
         for distractor in Distractor::ALL {
             let row = rows.iter().find(|(beside, row)| beside == distractor && row.name == name);
-            let _ = write!(out, " {} |", row.map_or("not run".to_owned(), |(_, row)| row.in_short()));
+            let _ =
+                write!(out, " {} |", row.map_or("not run".to_owned(), |(_, row)| row.in_short(*distractor)));
         }
         out.push('\n');
     }
-    let named = rows.iter().filter(|(_, row)| row.is_named()).count();
+    let named = rows.iter().filter(|(distractor, row)| row.is_named_beside(*distractor)).count();
     let _ = writeln!(out, "\n{named} of {} as intended, with nothing else proved.", rows.len());
     out
 }

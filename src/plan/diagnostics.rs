@@ -104,7 +104,12 @@ struct SourceFile {
 impl ScenarioErrors {
     /// Mistakes in a file, and in the flags that were to override it.
     pub(super) fn in_file(path: &Path, text: &str, mistakes: Vec<Mistake>) -> ScenarioErrors {
-        let file = SourceFile { path: path.display().to_string(), text: text.to_owned() };
+        // The renderer shows other control characters as pictures, C1 as they are. A replacement of the same
+        // length keeps every place of a mistake right.
+        let text =
+            text.chars().map(|c| if ('\u{80}'..='\u{9f}').contains(&c) { '\u{bf}' } else { c }).collect();
+        let path = escaped(&path.display().to_string());
+        let file = SourceFile { path, text };
         ScenarioErrors { file: Some(file), mistakes: in_order(mistakes) }
     }
 
@@ -190,9 +195,12 @@ fn in_order(mut mistakes: Vec<Mistake>) -> Vec<Mistake> {
 /// The text in quotes, on one line and no longer than a line bears.
 pub(super) fn quote(text: &str) -> String {
     const LONGEST: usize = 80;
-    let mut shown: String = text.chars().take(LONGEST).flat_map(char::escape_debug).collect();
-    if text.chars().nth(LONGEST).is_some() {
-        shown.push('…');
-    }
-    format!("'{}'", shown.replace("\\'", "'").replace("\\\"", "\""))
+    let cut: String = text.chars().take(LONGEST).collect();
+    let more = if text.chars().nth(LONGEST).is_some() { "…" } else { "" };
+    format!("'{}{more}'", escaped(&cut))
+}
+
+/// The text with what can't be printed escaped, quotation marks as they are.
+fn escaped(text: &str) -> String {
+    text.chars().flat_map(char::escape_debug).collect::<String>().replace("\\'", "'").replace("\\\"", "\"")
 }

@@ -194,21 +194,27 @@ fn without(text: &str, secret: &str) -> String {
 
 /// Parts of what was given to a flag that an error must not quote.
 pub(super) fn in_place(place: &Place) -> Vec<String> {
-    let Place::Flag { flag, given } = place else { return Vec::new() };
-    let texts = match *flag {
+    match place {
+        Place::Flag { flag, given } => in_flag(flag, given),
+        Place::File(_) | Place::Whole => Vec::new(),
+    }
+}
+
+/// The same of a flag, or of an argument that stands for a target, by its name.
+pub fn in_flag(flag: &str, given: &str) -> Vec<String> {
+    let texts = match flag {
         "--auth" => {
-            let inner =
-                given.split_once('(').map_or(given.as_str(), |(_, inner)| inner.trim_end_matches(')'));
+            let inner = given.split_once('(').map_or(given, |(_, inner)| inner.trim_end_matches(')'));
             let password = inner.split_once(':').map_or(inner, |(_, password)| password);
             vec![inner.to_owned(), password.to_owned()]
         }
         "--header" => {
-            let value = given.split_once(':').map_or(given.as_str(), |(_, value)| value.trim());
+            let value = given.split_once(':').map_or(given, |(_, value)| value.trim());
             let token = value.split_whitespace().next_back().unwrap_or_default();
             vec![value.to_owned(), token.to_owned()]
         }
-        "--send" | "--body" | "--subprotocol" => vec![given.clone()],
-        "target" | "url" => of_url(given),
+        "--send" | "--body" | "--subprotocol" => vec![given.to_owned()],
+        _ if given.contains("://") => of_url(given),
         _ => Vec::new(),
     };
     in_order(texts)

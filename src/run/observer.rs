@@ -1,7 +1,7 @@
 //! Watches the kernel while a run goes on: a sample a window, the onsets that it shows, and at the end the
 //! facts that the diagnosis wants.
 
-use crate::diagnose::{Facts, FailureFact, ForeignSockets, Refusals, TupleFact};
+use crate::diagnose::{Facts, FailureFact, ForeignSockets, Refusals, TargetFacts, TupleFact};
 use crate::host::server_process::ServerWatch;
 use crate::host::target;
 use crate::linux::holders;
@@ -187,7 +187,7 @@ impl Observer {
             connect_min: (run.tally.opened() > 0)
                 .then(|| Duration::from_micros(run.tally.latencies.connect.min_max_us().0)),
             generator_late: run.tally.latencies.lateness.quantile_us(0.99) > LATE_US,
-            target: self.server.facts(),
+            target: TargetFacts { process_state: around.target.process_state, ..self.server.facts() },
             ..around
         }
     }

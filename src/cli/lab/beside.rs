@@ -47,7 +47,7 @@ pub(super) fn table(experiments: &[Experiment]) -> anyhow::Result<Exit> {
         .filter_map(|(row, (_, distractor))| Some((*distractor, row?)))
         .collect();
     Output::Stdout.write(&table::beside_markdown(&rows))?;
-    let as_meant = rows.iter().all(|(_, row)| row.is_named());
+    let as_meant = rows.iter().all(|(distractor, row)| row.is_named_beside(*distractor));
     Ok(match (as_meant, missing.into_inner()) {
         (false, _) => Exit::ThresholdsFailed,
         (true, 0) => Exit::Passed,
@@ -66,7 +66,7 @@ fn one(experiment: &Experiment, distractor: Distractor) -> Option<Row> {
     match lab::reproduce(&beside, None) {
         Ok(result) => {
             let row = Row::of(&beside, &result);
-            if !row.is_named() {
+            if !row.is_named_beside(distractor) {
                 let first =
                     row.first.map_or("nothing".to_owned(), |(id, certainty)| format!("{id} ({certainty})"));
                 say(&format!("{} beside {distractor} begins with {first}", experiment.name));

@@ -11,7 +11,7 @@ pub(super) use args::{ConnectionFlags, Run};
 
 use super::exit::Exit;
 use super::interrupt::Interrupt;
-use super::output::{say, say_styled, style_for};
+use super::output::{named, say, say_styled, style_for};
 use super::outputs::{Outputs, Summary};
 use crate::engine::Control;
 use crate::plan;
@@ -94,7 +94,7 @@ fn unreadable(path: &Path, error: &io::Error) -> String {
     format!(
         "connstorm: cannot read the scenario '{}': {error}; give a file such as scenarios/first-run.toml, or a \
          target such as tcp://127.0.0.1:9000",
-        path.display()
+        named(path)
     )
 }
 
