@@ -101,6 +101,7 @@ experiments! {
     idle_timeout = "idle-timeout";
     reload = "reload";
     crash_for_good = "crash-for-good";
+    connection_limit = "connection-limit";
 }
 
 /// Some experiments beside each thing that is not their cause; `lab --all --distractors` does all.

@@ -10,7 +10,9 @@ use std::time::Duration;
 /// Fewer ends than this have no shape.
 const FEWEST: u64 = 3;
 /// Ends within this time of each other are at one moment.
-const ONE_MOMENT: Duration = Duration::from_millis(1500);
+const ONE_MOMENT: Duration = Duration::from_millis(700);
+/// What ends before this age was never let in.
+const AT_ONCE: Duration = Duration::from_millis(400);
 /// Ages that differ by less than this, or by less than a tenth, are one age.
 const ONE_AGE: Duration = Duration::from_millis(150);
 
@@ -210,7 +212,11 @@ fn idle(facts: &Facts) -> Option<Claim> {
     let lost = Lost::of(facts)?;
     let (low, high) = ages(&lost)?;
     let spread_in_time = lost.last.saturating_sub(lost.first);
-    if lost.count < FEWEST || !is_one_age((low, high)) || spread_in_time <= 2 * (high - low).max(ONE_AGE) {
+    if low < AT_ONCE
+        || lost.count < FEWEST
+        || !is_one_age((low, high))
+        || spread_in_time <= 2 * (high - low).max(ONE_AGE)
+    {
         return None;
     }
     let says = format!(
@@ -245,8 +251,8 @@ fn idle(facts: &Facts) -> Option<Claim> {
 /// The number held stood still while others failed.
 fn limited(facts: &Facts) -> Option<Claim> {
     let plateau = facts.plateau?;
-    let ways: Vec<&FailureFact> =
-        facts.failures.iter().filter(|failed| is_turned_away(&failed.failure)).collect();
+    let turned_away = |failed: &&FailureFact| is_turned_away(&failed.failure) && ended_at_once(failed);
+    let ways: Vec<&FailureFact> = facts.failures.iter().filter(turned_away).collect();
     let count: u64 = ways.iter().map(|failed| failed.count).sum();
     if count == 0 || facts.listener_seen_gone {
         return None;
@@ -301,6 +307,11 @@ fn limited(facts: &Facts) -> Option<Claim> {
             .remedy("raise the server's limit: nginx worker_connections, limit_conn; HAProxy maxconn; Apache MaxRequestWorkers; its descriptors (LimitNOFILE=)")
             .remedy("or hold fewer: a pool in the client of that size at most"),
     )
+}
+
+/// A session that is turned away ends as soon as it has begun; one that was let in lives on.
+fn ended_at_once(failed: &FailureFact) -> bool {
+    failed.failure.stage != Stage::Session || failed.ages.is_some_and(|(_, high)| high < AT_ONCE)
 }
 
 /// A failure by which a server, or what is before it, turns a connection away.
@@ -385,6 +396,12 @@ mod tests {
         let mut idle = facts(vec![lost(50, 3.0, 9.0)]);
         idle.failures[0].ages = Some((s(3.0), s(3.1)));
         assert_eq!(first(&idle).0, FindingId::IdleTimeout);
+        idle.plateau = Some(Plateau { held: 18, windows: 5, from: s(3.0), to: s(9.0) });
+        assert!(
+            diagnose(&idle).iter().all(|found| found.id != FindingId::ConnectionLimit),
+            "they were let in"
+        );
+        idle.plateau = None;
         idle.failures[0].ages = Some((s(0.2), s(6.0)));
         assert_eq!(first(&idle).0, FindingId::ClosedByTheServer);
     }
@@ -399,5 +416,7 @@ mod tests {
         assert_eq!(found.id, FindingId::ConnectionLimit);
         assert!(found.says.contains("holds 20 connections at once"), "{}", found.says);
         assert_ne!(found.certainty, Certainty::Proved, "a firewall may do the same");
+        limit.failures = vec![FailureFact { ages: Some((s(0.0), s(0.01))), ..lost(100, 1.0, 5.0) }];
+        assert_eq!(first(&limit).0, FindingId::ConnectionLimit, "taken, and closed at once");
     }
 }

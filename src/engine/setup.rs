@@ -33,8 +33,8 @@ pub struct Setup {
     pub routes: Option<Arc<Routes>>,
     /// How source ports are chosen.
     pub choice: PortChoice,
-    /// First port of `ip_local_port_range`.
-    range_low: u16,
+    /// First and last port of `ip_local_port_range`.
+    range: (u16, u16),
     /// Ports that leases leave out.
     excluded: BTreeSet<u16>,
     /// Ports to lease on each tuple; `None` where the kernel chooses.
@@ -102,13 +102,13 @@ impl Setup {
         let table_limit = fd_table::raise_soft_limit().ok().or(fd_table::limits().0);
         let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get) as u64;
         let workers = workers::how_many(plan, cores, table_limit);
-        let range_low = host.ports().low;
+        let range = (host.ports().low, host.ports().high);
         Ok(Setup {
             plan: plan.clone(),
             workers,
             routes,
             choice,
-            range_low,
+            range,
             excluded,
             leasable,
             script,
@@ -137,7 +137,11 @@ impl Setup {
         ConnectionConfig {
             choice: self.choice,
             connection: self.plan.connection,
-            searched_from: (self.choice == PortChoice::AtConnect).then_some(self.range_low),
+            searched_from: (self.choice == PortChoice::AtConnect).then_some(self.range.0),
+            source_ports: match self.plan.source.ports {
+                PortPolicy::Explicit { low, high } | PortPolicy::Range { low, high } => (low, high),
+                _ => self.range,
+            },
             pacing: match self.arrivals {
                 Due::Planned(_) => Pacing::Planned,
                 Due::Slots(_) => Pacing::Slots,

@@ -160,7 +160,9 @@ impl Environment {
         for server in &setting.servers {
             match server {
                 Server::Ours(config) => self.targets.push(start(config.clone())?),
-                Server::Ordinary { listen, nofile } => self.processes.push(ordinary(*listen, *nofile)?),
+                Server::Ordinary { listen, nofile, at_most } => {
+                    self.processes.push(ordinary(*listen, *nofile, *at_most)?);
+                }
                 Server::Restarting { listen, away, socket } => {
                     self.restarts.push(Restart::start(*listen, *away, *socket)?);
                 }
@@ -181,9 +183,9 @@ fn other_program(distractor: Distractor) -> Result<Child, EnvironmentError> {
 }
 
 /// An ordinary server in a process of its own, under a limit on descriptors.
-fn ordinary(listen: SocketAddr, nofile: u64) -> Result<Child, EnvironmentError> {
-    let listen = listen.to_string();
-    child(&["--ordinary-server", &listen], &listen, Some(nofile))
+fn ordinary(listen: SocketAddr, nofile: u64, at_most: usize) -> Result<Child, EnvironmentError> {
+    let (listen, at_most) = (listen.to_string(), at_most.to_string());
+    child(&["--ordinary-server", &listen, "--at-most", &at_most], &listen, Some(nofile))
 }
 
 /// This program again, as `connstorm lab` with these arguments, in this namespace.

@@ -71,6 +71,8 @@ pub enum Server {
         listen: SocketAddr,
         /// Its `RLIMIT_NOFILE`.
         nofile: u64,
+        /// Connections that it keeps; it closes what comes above them.
+        at_most: usize,
     },
     /// One that is away for a while.
     Restarting {

@@ -81,6 +81,13 @@ impl Sample {
         tuples.into_values().collect()
     }
 
+    /// Whether passing and established connections were looked at in the same moment, so that no connection
+    /// is in both or in neither.
+    pub fn is_one_look(&self) -> bool {
+        let at = |part: &Option<Arc<Part>>| Some(part.as_ref()?.taken_at);
+        at(&self.passing) == at(&self.established)
+    }
+
     /// How old the part about a state is; `None` when it was never looked at.
     pub fn age(&self, state: TcpState) -> Option<Duration> {
         Some(self.taken_at.saturating_sub(self.part(state)?.taken_at))

@@ -1,21 +1,30 @@
 //! What detectors and diagnosis know of a plan on this host before it runs.
 
+use crate::host::held_ports;
 use crate::host::target::are_local;
 use crate::linux::addresses::is_local;
 use crate::linux::sysctl::HostSettings;
-use crate::observe::RunContext;
+use crate::observe::{Books, RunContext};
 use crate::plan::{Arrivals, Plan};
 use crate::run::from_plan::supply;
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
 /// The context of a plan against these destinations.
 pub(crate) fn context(plan: &Plan, destinations: &[SocketAddr], host: &HostSettings) -> RunContext {
     let supply = supply(plan, destinations, host);
+    // The connections of its tuples are seen in every window; what is bound or listened on is not.
+    let bound = held_ports::bound(&supply).unwrap_or_default();
+    let supply = supply.holding(bound);
     RunContext {
         usable_ports: Some(supply.usable()),
         reserved_ports: supply.reserved(),
         tuples: supply.tuples(),
         time_wait_blocks: supply.blocks(),
+        largest_share: supply.groups().iter().map(|group| group.share).fold(0.0, f64::max),
+        open_for: plan.connection.lifetime.mean(),
+        fin_timeout: Duration::from_secs(host.tcp_fin_timeout.unwrap_or(60)),
+        books: Books::Kept,
         supply,
         time_wait_cap: host.tcp_max_tw_buckets,
         target_is_local: are_local(destinations),

@@ -71,6 +71,9 @@ pub(in crate::cli) struct Lab {
     /// Inside the namespace: be a server like most
     #[arg(long, hide = true, value_name = "ADDRESS:PORT", conflicts_with_all = ["all", "name", "perform"])]
     ordinary_server: Option<SocketAddr>,
+    /// Inside the namespace: the connections that the server like most keeps
+    #[arg(long, hide = true, value_name = "N", default_value_t = usize::MAX)]
+    at_most: usize,
     /// Inside the namespace: be another program that does this; with --perform, have one beside it
     #[arg(long, hide = true, value_name = "NAME", value_parser = beside::named)]
     beside: Option<Distractor>,
@@ -119,7 +122,7 @@ fn experiments(args: &Lab) -> anyhow::Result<Exit> {
         return perform(name, args);
     }
     if let Some(listen) = args.ordinary_server {
-        plain_server::serve(listen, || drop(Output::Stdout.write("ready\n")))?;
+        plain_server::serve(listen, args.at_most, || drop(Output::Stdout.write("ready\n")))?;
     }
     if let Some(distractor) = args.beside {
         distractor.go_on(args.generator, || drop(Output::Stdout.write("ready\n")))?;

@@ -7,7 +7,7 @@ use crate::protocol::{Behaviour, Kind};
 use std::time::Duration;
 
 pub(super) fn experiments() -> Vec<Experiment> {
-    vec![idle_timeout(), reload(), crash_for_good()]
+    vec![idle_timeout(), reload(), crash_for_good(), connection_limit()]
 }
 
 fn idle_timeout() -> Experiment {
@@ -63,4 +63,24 @@ fn crash_for_good() -> Experiment {
             e.setting.servers = vec![restarting((1100, 100), Socket::Kept)];
         },
     )
+}
+
+fn connection_limit() -> Experiment {
+    let server = |at_most| Server::Ordinary { listen: ([127, 0, 0, 1], 9000).into(), nofile: 1024, at_most };
+    Experiment::new(
+        Ended,
+        "connection-limit",
+        "The server keeps 31 connections, and closes at once what comes above them.",
+        "tcp://127.0.0.1:9000 --rate 40/s --duration 3s --lifetime until-end",
+    )
+    .stands_for("The server, or a proxy before it, lets in so many connections and no more.")
+    .setting(|s| Setting { servers: vec![server(31)], ..s })
+    .intends(FindingId::ConnectionLimit)
+    .cure("raise-the-limit", "raise the limit: worker_connections, maxconn, MaxRequestWorkers", |e| {
+        for server in &mut e.setting.servers {
+            if let Server::Ordinary { at_most, .. } = server {
+                *at_most = usize::MAX;
+            }
+        }
+    })
 }

@@ -14,7 +14,8 @@ fn served(setting: Setting) -> Setting {
 }
 
 fn emfile_in_target() -> Experiment {
-    let server = |nofile| Server::Ordinary { listen: ([127, 0, 0, 1], 9000).into(), nofile };
+    let server =
+        |nofile| Server::Ordinary { listen: ([127, 0, 0, 1], 9000).into(), nofile, at_most: usize::MAX };
     Experiment::new(
         Limits,
         "emfile-in-target",
