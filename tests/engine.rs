@@ -93,7 +93,7 @@ fn open(rate: f64, over: Duration) -> Load {
 
 fn start(plan: &Plan, control: &Control, watch: impl FnMut(&Progress<'_>)) -> Result<Run, RunError> {
     let destinations = Destinations::resolve(plan.target.as_ref().unwrap());
-    run(plan, &destinations, control, watch)
+    run(plan, &destinations, control, None, watch)
 }
 
 fn go(plan: &Plan) -> Run {

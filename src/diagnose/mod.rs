@@ -42,7 +42,7 @@ pub use finding::{Certainty, Finding, Rival};
 pub use finding_id::FindingId;
 pub use listening::{Listening, Proxy, ProxyListener, exempted};
 pub use moment::{
-    ConntrackNow, ListenerNow, Moment, Owner, PortHolder, PortScope, SourceAddress, TuplePorts,
+    ConntrackNow, ListenerNow, Moment, PortHolder, PortOwner, PortScope, SourceAddress, TuplePorts,
 };
 pub use names::is_localhost;
 pub use place::{Place, Scope};

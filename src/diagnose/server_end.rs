@@ -10,7 +10,7 @@ use std::time::Duration;
 /// Fewer ends than this have no shape.
 const FEWEST: u64 = 3;
 /// Ends within this time of each other are at one moment.
-const ONE_MOMENT: Duration = Duration::from_millis(1500);
+const ONE_MOMENT: Duration = Duration::from_millis(700);
 /// What ends before this age was never let in.
 const AT_ONCE: Duration = Duration::from_millis(400);
 /// Ages that differ by less than this, or by less than a tenth, are one age.

@@ -5,13 +5,13 @@
 //! and has a slot. An open connection is a slot in a slab and a member of one epoll set, not a task.
 
 use super::deadlines::{Deadlines, Timed};
+use super::first_failures::FirstFailures;
 use super::lifetimes::WorkerRng;
 use super::pacer::{Finished, Pacing};
 use super::session::{Script, Session};
 use crate::linux::clock::Clock;
 use crate::linux::epoll::{Epoll, Interest};
-use crate::linux::socket::{CallError, Connection as Socket, PortChoice, Progress};
-use crate::linux::tcp_info::TcpInfo;
+use crate::linux::socket::{Connection as Socket, PortChoice, Progress};
 use crate::model::{
     Cause, Errno, Failure, Lease, LeaseKey, Opening, Outcome, Pool, PortSearch, Stage, Stamp, Tally, Ticket,
 };
@@ -20,11 +20,12 @@ use slab::Slab;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
-use std::time::Duration;
 
+mod connecting;
 mod ending;
 mod sessions;
 
+use connecting::{explained, keep_icmp_errors, syn_was_sent_again};
 use sessions::Buffers;
 
 /// The slice of the plan that attempts go by.
@@ -43,6 +44,8 @@ pub struct ConnectionConfig {
     /// First port of the range that the kernel searches, one parity after the other; `None` where it does
     /// not: at bind(), in a range of the socket's own (`IP_LOCAL_PORT_RANGE`), and where ports are leased.
     pub searched_from: Option<u16>,
+    /// First and last port that can be chosen as the source.
+    pub source_ports: (u16, u16),
 }
 
 /// See the module.
@@ -69,6 +72,8 @@ pub struct Connections {
     pub deadlines: Deadlines,
     /// What was counted since the last handover.
     pub tally: Tally,
+    /// Whom the first failures of each kind are told.
+    pub(super) first_failures: FirstFailures,
     /// Attempts that have ended and that the pacer has not heard of.
     finished: Vec<Finished>,
 }
@@ -134,6 +139,7 @@ impl Connections {
             epoll,
             deadlines: Deadlines::default(),
             tally: Tally::default(),
+            first_failures: FirstFailures::default(),
             finished: Vec::new(),
         })
     }
@@ -236,6 +242,10 @@ impl Connections {
     /// The connection is there: it lives from now on.
     fn established(&mut self, mut slot: Slot) {
         let now = self.clock.now();
+        if self.is_connected_to_itself(&slot) {
+            let failure = Failure::new(Stage::Connect, Cause::SelfConnect);
+            return self.end(slot, Outcome::Failed(failure));
+        }
         let opening = Opening { due: slot.started.ticket.due, started: slot.started.at, connected: now };
         self.tally.open(opening);
         slot.connected = Some(now);
@@ -244,6 +254,10 @@ impl Connections {
         if self.script.is_some() {
             return self.begin_session(slot);
         }
+        if self.ending {
+            // A run that ended while the connection was on its way.
+            return self.end(slot, Outcome::Ok);
+        }
         let lifetime = self.rng.lifetime(self.connection_config.connection.lifetime);
         let waits_for_peer = self.connection_config.connection.close == Close::Peer;
         match lifetime {
@@ -251,6 +265,16 @@ impl Connections {
             Some(time) if !time.is_zero() => self.seat(slot, Some(now + time)),
             Some(_) | None => self.seat(slot, None),
         }
+    }
+
+    /// Whether both ends of a connection are one socket: nobody listens on the destination's port, and it was
+    /// chosen as the source port as well (simultaneous open, RFC 9293, section 3.5). Asked only where the
+    /// destination's port is one that can be chosen.
+    fn is_connected_to_itself(&self, slot: &Slot) -> bool {
+        let Some(pool) = &self.pool else { return false };
+        let destination = pool.describe(slot.lease).destination;
+        let (low, high) = self.connection_config.source_ports;
+        (low..=high).contains(&destination.port()) && slot.socket.local_address() == Some(destination)
     }
 
     /// SYN_SENT: the slow path, on which waiting costs nothing that matters.
@@ -365,7 +389,10 @@ impl Connections {
         if connecting {
             self.count_retransmit(slot.started.at, &slot.socket);
         }
-        self.end(slot, outcome);
+        match outcome {
+            Outcome::Failed(failure) => self.end_by_timeout(slot, failure),
+            Outcome::Ok => self.end(slot, outcome),
+        }
     }
 
     /// Closes every established connection as the plan says. Where the peer was to close, we do: the
@@ -381,41 +408,6 @@ impl Connections {
             }
         }
     }
-}
-
-impl From<CallError> for Failure {
-    fn from(error: CallError) -> Failure {
-        Failure::from_errno(error.stage, error.errno)
-    }
-}
-
-/// The failure that an error means, with the ICMP message behind it, if the kernel kept one.
-fn explained(error: CallError, socket: &Socket) -> Failure {
-    let mut failure = Failure::from(error);
-    let may_be_icmp = matches!(
-        failure.cause,
-        Cause::Refused | Cause::HostUnreachable | Cause::NetworkUnreachable | Cause::Permission
-    );
-    if may_be_icmp && let Some(icmp) = socket.icmp_error() {
-        if failure.cause == Cause::Refused {
-            failure.cause = Cause::RefusedIcmp;
-        }
-        failure.code = Some(u16::from(icmp.icmp_code));
-    }
-    failure
-}
-
-/// Whether a handshake that took so long had its SYN sent again. Asked only where that can be: the first
-/// retransmit comes after a second (`TCP_TIMEOUT_INIT`).
-fn syn_was_sent_again(waited: Duration, socket: &Socket) -> bool {
-    const SHORTLY_BEFORE_THE_FIRST: Duration = Duration::from_millis(900);
-    waited >= SHORTLY_BEFORE_THE_FIRST
-        && TcpInfo::of(socket).is_ok_and(|info| info.retransmits > 0 || info.total_retransmits > Some(0))
-}
-
-fn keep_icmp_errors(socket: &Socket, destination: SocketAddr, keep: bool) {
-    let set = socket.keep_icmp_errors(destination, keep);
-    debug_assert!(set.is_ok(), "every kernel knows IP_RECVERR: {set:?}");
 }
 
 fn stage_of(slot: &Slot) -> Stage {

@@ -110,10 +110,20 @@ impl Pacer {
                 closed.free.push(Reverse((again_at, failures)));
             }
             (Pacer::Closed(closed), Finished::GaveUp) => closed.give_slot_up(),
-            (Pacer::Open(open), Finished::Failed { again_at, failures }) if open.given_up.is_none() => {
+            (Pacer::Open(open), Finished::Failed { again_at, failures })
+                if open.reconnects == Reconnects::Go =>
+            {
                 open.owed.push(Reverse((again_at, failures)));
             }
             (Pacer::Open(_), _) => {}
+        }
+    }
+
+    /// The time of the run is over: what failed is not tried again. Arrivals that are late may still be issued.
+    pub fn end_reconnects(&mut self) {
+        if let Pacer::Open(open) = self {
+            open.owed.clear();
+            open.reconnects = Reconnects::Over;
         }
     }
 
@@ -124,6 +134,7 @@ impl Pacer {
             Pacer::Open(open) => {
                 let planned = *open.given_up.get_or_insert(open.planned(now));
                 open.owed.clear();
+                open.reconnects = Reconnects::Over;
                 planned - open.issued - open.extra
             }
             Pacer::Closed(closed) => {
@@ -145,6 +156,14 @@ impl Pacer {
     }
 }
 
+/// Whether attempts that failed are made again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reconnects {
+    Go,
+    /// The time of the run is over.
+    Over,
+}
+
 /// Open loop: arrivals of a schedule.
 #[derive(Debug)]
 pub struct OpenPacer {
@@ -157,6 +176,7 @@ pub struct OpenPacer {
     upcoming: Option<Stamp>,
     /// Attempts beyond the schedule: when each is due, and the failures in a row behind it.
     owed: BinaryHeap<Reverse<(Stamp, u32)>>,
+    reconnects: Reconnects,
     /// How many of those were issued; each counts as planned from then on.
     extra: u64,
 }
@@ -171,6 +191,7 @@ impl OpenPacer {
             given_up: None,
             upcoming: None,
             owed: BinaryHeap::new(),
+            reconnects: Reconnects::Go,
             extra: 0,
         }
     }

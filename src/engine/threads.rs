@@ -3,6 +3,7 @@
 use super::connections::Connections;
 use super::control::Control;
 use super::error::RunError;
+use super::first_failures::FirstFailures;
 use super::lifetimes::WorkerRng;
 use super::setup::Setup;
 use super::worker::{Worker, WorkerConfig};
@@ -102,13 +103,14 @@ impl ThreadStart {
         let rng = WorkerRng::new(setup.plan.seed, worker);
         let config =
             WorkerConfig { number: worker, end: setup.end, grace: setup.grace, clock, control, to_main };
-        let connections = Connections::new(
+        let mut connections = Connections::new(
             setup.connection_config(part),
             clock,
             setup.pool(part),
             rng,
             setup.script.clone(),
         )?;
+        connections.first_failures = FirstFailures::new(setup.first_failures.clone());
         Worker::new(config, setup.pacer(part), connections).work()
     }
 }

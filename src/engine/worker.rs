@@ -19,6 +19,8 @@ use std::time::Duration;
 pub const WINDOW: Duration = Duration::from_secs(1);
 /// Attempts started before other work gets its turn.
 const BATCH: u32 = 64;
+/// Deadlines that attempts get before other work gets its turn.
+const DEADLINES: u32 = 128;
 /// Longest rest: how soon an interruption is seen.
 const LONGEST_REST: Duration = Duration::from_millis(100);
 
@@ -103,6 +105,9 @@ impl Worker {
                 self.stop(now);
                 return Ok(());
             }
+            if self.end.is_some_and(|end| now >= end) {
+                self.pacer.end_reconnects();
+            }
             if self.is_over(now) && !self.draining {
                 self.drain(now);
             }
@@ -175,9 +180,11 @@ impl Worker {
         }
     }
 
-    /// Ends what has come to its time.
+    /// Lets attempts have the deadlines that are due, up to a batch: where messages fall due faster than they
+    /// can be sent, windows, sockets, signals and the end of the run still get their turn.
     fn expire_what_is_due(&mut self) {
-        while let Some(timed) = self.connections.deadlines.expired(self.clock.now()) {
+        for _ in 0..DEADLINES {
+            let Some(timed) = self.connections.deadlines.expired(self.clock.now()) else { return };
             self.connections.expire(timed);
             self.tell_pacer();
         }

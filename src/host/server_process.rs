@@ -1,8 +1,6 @@
-//! Watches the listeners of a local target while a run goes on: connections that wait for accept() because
-//! the server has no descriptor left, and a listener that is gone while connections are refused.
-//!
-//! What is seen here can't be seen afterwards: when the run has ended its connections are closed, and the
-//! server has descriptors again.
+//! Watches the listeners of a local target while a run goes on: a listener that is gone while connections are
+//! refused can't be seen afterwards. Its process is looked at only when a failure asks for it
+//! ([`super::moment`]).
 
 use crate::diagnose::TargetFacts;
 use crate::linux::holders::Table;
@@ -11,8 +9,6 @@ use crate::linux::{holders, listeners};
 use crate::model::{Cause, WindowRow};
 use std::net::SocketAddr;
 
-/// Looks at the server's table, at most: each may cost some 0.1 s of CPU.
-const LOOKS: u32 = 3;
 /// Descriptors that one look may go through.
 const BUDGET: u32 = 60_000;
 
@@ -21,10 +17,6 @@ const BUDGET: u32 = 60_000;
 pub(crate) struct ServerWatch {
     destinations: Vec<SocketAddr>,
     diag: Option<SockDiag>,
-    looks: u32,
-    waited_before: bool,
-    /// The server's descriptor table, once connections waited for it; the full one, if it ever was full.
-    pub(crate) table: Option<Table>,
     /// A destination was without a listener while connections to it were refused.
     pub(crate) seen_gone: bool,
     /// What the destinations' own listeners had dropped when the watch began.
@@ -39,16 +31,7 @@ impl ServerWatch {
         let diag = if is_local { SockDiag::open().ok() } else { None };
         let drops_before = if is_local { own_drops(destinations) } else { None };
         let destinations = destinations.to_vec();
-        ServerWatch {
-            destinations,
-            diag,
-            looks: 0,
-            waited_before: false,
-            table: None,
-            seen_gone: false,
-            seen_full: false,
-            drops_before,
-        }
+        ServerWatch { destinations, diag, seen_gone: false, seen_full: false, drops_before }
     }
 
     /// The target's own numbers, as they are now that the run is over.
@@ -73,18 +56,6 @@ impl ServerWatch {
         self.seen_gone |= refused && self.destinations.iter().any(|to| serving(to).is_none());
         self.seen_full |=
             self.destinations.iter().filter_map(serving).any(|at| at.receive_queue > at.send_queue);
-        let waiting = self.destinations.iter().filter_map(serving).find(|at| at.receive_queue > 0);
-        let Some(at) = waiting else {
-            self.waited_before = false;
-            return;
-        };
-        // In one window it may just be about to accept.
-        let stays = std::mem::replace(&mut self.waited_before, true);
-        let known = self.table.as_ref().is_some_and(Table::is_full);
-        if stays && !known && self.looks < LOOKS {
-            self.looks += 1;
-            self.table = holders::table_of(at.inode, BUDGET).or(self.table.take());
-        }
     }
 }
 

@@ -37,6 +37,9 @@ pub struct AssignedAddress {
     /// Not usable yet, or found to be another host's (`IFA_F_TENTATIVE`, `IFA_F_DADFAILED`): bind()
     /// answers EADDRNOTAVAIL.
     pub tentative: bool,
+    /// Found to be another host's (`IFA_F_DADFAILED`): it stays unusable.
+    #[serde(default)]
+    pub duplicate: bool,
 }
 
 impl AssignedAddress {
@@ -301,7 +304,13 @@ fn parse_address(body: &[u8]) -> Option<(u32, AssignedAddress)> {
     let address = local.or(peer)?;
     Some((
         u32_at(header, 4)?,
-        AssignedAddress { address, prefix: header[1], interface: String::new(), tentative },
+        AssignedAddress {
+            address,
+            prefix: header[1],
+            interface: String::new(),
+            tentative,
+            duplicate: flags & libc::IFA_F_DADFAILED != 0,
+        },
     ))
 }
 
@@ -335,7 +344,7 @@ fn address(value: &[u8]) -> Option<IpAddr> {
 }
 
 /// The name, or `#7` for one that has gone in between.
-fn interface_name(index: u32) -> String {
+pub(crate) fn interface_name(index: u32) -> String {
     UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))
         .ok()
         .and_then(|socket| rustix::net::netdevice::index_to_name(socket, index).ok())

@@ -25,6 +25,7 @@ pub mod links;
 pub mod listeners;
 mod netlink;
 pub mod netns;
+pub mod priority;
 pub mod proc_net;
 pub mod sandbox;
 pub mod sock_diag;

@@ -91,7 +91,7 @@ pub struct DumpStats {
     pub sockets: u64,
     /// The kernel says that the list changed in a way that spoils it (`NLM_F_DUMP_INTR`).
     pub inconsistent: bool,
-    /// The filter's limit was reached before the end.
+    /// The filter's limit was reached, or the reader broke off, before the end.
     pub truncated: bool,
     /// Messages that could not be understood: sockets of a state that this program does not know.
     pub unknown: u64,
@@ -120,6 +120,21 @@ impl SockDiag {
     /// `InvalidInput` when the filter has more conditions than a request can hold (some 2,000); ENOENT
     /// where the kernel lacks `inet_diag` (`modprobe inet_diag tcp_diag`); ENOBUFS, ENOMEM.
     pub fn dump(&mut self, filter: &Filter, mut each: impl FnMut(&Socket)) -> io::Result<DumpStats> {
+        self.dump_while(filter, |socket| {
+            each(socket);
+            ControlFlow::Continue(())
+        })
+    }
+
+    /// As [`SockDiag::dump`], until `each` breaks off; [`DumpStats::truncated`] then says so.
+    ///
+    /// # Errors
+    /// As [`SockDiag::dump`].
+    pub fn dump_while(
+        &mut self,
+        filter: &Filter,
+        mut each: impl FnMut(&Socket) -> ControlFlow<()>,
+    ) -> io::Result<DumpStats> {
         let body = request(filter)?;
         let mut stats = DumpStats::default();
         let answer = self.netlink.ask(TCPDIAG_GETSOCK, NLM_F_DUMP, &body, |_, body| {
@@ -129,11 +144,13 @@ impl SockDiag {
             match parse(body) {
                 Some(socket) => {
                     stats.sockets += 1;
-                    each(&socket);
+                    each(&socket)
                 }
-                None => stats.unknown += 1,
+                None => {
+                    stats.unknown += 1;
+                    ControlFlow::Continue(())
+                }
             }
-            ControlFlow::Continue(())
         })?;
         stats.inconsistent = answer.interrupted;
         stats.truncated = answer.stopped;

@@ -43,9 +43,9 @@ pub(super) fn render(result: &Shown<'_, RunResult>) -> Result<String, RenderErro
         let _ = write!(text, ",{:.6}", w.cpu_s);
         let seen = w.kernel.as_ref();
         for known in [
-            seen.map(|kernel| kernel.ports_in_use),
+            seen.and_then(|kernel| kernel.ports_in_use),
             seen.and_then(|kernel| kernel.ports_usable),
-            seen.map(|kernel| kernel.time_wait),
+            seen.and_then(|kernel| kernel.time_wait),
             seen.and_then(|kernel| kernel.time_wait_total),
             seen.and_then(|kernel| kernel.syn_retransmits),
             seen.and_then(|kernel| kernel.retransmits),

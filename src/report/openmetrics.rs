@@ -187,8 +187,12 @@ impl Figures {
             self.gauge("cpu", "CPU time of the process", cpu).unit = Some(Unit::Seconds);
         }
         let Some(kernel) = &window.kernel else { return };
-        self.gauge("ports_in_use", "Ports in use on the fullest tuple", kernel.ports_in_use as f64);
-        self.gauge("time_wait", "TIME_WAIT on the fullest tuple", kernel.time_wait as f64);
+        if let Some(used) = kernel.ports_in_use {
+            self.gauge("ports_in_use", "Ports in use on the fullest tuple", used as f64);
+        }
+        if let Some(time_wait) = kernel.time_wait {
+            self.gauge("time_wait", "TIME_WAIT on the fullest tuple", time_wait as f64);
+        }
         if let Some(usable) = kernel.ports_usable {
             self.gauge("ports_usable", "Ports that a tuple can have", usable as f64);
         }

@@ -115,9 +115,10 @@ fn course(result: &RunResult) -> String {
     let seen = || result.windows.iter().filter_map(|window| window.kernel.as_ref());
     let usable = seen().filter_map(|kernel| kernel.ports_usable).max();
     if let Some(usable) = usable.filter(|_| is_about_ports(result)) {
-        let used = seen().map(|kernel| kernel.ports_in_use).max().unwrap_or(0);
-        let ports =
-            spans.iter().map(|span| span.window.kernel.as_ref().map_or(0.0, |k| k.ports_in_use as f64));
+        let used = seen().filter_map(|kernel| kernel.ports_in_use).max().unwrap_or(0);
+        let ports = spans
+            .iter()
+            .map(|span| span.window.kernel.as_ref().and_then(|k| k.ports_in_use).unwrap_or(0) as f64);
         let bars = bars::bars(&ports.collect::<Vec<f64>>(), BARS, usable as f64);
         line(&mut out, format_args!("  ports  {bars}  {} of {} at most", thousands(used), thousands(usable)));
     }

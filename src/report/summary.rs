@@ -192,11 +192,12 @@ fn course(out: &mut String, result: &RunResult) {
     line(out, format_args!("  rate   {}  {peak_rate}", bars::bars(&rates, BARS, 0.0)));
     let seen = || result.windows.iter().filter_map(|window| window.kernel.as_ref());
     let (used, usable) = (
-        seen().map(|kernel| kernel.ports_in_use).max(),
+        seen().filter_map(|kernel| kernel.ports_in_use).max(),
         seen().filter_map(|kernel| kernel.ports_usable).max(),
     );
     let (Some(used), Some(usable)) = (used.filter(|used| *used > 0), usable) else { return };
-    let ports = spans.iter().map(|span| span.window.kernel.as_ref().map_or(0.0, |k| k.ports_in_use as f64));
+    let ports =
+        spans.iter().map(|span| span.window.kernel.as_ref().and_then(|k| k.ports_in_use).unwrap_or(0) as f64);
     let bars = bars::bars(&ports.collect::<Vec<f64>>(), BARS, usable as f64);
     line(out, format_args!("  ports  {bars}  {} of {} at most", thousands(used), thousands(usable)));
 }

@@ -40,6 +40,9 @@ pub struct RunResult {
     pub plan: Plan,
     /// The settings and limits of this host when it began.
     pub host: HostSettings,
+    /// What could not be seen of the kernel while it ran, and why.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unseen: Vec<String>,
     /// What was forecast before it began, beside what was measured; absent where nothing can be: a closed
     /// loop whose connections are closed at once, or no destination.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -281,6 +284,7 @@ impl RunResult {
             elapsed_s: run.elapsed.as_secs_f64(),
             plan: plan.redacted(),
             host: HostSettings::default(),
+            unseen: Vec::new(),
             forecast: None,
             onsets: Vec::new(),
             findings: Vec::new(),

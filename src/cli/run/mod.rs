@@ -98,6 +98,10 @@ fn unreadable(path: &Path, error: &io::Error) -> String {
     )
 }
 
+/// Told at the first signal.
+const ENDING: &str = "connstorm: interrupted: what is open is closed, then the report is written; \
+                      a second Ctrl-C ends at once, without a report";
+
 /// The run itself, with its progress shown and Ctrl-C passed on.
 fn watched(
     plan: &Plan,
@@ -114,8 +118,9 @@ fn watched(
         say(&format!("forecast: {}", forecast::beforehand(forecast)));
     }
     let conducted = prepared.run(&control, |progress| {
-        if interrupt.asked() {
+        if interrupt.asked() && !control.is_interrupted() {
             control.interrupt();
+            say(ENDING);
         }
         line.show(progress);
         if let Some(journal) = &mut journal {

@@ -117,11 +117,9 @@ impl Line {
 
 /// Ports in use of those that a tuple can have, where any are.
 fn ports(watched: &Watched<'_>) -> String {
-    let seen = watched.seen.filter(|seen| seen.ports_in_use > 0);
-    let Some((used, usable)) = seen.and_then(|seen| Some((seen.ports_in_use, seen.ports_usable?))) else {
-        return String::new();
-    };
-    format!("{} of {} ports", thousands(used), thousands(usable.into()))
+    let seen = watched.seen.and_then(|seen| Some((seen.ports_in_use?, seen.ports_usable?)));
+    let Some((used, usable)) = seen.filter(|(used, _)| *used > 0) else { return String::new() };
+    format!("{} of {} ports", thousands(used), thousands(usable))
 }
 
 fn message(progress: &Progress<'_>, rate: u64, open: u64, more: String) -> String {

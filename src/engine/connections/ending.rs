@@ -2,6 +2,7 @@
 
 use super::{ConnectionConfig, Connections, Slot, Started, nowhere};
 use crate::engine::pacer::{Finished, Pacing};
+use crate::linux::tcp_info::TcpInfo;
 use crate::model::{Failure, Lease, LeaseKey, Outcome, Record};
 use crate::plan::Close;
 
@@ -41,6 +42,15 @@ impl Connections {
         self.record(record, if anew { 0 } else { started.failures });
     }
 
+    /// The end of an attempt whose time is over, with what the kernel knows of its connection.
+    pub(super) fn end_by_timeout(&mut self, slot: Slot, failure: Failure) {
+        let (ordinal, info) = (slot.started.ticket.ordinal, TcpInfo::of(&slot.socket));
+        self.end(slot, Outcome::Failed(failure));
+        if let Ok(info) = info {
+            self.tally.timed_out(failure, ordinal, info.into());
+        }
+    }
+
     pub(super) fn record_failure(&mut self, started: Started, failure: Failure, lease: Lease) {
         let record = Record {
             ticket: started.ticket,
@@ -57,6 +67,9 @@ impl Connections {
 
     fn record(&mut self, record: Record, failures_before: u32) {
         self.tally.add(&record);
+        if let Outcome::Failed(failure) = record.outcome {
+            self.first_failures.note(failure, &record, self.clock);
+        }
         let follows = self.what_follows(&record, failures_before);
         self.finished.extend(follows);
     }

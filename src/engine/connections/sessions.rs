@@ -135,7 +135,10 @@ impl Connections {
         let Some(SessionError { failure, reply }) = trouble else {
             return self.end(slot, Outcome::Ok);
         };
-        self.end(slot, Outcome::Failed(failure));
+        match failure.cause {
+            crate::model::Cause::TimedOut => self.end_by_timeout(slot, failure),
+            _ => self.end(slot, Outcome::Failed(failure)),
+        }
         if let Some(reply) = reply {
             self.tally.explain(failure, ordinal, reply);
         }

@@ -71,6 +71,8 @@ named! {
         AddressInUse = "address_in_use",
         /// Every port of the pool is leased to an open connection of this run.
         NoFreePort = "no_free_port",
+        /// The connection was to itself: nothing listens, and the source port was the destination's.
+        SelfConnect = "self_connect",
         /// ECONNREFUSED by RST: nothing listens there.
         Refused = "refused",
         /// ECONNREFUSED by an ICMP message: a firewall's reject rule, or a service without endpoints.

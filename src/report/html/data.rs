@@ -128,8 +128,8 @@ fn plots(spans: &[Span]) -> Vec<Plot> {
             "Source ports of the fullest tuple",
             "ports",
             vec![
-                series("in use", &|s| kernel(s, &|k| Some(k.ports_in_use))),
-                series("of them TIME_WAIT", &|s| kernel(s, &|k| Some(k.time_wait))),
+                series("in use", &|s| kernel(s, &|k| k.ports_in_use)),
+                series("of them TIME_WAIT", &|s| kernel(s, &|k| k.time_wait)),
                 series("limit", &|s| kernel(s, &|k| k.ports_usable)),
             ],
         ),
