@@ -3,6 +3,7 @@
 //! `UPDATE_DOCS=1 cargo test --test documents` writes the generated pages.
 
 use connstorm::cli::Exit;
+use connstorm::diagnose::FindingId;
 use connstorm::model::OnsetKind;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
@@ -124,6 +125,7 @@ fn every_exit_code_is_in_both_tables() {
         Exit::Usage,
         Exit::ThresholdsFailed,
         Exit::Invalid,
+        Exit::TooNoisy,
         Exit::Interrupted,
     ];
     for document in ["README.md", "docs/reference/exit-codes.md"] {
@@ -195,41 +197,46 @@ fn the_glossary_is_that_of_the_map() {
     generated("docs/glossary.md", &text);
 }
 
-/// The findings with their meanings, as the table in the documentation of `diagnose` lists them.
-fn findings() -> Vec<(String, String)> {
-    let text = read("src/diagnose/mod.rs");
-    let rows =
-        text.lines().filter_map(|line| line.strip_prefix("//! | ")?.strip_suffix(" |")?.split_once(" | "));
-    rows.filter(|(ids, _)| ids.starts_with('`'))
-        .flat_map(|(ids, says)| {
-            ids.split(", ").map(move |id| (id.trim_matches('`').to_owned(), says.to_owned()))
-        })
-        .collect()
+#[test]
+fn the_page_of_findings_is_that_of_the_enum() {
+    let mut shown: BTreeMap<FindingId, Vec<&str>> = BTreeMap::new();
+    for experiment in connstorm::lab::all() {
+        if let Some(id) = experiment.intended {
+            shown.entry(id).or_default().push(experiment.name);
+        }
+    }
+    let mut text = "# Findings\n\nGenerated from the program's own list. The ids are stable: programs rely on them. A finding is \
+                    `proved`, `likely` or\n`possible`; its evidence and its remedies stand beside it.\n\n\
+                    | finding | meaning | reproduce it |\n|---|---|---|\n"
+        .to_owned();
+    for id in FindingId::ALL {
+        let experiments = shown.remove(id).unwrap_or_default();
+        let commands: Vec<String> =
+            experiments.iter().map(|name| format!("`connstorm lab {name}`")).collect();
+        let _ = writeln!(text, "| `{id}` | {} | {} |", id.meaning(), commands.join(", "));
+    }
+    generated("docs/reference/findings.md", &text);
 }
 
 #[test]
-fn the_page_of_findings_is_that_of_the_code() {
-    let mut shown: BTreeMap<String, Vec<&str>> = BTreeMap::new();
-    for experiment in connstorm::lab::all() {
-        if let Some(id) = experiment.intended {
-            shown.entry(id.to_string()).or_default().push(experiment.name);
+fn the_findings_that_pages_name_are_there() {
+    for document in files("docs/errors").into_iter().chain(files("docs/howto")) {
+        let text = read(&document);
+        // Rows whose last cell, or whose words after "finding", are ids.
+        for rest in text.split("finding `").skip(1).chain(text.split("findings `").skip(1)) {
+            let id = rest.split('`').next().unwrap();
+            assert!(FindingId::of(id) != FindingId::Unknown, "{}: no finding {id}", document.display());
+        }
+        for row in text.lines().filter(|line| line.starts_with("| ") && line.matches(" | ").count() >= 2) {
+            for id in row.rsplit(" | ").next().unwrap().split('`').skip(1).step_by(2) {
+                let looks_like_one =
+                    id.chars().all(|c| c.is_ascii_lowercase() || c == '-') && id.contains('-');
+                assert!(
+                    !looks_like_one || FindingId::of(id) != FindingId::Unknown,
+                    "{}: no finding {id}",
+                    document.display()
+                );
+            }
         }
     }
-    let mut text = "# Findings\n\nGenerated from the list in the code. The ids are stable: programs rely on them. A finding of a run or \
-                    of `connstorm doctor`\nis `proved`, `likely` or `possible`; its evidence and remedies stand beside it.\n\n| finding | \
-                    meaning | reproduce it |\n|---|---|---|\n"
-        .to_owned();
-    let findings = findings();
-    for (id, says) in &findings {
-        let commands: Vec<String> = shown
-            .remove(id)
-            .unwrap_or_default()
-            .iter()
-            .map(|name| format!("`connstorm lab {name}`"))
-            .collect();
-        let _ = writeln!(text, "| `{id}` | {says} | {} |", commands.join(", "));
-    }
-    assert!(findings.len() > 60, "only {} findings were found", findings.len());
-    assert!(shown.is_empty(), "the lab intends findings that the list lacks: {shown:?}");
-    generated("docs/reference/findings.md", &text);
 }

@@ -1,7 +1,7 @@
 //! `connstorm compare`: what became slower or worse from one side of results to another.
 
 use super::exit::Exit;
-use super::output::{Output, say, style_for};
+use super::output::{Output, named, say_styled, style_for};
 use super::saved;
 use crate::report::compare_table;
 use crate::result::compare::{Change, Comparison};
@@ -22,7 +22,7 @@ Examples:
   # All results of two folders, for a CI job
   connstorm compare results/main results/branch --tolerance 15% --summary \"$GITHUB_STEP_SUMMARY\"
 
-Exit codes: 0 no regression past the tolerance; 3 a regression; 1 can't be compared; 2 wrong usage";
+Exit codes: 0 no regression past the tolerance; 3 a regression; 5 too noisy to tell; 1 can't be compared; 2 wrong usage";
 
 /// Compares results of one scenario: the change of each percentile with an interval that takes noise into
 /// account
@@ -52,50 +52,55 @@ pub(super) struct CompareArgs {
 /// When they can't be read or compared, or an output can't be written.
 pub(super) fn run(args: &CompareArgs) -> anyhow::Result<Exit> {
     let (base, new) = (side(&args.base)?, side(&args.new)?);
+    let inputs: Vec<&Path> = base.iter().chain(&new).map(PathBuf::as_path).collect();
+    let [json, summary] = Output::open_all([args.json.as_deref(), args.summary.as_deref()], &inputs)?;
+    let (base, new) = (read(&base)?, read(&new)?);
     let comparison = compare::compare(&base, &new, args.tolerance).context("cannot compare")?;
-    let json = args.json.as_deref().map(Output::open).transpose()?;
-    let summary = args.summary.as_deref().map(Output::open).transpose()?;
     write(&comparison, json, summary)?;
-    Ok(if comparison.verdict == Change::Regressed { Exit::ThresholdsFailed } else { Exit::Passed })
+    Ok(match comparison.verdict {
+        Change::Regressed => Exit::ThresholdsFailed,
+        Change::TooNoisy => Exit::TooNoisy,
+        Change::Improved | Change::NoChangeSeen => Exit::Passed,
+    })
 }
 
 fn write(comparison: &Comparison, json: Option<Output>, summary: Option<Output>) -> anyhow::Result<()> {
-    let taken =
-        [&json, &summary].iter().filter(|output| output.as_ref().is_some_and(Output::is_stdout)).count();
-    if taken > 1 {
-        bail!("two results can't both go to '-'; give one of them a file");
-    }
+    let stdout_is_taken = [&json, &summary].into_iter().flatten().any(Output::is_stdout);
     if let Some(json) = json {
         json.write_json(comparison)?;
     }
     if let Some(summary) = summary {
         summary.write(&compare_table::render_markdown(comparison))?;
     }
-    if taken > 0 {
-        say(compare_table::render(comparison, style_for(&io::stderr())).trim_end());
+    if stdout_is_taken {
+        say_styled(&compare_table::render(comparison, style_for(&io::stderr())));
         return Ok(());
     }
     Output::Stdout.write(&compare_table::render(comparison, style_for(&io::stdout())))
 }
 
-/// The results of a side.
-fn side(text: &str) -> anyhow::Result<Vec<RunResult>> {
-    let mut runs = Vec::new();
+/// The files of a side.
+fn side(text: &str) -> anyhow::Result<Vec<PathBuf>> {
+    let mut results = Vec::new();
     for path in text.split(',').map(str::trim).filter(|path| !path.is_empty()).map(Path::new) {
         if !path.is_dir() {
-            runs.push(saved::read(path)?);
+            results.push(path.to_owned());
             continue;
         }
-        let entries = std::fs::read_dir(path).with_context(|| format!("cannot read '{}'", path.display()))?;
+        let entries = std::fs::read_dir(path).with_context(|| format!("cannot read '{}'", named(path)))?;
         let mut files: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
         files.retain(|file| file.extension().is_some_and(|extension| extension == "json"));
         files.sort();
         if files.is_empty() {
-            bail!("the folder '{}' has no result in it: no file that ends in .json", path.display());
+            bail!("the folder '{}' has no result in it: no file that ends in .json", named(path));
         }
-        runs.extend(files.iter().map(|file| saved::read(file)).collect::<anyhow::Result<Vec<_>>>()?);
+        results.extend(files);
     }
-    Ok(runs)
+    Ok(results)
+}
+
+fn read(files: &[PathBuf]) -> anyhow::Result<Vec<RunResult>> {
+    files.iter().map(|file| saved::read(file)).collect()
 }
 
 /// A share such as `10%` or `0.1`.

@@ -5,8 +5,10 @@ use super::output::{Output, say, style_for};
 use crate::doctor;
 use crate::doctor::{TargetUrl, Timeouts};
 use crate::host::snapshot::SavedHost;
+use crate::plan::secrets::hide_in;
 use crate::plan::{Header, Request, Session, Statuses, Tls};
 use crate::report::examination;
+use crate::report::shown::Shown;
 use clap::Args;
 use std::io;
 use std::net::IpAddr;
@@ -72,18 +74,20 @@ pub struct DoctorArgs {
 /// When an output can't be written.
 pub(super) fn run(args: &DoctorArgs) -> anyhow::Result<Exit> {
     // Opened first: what can't be written should fail before the examination, not after it.
-    let save = args.save.as_deref().map(Output::open).transpose()?;
-    let json = args.json.as_deref().map(Output::open).transpose()?;
-    if [&save, &json].into_iter().flatten().filter(|output| output.is_stdout()).count() > 1 {
+    let wanted = [args.save.as_deref(), args.json.as_deref()];
+    if wanted.into_iter().flatten().filter(|path| Output::is_named_stdout(path)).count() > 1 {
         say("connstorm: --save and --json can't both go to standard output; give one of them a file");
         return Ok(Exit::Usage);
     }
+    let [save, json] = Output::open_all(wanted, &[])?;
     let quiet = [&save, &json].into_iter().flatten().any(Output::is_stdout);
     let examination = match &args.target {
         None => doctor::host(),
         Some(whom) => {
             let timeouts = Timeouts { connect: args.timeout, ..Timeouts::default() };
-            doctor::target(whom, &args.session(whom), &args.expect, timeouts)?
+            let session = args.session(whom);
+            let found = doctor::target(whom, &session, &args.expect, timeouts)?;
+            hide_in(found, &session.secret_texts())
         }
     };
     if let Some(save) = save {
@@ -94,6 +98,7 @@ pub(super) fn run(args: &DoctorArgs) -> anyhow::Result<Exit> {
     }
     if !quiet {
         let (mut text, style) = (String::new(), style_for(&io::stdout()));
+        let examination = Shown::of(&examination)?;
         match &examination.target {
             Some(target) => examination::render_target(&mut text, target, style),
             None => examination::render_host(&mut text, &examination, style),

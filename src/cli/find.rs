@@ -2,7 +2,7 @@
 
 use super::exit::Exit;
 use super::interrupt::Interrupt;
-use super::output::{Output, say, style_for};
+use super::output::{Output, say, say_styled, style_for};
 use super::run::{ConnectionFlags, read_plan};
 use crate::capacity::SearchLimits;
 use crate::find::{Asked, Step, connections, find};
@@ -15,7 +15,7 @@ use crate::result::find::{FindReport, Quantity};
 use anyhow::Context;
 use clap::{Args, ValueEnum};
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 const EXAMPLES: &str = "\
@@ -102,7 +102,7 @@ pub(super) fn run(args: &FindArgs) -> anyhow::Result<Exit> {
     let plan = match read_plan(&args.what, &overrides(args)) {
         Ok(plan) => plan,
         Err(mistakes) => {
-            say(mistakes.trim_end());
+            say_styled(&mistakes);
             return Ok(Exit::Usage);
         }
     };
@@ -114,14 +114,14 @@ pub(super) fn run(args: &FindArgs) -> anyhow::Result<Exit> {
         return Ok(Exit::Usage);
     }
     let interrupt = Interrupt::watch().context("cannot handle signals")?;
-    let json = args.json.as_deref().map(Output::open).transpose()?;
+    let [json] = Output::open_all([args.json.as_deref()], &[Path::new(&args.what)])?;
     let report = find(&plan, &asked, &|| interrupt.asked(), |step| tell(step, args.quiet, asked.quantity))?;
     let stdout_is_taken = json.as_ref().is_some_and(Output::is_stdout);
     if let Some(json) = json {
         json.write_json(&report)?;
     }
     if stdout_is_taken {
-        say(render(&report, style_for(&io::stderr())).trim_end());
+        say_styled(&render(&report, style_for(&io::stderr())));
     } else {
         Output::Stdout.write(&render(&report, style_for(&io::stdout())))?;
     }

@@ -1,9 +1,9 @@
 //! `connstorm plan`: what a load would do to a host, before it is run.
 
 use super::exit::Exit;
-use super::output::{Output, say, style_for};
+use super::output::{Output, say_styled, style_for};
 use crate::capacity::{
-    self, Advice, Arrivals, Demand, Ends, Forecast, HostLimits, SweepPoint, forecast, remedies,
+    self, Advice, Demand, Ends, Forecast, HostLimits, RateCourse, SweepPoint, forecast, remedies,
 };
 use crate::host::snapshot::SavedHost;
 use crate::linux::sysctl::HostSettings;
@@ -105,11 +105,12 @@ pub(super) fn run(args: &PlanArgs) -> anyhow::Result<Exit> {
     let asked = match asked(args) {
         Ok(asked) => asked,
         Err(mistake) => {
-            say(mistake.trim_end());
+            say_styled(&mistake);
             return Ok(Exit::Usage);
         }
     };
-    let json = args.json.as_deref().map(Output::open).transpose()?;
+    let [json] =
+        Output::open_all([args.json.as_deref()], &args.host.as_deref().into_iter().collect::<Vec<_>>())?;
     let answer = Answer::to(asked, host);
     let quiet = json.as_ref().is_some_and(Output::is_stdout);
     if let Some(json) = json {
@@ -194,14 +195,15 @@ fn spoken(args: &PlanArgs, rate: Rate) -> Result<Demand, String> {
     };
     let plan = plan::from_flags(&overrides).map_err(|mistakes| mistakes.render(colour))?;
     let ends = if args.loopback { Ends::TwoPrograms } else { Ends::Client };
-    let whereto = Whereto { destinations: args.destinations, loopback: args.loopback, ends };
+    let tuples = Vec::new();
+    let whereto = Whereto { destinations: args.destinations, loopback: args.loopback, tuples, ends };
     let mut demand =
         from_plan::demand(&plan, whereto).context("an open loop has a demand").map_err(|e| e.to_string())?;
     if !asks {
-        demand.arrivals = Arrivals { pieces: Vec::new(), after: 0.0 };
+        demand.arrivals = RateCourse::endless(0.0);
     } else if args.duration.is_none() {
         demand.arrivals.pieces.pop();
-        demand.arrivals.after = rate.as_per_second();
+        demand.arrivals.after = rate;
     }
     Ok(demand)
 }

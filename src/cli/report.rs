@@ -1,7 +1,7 @@
 //! `connstorm report`: any output, from a result that was saved.
 
 use super::exit::Exit;
-use super::outputs::{OutputFlags, summarise};
+use super::outputs::{OutputFlags, Summary};
 use super::saved;
 use clap::Args;
 use std::path::PathBuf;
@@ -33,11 +33,10 @@ pub(super) struct ReportArgs {
 /// # Errors
 /// When the result can't be read, or an output can't be written.
 pub(super) fn run(args: &ReportArgs) -> anyhow::Result<Exit> {
-    // Read first: an output may be a file that is not to be emptied for nothing.
+    let outputs = args.output.open(&[&args.result])?;
     let result = saved::read(&args.result)?;
-    let outputs = args.output.open()?;
     if outputs.is_empty() {
-        summarise(&result, false)?;
+        Summary { verbose: args.output.verbose, stdout_is_taken: false, exit: None }.show(&result)?;
     }
     outputs.write(&result)?;
     Ok(Exit::Passed)

@@ -1,9 +1,14 @@
 //! Results that were saved, read from files.
 
+use super::output::named;
 use crate::result::RunResult;
-use anyhow::Context;
+use anyhow::{Context, bail};
+use std::fs::File;
 use std::io::Read;
 use std::path::Path;
+
+/// The longest result that is read, in bytes: that of a run of some weeks.
+const LONGEST: u64 = 512 << 20;
 
 /// The result in a file, or on standard input for `-`.
 ///
@@ -11,11 +16,19 @@ use std::path::Path;
 /// When it can't be read, or is no result of this version.
 pub(super) fn read(path: &Path) -> anyhow::Result<RunResult> {
     let text = if path.as_os_str() == "-" {
-        let mut text = String::new();
-        std::io::stdin().read_to_string(&mut text).map(|_| text)
+        text(std::io::stdin())
     } else {
-        std::fs::read_to_string(path)
+        File::open(path).map_err(Into::into).and_then(text)
     };
-    let text = text.with_context(|| format!("cannot read the result '{}'", path.display()))?;
-    RunResult::from_json(&text).with_context(|| format!("cannot read the result '{}'", path.display()))
+    let text = text.with_context(|| format!("cannot read the result '{}'", named(path)))?;
+    RunResult::from_json(&text).with_context(|| format!("cannot read the result '{}'", named(path)))
+}
+
+fn text(file: impl Read) -> anyhow::Result<String> {
+    let mut text = String::new();
+    file.take(LONGEST + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > LONGEST {
+        bail!("it is longer than {} MiB, which no result is", LONGEST >> 20);
+    }
+    Ok(text)
 }

@@ -21,6 +21,7 @@ mod overrides;
 mod plan;
 mod reader;
 mod resolve;
+pub mod secrets;
 mod session;
 mod settings;
 mod stages;
@@ -43,10 +44,12 @@ pub use overrides::Overrides;
 pub use plan::{
     Arrivals, Close, Connection, Lifetime, Load, Plan, PortPolicy, RateStage, Scheme, Serve, Source, Target,
 };
+pub use secrets::Secrets;
 pub use session::{
     Expect, Header, Messages, Reconnect, Request, Session, SessionOverrides, Statuses, Tls, TlsVersion,
 };
 
+use std::cell::RefCell;
 use std::path::Path;
 
 /// The JSON schema (2020-12) of a scenario file, with a line end. A test holds its fields against those that
@@ -67,11 +70,17 @@ pub fn load_file(
     environment: &Environment<'_>,
     overrides: &Overrides,
 ) -> Result<Plan, ScenarioErrors> {
+    let taken = RefCell::new(Vec::new());
+    let environment = &|name: &str| {
+        let value = environment(name);
+        taken.borrow_mut().extend(value.clone());
+        value
+    };
     let mut mistakes = Vec::new();
     let flags = overrides::read(overrides, &mut mistakes);
     let stem = path.file_stem().map(|stem| stem.to_string_lossy().into_owned());
     let name = stem.unwrap_or_else(|| "scenario".to_owned());
-    match file::read(text, environment) {
+    let plan = match file::read(text, environment) {
         Ok((written, found)) => {
             mistakes.extend(found);
             resolve::resolve(written, flags, &name, mistakes)
@@ -80,8 +89,17 @@ pub fn load_file(
             mistakes.extend(found);
             Err(mistakes)
         }
+    };
+    let taken = taken.into_inner();
+    match plan {
+        Ok(plan) => Ok(Plan { secrets: Secrets::from_environment(taken), ..plan }),
+        Err(mistakes) => {
+            // The file's own lines are shown as they stand there; what a variable holds is not.
+            let secrets = secrets::in_order(taken);
+            let mistakes = mistakes.into_iter().map(|mistake| mistake.hiding(&secrets)).collect();
+            Err(ScenarioErrors::in_file(path, text, mistakes))
+        }
     }
-    .map_err(|mistakes| ScenarioErrors::in_file(path, text, mistakes))
 }
 
 /// The plan of a run that is described by flags alone. The target names it where `--name` does not.

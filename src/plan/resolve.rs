@@ -4,6 +4,7 @@ use super::diagnostics::{Mistake, Place};
 use super::field::Field;
 use super::load::{LoadParts, arrivals};
 use super::plan::{Arrivals, Close, Connection, Lifetime, Load, Plan, PortPolicy, Serve, Source, Target};
+use super::secrets::Secrets;
 use super::session::{self, FromUrl, Session};
 use super::settings::{LoadFlags, Settings, Written};
 use super::target_url::TargetUrl;
@@ -102,6 +103,7 @@ fn assemble(
         workers: settings.workers.into_value(),
         thresholds: settings.thresholds.iter().map(ToString::to_string).collect(),
         abort_when: settings.abort_when.iter().map(ToString::to_string).collect(),
+        secrets: Secrets::default(),
     }
 }
 

@@ -9,6 +9,7 @@
 //! for the whole, in all and in every window; percentiles are those of all values recorded together.
 
 use crate::model::{Latency, SAMPLES};
+use crate::result::balance;
 use crate::result::model::{Counts, FailureKind, LatencySummary, Part, RunResult, Verdict};
 use crate::result::timeline::{Track, aligned};
 use std::collections::{BTreeMap, BTreeSet};
@@ -66,10 +67,16 @@ pub enum MergeError {
     )]
     NoClock(String),
     /// Its numbers contradict each other.
-    #[error(
-        "'{0}' does not add up: planned = started + skipped, and started = ok + failed + in flight, must hold"
-    )]
-    Unbalanced(String),
+    #[error("'{name}' does not add up: {what}; it was changed, or it was cut off")]
+    Unbalanced {
+        /// The result.
+        name: String,
+        /// Which number is not the sum of its parts.
+        what: String,
+    },
+    /// Together they are more than any run counts.
+    #[error("the sum of the results is more than a result can hold: {0}")]
+    TooLarge(String),
     /// A histogram is none.
     #[error("the histogram of {what} in '{of}' can't be read: it was damaged")]
     Histogram {
@@ -91,9 +98,10 @@ pub fn merge(mut parts: Vec<Named>) -> Result<RunResult, MergeError> {
     let mut merged = parts[0].result.clone();
     merged.elapsed_s = whole.each().map(|(offset, part)| offset + part.result.elapsed_s).fold(0.0, f64::max);
     merged.destinations = whole.all(|result| result.destinations.clone());
-    merged.tuples = parts.iter().map(|part| part.result.tuples).sum();
+    merged.tuples = parts.iter().map(|part| part.result.tuples).fold(0, u64::saturating_add);
     merged.skipped = whole.skipped();
     merged.messages = whole.messages();
+    merged.closes = whole.closes();
     merged.latency_us = whole.latencies()?;
     merged.failures = whole.failures()?;
     merged.onsets = whole.onsets();
@@ -104,9 +112,12 @@ pub fn merge(mut parts: Vec<Named>) -> Result<RunResult, MergeError> {
     merged.counts = whole.counts(merged.windows.iter().map(|window| window.open).max().unwrap_or(0));
     merged.resources = whole.resources();
     merged.parts = whole.parts();
+    // Each part has its own.
+    merged.command = None;
     merged.aborted = parts.iter().find_map(|part| part.result.aborted.clone());
     whole.judge(&mut merged);
-    Ok(merged)
+    let value = serde_json::to_value(&merged).unwrap_or_default();
+    balance::impossible(&value).map_or(Ok(merged), |number| Err(MergeError::TooLarge(number)))
 }
 
 fn check(parts: &[Named]) -> Result<(), MergeError> {
@@ -118,8 +129,8 @@ fn check(parts: &[Named]) -> Result<(), MergeError> {
         if part.result.began_unix_us == 0 {
             return Err(MergeError::NoClock(part.name.clone()));
         }
-        if !balances(&part.result.counts) {
-            return Err(MergeError::Unbalanced(part.name.clone()));
+        if let Some(what) = balance::imbalance(&part.result) {
+            return Err(MergeError::Unbalanced { name: part.name.clone(), what });
         }
         let same = |other: &&Named| {
             // Two processes may well begin in the same microsecond and count the same; they do not also take the same
@@ -142,11 +153,6 @@ fn check(parts: &[Named]) -> Result<(), MergeError> {
         }
     }
     apart(parts)
-}
-
-fn balances(counts: &Counts) -> bool {
-    counts.planned == counts.started + counts.skipped
-        && counts.started == counts.ok + counts.failed + counts.in_flight
 }
 
 /// In what two runs differ so much that their latencies are not of one kind.
@@ -214,7 +220,8 @@ impl Whole<'_> {
             // By name, so that a count that is added to the model is added up here too.
             let counts = serde_json::to_value(part.result.counts).unwrap_or_default();
             for (name, count) in counts.as_object().into_iter().flatten() {
-                *sum.entry(name.clone()).or_default() += count.as_u64().unwrap_or(0);
+                let sum = sum.entry(name.clone()).or_default();
+                *sum = sum.saturating_add(count.as_u64().unwrap_or(0));
             }
         }
         let of_one = self.parts.iter().map(|part| part.result.counts.held_max).max().unwrap_or(0);
@@ -228,10 +235,17 @@ impl Whole<'_> {
         sum
     }
 
+    fn closes(&self) -> crate::model::Closes {
+        let mut sum = crate::model::Closes::default();
+        self.parts.iter().for_each(|part| sum.merge(&part.result.closes));
+        sum
+    }
+
     fn skipped(&self) -> BTreeMap<String, u64> {
         let mut sum = BTreeMap::new();
         for (reason, count) in self.parts.iter().flat_map(|part| &part.result.skipped) {
-            *sum.entry(reason.clone()).or_default() += count;
+            let sum: &mut u64 = sum.entry(reason.clone()).or_default();
+            *sum = sum.saturating_add(*count);
         }
         sum
     }
@@ -300,19 +314,19 @@ impl Whole<'_> {
                 findings.push(finding);
             }
         }
-        // Stable: within a certainty, in the order of the parts.
-        findings.sort_by_key(|finding| finding.certainty);
+        // Stable: of those that rank alike, in the order of the parts.
+        findings.sort_by_key(crate::diagnose::Finding::rank);
         findings
     }
 
     fn resources(&self) -> crate::result::Resources {
         let mut sum = crate::result::Resources::default();
         for own in self.parts.iter().map(|part| &part.result.resources) {
-            sum.workers += own.workers;
+            sum.workers = sum.workers.saturating_add(own.workers);
             sum.cpu_s += own.cpu_s;
             sum.worker_cpu_s += own.worker_cpu_s;
-            sum.rss_start_bytes += own.rss_start_bytes;
-            sum.rss_peak_bytes += own.rss_peak_bytes;
+            sum.rss_start_bytes = sum.rss_start_bytes.saturating_add(own.rss_start_bytes);
+            sum.rss_peak_bytes = sum.rss_peak_bytes.saturating_add(own.rss_peak_bytes);
         }
         sum
     }
@@ -373,7 +387,7 @@ fn read(part: &Named, what: &str, summary: &LatencySummary) -> Result<Latency, M
 
 /// Adds the failures of another part, which are of the same kind.
 fn join(known: &mut FailureKind, more: FailureKind) {
-    known.count += more.count;
+    known.count = known.count.saturating_add(more.count);
     if more.first_at_s < known.first_at_s {
         (known.first_at_s, known.first_ordinal) = (more.first_at_s, more.first_ordinal);
     }

@@ -2,6 +2,7 @@
 //!
 //! Pure: nothing here prints, and no format is known here. Formats are in [`crate::report`].
 
+mod balance;
 pub mod compare;
 pub mod examination;
 pub mod find;
@@ -26,3 +27,4 @@ pub use model::{
 };
 pub use read::ReadError;
 pub use thresholds::DEFAULT as DEFAULT_THRESHOLD;
+pub(crate) use verdict::LATE_US;

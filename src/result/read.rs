@@ -4,6 +4,7 @@
 //! passed over, because fields are only ever added; another `schema_version` is refused, because its fields
 //! may mean something else.
 
+use crate::result::balance;
 use crate::result::model::{RunResult, SCHEMA_VERSION};
 use serde::Deserialize;
 
@@ -33,6 +34,9 @@ pub enum ReadError {
     /// It says that it is a result, and lacks something or has it in another form.
     #[error("it is not a whole result: {0}; it was changed by hand, or by another program")]
     NotWhole(serde_json::Error),
+    /// It holds a number that can't have been counted.
+    #[error("it holds a number that no run counts: {0}; it was changed by hand, or by another program")]
+    Impossible(String),
 }
 
 /// What is looked at before all else.
@@ -61,7 +65,13 @@ impl RunResult {
                 return Err(ReadError::OtherVersion { found, written_by });
             }
         }
-        serde_json::from_str(text).map_err(ReadError::NotWhole)
+        let result = serde_json::from_str(text).map_err(ReadError::NotWhole)?;
+        // Every field that a newer program added is looked at, too.
+        let value: serde_json::Value = serde_json::from_str(text).map_err(ReadError::NotWhole)?;
+        match balance::impossible(&value) {
+            Some(number) => Err(ReadError::Impossible(number)),
+            None => Ok(result),
+        }
     }
 }
 
@@ -114,6 +124,7 @@ mod tests {
             ("{\"a\": 1}".into(), "no schema_version"),
             (String::new(), "not JSON"),
             (changed(|_| {})[..100].to_owned(), "not JSON"),
+            (changed(|v| v["counts"]["ok"] = json!(u64::MAX)), "counts.ok is 18446744073709551615"),
         ] {
             let error = RunResult::from_json(&text).unwrap_err().to_string();
             assert!(error.contains(says), "{says}: {error}");

@@ -57,7 +57,7 @@ impl Open {
     /// All that is open at a moment, runs that have ended left out.
     fn at(&self, at_s: f64) -> u64 {
         let alive = self.last.iter().zip(&self.ends_s).filter(|(_, ends_s)| **ends_s + 1e-9 >= at_s);
-        alive.map(|(open, _)| open).sum()
+        alive.fold(0, |sum, (open, _)| sum.saturating_add(*open))
     }
 }
 
@@ -91,7 +91,7 @@ fn kernels(group: &[(usize, WindowSummary)], tracks: &[Track<'_>]) -> Option<Ker
             .and_modify(|known| *known = both(known, kernel, |a, b| a.max(b)))
             .or_insert_with(|| kernel.clone());
     }
-    by_host.into_values().reduce(|a, b| both(&a, &b, |a, b| a + b))
+    by_host.into_values().reduce(|a, b| both(&a, &b, u64::saturating_add))
 }
 
 /// Two of them; `of_hosts` puts figures of whole hosts together.

@@ -65,7 +65,8 @@ fn joined(group: &[WindowSummary]) -> Option<WindowSummary> {
         whole.open = whole.open.max(next.open);
         whole.kernel = match (whole.kernel.take(), &next.kernel) {
             (Some(before), Some(next)) => {
-                let sum = |a: Option<u64>, b: Option<u64>| a.zip(b).map(|(a, b)| a + b).or(a).or(b);
+                let sum =
+                    |a: Option<u64>, b: Option<u64>| a.zip(b).map(|(a, b)| a.saturating_add(b)).or(a).or(b);
                 Some(crate::result::KernelWindow {
                     ports_in_use: before.ports_in_use.max(next.ports_in_use),
                     time_wait: before.time_wait.max(next.time_wait),
@@ -89,15 +90,16 @@ fn joined(group: &[WindowSummary]) -> Option<WindowSummary> {
 
 /// Adds the counts of another window, and takes the larger of each percentile.
 pub(crate) fn add(sum: &mut WindowSummary, more: &WindowSummary) {
-    sum.planned += more.planned;
-    sum.started += more.started;
-    sum.opened += more.opened;
-    sum.ok += more.ok;
-    sum.failed += more.failed;
-    sum.skipped += more.skipped;
+    sum.planned = sum.planned.saturating_add(more.planned);
+    sum.started = sum.started.saturating_add(more.started);
+    sum.opened = sum.opened.saturating_add(more.opened);
+    sum.ok = sum.ok.saturating_add(more.ok);
+    sum.failed = sum.failed.saturating_add(more.failed);
+    sum.skipped = sum.skipped.saturating_add(more.skipped);
     sum.cpu_s += more.cpu_s;
     for (kind, count) in &more.failures {
-        *sum.failures.entry(kind.clone()).or_default() += count;
+        let sum = sum.failures.entry(kind.clone()).or_default();
+        *sum = sum.saturating_add(*count);
     }
     sum.connect_p50_us = sum.connect_p50_us.max(more.connect_p50_us);
     sum.connect_p90_us = sum.connect_p90_us.max(more.connect_p90_us);

@@ -1,6 +1,6 @@
 //! Each failure above TCP has its own finding; one fact changed, and it is another.
 
-use crate::diagnose::{Certainty, Facts, FailureFact, Finding, diagnose};
+use crate::diagnose::{Certainty, Facts, FailureFact, Finding, FindingId, diagnose};
 use crate::model::{Cause, Failure, Reply, Side, Stage};
 use crate::protocol::Kind;
 use std::time::Duration;
@@ -162,7 +162,7 @@ fn sessions_lost_before_refusals_are_a_restart_and_after_them_are_not() {
         failures: vec![fact(lost, lost_s, lost_s), fact(refused, refused_s, refused_s + 1)],
         ..Facts::default()
     };
-    let ids = |facts: &Facts| diagnose(facts).iter().map(|finding| finding.id.clone()).collect::<Vec<_>>();
-    assert!(ids(&facts(3, 4)).contains(&"server-restarted".to_owned()));
-    assert!(!ids(&facts(9, 4)).contains(&"server-restarted".to_owned()));
+    let ids = |facts: &Facts| diagnose(facts).iter().map(|finding| finding.id).collect::<Vec<_>>();
+    assert!(ids(&facts(3, 4)).contains(&FindingId::ServerRestarted));
+    assert!(!ids(&facts(9, 4)).contains(&FindingId::ServerRestarted));
 }

@@ -6,7 +6,7 @@ use crate::engine::lifetimes::WorkerRng;
 use crate::linux::clock::Clock;
 use crate::model::{Cause, Stage, Stamp, Tally};
 use crate::plan::{Overrides, SessionOverrides, from_flags};
-use crate::protocol::websocket::{Fragments, Opcode};
+use crate::protocol::websocket::{Decoder, Opcode};
 use proptest::prelude::*;
 use std::time::Duration;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
@@ -283,7 +283,7 @@ fn bytes_are_matched_however_they_are_split() {
 #[test]
 fn a_parked_session_is_small() {
     assert!(size_of::<Session>() <= 192, "{} bytes", size_of::<Session>());
-    assert!(size_of::<Fragments>() == 8 && size_of::<Opcode>() == 1);
+    assert!(size_of::<Decoder>() == 8 && size_of::<Opcode>() == 1);
 }
 
 /// Targets of every kind; some replies begin well.

@@ -3,7 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use hdrhistogram::Histogram;
-use hdrhistogram::serialization::{Deserializer, Serializer, V2DeflateSerializer};
+use hdrhistogram::serialization::{Serializer, V2DeflateSerializer};
 use std::time::Duration;
 
 /// Largest recorded value: 120 s, in microseconds. Longer ones count as this.
@@ -87,8 +87,7 @@ impl Latency {
 
     /// Reads what [`Latency::to_base64`] wrote.
     pub fn from_base64(text: &str) -> Option<Latency> {
-        let bytes = BASE64.decode(text).ok()?;
-        let read: Histogram<u32> = Deserializer::new().deserialize(&mut bytes.as_slice()).ok()?;
+        let read = super::saved_histogram::read(text)?;
         if read.is_empty() {
             return Some(Latency::default());
         }

@@ -12,7 +12,7 @@ macro_rules! counted {
         impl Traffic {
             /// Adds all that another has counted.
             pub fn merge(&mut self, other: &Traffic) {
-                $(self.$field += other.$field;)*
+                $(self.$field = self.$field.saturating_add(other.$field);)*
             }
 
             /// Every number with its name.

@@ -105,7 +105,10 @@ fn t(freedom: Option<usize>) -> f64 {
 /// How much a proportion differs, as a difference: Newcombe's interval (1998, method 10), of Wilson's
 /// intervals of both sides; no narrower than what lies between the runs of the sides allows.
 pub(super) fn change_of_proportion(base: &[(u64, u64)], new: &[(u64, u64)]) -> Interval {
-    let sum = |side: &[(u64, u64)]| side.iter().fold((0, 0), |(a, b), (part, whole)| (a + part, b + whole));
+    let sum = |side: &[(u64, u64)]| {
+        side.iter()
+            .fold((0u64, 0u64), |(a, b), (part, whole)| (a.saturating_add(*part), b.saturating_add(*whole)))
+    };
     let (base_sum, new_sum) = (sum(base), sum(new));
     let (p, (p_low, p_high)) = (share(base_sum), wilson(base_sum));
     let (q, (q_low, q_high)) = (share(new_sum), wilson(new_sum));

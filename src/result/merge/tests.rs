@@ -28,7 +28,7 @@ fn two() -> Vec<Named> {
 fn counts_are_added_and_balance_in_every_window() {
     let one = sample::exhausted();
     let merged = merge(two()).unwrap();
-    assert!(balances(&merged.counts));
+    assert_eq!(crate::result::balance::imbalance(&merged), None);
     assert_eq!(
         (merged.counts.planned, merged.counts.failed),
         (one.counts.planned * 2, one.counts.failed * 2)
@@ -178,8 +178,36 @@ proptest! {
             named("b", elsewhere(result.clone(), "beta", later_us)),
         ];
         let merged = merge(parts).unwrap();
-        prop_assert!(balances(&merged.counts));
+        prop_assert_eq!(crate::result::balance::imbalance(&merged), None);
         let started: u64 = merged.windows.iter().map(|window| window.started).sum();
         prop_assert_eq!(started, merged.counts.started);
     }
+}
+
+#[test]
+fn what_does_not_add_up_is_refused_with_the_sum() {
+    let changed = |change: fn(&mut RunResult)| {
+        let mut parts = two();
+        change(&mut parts[1].result);
+        merge(parts).unwrap_err().to_string()
+    };
+    type Case = (fn(&mut RunResult), &'static str);
+    let cases: [Case; 4] = [
+        (|r| r.counts.ok += 1, "'a.json' does not add up: started is 2025"),
+        (|r| r.windows[2].failed += 1, "the sum of its windows"),
+        (|r| r.failures[0].count = u64::MAX, "kinds of failures"),
+        (|r| r.latency_us.get_mut("connect").unwrap().count += 1, "histogram of connect"),
+    ];
+    for (change, says) in cases {
+        let error = changed(change);
+        assert!(error.contains(says), "{says}: {error}");
+    }
+}
+
+#[test]
+fn a_sum_that_no_result_can_hold_is_refused_and_not_wrapped() {
+    let mut parts = two();
+    parts.iter_mut().for_each(|part| part.result.counts.bytes_in = u64::MAX - 1);
+    let error = merge(parts).unwrap_err().to_string();
+    assert!(error.contains("more than a result can hold: counts.bytes_in"), "{error}");
 }
