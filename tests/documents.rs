@@ -153,7 +153,10 @@ fn every_experiment_that_a_page_names_is_in_the_lab() {
     let names: BTreeSet<&str> = connstorm::lab::all().iter().map(|experiment| experiment.name).collect();
     for document in documents() {
         for rest in read(&document).split("connstorm lab ").skip(1) {
-            let name: String = rest.chars().take_while(|c| c.is_ascii_lowercase() || *c == '-').collect();
+            let name: String = rest
+                .chars()
+                .take_while(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || *c == '-')
+                .collect();
             let is_command = ["list", "shell", ""].contains(&name.as_str()) || name.starts_with('-');
             assert!(is_command || names.contains(name.as_str()), "{}: lab {name}", document.display());
         }
@@ -230,7 +233,8 @@ fn the_findings_that_pages_name_are_there() {
         for row in text.lines().filter(|line| line.starts_with("| ") && line.matches(" | ").count() >= 2) {
             for id in row.rsplit(" | ").next().unwrap().split('`').skip(1).step_by(2) {
                 let looks_like_one =
-                    id.chars().all(|c| c.is_ascii_lowercase() || c == '-') && id.contains('-');
+                    id.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
+                        && id.contains('-');
                 assert!(
                     !looks_like_one || FindingId::of(id) != FindingId::Unknown,
                     "{}: no finding {id}",
