@@ -195,7 +195,7 @@ impl Case<'_> {
     fn http10(&self) -> Claim {
         let status = self.reply.and_then(|reply| reply.status.as_deref()).unwrap_or("a status");
         let says = format!(
-            "{} answered {status} by HTTP/1.0, which has no upgrade: a plain HTTP server that knows nothing of WebSocket \
+            "{} answered {status}, by a version that has no upgrade: a plain HTTP server that knows nothing of WebSocket \
              (python3 -m http.server is one), or a proxy that speaks HTTP/1.0 to its backend (nginx does by default)",
             self.url()
         );

@@ -8,6 +8,7 @@
 
 mod context;
 mod http;
+mod last_words;
 mod message_schedule;
 mod refusal;
 mod script;
@@ -23,6 +24,7 @@ mod websocket;
 mod tests;
 
 pub use context::{Context, SessionError, Step, StepResult};
+pub use last_words::LastWords;
 pub use script::{Script, ScriptError};
 
 use crate::model::{Cause, Errno, Failure, Stage, Stamp};

@@ -1,16 +1,14 @@
 //! Bytes without messages in them, over TCP or TLS: sent by a plan, and matched with what comes back.
 
 use super::context::{Context, SessionError, Step, StepResult};
+use super::last_words::LastWords;
 use super::message_schedule::MessageSchedule;
-use super::search::{find_from, first_document};
-use crate::model::{Cause, Failure, Reply, Stage, Stamp};
+use super::search::find_from;
+use crate::model::{Cause, Failure, Stage, Stamp};
 use crate::plan::Expect;
-use crate::protocol::sniff;
 
 /// What is kept of what came and has not matched yet, at most.
 const MOST_KEPT: usize = 16 << 20;
-/// What is kept of the last bytes of a peer, which often say why it closes.
-const WORDS: usize = 200;
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -21,7 +19,7 @@ pub struct Stream {
     /// Bytes of `held` that are known to hold no answer: they are not looked at again.
     seen: usize,
     /// The beginning of what came last.
-    words: Box<[u8]>,
+    words: LastWords,
 }
 
 /// How many of the held bytes the oldest answer takes.
@@ -42,7 +40,7 @@ impl Stream {
 
     /// The peer's bytes.
     pub fn take(&mut self, bytes: &[u8], context: &mut Context<'_>) -> StepResult {
-        self.words = bytes[..bytes.len().min(WORDS)].into();
+        self.words.keep(bytes);
         if self.message_schedule.is_none() {
             context.tally.traffic.received += 1;
             return Ok(Step::Continue);
@@ -89,18 +87,13 @@ impl Stream {
 
     /// A failure with what the peer said last.
     pub fn last_words(&self, failure: Failure) -> SessionError {
-        if self.words.is_empty() {
-            return failure.into();
-        }
-        let mut reply = Reply::default().with_body(&self.words).beginning_with(&self.words);
-        reply.protocol = sniff(&self.words).map(str::to_owned);
-        SessionError::because(failure, reply)
+        self.words.explain(failure)
     }
 
     /// Bytes of memory that are held for the peer.
     pub fn held(&self) -> usize {
         let waiting = self.message_schedule.as_ref().map_or(0, MessageSchedule::held);
-        self.held.capacity() + self.words.len() + waiting
+        self.held.capacity() + self.words.held() + waiting
     }
 
     /// Time has passed.
@@ -154,13 +147,9 @@ fn answer(expect: Option<&Expect>, held: &[u8], expected: &[u8], seen: &mut usiz
                 Match::NotYet
             }
         },
-        Some(Expect::Json { pointer, equals }) => match first_document(held, seen) {
-            Ok(Some((length, document))) if document.pointer(pointer) == Some(equals) => Match::Taken(length),
-            Ok(None) => Match::NotYet,
-            Ok(Some(_)) | Err(()) => Match::Other,
-        },
         // A line is an answer; what is no whole line is one as well, for there is no other sign of its end.
-        Some(Expect::Any) | None => match held.iter().position(|byte| *byte == b'\n') {
+        // Bytes have no documents in them: the plan takes no JSON here.
+        Some(Expect::Any | Expect::Json { .. }) | None => match held.iter().position(|byte| *byte == b'\n') {
             _ if held.is_empty() => Match::NotYet,
             end => Match::Taken(end.map_or(held.len(), |end| end + 1)),
         },

@@ -110,5 +110,11 @@ fn trouble(error: &Error) -> SessionError {
         }),
         _ => failure(Cause::TlsError),
     };
-    SessionError::because(failure, Reply::saying(error.to_string()))
+    let says = match error {
+        Error::InvalidCertificate(CertificateError::Other(_)) if failure.cause == Cause::UnknownIssuer => {
+            "it is signed by itself, and is an authority's own".to_owned()
+        }
+        _ => error.to_string(),
+    };
+    SessionError::because(failure, Reply::saying(says))
 }
