@@ -69,6 +69,7 @@ fn plan(address: SocketAddr) -> Plan {
             handshake_timeout: Duration::from_secs(5),
         },
         session: connstorm::plan::Session::default(),
+        secrets: connstorm::plan::Secrets::default(),
         serve: None,
         workers: NonZeroU32::new(2),
         thresholds: Vec::new(),
@@ -92,7 +93,7 @@ fn open(rate: f64, over: Duration) -> Load {
 
 fn start(plan: &Plan, control: &Control, watch: impl FnMut(&Progress<'_>)) -> Result<Run, RunError> {
     let destinations = Destinations::resolve(plan.target.as_ref().unwrap());
-    run(plan, &destinations, control, watch)
+    run(plan, &destinations, control, None, watch)
 }
 
 fn go(plan: &Plan) -> Run {
@@ -164,6 +165,20 @@ fn held_connections_live_until_the_end_and_more_are_skipped() {
     let run = go(&plan);
     assert_eq!((run.tally.ok(), run.held_max), (150, 150));
     assert_eq!(run.tally.skipped_for(SkipReason::MaxOpen), 50);
+}
+
+/// Slots that `max_open` has no room for: with two workers one of them had none at all, and waited for ever.
+#[test]
+fn a_closed_loop_uses_no_more_slots_than_may_be_open() {
+    let server = Server::start();
+    for lifetime in [Duration::ZERO, Duration::from_millis(2)] {
+        let mut plan = plan(server.address);
+        plan.load = Load { max_open: Some(1), ..closed(4, 100) };
+        plan.connection.lifetime = Lifetime::Fixed(lifetime);
+        let run = go(&plan);
+        assert_eq!((run.planned, run.tally.ok(), run.tally.skipped()), (100, 100, 0));
+        assert!(run.elapsed < Duration::from_secs(20), "it ended by its count");
+    }
 }
 
 #[test]

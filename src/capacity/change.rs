@@ -1,7 +1,8 @@
 //! One thing that can be changed about a load or a host, and the commands that change it.
 
-use super::demand::{Close, Demand, PortPolicy};
+use super::demand::Demand;
 use super::limits::{HostLimits, PortSpan};
+use crate::model::{Close, HeldPorts, PortPolicy, TupleGroup};
 use serde::{Deserialize, Serialize};
 use std::net::Ipv4Addr;
 
@@ -76,11 +77,16 @@ impl Change {
     pub fn apply(self, demand: &Demand, host: &HostLimits) -> (Demand, HostLimits) {
         let (mut demand, mut host) = (demand.clone(), host.clone());
         match self {
-            Change::Sources(total) => demand.sources = total,
+            Change::Sources(total) => demand = with_sources(demand, total),
             Change::ExplicitPorts(PortSpan { low, high }) => {
                 demand.ports = PortPolicy::Explicit { low, high };
+                // Other ports: what is held of these is no longer asked for.
+                demand.tuples.clear();
             }
-            Change::ChooseAtConnect => demand.ports = PortPolicy::Kernel,
+            Change::ChooseAtConnect => {
+                demand.ports = PortPolicy::Kernel;
+                demand.tuples.clear();
+            }
             Change::PrivateTables(_) => host.private_tables = true,
             Change::PortRange(span) => host.port_range = span,
             Change::ReuseTimeWait => (host.tw_reuse, host.timestamps) = (1, true),
@@ -126,6 +132,20 @@ impl Change {
             Change::Hosts(hosts) => vec![format!("run one part of {hosts} on each of {hosts} hosts")],
         }
     }
+}
+
+/// The load from more source addresses than now. What is held of the ports of the new ones is not known.
+fn with_sources(demand: Demand, total: u32) -> Demand {
+    let before = f64::from(demand.sources.max(1));
+    let Some(first) = demand.tuples.first() else { return Demand { sources: total, ..demand } };
+    let each_source = demand.tuples.iter().map(|group| group.tuples).sum::<u64>() as f64 / before;
+    let added = ((f64::from(total) - before).max(0.0) * each_source).round() as u64;
+    let all = before.max(f64::from(total)) * each_source;
+    let new =
+        TupleGroup { tuples: added, share: 1.0 / all, loopback: first.loopback, held: HeldPorts::default() };
+    let scale = before / before.max(f64::from(total));
+    let old = demand.tuples.iter().map(|group| TupleGroup { share: group.share * scale, ..group.clone() });
+    Demand { sources: total, tuples: old.chain([new]).collect(), ..demand }
 }
 
 /// The part of a load that falls to one host of several, the largest of them.

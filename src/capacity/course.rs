@@ -3,12 +3,13 @@
 //! Invariant: the search for a moment sees each corner of the arrival rate and each age at which connections
 //! end or let go of something, so between two points that it looks at every curve is smooth.
 
-use super::demand::{Close, Demand, Ends, Lifetime};
+use super::demand::{Demand, Ends};
 use super::hold::Hold;
 use super::limits::HostLimits;
-use super::ports::PortSupply;
+use super::ports::{Group, Pools, PortFigures};
 use super::profile::Profile;
 use super::shape::Moment;
+use crate::model::{Close, Lifetime, PortSettings};
 
 /// Moments later than this are not forecast: settings and hosts change within a year.
 const HORIZON_S: f64 = 366.0 * 86_400.0;
@@ -27,7 +28,11 @@ pub(super) struct Course<'a> {
     demand: &'a Demand,
     host: &'a HostLimits,
     /// The ports there are.
-    pub(super) supply: PortSupply,
+    pub(super) supply: PortFigures,
+    /// The pools that they are in.
+    pub(super) groups: Vec<Group>,
+    /// The host's rules of ports.
+    pub(super) settings: PortSettings,
     /// The arrivals that are made, after the demand's own bounds.
     pub(super) profile: Profile,
     /// When the run ends.
@@ -41,8 +46,17 @@ impl<'a> Course<'a> {
         let asked = Profile::new(&demand.arrivals);
         let ends = asked.peak() > 0.0 && asked.endless_rate() == 0.0;
         let end = ends.then(|| asked.last_corner());
-        let supply = PortSupply::of(demand, host);
-        let mut course = Course { demand, host, supply, profile: asked, end, grid: Vec::new() };
+        let Pools { figures, groups } = Pools::of(demand, host);
+        let mut course = Course {
+            demand,
+            host,
+            supply: figures,
+            groups,
+            settings: host.ports(),
+            profile: asked,
+            end,
+            grid: Vec::new(),
+        };
         course.grid = course.points();
         course.bound_arrivals();
         course.grid = course.points();
@@ -86,8 +100,22 @@ impl<'a> Course<'a> {
     /// Ports taken, over all pools. What `tcp_max_tw_buckets` does not let into TIME_WAIT keeps no port
     /// (measured: with 500 buckets, 5,000 connections one after the other through 1,024 ports).
     pub(super) fn ports(&self, t: f64) -> f64 {
-        let kept = self.supply.kept_after_close_s;
-        self.open(t) + self.closed_within(t, kept).min(self.host.max_tw_buckets as f64)
+        self.groups.iter().map(|group| self.ports_of(group, t)).sum()
+    }
+
+    /// Ports taken of the pools of one group, those held before the run among them.
+    pub(super) fn ports_of(&self, group: &Group, t: f64) -> f64 {
+        self.ports_by_run(group, t) + group.held.at(t) as f64
+    }
+
+    fn ports_by_run(&self, group: &Group, t: f64) -> f64 {
+        let in_time_wait = self.closed_within(t, group.kept_s).min(self.host.max_tw_buckets as f64);
+        group.share * (self.open(t) + in_time_wait)
+    }
+
+    /// Ports taken by the run, over all pools.
+    fn own_ports(&self, t: f64) -> f64 {
+        self.groups.iter().map(|group| self.ports_by_run(group, t)).sum()
     }
 
     /// Sockets in TIME_WAIT on this host, if `tcp_max_tw_buckets` did not bound them.
@@ -101,8 +129,8 @@ impl<'a> Course<'a> {
             return 0.0;
         }
         let open = self.open(t);
-        let picked = open + self.closed_within(t, self.host.mean_time_wait());
-        (self.supply.distinct(self.ports(t), picked) - open).max(0.0)
+        let picked = open + self.closed_within(t, self.settings.mean_time_wait());
+        (self.supply.distinct(self.own_ports(t), picked) - open).max(0.0)
     }
 
     /// Sockets in TIME_WAIT on this host.
@@ -121,7 +149,7 @@ impl<'a> Course<'a> {
     /// Entries of connection tracking that are this run's.
     pub(super) fn conntrack(&self, t: f64) -> f64 {
         let picked = self.open(t) + self.closed_within(t, self.conntrack_tail());
-        self.supply.distinct(self.ports(t), picked)
+        self.supply.distinct(self.own_ports(t), picked)
     }
 
     /// The moment at which `used` comes to more than `level`, found where it reaches it.
@@ -160,14 +188,30 @@ impl<'a> Course<'a> {
         Some((highest, reached(used, nearly, before, after)))
     }
 
+    /// Moments at which ports that were held before the run come back, some 64 of them.
+    fn returns(&self) -> Vec<f64> {
+        let mut at: Vec<f64> = self
+            .groups
+            .iter()
+            .flat_map(|group| group.held.returning.iter().map(|(after, _)| *after))
+            .collect();
+        at.sort_by(f64::total_cmp);
+        at.dedup();
+        let each = at.len().div_ceil(64).max(1);
+        // Just before and just after.
+        at.into_iter().step_by(each).flat_map(|at| [(at - 1e-6).max(0.0), at]).collect()
+    }
+
     fn points(&self) -> Vec<f64> {
-        let tails = [
+        let mut tails = vec![
             0.0,
-            self.supply.kept_after_close_s,
-            self.host.mean_time_wait(),
-            self.host.longest_time_wait(),
+            self.settings.mean_time_wait(),
+            self.settings.longest_time_wait(),
             self.conntrack_tail(),
         ];
+        tails.extend(self.groups.iter().map(|group| group.kept_s));
+        tails.sort_by(f64::total_cmp);
+        tails.dedup();
         let bends: Vec<f64> = tails.iter().flat_map(|tail| self.hold(*tail).bends()).collect();
         let corners = self.profile.corners();
         let mut at: Vec<f64> =
@@ -176,6 +220,7 @@ impl<'a> Course<'a> {
         let unending = self.profile.endless_rate() > 0.0 && bends.is_empty();
         let horizon = if unending { HORIZON_S } else { last + 1.0 }.min(self.end.unwrap_or(HORIZON_S));
         at.extend([0.0, horizon]);
+        at.extend(self.returns());
         at.retain(|t| *t <= horizon);
         at.sort_by(f64::total_cmp);
         at.dedup();

@@ -1,5 +1,6 @@
 //! What a load asks for, in the planner's own terms.
 
+use crate::model::{Close, Lifetime, PortPolicy, Rate, RateStage, TupleGroup};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -7,7 +8,7 @@ use std::time::Duration;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Demand {
     /// When attempts are made.
-    pub arrivals: Arrivals,
+    pub arrivals: RateCourse,
     /// Attempts in all, at most; `None`: as many as the arrivals ask for.
     pub attempts: Option<u64>,
     /// Connections open before the first arrival and to the end, beside the arrivals.
@@ -24,10 +25,13 @@ pub struct Demand {
     pub sources: u32,
     /// Number of (address, port) pairs connected to; zero counts as one.
     pub destinations: u32,
-    /// The addresses are in 127.0.0.0/8 or `::1`. Another local address, though its traffic goes over
-    /// `lo`, does not count: `tcp_twsk_unique()` looks at the addresses (measured on Linux 6.18: with
-    /// `tcp_tw_reuse=2`, 127.0.0.1 reuses, 10.9.9.1 on `lo` does not).
+    /// The tuples are loopback to `tcp_tw_reuse=2`: see [`crate::model::is_loopback_tuple`].
     pub loopback: bool,
+    /// The (source, destination) tuples with the share of the attempts that each gets, and what is held of
+    /// their ports; those that are alike together. Empty: `sources` × `destinations` tuples, all alike, with
+    /// nothing held.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tuples: Vec<TupleGroup>,
     /// Which ends of a connection are on this host.
     pub ends: Ends,
     /// Bytes that lie unread or unsent in the buffers of one socket, on average.
@@ -41,7 +45,7 @@ impl Demand {
     /// connection closed at once by FIN, ports chosen by the kernel, the target on another host.
     pub fn constant(rate: f64) -> Demand {
         Demand {
-            arrivals: Arrivals { pieces: Vec::new(), after: rate },
+            arrivals: RateCourse::endless(rate),
             attempts: None,
             held: 0,
             max_open: None,
@@ -51,6 +55,7 @@ impl Demand {
             sources: 1,
             destinations: 1,
             loopback: false,
+            tuples: Vec::new(),
             ends: Ends::Client,
             queued_bytes: 0,
             accept_rate: None,
@@ -61,112 +66,59 @@ impl Demand {
     /// load without arrivals gets a constant rate without an end.
     pub fn with_peak_rate(&self, rate: f64) -> Demand {
         let peak = self.arrivals.peak();
-        let arrivals = if peak > 0.0 {
-            self.arrivals.scaled(rate / peak)
-        } else {
-            Arrivals { pieces: Vec::new(), after: rate }
-        };
+        let arrivals = if peak > 0.0 { self.arrivals.scaled(rate / peak) } else { RateCourse::endless(rate) };
         Demand { arrivals, ..self.clone() }
     }
 }
 
-/// Attempts due per second over time: straight pieces, then a constant rate without an end.
+/// Attempts due per second over time: straight stages, then a constant rate without an end.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
-pub struct Arrivals {
-    /// The pieces, one after the other.
-    pub pieces: Vec<RatePiece>,
-    /// Arrivals per second after the last piece, for ever. Zero: the run ends with the last piece.
-    pub after: f64,
+pub struct RateCourse {
+    /// The stages, one after the other.
+    pub pieces: Vec<RateStage>,
+    /// Rate after the last stage, for ever. Zero: the run ends with the last stage.
+    pub after: Rate,
 }
 
-impl Arrivals {
+impl RateCourse {
     /// A constant rate (arrivals per second) for a time.
-    pub fn constant(rate: f64, over: Duration) -> Arrivals {
-        Arrivals { pieces: vec![RatePiece { from: rate, to: rate, over }], after: 0.0 }
+    pub fn constant(rate: f64, over: Duration) -> RateCourse {
+        let rate = sane(rate);
+        RateCourse { pieces: vec![RateStage { from: rate, to: rate, over }], after: Rate::ZERO }
+    }
+
+    /// A constant rate (arrivals per second) without an end.
+    pub fn endless(rate: f64) -> RateCourse {
+        RateCourse { pieces: Vec::new(), after: sane(rate) }
     }
 
     /// From nothing to `peak` (arrivals per second) in a straight line, then `hold` long at the peak.
-    pub fn ramp(peak: f64, ramp: Duration, hold: Duration) -> Arrivals {
+    pub fn ramp(peak: f64, ramp: Duration, hold: Duration) -> RateCourse {
+        let peak = sane(peak);
         let pieces = vec![
-            RatePiece { from: 0.0, to: peak, over: ramp },
-            RatePiece { from: peak, to: peak, over: hold },
+            RateStage { from: Rate::ZERO, to: peak, over: ramp },
+            RateStage { from: peak, to: peak, over: hold },
         ];
-        Arrivals { pieces, after: 0.0 }
+        RateCourse { pieces, after: Rate::ZERO }
     }
 
     /// The highest rate, in arrivals per second.
     pub fn peak(&self) -> f64 {
-        let highest = self.pieces.iter().flat_map(|p| [p.from, p.to]).fold(self.after, f64::max);
-        if highest.is_finite() { highest.max(0.0) } else { 0.0 }
+        let rates = self.pieces.iter().flat_map(|p| [p.from, p.to]).chain([self.after]);
+        rates.map(Rate::as_per_second).fold(0.0, f64::max)
     }
 
     /// Each rate times `factor`.
-    pub fn scaled(&self, factor: f64) -> Arrivals {
-        let pieces = self.pieces.iter().map(|p| RatePiece { from: p.from * factor, to: p.to * factor, ..*p });
-        Arrivals { pieces: pieces.collect(), after: self.after * factor }
+    #[must_use]
+    pub fn scaled(&self, factor: f64) -> RateCourse {
+        let scaled = |p: &RateStage| RateStage { from: p.from.scaled(factor), to: p.to.scaled(factor), ..*p };
+        RateCourse { pieces: self.pieces.iter().map(scaled).collect(), after: self.after.scaled(factor) }
     }
 }
 
-/// A time in which the rate goes in a straight line from one value to another.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
-pub struct RatePiece {
-    /// Arrivals per second at its beginning.
-    pub from: f64,
-    /// Arrivals per second at its end.
-    pub to: f64,
-    /// How long it takes.
-    pub over: Duration,
-}
-
-/// How long a connection stays open after it is established.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Lifetime {
-    /// Always the same.
-    Fixed(Duration),
-    /// Evenly spread between two durations, in either order.
-    Uniform(Duration, Duration),
-    /// Exponentially distributed with this mean.
-    Exponential(Duration),
-    /// Until the run ends.
-    UntilEnd,
-}
-
-/// Who ends a connection, and how.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Close {
-    /// The client, by FIN: it keeps TIME_WAIT.
-    Fin,
-    /// The client, by RST: nobody keeps TIME_WAIT.
-    Rst,
-    /// The server, first: it keeps TIME_WAIT, and the client's port is free at once (measured: 20,000
-    /// connections, one after the other, through 64 ports).
-    Peer,
-}
-
-/// Who chooses the source port.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum PortPolicy {
-    /// The kernel, at connect().
-    Kernel,
-    /// The program, by bind() with `SO_REUSEADDR`; first and last port, both included.
-    Explicit {
-        /// First port.
-        low: u16,
-        /// Last port, included.
-        high: u16,
-    },
-    /// The kernel, at bind(address, 0), before the destination is known.
-    NaiveBind,
-    /// The kernel, at connect(), within `IP_LOCAL_PORT_RANGE`; first and last port, both included.
-    Range {
-        /// First port.
-        low: u16,
-        /// Last port, included.
-        high: u16,
-    },
+/// Rates that are no number, or negative, count as zero.
+fn sane(rate: f64) -> Rate {
+    Rate::per_second(rate).unwrap_or(Rate::ZERO)
 }
 
 /// Which ends of a connection are on this host.

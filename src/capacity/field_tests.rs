@@ -1,6 +1,7 @@
 //! The figures that were measured on real kernels, reproduced by the forecast.
 
 use super::*;
+use crate::model::{Close, Lifetime, PortPolicy};
 use std::time::Duration;
 
 fn secs(n: u64) -> Duration {
@@ -67,8 +68,7 @@ fn reuse_on_loopback_by_default_is_for_loopback_addresses_only() {
 
 #[test]
 fn held_connections_fill_the_range_exactly() {
-    let held =
-        |held| Demand { held, arrivals: Arrivals { pieces: vec![], after: 0.0 }, ..Demand::constant(0.0) };
+    let held = |held| Demand { held, arrivals: RateCourse::endless(0.0), ..Demand::constant(0.0) };
     assert_eq!(forecast(&held(1024), &small(0)).ports.exhausted, None);
     let over = forecast(&held(1100), &small(0)).ports;
     assert_eq!(over.exhausted, Some(Moment { at_s: 0.0, ordinal: 1025 }));
@@ -124,7 +124,7 @@ fn time_wait_is_steady_after_a_minute_and_capped_by_its_buckets() {
 #[test]
 fn a_ramp_is_integrated() {
     // rate = 100·t: 50·t² = 28,232 at 23.76 s.
-    let demand = Demand { arrivals: Arrivals::ramp(5000.0, secs(50), secs(10)), ..Demand::constant(0.0) };
+    let demand = Demand { arrivals: RateCourse::ramp(5000.0, secs(50), secs(10)), ..Demand::constant(0.0) };
     let exhausted = forecast(&demand, &HostLimits::default()).ports.exhausted.unwrap();
     assert!((exhausted.at_s - (28_232.0_f64 / 50.0).sqrt()).abs() < 1e-6);
     assert_eq!(exhausted.ordinal, 28_233);
@@ -136,10 +136,10 @@ fn open_connections_follow_littles_law_and_the_runs_end() {
         let demand = Demand { lifetime, arrivals, close: Close::Rst, ..Demand::constant(0.0) };
         forecast(&demand, &HostLimits::default()).open.wanted
     };
-    let forever = Arrivals { pieces: vec![], after: 100.0 };
+    let forever = RateCourse::endless(100.0);
     assert_eq!(open(Lifetime::Exponential(secs(20)), forever.clone()), Some(2000));
-    assert_eq!(open(Lifetime::Fixed(secs(20)), Arrivals::constant(100.0, secs(5))), Some(500));
-    assert_eq!(open(Lifetime::UntilEnd, Arrivals::constant(100.0, secs(5))), Some(500));
+    assert_eq!(open(Lifetime::Fixed(secs(20)), RateCourse::constant(100.0, secs(5))), Some(500));
+    assert_eq!(open(Lifetime::UntilEnd, RateCourse::constant(100.0, secs(5))), Some(500));
     assert_eq!(open(Lifetime::UntilEnd, forever), None);
 }
 

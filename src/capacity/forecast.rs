@@ -1,13 +1,15 @@
 //! The forecast: the course of a run held against each limit of the host.
 
 use super::course::Course;
-use super::demand::{Demand, Ends, PortPolicy};
+use super::demand::{Demand, Ends};
 use super::hold::Hold;
 use super::limits::{Conntrack, HostLimits};
+use super::ports::Group;
 use super::shape::{
     AcceptQueueForecast, Break, ConntrackForecast, DescriptorForecast, ExhaustionError, Forecast, Limit,
-    MemoryForecast, OpenForecast, PortForecast, RateBound, TimeWaitForecast,
+    MemoryForecast, Moment, OpenForecast, PortForecast, RateBound, TimeWaitForecast,
 };
+use crate::model::{HeldPorts, PortPolicy};
 
 /// Forecasts what a demand does to a host. Pure; never fails: rates that are no number count as zero.
 pub fn forecast(demand: &Demand, host: &HostLimits) -> Forecast {
@@ -17,7 +19,7 @@ pub fn forecast(demand: &Demand, host: &HostLimits) -> Forecast {
     let conntrack = host.conntrack.map(|conntrack| view.conntrack(conntrack));
     let accept_queue = view.accept_queue();
     let mut breaks = vec![
-        Break { limit: Limit::Ports, when: ports.exhausted, needed: ports.needed, available: ports.capacity },
+        view.ports_break(&ports),
         Break {
             limit: Limit::TimeWaitBuckets,
             when: time_wait.capped,
@@ -80,23 +82,32 @@ impl View<'_> {
         let course = &self.course;
         let (supply, capacity) = (course.supply, course.supply.capacity());
         let used = |t: f64| course.ports(t);
-        let first = supply.first_pass();
-        let kept = Hold::new(self.demand.lifetime, supply.kept_after_close_s);
         let open = Hold::new(self.demand.lifetime, 0.0);
-        let sustainable = self.port_rate(open.mean(), kept.mean());
+        let kept = |group: &Group| Hold::new(self.demand.lifetime, group.kept_s);
+        let least =
+            |rate: &dyn Fn(&Group) -> f64| course.groups.iter().map(rate).fold(f64::INFINITY, f64::min);
+        let for_ever = |group: &Group| self.port_rate(group, open.mean(), kept(group).mean());
+        let sustainable = least(&for_ever);
+        let uncut = least(&|group| self.uncut_rate(group, kept(group).mean(), for_ever(group)));
         let for_run = course.end.map_or(sustainable, |end| {
-            self.port_rate(open.after_step(end), kept.after_step(end)).max(sustainable)
+            let until =
+                |group: &Group| self.port_rate(group, open.after_step(end), kept(group).after_step(end));
+            least(&|group| until(group).max(for_ever(group)))
         });
+        let mut held = HeldPorts::default();
+        course.groups.iter().for_each(|group| held.add(&group.held));
+        let first = |each: u32| self.first_moment(each);
         PortForecast {
             supply,
             capacity,
+            held,
             needed: self.most(used),
             sustainable: RateBound::of(sustainable),
-            sustainable_uncut: RateBound::of(self.uncut_rate(kept.mean(), sustainable)),
+            sustainable_uncut: RateBound::of(uncut),
             sustainable_per_pool: RateBound::of(sustainable / supply.pools as f64),
             sustainable_for_run: RateBound::of(for_run),
-            search_slow: first.and_then(|first| course.moment(used, first as f64, 1.0)),
-            exhausted: course.moment(used, capacity as f64, 1.0),
+            search_slow: supply.tried_first.and_then(first),
+            exhausted: first(supply.per_pool),
             error: match self.demand.ports {
                 PortPolicy::NaiveBind => ExhaustionError::AddressInUse,
                 _ => ExhaustionError::AddressNotAvailable,
@@ -107,8 +118,8 @@ impl View<'_> {
     /// The constant rate at which the ports just suffice, when a connection is open for `open` seconds and
     /// keeps its port for `kept`: ports ÷ kept (Little's law). Where `tcp_max_tw_buckets` is smaller than
     /// what TIME_WAIT would take, (ports − buckets) ÷ open, if that is more. Infinite without a bound.
-    fn port_rate(&self, open: f64, kept: f64) -> f64 {
-        let free = self.course.supply.capacity() as f64 - self.demand.held as f64;
+    fn port_rate(&self, group: &Group, open: f64, kept: f64) -> f64 {
+        let free = self.free(group);
         if free <= 0.0 {
             return 0.0;
         }
@@ -121,15 +132,45 @@ impl View<'_> {
         if bounded { f64::INFINITY } else { past_buckets.max(free / kept) }
     }
 
+    /// The first moment at which the pools of some group have more than `each` ports taken.
+    fn first_moment(&self, each: u32) -> Option<Moment> {
+        let course = &self.course;
+        let of = |group: &Group| {
+            course.moment(|t| course.ports_of(group, t), f64::from(each) * group.pools, group.share)
+        };
+        course.groups.iter().filter_map(of).min_by(|a, b| a.at_s.total_cmp(&b.at_s))
+    }
+
+    /// Ports of a group that the run can have for good, as if the whole run went to this group.
+    fn free(&self, group: &Group) -> f64 {
+        let free = f64::from(self.course.supply.per_pool) * group.pools - group.held.lasting as f64;
+        free / group.share - self.demand.held as f64
+    }
+
+    /// The limit of ports: of the pools that run out first where they are not alike.
+    fn ports_break(&self, ports: &PortForecast) -> Break {
+        let course = &self.course;
+        let load = |group: &Group| {
+            let there = f64::from(course.supply.per_pool) * group.pools;
+            (self.most(|t| course.ports_of(group, t)), there as u64)
+        };
+        let fullness = |(needed, there): &(Option<u64>, u64)| {
+            needed.map_or(f64::INFINITY, |needed| needed as f64 / (*there).max(1) as f64)
+        };
+        let loads = course.groups.iter().map(load);
+        let fullest = loads.max_by(|a, b| fullness(a).total_cmp(&fullness(b)));
+        let (needed, available) = fullest.unwrap_or((ports.needed, ports.capacity));
+        Break { limit: Limit::Ports, when: ports.exhausted, needed, available }
+    }
+
     /// The part of the sustainable rate at which `tcp_max_tw_buckets` is not met: buckets ÷ TIME_WAIT, and
     /// ports ÷ what a connection keeps its port for.
-    fn uncut_rate(&self, kept: f64, sustainable: f64) -> f64 {
-        let tail = self.course.supply.kept_after_close_s;
-        if tail == 0.0 {
+    fn uncut_rate(&self, group: &Group, kept: f64, sustainable: f64) -> f64 {
+        if group.kept_s == 0.0 {
             return sustainable;
         }
-        let free = self.course.supply.capacity() as f64 - self.demand.held as f64;
-        let buckets = self.host.max_tw_buckets as f64 / tail;
+        let free = self.free(group);
+        let buckets = self.host.max_tw_buckets as f64 / group.kept_s;
         sustainable.min(buckets).min(free.max(0.0) / kept)
     }
 
@@ -173,7 +214,7 @@ impl View<'_> {
             let at_s = profile.queue_reaches(rate.max(0.0), holds as f64)?;
             let arrived = (profile.arrived(at_s) + 1e-6).floor() as u64;
             let ordinal = self.demand.held.saturating_add(arrived).saturating_add(1);
-            Some(super::Moment { at_s, ordinal })
+            Some(Moment { at_s, ordinal })
         });
         let peak = profile.peak();
         Some(AcceptQueueForecast {

@@ -3,7 +3,7 @@
 //! With `S(a)` the chance that it still occupies it at age `a`, the two integrals of `S` give what a step
 //! and a ramp of the arrival rate occupy, in closed form. All figures are seconds.
 
-use super::demand::Lifetime;
+use crate::model::Lifetime;
 
 /// A random time: the lifetime's distribution, moved by a constant tail.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -1,11 +1,9 @@
 //! What a host gives: the settings and amounts that a load can run into.
 
+use crate::model::port_set::PortRange;
+use crate::model::{PortSettings, TimeWaitReuse};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
-
-/// How long a closed connection stays in TIME_WAIT before the timer's rounding (`TCP_TIMEWAIT_LEN` in
-/// `include/net/tcp.h`; a constant, which `tcp_fin_timeout` does not change).
-pub const TIME_WAIT: Duration = Duration::from_secs(60);
 
 /// The settings and amounts of a host that a load can run into.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
@@ -23,7 +21,7 @@ pub struct HostLimits {
     /// `net.ipv4.tcp_max_tw_buckets`.
     pub max_tw_buckets: u64,
     /// Ticks of the kernel's timer a second (`CONFIG_HZ`); the resolution of `CLOCK_MONOTONIC_COARSE` is
-    /// its inverse. `None`: unknown, and TIME_WAIT is taken to last [`TIME_WAIT`] exactly.
+    /// its inverse. `None`: unknown, and TIME_WAIT is taken to last 60 s exactly.
     pub ticks_per_second: Option<u32>,
     /// The soft `RLIMIT_NOFILE`, in descriptors a table.
     pub nofile: u64,
@@ -74,36 +72,16 @@ impl Default for HostLimits {
 }
 
 impl HostLimits {
-    /// The longest that TIME_WAIT holds a port, in seconds.
-    ///
-    /// The kernel's timer wheel rounds an expiry up to the granularity of the level it falls into: level
-    /// `n` begins at `63 · 8^(n−1)` ticks and has a granularity of `8^n` ticks (`kernel/time/timer.c`). For
-    /// 60 s that is 512 ticks up to 537 Hz and 4,096 above: 5.12 s at 100 Hz, 2.05 s at 250 Hz, 4.10 s at
-    /// 1,000 Hz. Measured at 250 Hz over 400 sockets: 60.02 to 62.07 s, mean 61.04; and through 1,024 ports
-    /// 16.5 connections a second went on without a failure, while 17 (which 60 s would allow) failed.
-    pub fn longest_time_wait(&self) -> f64 {
-        TIME_WAIT.as_secs_f64() + self.time_wait_rounding()
-    }
-
-    /// How long TIME_WAIT lasts on average, in seconds: expiries fall evenly within one granule.
-    pub fn mean_time_wait(&self) -> f64 {
-        TIME_WAIT.as_secs_f64() + self.time_wait_rounding() / 2.0
-    }
-
-    fn time_wait_rounding(&self) -> f64 {
-        let Some(hz) = self.ticks_per_second.filter(|hz| *hz > 0) else { return 0.0 };
-        let ticks = TIME_WAIT.as_secs() * u64::from(hz);
-        let mut granule = 1_u64;
-        while ticks >= 63 * granule && granule < 1 << 24 {
-            granule *= 8;
+    /// The settings that decide over source ports.
+    pub fn ports(&self) -> PortSettings {
+        let reserved = self.reserved_ports.iter().map(|span| span.low..=span.high).collect();
+        PortSettings {
+            range: PortRange { low: self.port_range.low, high: self.port_range.high, reserved },
+            reuse: TimeWaitReuse::from_number(self.tw_reuse.into()),
+            reuse_delay: self.tw_reuse_delay,
+            timestamps: self.timestamps,
+            ticks_per_second: self.ticks_per_second,
         }
-        granule as f64 / f64::from(hz)
-    }
-
-    /// Whether connect() may take a port that is in TIME_WAIT to the same destination, once
-    /// [`HostLimits::tw_reuse_delay`] has passed (`tcp_twsk_unique()` in `net/ipv4/tcp_ipv4.c`).
-    pub fn reuses_time_wait(&self, loopback: bool) -> bool {
-        self.timestamps && (self.tw_reuse == 1 || (self.tw_reuse >= 2 && loopback))
     }
 
     /// Connections that a listener queues before accept() takes them: one more than the smaller of its
@@ -200,29 +178,6 @@ impl Default for Costs {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn host(ticks_per_second: Option<u32>) -> HostLimits {
-        HostLimits { ticks_per_second, ..HostLimits::default() }
-    }
-
-    #[test]
-    fn time_wait_is_rounded_up_by_the_timer_wheel() {
-        assert_eq!(host(None).longest_time_wait(), 60.0);
-        for (hz, longest) in [(100, 65.12), (250, 62.048), (300, 61.707), (1000, 64.096)] {
-            assert!((host(Some(hz)).longest_time_wait() - longest).abs() < 0.001, "{hz}");
-        }
-        assert_eq!(host(Some(0)).longest_time_wait(), 60.0);
-        assert!((host(Some(250)).mean_time_wait() - 61.024).abs() < 0.001);
-    }
-
-    #[test]
-    fn reuse_needs_timestamps_and_its_scope() {
-        let with = |tw_reuse, timestamps, loopback| {
-            HostLimits { tw_reuse, timestamps, ..HostLimits::default() }.reuses_time_wait(loopback)
-        };
-        assert!(with(1, true, false) && with(2, true, true));
-        assert!(!with(2, true, false) && !with(0, true, true) && !with(1, false, true));
-    }
 
     #[test]
     fn the_accept_queue_holds_one_more_than_the_smaller_of_backlog_and_somaxconn() {

@@ -24,10 +24,10 @@ mod shape;
 mod sweep;
 
 pub use change::{Change, Cost};
-pub use demand::{Arrivals, Close, Demand, Ends, Lifetime, PortPolicy, RatePiece};
+pub use demand::{Demand, Ends, RateCourse};
 pub use forecast::forecast;
-pub use limits::{Conntrack, Costs, HostLimits, PortSpan, TIME_WAIT};
-pub use ports::PortSupply;
+pub use limits::{Conntrack, Costs, HostLimits, PortSpan};
+pub use ports::PortFigures;
 pub use remedy::{Advice, Effect, Remedy, remedies};
 pub use search::{Answer, End, Probe, Search, SearchError, SearchLimits};
 pub use shape::{

@@ -1,62 +1,100 @@
-//! The supply of source ports: how many there are, how often, and how long each stays taken.
+//! The supply of source ports as the planner reckons with it: how many, in which groups, and how long each
+//! stays taken. The rules are those of [`crate::model::PortSettings`].
 
-use super::demand::{Close, Demand, PortPolicy};
-use super::limits::{HostLimits, PortSpan};
+use super::demand::Demand;
+use super::limits::HostLimits;
+use crate::model::{HeldPorts, PortPolicy};
 use serde::{Deserialize, Serialize};
 
 /// The source ports that a demand can draw on, and how long a closed connection keeps one.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
-pub struct PortSupply {
-    /// Usable ports of one pool. Exactly that many connections succeed (measured on Linux 6.18 with pools
-    /// of 1,024, 1,023, 924 and 1 ports, even and odd, held and in TIME_WAIT).
+pub struct PortFigures {
+    /// Usable ports of one pool.
     pub per_pool: u32,
-    /// Of them, those that the kernel tries first: see [`PortSupply::of`]. `None`: it tries them all alike.
+    /// Of them, those that the kernel tries first. `None`: it tries them all alike.
     pub tried_first: Option<u32>,
     /// Number of pools: source addresses × destinations, but only source addresses when the port is chosen
     /// by bind() before the destination is known.
     pub pools: u64,
-    /// How long a closed connection keeps its port, in seconds.
+    /// Time that a closed connection keeps its port, in seconds; the longest, where it differs.
     pub kept_after_close_s: f64,
     /// A port is taken only when nothing else is left to take: `true` where ports are taken one after the
     /// other by the program, `false` where the kernel picks among them at random.
     pub in_turn: bool,
 }
 
-impl PortSupply {
-    /// The supply for this demand on this host.
-    ///
-    /// `__inet_hash_connect()` (net/ipv4/inet_hashtables.c) tries all ports of the parity of the range's
-    /// first port before any other; once they are taken it walks through them all on each connect().
-    /// Measured on 28,232 ports: 15–25 µs a connect up to 14,116 in use, 2,000 µs beyond. Which ports are
-    /// reserved matters: with 2,500 of the 5,000 even ports reserved, the jump came at 2,500 of 7,500.
-    /// bind() to port 0 (`inet_csk_find_open_port()`) tries the other parity first, with the same jump. With
-    /// `IP_LOCAL_PORT_RANGE` the kernel goes in steps of one, and there is no jump (10,000 ports: flat).
-    pub fn of(demand: &Demand, host: &HostLimits) -> PortSupply {
-        let range = host.port_range;
-        let usable = |parity: Option<u16>, span: PortSpan| usable(span, &host.reserved_ports, parity);
-        let (per_pool, tried_first) = match demand.ports {
-            PortPolicy::Kernel => (usable(None, range), Some(usable(Some(range.low % 2), range))),
-            PortPolicy::NaiveBind => (usable(None, range), Some(usable(Some(1 - range.low % 2), range))),
-            PortPolicy::Range { low, high } => (usable(None, narrowed(range, low, high)), None),
-            // bind() to a chosen port asks neither the range nor the reserved ports.
-            PortPolicy::Explicit { low, high } => (PortSpan { low, high }.len(), None),
-        };
+/// Pools that are alike, with what the demand takes of them.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Group {
+    /// Number of pools.
+    pub(super) pools: f64,
+    /// Part of all attempts that goes to them together.
+    pub(super) share: f64,
+    /// Time that a closed connection keeps its port, in seconds.
+    pub(super) kept_s: f64,
+    /// What they have lost to sockets that are there already, all of them together.
+    pub(super) held: HeldPorts,
+}
+
+/// The figures, and the pools behind them.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Pools {
+    pub(super) figures: PortFigures,
+    pub(super) groups: Vec<Group>,
+}
+
+impl Pools {
+    /// The pools of this demand on this host.
+    pub(super) fn of(demand: &Demand, host: &HostLimits) -> Pools {
+        let settings = host.ports();
         let (sources, destinations) =
             (u64::from(demand.sources.max(1)), u64::from(demand.destinations.max(1)));
-        let pools = match demand.ports {
+        let even = match demand.ports {
             PortPolicy::NaiveBind => sources,
             _ => sources * destinations,
         };
-        PortSupply {
-            per_pool,
-            // When one parity is empty the kernel walks through it from the first connect on.
-            tried_first: tried_first.filter(|first| *first < per_pool),
-            pools,
-            kept_after_close_s: kept_after_close(demand, host),
-            in_turn: matches!(demand.ports, PortPolicy::Explicit { .. }),
+        let kept = |loopback: bool| {
+            settings.longest(settings.kept_after_close(demand.ports, demand.close, loopback))
+        };
+        let mut groups: Vec<Group> = demand
+            .tuples
+            .iter()
+            .filter(|group| group.tuples > 0)
+            .map(|group| Group {
+                pools: group.tuples as f64,
+                share: group.share * group.tuples as f64,
+                kept_s: kept(group.loopback),
+                held: group.held.times(group.tuples),
+            })
+            .collect();
+        if groups.is_empty() {
+            let held = HeldPorts::default();
+            groups.push(Group { pools: even as f64, share: 1.0, kept_s: kept(demand.loopback), held });
         }
+        let in_turn = matches!(demand.ports, PortPolicy::Explicit { .. });
+        if in_turn {
+            groups = vec![together(&groups)];
+        }
+        let pools = groups.iter().map(|group| group.pools).sum::<f64>() as u64;
+        let kept_after_close_s = groups.iter().map(|group| group.kept_s).fold(0.0, f64::max);
+        let (per_pool, tried_first) = (settings.usable(demand.ports), settings.tried_first(demand.ports));
+        Pools { figures: PortFigures { per_pool, tried_first, pools, kept_after_close_s, in_turn }, groups }
     }
+}
 
+/// Leases go round a full pool to the next, so that all pools are as one.
+fn together(groups: &[Group]) -> Group {
+    let mut held = HeldPorts::default();
+    groups.iter().for_each(|group| held.add(&group.held));
+    Group {
+        pools: groups.iter().map(|group| group.pools).sum(),
+        share: 1.0,
+        kept_s: groups.iter().map(|group| group.kept_s).fold(0.0, f64::max),
+        held,
+    }
+}
+
+impl PortFigures {
     /// Ports of all pools.
     pub fn capacity(&self) -> u64 {
         u64::from(self.per_pool).saturating_mul(self.pools)
@@ -90,86 +128,24 @@ impl PortSupply {
     }
 }
 
-/// How long a port stays taken after close(), in seconds. Measured for each policy with `tcp_tw_reuse` of 0,
-/// 1 and 2 and timestamps on and off, Linux 6.18.
-fn kept_after_close(demand: &Demand, host: &HostLimits) -> f64 {
-    let time_wait = host.longest_time_wait();
-    match (demand.close, demand.ports) {
-        (Close::Rst | Close::Peer, _) => 0.0,
-        // A socket that has its port already passes no `twp`: any newer timestamp will do.
-        (Close::Fin, PortPolicy::Explicit { .. }) if host.timestamps => 0.0,
-        // 1,024 ports, tcp_tw_reuse=1: 1,020 a second without a failure, 2 in 1,000 fail at 1,024.
-        (Close::Fin, PortPolicy::Kernel | PortPolicy::Range { .. })
-            if host.reuses_time_wait(demand.loopback) =>
-        {
-            host.tw_reuse_delay.as_secs_f64().min(time_wait)
-        }
-        // bind() never takes a port in TIME_WAIT, whatever tcp_tw_reuse says: EADDRINUSE at the 1,025th.
-        (Close::Fin, _) => time_wait,
-    }
-}
-
-/// The span that `IP_LOCAL_PORT_RANGE` leaves: an end outside of the namespace's range does not count
-/// (`inet_sk_get_local_port_range()`).
-fn narrowed(range: PortSpan, low: u16, high: u16) -> PortSpan {
-    PortSpan {
-        low: if range.contains(low) { low } else { range.low },
-        high: if range.contains(high) { high } else { range.high },
-    }
-}
-
-/// Ports of a span that are not reserved, all or those of one parity.
-fn usable(span: PortSpan, reserved: &[PortSpan], parity: Option<u16>) -> u32 {
-    let mut blocks: Vec<PortSpan> = reserved
-        .iter()
-        .map(|r| PortSpan { low: r.low.max(span.low), high: r.high.min(span.high) })
-        .filter(|r| !r.is_empty())
-        .collect();
-    blocks.sort_by_key(|block| block.low);
-    let mut count = count(u32::from(span.low), u32::from(span.high) + 1, parity);
-    let mut next = u32::from(span.low);
-    for block in blocks {
-        let end = u32::from(block.high) + 1;
-        count -= self::count(u32::from(block.low).max(next), end, parity);
-        next = next.max(end);
-    }
-    count
-}
-
-/// Numbers from `low` up to, but without, `end`; all or those of one parity.
-fn count(low: u32, end: u32, parity: Option<u16>) -> u32 {
-    let below = |n: u32| match parity {
-        None => n,
-        Some(parity) if parity % 2 == 0 => n.div_ceil(2),
-        Some(_) => n / 2,
-    };
-    if low < end { below(end) - below(low) } else { 0 }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::capacity::PortSpan;
+    use crate::model::Close;
 
-    fn host(reserved_ports: Vec<PortSpan>) -> HostLimits {
-        let port_range = PortSpan { low: 32_768, high: 33_791 };
-        HostLimits { port_range, reserved_ports, ..HostLimits::default() }
+    fn host() -> HostLimits {
+        HostLimits { port_range: PortSpan { low: 32_768, high: 33_791 }, ..HostLimits::default() }
     }
 
-    #[test]
-    fn reserved_ports_are_counted_once_and_by_parity() {
-        let span = |low, high| PortSpan { low, high };
-        let reserved = vec![span(33_000, 33_099), span(33_050, 33_149), span(1, 100), span(40_000, 50_000)];
-        let supply = PortSupply::of(&Demand::constant(1.0), &host(reserved));
-        assert_eq!((supply.per_pool, supply.tried_first), (1024 - 150, Some(512 - 75)));
-        let even = (32_768..33_268).step_by(2).map(|port| span(port, port)).collect();
-        let supply = PortSupply::of(&Demand::constant(1.0), &host(even));
-        assert_eq!((supply.per_pool, supply.tried_first), (774, Some(262)));
+    fn figures(demand: &Demand, host: &HostLimits) -> PortFigures {
+        Pools::of(demand, host).figures
     }
 
     #[test]
     fn destinations_multiply_only_where_the_port_is_chosen_at_connect() {
         let demand = Demand { sources: 3, destinations: 4, ..Demand::constant(1.0) };
-        let capacity = |ports| PortSupply::of(&Demand { ports, ..demand.clone() }, &host(vec![])).capacity();
+        let capacity = |ports| figures(&Demand { ports, ..demand.clone() }, &host()).capacity();
         assert_eq!(capacity(PortPolicy::Kernel), 12 * 1024);
         assert_eq!(capacity(PortPolicy::NaiveBind), 3 * 1024);
         assert_eq!(capacity(PortPolicy::Explicit { low: 10_000, high: 10_099 }), 12 * 100);
@@ -178,32 +154,22 @@ mod tests {
     }
 
     #[test]
-    fn a_closed_connection_keeps_its_port_by_policy_and_close() {
-        let kept = |ports, close, tw_reuse, timestamps| {
-            let demand = Demand { ports, close, ..Demand::constant(1.0) };
-            kept_after_close(&demand, &HostLimits { tw_reuse, timestamps, ..HostLimits::default() })
-        };
-        let explicit = PortPolicy::Explicit { low: 1024, high: 65_535 };
-        assert_eq!(kept(PortPolicy::Kernel, Close::Fin, 0, true), 60.0);
-        assert_eq!(kept(PortPolicy::Kernel, Close::Fin, 1, true), 1.0);
-        assert_eq!(kept(PortPolicy::Kernel, Close::Fin, 1, false), 60.0);
-        assert_eq!(kept(PortPolicy::NaiveBind, Close::Fin, 1, true), 60.0);
-        assert_eq!(kept(explicit, Close::Fin, 0, true), 0.0);
-        assert_eq!(kept(explicit, Close::Fin, 1, false), 60.0);
-        assert_eq!(kept(PortPolicy::NaiveBind, Close::Rst, 0, false), 0.0);
-        assert_eq!(kept(PortPolicy::Kernel, Close::Peer, 0, true), 0.0);
+    fn timer_rounding_is_reckoned_with() {
+        let demand = Demand { close: Close::Fin, ..Demand::constant(1.0) };
+        let host = HostLimits { tw_reuse: 0, ticks_per_second: Some(250), ..HostLimits::default() };
+        assert!((figures(&demand, &host).kept_after_close_s - 62.048).abs() < 0.001);
     }
 
     #[test]
     fn ports_met_again_are_counted_once() {
         let mut demand = Demand { loopback: true, ..Demand::constant(1.0) };
-        let supply = PortSupply::of(&demand, &host(vec![]));
+        let supply = figures(&demand, &host());
         for (rate, measured) in [(4.0, 201.0), (8.5, 324.0), (17.0, 438.0), (30.0, 497.0)] {
             let forecast = supply.distinct(rate, rate * 61.024);
             assert!((forecast - measured).abs() / measured < 0.05, "{rate}: {forecast}");
         }
         demand.ports = PortPolicy::Range { low: 32_768, high: 33_791 };
-        let forecast = PortSupply::of(&demand, &host(vec![])).distinct(8.5, 8.5 * 61.024);
+        let forecast = figures(&demand, &host()).distinct(8.5, 8.5 * 61.024);
         assert!((forecast - 412.0).abs() < 20.0, "{forecast}");
     }
 }

@@ -1,6 +1,6 @@
 //! The arrival rate over time, as a sum of steps and ramps. Seconds, and arrivals per second.
 
-use super::demand::Arrivals;
+use super::demand::RateCourse;
 use super::hold::Hold;
 
 /// Arrivals over time: a step and a change of slope at each corner. The rate is never negative.
@@ -27,16 +27,17 @@ struct Corner {
 }
 
 impl Profile {
-    /// The profile of what was asked for. Rates that are no number, or negative, count as zero.
-    pub(super) fn new(arrivals: &Arrivals) -> Profile {
+    /// The profile of what was asked for.
+    pub(super) fn new(arrivals: &RateCourse) -> Profile {
         let mut start = 0.0;
         let mut lines = Vec::new();
         for piece in &arrivals.pieces {
             let end = start + piece.over.as_secs_f64();
-            lines.push(Line { start, end, from: sane(piece.from), to: sane(piece.to) });
+            let (from, to) = (piece.from.as_per_second(), piece.to.as_per_second());
+            lines.push(Line { start, end, from, to });
             start = end;
         }
-        let after = sane(arrivals.after);
+        let after = arrivals.after.as_per_second();
         if after > 0.0 {
             lines.push(Line { start, end: f64::INFINITY, from: after, to: after });
         }
@@ -195,25 +196,22 @@ impl Line {
     }
 }
 
-fn sane(rate: f64) -> f64 {
-    if rate.is_finite() { rate.max(0.0) } else { 0.0 }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::capacity::demand::{Lifetime, RatePiece};
+    use crate::model::{Lifetime, Rate, RateStage};
     use std::time::Duration;
 
     fn hill() -> Profile {
         let s = Duration::from_secs;
-        Profile::new(&Arrivals {
+        let r = |rate| Rate::per_second(rate).unwrap();
+        Profile::new(&RateCourse {
             pieces: vec![
-                RatePiece { from: 0.0, to: 100.0, over: s(10) },
-                RatePiece { from: 100.0, to: 100.0, over: s(5) },
-                RatePiece { from: 100.0, to: 0.0, over: s(10) },
+                RateStage { from: r(0.0), to: r(100.0), over: s(10) },
+                RateStage { from: r(100.0), to: r(100.0), over: s(5) },
+                RateStage { from: r(100.0), to: r(0.0), over: s(10) },
             ],
-            after: 0.0,
+            after: Rate::ZERO,
         })
     }
 
@@ -265,7 +263,7 @@ mod tests {
 
     #[test]
     fn a_queue_fills_with_what_the_server_does_not_take() {
-        let steady = Profile::new(&Arrivals { pieces: vec![], after: 150.0 });
+        let steady = Profile::new(&RateCourse::endless(150.0));
         assert_eq!(steady.queue_reaches(100.0, 100.0), Some(2.0));
         assert_eq!(steady.queue_reaches(150.0, 100.0), None);
         // On the hill, above 60 a second from 6 s: ∫ 10·x dx = 45 after 3 s.
@@ -276,7 +274,7 @@ mod tests {
 
     #[test]
     fn rates_that_are_no_rates_count_as_none() {
-        let odd = Profile::new(&Arrivals { pieces: vec![], after: f64::NAN });
+        let odd = Profile::new(&RateCourse::endless(f64::NAN));
         assert_eq!((odd.peak(), odd.arrived(10.0), odd.endless_rate()), (0.0, 0.0, 0.0));
     }
 }

@@ -1,6 +1,7 @@
 //! What must hold of every forecast, whatever the demand and the host.
 
 use super::*;
+use crate::model::{Close, Lifetime, PortPolicy};
 use proptest::prelude::*;
 use std::time::Duration;
 
@@ -14,12 +15,12 @@ fn lifetimes() -> impl Strategy<Value = Lifetime> {
     ]
 }
 
-fn arrivals() -> impl Strategy<Value = Arrivals> {
+fn arrivals() -> impl Strategy<Value = RateCourse> {
     let time = || (1..120_u64).prop_map(Duration::from_secs);
     prop_oneof![
-        (1.0..5000.0).prop_map(|after| Arrivals { pieces: vec![], after }),
-        (1.0..5000.0, time()).prop_map(|(rate, over)| Arrivals::constant(rate, over)),
-        (1.0..5000.0, time(), time()).prop_map(|(peak, ramp, hold)| Arrivals::ramp(peak, ramp, hold)),
+        (1.0..5000.0).prop_map(RateCourse::endless),
+        (1.0..5000.0, time()).prop_map(|(rate, over)| RateCourse::constant(rate, over)),
+        (1.0..5000.0, time(), time()).prop_map(|(peak, ramp, hold)| RateCourse::ramp(peak, ramp, hold)),
     ]
 }
 
@@ -105,7 +106,7 @@ proptest! {
     fn the_sustainable_rate_goes_on_and_one_above_it_does_not(demand in demands(), host in hosts()) {
         let sustainable = forecast(&demand, &host).ports.sustainable.as_per_second();
         prop_assume!(sustainable > 0.01 && sustainable < 1e6);
-        let at_rate = |rate| Demand { arrivals: Arrivals { pieces: vec![], after: rate }, ..demand.clone() };
+        let at_rate = |rate| Demand { arrivals: RateCourse::endless(rate), ..demand.clone() };
         let goes_on = forecast(&at_rate(sustainable * 0.999), &host);
         prop_assert_eq!(goes_on.ports.exhausted, None);
         let exhausts = forecast(&at_rate(sustainable * 1.01), &host);

@@ -4,11 +4,12 @@
 //! the first failure no nearer. It may bring to light a limit that this one kept from being met.
 
 use super::change::{Change, Cost};
-use super::demand::{Close, Demand, PortPolicy};
+use super::demand::Demand;
 use super::forecast::forecast;
 use super::limits::{HostLimits, PortSpan};
 use super::profile::Profile;
 use super::shape::{Break, Forecast, Limit, Moment, RateBound, Severity};
+use crate::model::{Close, PortPolicy};
 use serde::{Deserialize, Serialize};
 
 /// What can be done about a demand that does not fit.
@@ -257,7 +258,8 @@ fn smallest(most: u32, holds: impl Fn(u32) -> bool) -> Option<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::capacity::{Arrivals, Conntrack, Lifetime};
+    use crate::capacity::{Conntrack, RateCourse};
+    use crate::model::Lifetime;
     use std::time::Duration;
 
     fn find(advice: &Advice, wanted: impl Fn(&Change) -> bool) -> &Remedy {
@@ -326,7 +328,7 @@ mod tests {
     #[test]
     fn an_accept_queue_is_made_as_long_as_a_bounded_run_needs() {
         let demand = Demand {
-            arrivals: Arrivals::constant(300.0, Duration::from_secs(10)),
+            arrivals: RateCourse::constant(300.0, Duration::from_secs(10)),
             accept_rate: Some(200.0),
             ..Demand::constant(0.0)
         };

@@ -1,6 +1,7 @@
 //! The shape of a forecast: what it says, for a reader or for a machine.
 
-use super::ports::PortSupply;
+use super::ports::PortFigures;
+use crate::model::HeldPorts;
 use serde::{Deserialize, Serialize};
 
 /// What a demand asks of a host, and what gives way first.
@@ -50,9 +51,12 @@ impl Forecast {
 pub struct PortForecast {
     /// What there is.
     #[serde(flatten)]
-    pub supply: PortSupply,
+    pub supply: PortFigures,
     /// Usable ports of all pools.
     pub capacity: u64,
+    /// Ports that sockets held before the run, over all pools.
+    #[serde(default)]
+    pub held: HeldPorts,
     /// Most ports taken at once; `None`: grows without an end.
     pub needed: Option<u64>,
     /// The constant rate that could go on for ever.

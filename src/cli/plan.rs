@@ -1,9 +1,9 @@
 //! `connstorm plan`: what a load would do to a host, before it is run.
 
 use super::exit::Exit;
-use super::output::{Output, say, style_for};
+use super::output::{Output, say_styled, style_for};
 use crate::capacity::{
-    self, Advice, Arrivals, Demand, Ends, Forecast, HostLimits, SweepPoint, forecast, remedies,
+    self, Advice, Demand, Ends, Forecast, HostLimits, RateCourse, SweepPoint, forecast, remedies,
 };
 use crate::host::snapshot::SavedHost;
 use crate::linux::sysctl::HostSettings;
@@ -105,7 +105,7 @@ pub(super) fn run(args: &PlanArgs) -> anyhow::Result<Exit> {
     let asked = match asked(args) {
         Ok(asked) => asked,
         Err(mistake) => {
-            say(mistake.trim_end());
+            say_styled(&mistake);
             return Ok(Exit::Usage);
         }
     };
@@ -176,12 +176,12 @@ fn steps(from: Rate, to: Rate, count: u16) -> Result<Vec<f64>, String> {
 
 /// The demand of those flags that `run` has too, read by its rules.
 fn spoken(args: &PlanArgs, rate: Rate) -> Result<Demand, String> {
-    let (asks, per_second) = (rate > Rate::ZERO, rate.as_per_second());
+    let asks = rate > Rate::ZERO;
     // Nothing is connected to; flags are read as part of a scenario, which has a target.
     let mut overrides = Overrides::to("tcp://127.0.0.1:1");
-    let rate = asks.then(|| rate.to_string());
+    let asked_rate = asks.then(|| rate.to_string());
     for (flag, given) in [
-        ("--rate", &rate),
+        ("--rate", &asked_rate),
         ("--ramp", &args.ramp.clone().filter(|_| asks)),
         ("--duration", &args.duration),
         ("--lifetime", &args.lifetime),
@@ -199,14 +199,15 @@ fn spoken(args: &PlanArgs, rate: Rate) -> Result<Demand, String> {
     };
     let plan = plan::from_flags(&overrides).map_err(|mistakes| mistakes.render(colour))?;
     let ends = if args.loopback { Ends::TwoPrograms } else { Ends::Client };
-    let whereto = Whereto { destinations: args.destinations, loopback: args.loopback, ends };
+    let tuples = Vec::new();
+    let whereto = Whereto { destinations: args.destinations, loopback: args.loopback, tuples, ends };
     let mut demand =
         from_plan::demand(&plan, whereto).context("an open loop has a demand").map_err(|e| e.to_string())?;
     if !asks {
-        demand.arrivals = Arrivals { pieces: Vec::new(), after: 0.0 };
+        demand.arrivals = RateCourse::endless(0.0);
     } else if args.duration.is_none() {
         demand.arrivals.pieces.pop();
-        demand.arrivals.after = per_second;
+        demand.arrivals.after = rate;
     }
     Ok(demand)
 }

@@ -1,7 +1,7 @@
 //! What rules may look at: plain facts, whoever gathered them. What is not known is `None` or empty, and
 //! proves nothing.
 
-use super::{Listening, Moment, Place, Proxy};
+use super::{Listening, Moment, Place, Plateau, Proxy, TargetFacts};
 use crate::linux::addresses::Neighbour;
 use crate::linux::holders::{Holder, Table};
 use crate::linux::proc_net::{Conntrack, ConntrackDrops, Counters};
@@ -12,10 +12,13 @@ use crate::model::{Acknowledged, AtTimeout, Cause, Failure, Lease, Reply, SlowSe
 use crate::protocol::Kind;
 use serde::{Deserialize, Serialize};
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
 /// The facts of a run, or of one careful connection.
 #[derive(Debug, Clone, Default)]
 pub struct Facts {
+    /// Whether the target, spoken to in plain text, has answered a ClientHello with a TLS record.
+    pub speaks_tls: bool,
     /// Where connections went.
     pub destinations: Vec<SocketAddr>,
     /// Attempts started.
@@ -79,6 +82,16 @@ pub struct Facts {
     pub no_proxy: Option<String>,
     /// Source addresses that the connections came from; 0 where the kernel chose.
     pub sources: u64,
+    /// The same, each with its weight; empty where the kernel chose, or there are too many.
+    pub source_weights: Vec<(IpAddr, u64)>,
+    /// The target's own numbers, where it is on this host.
+    pub target: TargetFacts,
+    /// The number of connections held at which others failed.
+    pub plateau: Option<Plateau>,
+    /// The shortest time to an established connection.
+    pub connect_min: Option<Duration>,
+    /// Attempts were started so late, or windows closed so late, that failures may be this machine's own.
+    pub generator_late: bool,
     /// Failing tuples, each looked at when the first failure of its kind came; by time.
     pub moments: Vec<Moment>,
 }
@@ -142,6 +155,10 @@ pub struct FailureFact {
     pub at_timeout: Vec<AtTimeout>,
     /// Code of the ICMP message "destination unreachable" behind the first, where one was kept.
     pub icmp_code: Option<u8>,
+    /// Time from their start to their end: of the first and of the last hundredth.
+    pub ages: Option<(Duration, Duration)>,
+    /// Who sent that message.
+    pub icmp_offender: Option<IpAddr>,
 }
 
 /// The sockets of one tuple.
@@ -221,18 +238,21 @@ impl Facts {
         listeners.into_iter().find(|at| at.is_full())
     }
 
-    /// Whether connections to some of several destinations failed so, while others took connections.
-    pub fn only_some_destinations(&self, failed: &FailureFact) -> bool {
-        let failing = failed.by_destination.len();
-        self.opened > 0 && failing > 0 && failing < self.destinations.len()
-    }
-
     /// Whether nobody can answer at the destination of a failure: no such host, or out of reach.
     pub(super) fn is_out_of_reach(&self, failed: &FailureFact) -> bool {
         let destination = failed.lease.map(|lease| lease.destination).or(self.destinations.first().copied());
-        destination.and_then(|to| self.place(to.ip())).is_some_and(|place| {
-            place.is_private_from_elsewhere() || place.neighbour == Some(Neighbour::Silent)
-        })
+        // A connection that opened rules it out.
+        self.opened == 0
+            && destination.and_then(|to| self.place(to.ip())).is_some_and(|place| {
+                place.is_private_from_elsewhere() || place.neighbour == Some(Neighbour::Silent)
+            })
+    }
+
+    /// Whether address translation of this host is ruled out: what it translates has an entry in the table of
+    /// connections, for 10 s at least, and the table was seen to be empty.
+    pub(super) fn translates_nothing(&self) -> Option<&'static str> {
+        let (now, _) = self.conntrack?;
+        (now.count == 0).then_some("the table of tracked connections is empty: nothing is translated")
     }
 
     /// What the peer said to the first of these.
@@ -261,6 +281,8 @@ impl FailureFact {
             acknowledged: Acknowledged::default(),
             at_timeout: Vec::new(),
             icmp_code: None,
+            icmp_offender: None,
+            ages: None,
         }
     }
 }

@@ -5,7 +5,10 @@
 //! sockets, live or in TIME_WAIT; or, where those are fewer, by buckets that somebody's bind() made, which
 //! connect()'s search passes over (`inet_hash_connect`, net/ipv4/inet_hashtables.c: `tb->fastreuse >= 0`).
 
-use super::{Blocked, Certainty, Facts, FailureFact, Finding, TupleFact};
+use super::claim::{Claim, Owner, Span};
+use super::remedies::{bind_without_port, ports_ran_out};
+use super::rivals::NO_PORT;
+use super::{Blocked, Facts, FailureFact, FindingId, TupleFact};
 use crate::model::{Cause, Evidence, Side, Stage};
 use std::time::Duration;
 
@@ -16,37 +19,42 @@ const FULL: f64 = 0.97;
 const MOSTLY: f64 = 0.6;
 
 /// Ports have run out.
-pub(super) fn exhausted(facts: &Facts) -> Option<(u64, Finding)> {
+pub(super) fn exhausted(facts: &Facts) -> Option<Claim> {
     if let Some(naive) = facts.failed(Stage::Bind, Cause::AddressInUse) {
         let finding = if facts.explicit_ports { port_taken(naive) } else { naive_bind(facts, naive) };
-        return Some((naive.count, finding));
+        return Some(finding.explaining(naive).seen(Owner::Attempts, Span::EachAttempt));
     }
     if let Some(leased) = facts.failed(Stage::Lease, Cause::NoFreePort) {
-        return Some((leased.count, all_leased(facts, leased)));
+        let claim = all_leased(facts, leased);
+        return Some(claim.explaining(leased).seen(Owner::Process, Span::EachAttempt));
     }
     let failed = facts.failed(Stage::Connect, Cause::AddressNotAvailable)?;
+    if super::no_source::is_no_source(facts) {
+        return None;
+    }
     let finding = match (facts.tuple, facts.usable_ports) {
         (Some(tuple), Some(usable)) => exhausted_tuple(facts, failed, &tuple, usable),
-        _ => Finding::new(
-            "ports-exhausted",
+        _ => Claim::new(
+            FindingId::PortsExhausted,
             Side::Generator,
-            Certainty::Likely,
             "connect() found no free source port, and the sockets of this host could not be counted, so that \
              what keeps the ports is not known",
         ),
     };
-    let first = Evidence::default();
-    let evidence = finding.evidence.iter().fold(first, |e, (name, fact)| e.with(name, fact.clone()));
-    Some((failed.count, finding.resting_on(with_failure(evidence, failed))))
+    Some(finding.explaining(failed).resting_on(with_failure(Evidence::default(), failed)))
 }
 
-fn exhausted_tuple(facts: &Facts, failed: &FailureFact, tuple: &TupleFact, usable: u32) -> Finding {
+fn exhausted_tuple(facts: &Facts, failed: &FailureFact, tuple: &TupleFact, usable: u32) -> Claim {
     let used = tuple.sockets.total();
     let tuple_text = format!("{} to {}", tuple.source, tuple.destination);
     let own_fill_it = used as f64 >= f64::from(usable) * FULL;
     // In a short run the sockets may be closed by the time they are counted; our own books are not.
     let held_them_all = facts.held_max as f64 >= f64::from(usable) * facts.tuples.max(1) as f64 * FULL;
-    let certainty = if tuple.exact || held_them_all { Certainty::Proved } else { Certainty::Likely };
+    let seen = if held_them_all {
+        format!("{} connections were held at once on {usable} ports", facts.held_max)
+    } else {
+        format!("{used} of its {usable} ports in use, {} of them in TIME_WAIT", tuple.time_wait())
+    };
     let cause = match () {
         // They have ended since, and it is their TIME_WAIT that is counted.
         () if held_them_all => Blocked::Live,
@@ -55,10 +63,9 @@ fn exhausted_tuple(facts: &Facts, failed: &FailureFact, tuple: &TupleFact, usabl
         () => Blocked::Live,
     };
     let finding = match cause {
-        Blocked::TimeWait => Finding::new(
-            "ports-exhausted-by-time-wait",
+        Blocked::TimeWait => Claim::new(
+            FindingId::PortsExhaustedByTimeWait,
             Side::Generator,
-            certainty,
             format!(
                 "from attempt {} on, {tuple_text} had no source port left: {} of its {usable} ports were in \
                  TIME_WAIT, which connections keep for 60 s after this side closed them first",
@@ -66,10 +73,9 @@ fn exhausted_tuple(facts: &Facts, failed: &FailureFact, tuple: &TupleFact, usabl
                 tuple.time_wait()
             ),
         ),
-        Blocked::Live => Finding::new(
-            "ports-exhausted-by-live-connections",
+        Blocked::Live => Claim::new(
+            FindingId::PortsExhaustedByLiveConnections,
             Side::Generator,
-            certainty,
             format!(
                 "from attempt {} on, {tuple_text} had no source port left: {} connections were open on its \
                  {usable} ports",
@@ -79,12 +85,15 @@ fn exhausted_tuple(facts: &Facts, failed: &FailureFact, tuple: &TupleFact, usabl
         ),
         Blocked::Foreign => return foreign(facts, failed, tuple, usable),
     };
-    let finding = finding.resting_on(occupation(facts, tuple, usable));
-    with_reserved(facts, with_remedies(facts, cause, finding))
+    let finding =
+        finding.resting_on(occupation(facts, tuple, usable)).seen(owner(failed, tuple), Span::Throughout);
+    let counted = tuple.exact || held_them_all;
+    let finding = finding.without_if(NO_PORT, counted.then_some(seen), "ss -tan, every socket of the tuple");
+    with_reserved(facts, ports_ran_out(facts, cause, finding))
 }
 
 /// The tuple's own sockets are too few: somebody else's binds keep the rest.
-fn foreign(facts: &Facts, failed: &FailureFact, tuple: &TupleFact, usable: u32) -> Finding {
+fn foreign(facts: &Facts, failed: &FailureFact, tuple: &TupleFact, usable: u32) -> Claim {
     let used = tuple.sockets.total();
     let missing = u64::from(usable).saturating_sub(used);
     let foreign = facts.foreign.clone().unwrap_or_default();
@@ -112,18 +121,23 @@ fn foreign(facts: &Facts, failed: &FailureFact, tuple: &TupleFact, usable: u32) 
             tuple.source, tuple.destination, foreign.ports
         )
     };
-    let certainty = if explained && tuple.exact { Certainty::Proved } else { Certainty::Possible };
     let evidence = occupation(facts, tuple, usable)
         .with("ports_held_by_others", foreign.ports)
         .with_known("held_by", (!holders.is_empty()).then(|| holders.join(", ")));
-    Finding::new("ports-exhausted-by-poisoned-buckets", Side::Generator, certainty, says)
+    Claim::new(FindingId::PortsExhaustedByPoisonedBuckets, Side::Generator, says)
         .resting_on(evidence)
-        .remedy("set IP_BIND_ADDRESS_NO_PORT before bind(address, 0) in the program that binds (Go: Dialer.Control; connstorm: --ports kernel)")
+        .seen(owner(failed, tuple), if explained { Span::Throughout } else { Span::Unknown })
+        .without_if(
+            NO_PORT,
+            (explained && tuple.exact).then(|| format!("{} ports held by others, {missing} missing", foreign.ports)),
+            "ss -tanp, every socket in the range",
+        )
+        .then(bind_without_port)
         .remedy("--ports explicit: ports that are bound explicitly are not searched for, and those of other tuples are no obstacle")
         .remedy("give that program a network namespace of its own; another source address does not help, a bucket is every address's")
 }
 
-fn naive_bind(facts: &Facts, failed: &FailureFact) -> Finding {
+fn naive_bind(facts: &Facts, failed: &FailureFact) -> Claim {
     let usable = facts.usable_ports.map_or("all".to_owned(), |usable| usable.to_string());
     let says = format!(
         "from attempt {} on, bind(address, 0) found no port: without IP_BIND_ADDRESS_NO_PORT a port is chosen \
@@ -131,39 +145,39 @@ fn naive_bind(facts: &Facts, failed: &FailureFact) -> Finding {
          destinations, and running out is EADDRINUSE from bind(), not EADDRNOTAVAIL from connect()",
         failed.first_ordinal + 1
     );
-    // EADDRINUSE from bind() to port 0 has no other cause.
-    Finding::new("ports-exhausted-by-naive-bind", Side::Generator, Certainty::Proved, says)
+    Claim::new(FindingId::PortsExhaustedByNaiveBind, Side::Generator, says)
         .resting_on(with_failure(Evidence::default().with_known("ports_usable", facts.usable_ports), failed))
-        .remedy("set IP_BIND_ADDRESS_NO_PORT before bind() (connstorm: --ports kernel)")
-        .remedy("add source addresses: --source 127.0.0.2-127.0.0.9")
+        .without(&[FindingId::ExplicitPortTaken], "bind() asked for any port")
+        .then(bind_without_port)
+        .remedy("connstorm itself: --ports kernel; or more source addresses: --source 127.0.0.2-127.0.0.9")
 }
 
-fn port_taken(failed: &FailureFact) -> Finding {
+fn port_taken(failed: &FailureFact) -> Claim {
     let port = failed.lease.and_then(|lease| lease.port);
     let says = format!(
         "a port that was to be bound explicitly{} is taken: by another program, or by a TIME_WAIT of a \
          connection that was made without SO_REUSEADDR on the same source address",
         port.map_or(String::new(), |port| format!(" ({port})"))
     );
-    Finding::new("explicit-port-taken", Side::Generator, Certainty::Likely, says)
+    Claim::new(FindingId::ExplicitPortTaken, Side::Generator, says)
         .resting_on(with_failure(Evidence::default().with_known("port", port.map(u32::from)), failed))
         .remedy("use source addresses that no other program uses: --source 127.0.0.2-127.0.0.9")
         .remedy("choose other ports: --ports explicit:LO-HI; or wait 60 s for TIME_WAIT to end")
 }
 
-fn all_leased(facts: &Facts, failed: &FailureFact) -> Finding {
+fn all_leased(facts: &Facts, failed: &FailureFact) -> Claim {
     let says = format!(
         "from attempt {} on, every explicit port of every tuple was leased to an open connection",
         failed.first_ordinal + 1
     );
-    Finding::new("explicit-ports-all-leased", Side::Generator, Certainty::Proved, says)
+    Claim::new(FindingId::ExplicitPortsAllLeased, Side::Generator, says)
         .resting_on(with_failure(Evidence::default().with_known("ports_usable", facts.usable_ports), failed))
         .remedy("add source addresses: --source 127.0.0.2-127.0.0.9")
         .remedy("--ports explicit uses 1024-65535, 64,512 ports a tuple")
 }
 
 /// connect() became expensive: half of the range is taken.
-pub(super) fn search_slow(facts: &Facts) -> Option<(u64, Finding)> {
+pub(super) fn search_slow(facts: &Facts) -> Option<Claim> {
     let slow = facts.slow_search?;
     let (tuple, usable) = (facts.tuple?, facts.usable_ports?);
     let us = |call: Duration| call.as_secs_f64() * 1e6;
@@ -179,11 +193,19 @@ pub(super) fn search_slow(facts: &Facts) -> Option<(u64, Finding)> {
         .with_known("connect_call_before_us", slow.before.map(us))
         .with("connect_call_after_us", us(slow.after))
         .with("attempt", slow.ordinal + 1);
-    let finding = Finding::new("port-search-slow", Side::Generator, Certainty::Likely, says)
+    let finding = Claim::new(FindingId::PortSearchSlow, Side::Generator, says)
         .resting_on(evidence)
         .remedy("more source addresses, so that each tuple stays below half: --source 127.0.0.2-127.0.0.9")
         .remedy("choose the ports yourself, at a flat cost: --ports explicit");
-    Some((0, finding))
+    Some(finding.seen(Owner::Process, Span::Unknown))
+}
+
+/// The failing tuple's, where the sockets counted are those of the failed attempt's source and destination.
+fn owner(failed: &FailureFact, tuple: &TupleFact) -> Owner {
+    let is_its_own = failed.lease.is_none_or(|lease| {
+        lease.destination == tuple.destination && lease.source.is_none_or(|source| source == tuple.source)
+    });
+    if is_its_own { Owner::Tuple(Some(tuple.source), tuple.destination) } else { Owner::Everybody }
 }
 
 fn occupation(facts: &Facts, tuple: &TupleFact, usable: u32) -> Evidence {
@@ -214,13 +236,13 @@ fn reserved(facts: &Facts) -> u32 {
 }
 
 /// Reserved ports are part of the cause, and the cause itself where more are kept back than are left.
-fn with_reserved(facts: &Facts, mut finding: Finding) -> Finding {
+fn with_reserved(facts: &Facts, mut finding: Claim) -> Claim {
     let (reserved, range) = (reserved(facts), facts.host.ports());
     if reserved == 0 || facts.explicit_ports {
         return finding;
     }
     if facts.usable_ports.is_some_and(|usable| reserved > usable) {
-        finding.id = "ports-exhausted-by-reserved-ports".into();
+        finding.id = FindingId::PortsExhaustedByReservedPorts;
         // What mends it, and nothing else does as much.
         finding.remedies.clear();
     }
@@ -231,31 +253,10 @@ fn with_reserved(facts: &Facts, mut finding: Finding) -> Finding {
     finding.remedy("take ports off the list: sysctl -w net.ipv4.ip_local_reserved_ports=\"…\"")
 }
 
-fn with_remedies(facts: &Facts, cause: Blocked, mut finding: Finding) -> Finding {
-    if cause == Blocked::TimeWait {
-        if facts.host.tcp_tw_reuse != Some(1) {
-            finding = finding.remedy(
-                "sysctl -w net.ipv4.tcp_tw_reuse=1    # ports come back after 1 s (needs tcp_timestamps)",
-            );
-        }
-        finding = finding
-            .remedy("let the server close first: it then keeps TIME_WAIT, and has no such limit")
-            .remedy("close by RST (SO_LINGER 0): --close rst");
-    }
-    let range = facts.host.ports();
-    if u32::from(range.high) - u32::from(range.low) + 1 < 60_000 {
-        finding = finding
-            .remedy("sysctl -w net.ipv4.ip_local_port_range=\"1024 65535\"    # 64,512 ports a tuple; reserve those of listeners");
-    }
-    finding
-        .remedy("more source addresses, each with its own ports: --source 127.0.0.2-127.0.0.9")
-        .remedy("choose the ports yourself: --ports explicit    # 64,512 a source address, TIME_WAIT taken again at once")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::diagnose::{ForeignSockets, diagnose};
+    use crate::diagnose::{Certainty, ForeignSockets, diagnose};
     use crate::linux::holders::Holder;
     use crate::linux::tcp_state::TcpState;
     use crate::linux::tuple_usage::StateCounts;
@@ -284,7 +285,7 @@ mod tests {
 
     fn first(facts: &Facts) -> (String, Certainty) {
         let finding = diagnose(facts).remove(0);
-        (finding.id, finding.certainty)
+        (finding.id.to_string(), finding.certainty)
     }
 
     #[test]

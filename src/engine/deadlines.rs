@@ -6,11 +6,11 @@ use crate::model::Stamp;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-/// Which attempt a deadline is for. The key of its place is used again by later attempts, its ordinal
+/// Which attempt a deadline is for. The key of its slot is used again by later attempts, its ordinal
 /// is not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Timed {
-    /// Key of the attempt's place.
+    /// Key of the attempt's slot.
     pub key: u32,
     /// Ordinal of the attempt.
     pub ordinal: u64,

@@ -2,7 +2,8 @@
 
 use super::connections::ConnectionConfig;
 use super::error::RunError;
-use super::pacer::{ClosedPacer, OpenPacer, Pacer, Part};
+use super::first_failures::FirstFailure;
+use super::pacer::{ClosedPacer, OpenPacer, Pacer, Pacing, Part};
 use super::resolve::Destinations;
 use super::schedule::Schedule;
 use super::session::Script;
@@ -18,6 +19,7 @@ use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::mpsc::Sender;
 use std::time::Duration;
 
 /// The settled setup of a run; workers are made from it.
@@ -31,8 +33,8 @@ pub struct Setup {
     pub routes: Option<Arc<Routes>>,
     /// How source ports are chosen.
     pub choice: PortChoice,
-    /// First port of `ip_local_port_range`.
-    range_low: u16,
+    /// First and last port of `ip_local_port_range`.
+    range: (u16, u16),
     /// Ports that leases leave out.
     excluded: BTreeSet<u16>,
     /// Ports to lease on each tuple; `None` where the kernel chooses.
@@ -45,6 +47,8 @@ pub struct Setup {
     pub end: Option<Duration>,
     /// How long after it late attempts are still started: where a number of them was asked for.
     pub grace: Duration,
+    /// Whom workers tell the first failures of each kind; `None`: nobody.
+    pub first_failures: Option<Sender<FirstFailure>>,
 }
 
 /// How long a run of a number of attempts goes past its plan to start those that are late.
@@ -90,25 +94,28 @@ impl Setup {
                 let grace = if schedule.ends_by_count() { GRACE } else { Duration::ZERO };
                 (Due::Planned(Arc::new(schedule)), Some(end), grace)
             }
-            Arrivals::Closed { slots, duration } => (Due::Slots(*slots), *duration, Duration::ZERO),
+            Arrivals::Closed { slots, duration } => {
+                (Due::Slots(workers::slots_used(plan, *slots)), *duration, Duration::ZERO)
+            }
         };
         // Raising the soft limit to the hard one takes no privilege; where it fails, it stays as it is.
         let table_limit = fd_table::raise_soft_limit().ok().or(fd_table::limits().0);
         let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get) as u64;
         let workers = workers::how_many(plan, cores, table_limit);
-        let range_low = host.ports().low;
+        let range = (host.ports().low, host.ports().high);
         Ok(Setup {
             plan: plan.clone(),
             workers,
             routes,
             choice,
-            range_low,
+            range,
             excluded,
             leasable,
             script,
             arrivals,
             end,
             grace,
+            first_failures: None,
         })
     }
 
@@ -130,7 +137,15 @@ impl Setup {
         ConnectionConfig {
             choice: self.choice,
             connection: self.plan.connection,
-            searched_from: (self.choice == PortChoice::AtConnect).then_some(self.range_low),
+            searched_from: (self.choice == PortChoice::AtConnect).then_some(self.range.0),
+            source_ports: match self.plan.source.ports {
+                PortPolicy::Explicit { low, high } | PortPolicy::Range { low, high } => (low, high),
+                _ => self.range,
+            },
+            pacing: match self.arrivals {
+                Due::Planned(_) => Pacing::Planned,
+                Due::Slots(_) => Pacing::Slots,
+            },
             max_open: self.plan.load.max_open.map_or(u64::MAX, |most| part.share(most)),
             reconnect: self.plan.session.reconnect,
         }

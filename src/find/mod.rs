@@ -8,7 +8,7 @@ mod probe;
 use crate::capacity::{Answer, Probe, Search, SearchError, SearchLimits};
 use crate::engine::Control;
 use crate::linux::clock::Clock;
-use crate::plan::{Close, Plan};
+use crate::plan::Plan;
 use crate::result::find::{FindReport, ProbeReport, Quantity, Stopped, stopped_by};
 use crate::result::{DEFAULT_THRESHOLD, RunResult, Verdict};
 use crate::run::context::context;
@@ -78,7 +78,7 @@ pub fn find(
     if thresholds.is_empty() {
         thresholds.push(DEFAULT_THRESHOLD.to_owned());
     }
-    let mut report = FindReport::new(&plan.name, asked.quantity, thresholds);
+    let mut report = FindReport::new(&plan.redacted().name, asked.quantity, thresholds);
     while let Some(next) = search.next() {
         search_run.cooldown(next.value, interrupted, &mut tell);
         if interrupted() {
@@ -142,9 +142,10 @@ impl SearchRun<'_> {
         })?;
         let result = conducted.into_result(&plan);
         let context = context(&plan, &result.destinations, &result.host);
-        self.last = context.usable_ports.map(|usable| u64::from(usable) * result.tuples.max(1));
-        if !probe::is_always_fresh(self.plan) && plan.connection.close == Close::Fin {
-            self.cooldown.spent(self.clock.now(), result.counts.started, context.time_wait_blocks);
+        let supply = &context.supply;
+        self.last = Some(u64::from(supply.usable()).saturating_mul(supply.pools()));
+        if !probe::is_always_fresh(self.plan) {
+            self.cooldown.spent(self.clock.now(), result.counts.started, supply.blocks());
         }
         Ok(result)
     }

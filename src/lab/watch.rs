@@ -6,10 +6,11 @@
 use crate::linux::sysctl::HostSettings;
 use crate::linux::tcp_state::TcpState;
 use crate::linux::tuple_usage::TupleCount;
-use crate::model::{Evidence, Onset, OnsetKind, Stamp, Tally, WindowRow};
-use crate::observe::{
-    Delta, Detectors, ObservedWindow, RunContext, Sample, Sampler, SamplerConfig, TIME_WAIT,
+use crate::model::{
+    AddressSet, Close, Evidence, Onset, OnsetKind, PortDemand, PortPolicy, PortSupply, Stamp, Tally,
+    WindowRow,
 };
+use crate::observe::{Books, Delta, Detectors, ObservedWindow, RunContext, Sample, Sampler, SamplerConfig};
 use crate::result::OnsetReport;
 use std::time::Duration;
 
@@ -39,22 +40,25 @@ impl Watch {
     /// A watch of this thread's network namespace, with the settings that it has now.
     pub(super) fn new(now: Stamp) -> Watch {
         let host = HostSettings::read();
-        let range = host.ports();
-        let usable = host.usable_ports();
-        let reuse = matches!(host.tcp_tw_reuse, Some(1 | 2));
+        let supply = PortSupply::new(&anybodys(), host.port_settings());
+        let (range, usable) = (supply.span(), supply.usable());
         let context = RunContext {
             usable_ports: Some(usable),
-            reserved_ports: range.reserved.count_in(&(range.low..=range.high)),
+            reserved_ports: supply.reserved(),
             tuples: 1,
-            time_wait_blocks: if reuse { Duration::from_secs(1) } else { TIME_WAIT },
+            time_wait_blocks: supply.blocks(),
+            largest_share: 1.0,
+            open_for: Some(Duration::ZERO),
+            fin_timeout: Duration::from_secs(host.tcp_fin_timeout.unwrap_or(60)),
+            books: Books::None,
+            supply,
             time_wait_cap: host.tcp_max_tw_buckets,
             target_is_local: true,
             open_loop: false,
             ends_at: None,
             cores: host.cores.unwrap_or(1),
         };
-        let config =
-            SamplerConfig { destinations: Vec::new(), ports: range.low..=range.high, fraction: BUDGET };
+        let config = SamplerConfig { destinations: Vec::new(), ports: range, fraction: BUDGET };
         let mut sampler = Sampler::open(config, now);
         let first = sampler.take_whole(now);
         Watch {
@@ -158,6 +162,17 @@ impl Watch {
         let refused = counters.attempt_fails > 0 && counters.resets_sent > 0;
         let evidence = Evidence::default().with("attempt_fails", counters.attempt_fails);
         refused.then(|| Onset::new(OnsetKind::Refusals, now, evidence))
+    }
+}
+
+/// The ports of a program of which nothing is known, within this namespace, where all is loopback.
+fn anybodys() -> PortDemand {
+    PortDemand {
+        policy: PortPolicy::Kernel,
+        close: Close::Fin,
+        sources: AddressSet::default(),
+        destinations: vec![(std::net::Ipv4Addr::LOCALHOST, 0).into()],
+        routed: Vec::new(),
     }
 }
 

@@ -10,7 +10,6 @@ use std::io;
 use std::ops::BitOr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
-use tokio::io::unix::AsyncFd;
 
 /// What a member of a set is watched for. Interests are joined with `|`.
 ///
@@ -103,16 +102,19 @@ impl Epoll {
         Ok(Epoll { epoll: epoll::create(CreateFlags::CLOEXEC)? })
     }
 
-    /// Has the runtime of the calling thread watch the set as one descriptor: it is readable while it
-    /// has events.
+    /// Whether [`Epoll::wait`] works here: asked once, so that a run says so before it begins.
     ///
     /// # Errors
-    /// EMFILE, ENOMEM. Panics outside a runtime with I/O, as every registration there does.
-    pub fn watched(self) -> io::Result<AsyncFd<Epoll>> {
-        // SAFETY: `as_raw_fd` gives the number of the OwnedFd inside, which nothing replaces or closes
-        // as long as the set lives, and the AsyncFd owns the set.
-        let watched = unsafe { AsyncFd::register_with_interest(self, tokio::io::Interest::READABLE) };
-        Ok(watched?)
+    /// Where `epoll_pwait2` is not there, with what to do about it; EMFILE, ENOMEM.
+    pub fn has_exact_waits() -> io::Result<()> {
+        match Epoll::new()?.wait(&mut Events::with_capacity(1), Some(Duration::ZERO)) {
+            Err(error) if error.raw_os_error() == Some(libc::ENOSYS) => Err(io::Error::new(
+                io::ErrorKind::Unsupported,
+                "the system call epoll_pwait2 is missing: use Linux 5.11 or later, or a container whose \
+                 seccomp profile allows it",
+            )),
+            other => other.map(drop),
+        }
     }
 
     /// Watches `member` and reports it by `key`.
@@ -143,7 +145,7 @@ impl Epoll {
     /// Waits until a member has something to report, at most for `timeout` (`None`: for ever; zero: not
     /// at all), and iterates over what there is. A signal ends the wait with no event.
     ///
-    /// The timeout is exact to the nanosecond and the kernel's timer slack (50 µs), not rounded to
+    /// The timeout is exact to the nanosecond and the kernel's timer slack (50 µs, or what [`super::timer_slack`] made it), not rounded to
     /// milliseconds: `epoll_pwait2`, Linux 5.11. Before that it fails with ENOSYS.
     ///
     /// # Errors
@@ -168,12 +170,6 @@ impl Epoll {
 impl AsFd for Epoll {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.epoll.as_fd()
-    }
-}
-
-impl std::os::fd::AsRawFd for Epoll {
-    fn as_raw_fd(&self) -> std::os::fd::RawFd {
-        self.epoll.as_raw_fd()
     }
 }
 

@@ -6,9 +6,11 @@
 use super::fd_table;
 use super::netns::sysctl_path;
 use crate::model::port_set::{PortRange, PortSet};
+use crate::model::{PortSettings, TimeWaitReuse};
 use serde::{Deserialize, Serialize};
 use std::io;
 use std::str::FromStr;
+use std::time::Duration;
 
 /// The kernel settings and limits, as the reading thread and its network namespace see them.
 ///
@@ -128,9 +130,15 @@ impl HostSettings {
         PortRange { low, high, reserved: self.ip_local_reserved_ports.clone() }
     }
 
-    /// How many source ports connect() can choose from, for one source address and one destination.
-    pub fn usable_ports(&self) -> u32 {
-        self.ports().usable()
+    /// The settings that decide over source ports. What is not known is as Linux has it by default.
+    pub fn port_settings(&self) -> PortSettings {
+        PortSettings {
+            range: self.ports(),
+            reuse: TimeWaitReuse::from_number(self.tcp_tw_reuse.unwrap_or(2)),
+            reuse_delay: Duration::from_millis(self.tcp_tw_reuse_delay_ms.unwrap_or(1000)),
+            timestamps: self.tcp_timestamps.is_none_or(|value| value != 0),
+            ticks_per_second: self.ticks_per_second,
+        }
     }
 
     fn read_machine(&mut self, reader: &mut Reader) {
@@ -232,6 +240,17 @@ impl Reader {
     }
 }
 
+/// Whether IPv6 is switched off on an interface, or on `all`. `None` where it can't be read.
+pub fn ipv6_is_disabled(interface: &str) -> Option<bool> {
+    if !std::path::Path::new("/proc/sys/net/ipv6").exists() {
+        // ipv6.disable=1 on the kernel's command line, or a kernel without it.
+        return std::path::Path::new("/proc/sys/net/ipv4").exists().then_some(true);
+    }
+    let text =
+        std::fs::read_to_string(sysctl_path(&format!("net/ipv6/conf/{interface}/disable_ipv6"))).ok()?;
+    Some(text.trim() != "0")
+}
+
 /// `uname -r`.
 pub fn kernel_release() -> String {
     rustix::system::uname().release().to_string_lossy().into_owned()
@@ -268,7 +287,7 @@ mod tests {
             }
             let settings = HostSettings::read();
             assert_eq!(settings.ip_local_port_range, Some((20_000, 21_023)));
-            assert_eq!(settings.usable_ports(), 1014);
+            assert_eq!(settings.ports().usable(), 1014);
             assert_eq!(settings.tcp_tw_reuse, Some(0));
             assert_eq!(settings.tcp_max_tw_buckets, Some(777));
             assert_eq!(settings.tcp_abort_on_overflow, Some(true));
@@ -288,8 +307,8 @@ mod tests {
             r#"{"ip_local_port_range": [1024, 65535], "ip_local_reserved_ports": "8080", "of_a_later_version": 1}"#,
         )
         .unwrap();
-        assert_eq!(short.usable_ports(), 64_511);
-        assert_eq!(HostSettings::default().usable_ports(), 28_232);
+        assert_eq!(short.ports().usable(), 64_511);
+        assert_eq!(HostSettings::default().ports().usable(), 28_232);
     }
 
     #[test]

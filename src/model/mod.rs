@@ -3,9 +3,13 @@
 mod address;
 mod attempt;
 pub mod format;
+mod load;
 pub mod port_set;
+mod port_supply;
 mod statistics;
 
 pub use address::*;
 pub use attempt::*;
+pub use load::*;
+pub use port_supply::*;
 pub use statistics::*;

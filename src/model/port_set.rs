@@ -35,13 +35,16 @@ impl PortSet {
         self.ranges.iter().any(|&(low, high)| (low..=high).contains(&port))
     }
 
-    /// How many ports of a range are in it.
+    /// Number of ports of a range that are in it.
     pub fn count_in(&self, range: &RangeInclusive<u16>) -> u32 {
-        let overlap = |&(low, high): &(u16, u16)| {
-            let (low, high) = (low.max(*range.start()), high.min(*range.end()));
-            if low > high { 0 } else { u32::from(high) - u32::from(low) + 1 }
-        };
-        self.ranges.iter().map(overlap).sum()
+        self.within(range).map(|part| u32::from(*part.end()) - u32::from(*part.start()) + 1).sum()
+    }
+
+    /// Its ranges as far as they lie in another range.
+    fn within(&self, range: &RangeInclusive<u16>) -> impl Iterator<Item = RangeInclusive<u16>> + '_ {
+        let (first, last) = (*range.start(), *range.end());
+        let parts = self.ranges.iter().map(move |&(low, high)| low.max(first)..=high.min(last));
+        parts.filter(|part| !part.is_empty())
     }
 
     /// Its ranges, upwards; no two of them touch.
@@ -137,9 +140,16 @@ impl PortRange {
     /// How many of the usable ports connect() tries first: those of the parity of [`PortRange::low`].
     /// Once they are taken, each connect() searches them all in vain before it tries the others.
     pub fn usable_first(&self) -> u32 {
-        let first = |port: &u16| port % 2 == self.low % 2 && !self.reserved.contains(*port);
-        u32::try_from((self.low..=self.high).filter(first).count()).unwrap_or(u32::MAX)
+        let reserved: u32 =
+            self.reserved.within(&(self.low..=self.high)).map(|part| of_parity(&part, self.low % 2)).sum();
+        of_parity(&(self.low..=self.high), self.low % 2) - reserved
     }
+}
+
+/// Ports of a range that are even, or odd.
+fn of_parity(range: &RangeInclusive<u16>, parity: u16) -> u32 {
+    let below = |n: u32| if parity == 0 { n.div_ceil(2) } else { n / 2 };
+    if range.is_empty() { 0 } else { below(u32::from(*range.end()) + 1) - below(u32::from(*range.start())) }
 }
 
 #[cfg(test)]

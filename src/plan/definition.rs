@@ -4,8 +4,9 @@
 //! A plan can be serialised, and divided: the part `k` of `n` of a plan (a thread, a process, a
 //! machine) takes the ordinals congruent to `k` modulo `n`.
 
+use super::secrets::Secrets;
 use super::session::Session;
-use super::units::{Count, Rate};
+use super::units::Count;
 use crate::model::AddressSet;
 use crate::protocol::{Behaviour, Kind};
 use serde::{Deserialize, Serialize};
@@ -40,8 +41,12 @@ pub struct Plan {
     /// What ends the run early as soon as it holds, as the user wrote it.
     #[serde(default)]
     pub abort_when: Vec<String>,
+    /// What its reports must not tell. Never saved.
+    #[serde(skip)]
+    pub secrets: Secrets,
 }
 
+pub use crate::model::{Close, Lifetime, PortPolicy, RateStage};
 /// What is spoken to the target.
 pub use crate::protocol::Kind as Scheme;
 
@@ -67,12 +72,6 @@ impl Plan {
         // Several ports: the first stands for all.
         Some(format!("{}://{host}:{}{path}", target.scheme, ports.first().map_or("", String::as_str)))
     }
-
-    /// The same without what only its owner may know: for reports.
-    #[must_use]
-    pub fn redacted(&self) -> Plan {
-        Plan { session: self.session.redacted(), ..self.clone() }
-    }
 }
 
 /// The target as the user named it. Names are resolved when the run starts, not before.
@@ -93,35 +92,6 @@ pub struct Source {
     pub addresses: AddressSet,
     /// Who chooses the source port, and by which system calls.
     pub ports: PortPolicy,
-}
-
-/// Who chooses the source port, and by which system calls. The facts are those of `ip(7)` and of
-/// `net/ipv4/inet_hashtables.c`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum PortPolicy {
-    /// The kernel, at connect(): with `IP_BIND_ADDRESS_NO_PORT` where a source address is bound. What
-    /// an ordinary client does; a port is shared between destinations.
-    Kernel,
-    /// We do: `SO_REUSEADDR`, then bind(address, port). Neither the slow search nor TIME_WAIT stands in
-    /// the way. First and last port, both included.
-    Explicit {
-        /// First port.
-        low: u16,
-        /// Last port, included.
-        high: u16,
-    },
-    /// The kernel, at bind(address, 0), before the destination is known: ports are not shared between
-    /// destinations, and exhaustion is EADDRINUSE from bind().
-    NaiveBind,
-    /// The kernel, at connect(), within `IP_LOCAL_PORT_RANGE` (Linux 6.3). Must lie inside
-    /// `net.ipv4.ip_local_port_range`, outside of which the kernel ignores it.
-    Range {
-        /// First port.
-        low: u16,
-        /// Last port, included.
-        high: u16,
-    },
 }
 
 /// How many attempts are made, and when.
@@ -150,17 +120,6 @@ pub enum Arrivals {
     },
 }
 
-/// A piece of an open loop's plan, in which the rate goes in a straight line to `target`.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
-pub struct RateStage {
-    /// Rate at its beginning.
-    pub from: Rate,
-    /// Rate at its end.
-    pub to: Rate,
-    /// How long it takes.
-    pub over: Duration,
-}
-
 /// How a connection lives and ends.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Connection {
@@ -172,33 +131,6 @@ pub struct Connection {
     pub connect_timeout: Duration,
     /// Longest wait for each handshake above TCP.
     pub handshake_timeout: Duration,
-}
-
-/// How long a connection stays open after it is established.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Lifetime {
-    /// Always the same. Zero: closed as soon as it is established.
-    Fixed(Duration),
-    /// Evenly spread between two durations.
-    Uniform(Duration, Duration),
-    /// Exponentially distributed with this mean: a memoryless population.
-    Exponential(Duration),
-    /// Until the run ends.
-    UntilEnd,
-}
-
-/// Who ends a connection, and how.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Close {
-    /// We do, by close(): FIN. Our side keeps TIME_WAIT.
-    Fin,
-    /// We do, with `SO_LINGER` 0: RST. Nobody keeps TIME_WAIT.
-    Rst,
-    /// The peer does; we wait for it, at most for the lifetime (zero: until the run ends). The peer
-    /// keeps TIME_WAIT.
-    Peer,
 }
 
 /// A target that connstorm runs itself, as `connstorm serve` does.

@@ -1,38 +1,11 @@
 //! Numbers with units, as people write them: `5000/s`, `100_000`, `30s`.
 
-use serde::{Deserialize, Serialize};
-use std::fmt;
+pub use crate::model::Rate;
 use std::str::FromStr;
 use std::time::Duration;
 
 /// A number of things.
 pub type Count = u64;
-
-/// Arrivals per second. Finite and not negative.
-#[derive(Debug, Clone, Copy, PartialEq, PartialOrd, Serialize, Deserialize, schemars::JsonSchema)]
-#[serde(transparent)]
-pub struct Rate(f64);
-
-impl Rate {
-    /// No arrivals.
-    pub const ZERO: Rate = Rate(0.0);
-
-    /// A rate in arrivals per second; `None` unless finite and not negative.
-    pub fn per_second(value: f64) -> Option<Rate> {
-        (value.is_finite() && value >= 0.0).then_some(Rate(value))
-    }
-
-    /// Arrivals per second.
-    pub fn as_per_second(self) -> f64 {
-        self.0
-    }
-}
-
-impl fmt::Display for Rate {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/s", self.0)
-    }
-}
 
 /// What was wrong with a number, and what would have been right.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -1,10 +1,10 @@
 //! A forecast for a person at a terminal: what breaks first, each limit, the figures, what to change.
 
 use crate::capacity::{
-    Advice, Break, Change, Close, Demand, ExhaustionError, Forecast, Lifetime, Limit, Moment, PortPolicy,
-    RateBound, Remedy, Severity,
+    Advice, Break, Change, Demand, ExhaustionError, Forecast, Limit, Moment, RateBound, Remedy, Severity,
 };
 use crate::model::format::{bytes, seconds, thousands};
+use crate::model::{Close, Lifetime, PortPolicy};
 use crate::report::findings::line;
 use crate::report::style::Style;
 
@@ -371,7 +371,7 @@ fn paragraph(out: &mut String, text: &str, lead: &str, layout: Layout) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::capacity::{Arrivals, Conntrack, Ends, HostLimits, forecast, remedies};
+    use crate::capacity::{Conntrack, Ends, HostLimits, RateCourse, forecast, remedies};
     use std::time::Duration;
 
     fn secs(n: u64) -> Duration {
@@ -392,7 +392,7 @@ mod tests {
     #[test]
     fn a_load_that_fits_gets_its_figures_and_no_advice() {
         let demand = Demand {
-            arrivals: Arrivals::constant(200.0, secs(30)),
+            arrivals: RateCourse::constant(200.0, secs(30)),
             lifetime: Lifetime::Exponential(secs(2)),
             ends: Ends::TwoPrograms,
             ..Demand::constant(0.0)

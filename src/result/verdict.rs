@@ -7,7 +7,7 @@ use crate::result::model::{FailureKind, RunResult, Verdict};
 /// Share of planned arrivals that the generator may spoil before the run says nothing about the target.
 const SPOILED_SHARE: f64 = 0.001;
 /// 99th percentile of the lateness, in microseconds, above which the generator did not keep to its plan.
-const LATE_US: u64 = 100_000;
+pub(crate) const LATE_US: u64 = 100_000;
 
 impl RunResult {
     /// Judges the thresholds, and sets the verdict and its reasons. Invalid goes before failed: a run that

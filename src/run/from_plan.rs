@@ -1,19 +1,48 @@
 //! What the planner is asked: a plan as a demand, and a host's settings as its limits.
 
-use crate::capacity::{self, Conntrack, Demand, Ends, HostLimits, PortSpan};
+use crate::capacity::{Conntrack, Demand, Ends, HostLimits, PortSpan, RateCourse};
+use crate::linux::addresses::source_for;
 use crate::linux::sysctl::HostSettings;
-use crate::plan::{Arrivals, Close, Lifetime, Plan, PortPolicy};
+use crate::model::{PortDemand, PortSupply, Rate, TupleGroup};
+use crate::plan::{Arrivals, Plan};
+use std::net::SocketAddr;
 use std::time::Duration;
 
-/// What a plan does not say: where its connections go.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What a plan does not say: where its connections go, and what they meet there.
+#[derive(Debug, Clone, PartialEq)]
 pub struct Whereto {
     /// Number of (address, port) pairs that it connects to.
     pub destinations: u32,
-    /// They are in 127.0.0.0/8, or `::1`.
+    /// The tuples are loopback to `tcp_tw_reuse`.
     pub loopback: bool,
+    /// The tuples, where they are not all alike or something is held of their ports.
+    pub tuples: Vec<TupleGroup>,
     /// Which ends of a connection are on this host.
     pub ends: Ends,
+}
+
+impl Whereto {
+    /// The tuples of a supply.
+    pub fn of(supply: &PortSupply, ends: Ends) -> Whereto {
+        let destinations = u32::try_from(supply.destinations().len()).unwrap_or(u32::MAX);
+        let groups = supply.groups();
+        let loopback = !groups.is_empty() && groups.iter().all(|group| group.loopback);
+        let plain = groups.len() == 1 && groups.iter().all(|group| group.held.is_empty());
+        Whereto { destinations, loopback, tuples: if plain { Vec::new() } else { groups }, ends }
+    }
+}
+
+/// The source ports of a plan in this network namespace, with nothing held. A look at the routes.
+pub fn supply(plan: &Plan, destinations: &[SocketAddr], settings: &HostSettings) -> PortSupply {
+    let by_route = plan.source.addresses.is_empty();
+    let demand = PortDemand {
+        policy: plan.source.ports,
+        close: plan.connection.close,
+        sources: plan.source.addresses.clone(),
+        routed: destinations.iter().filter(|_| by_route).map(|d| source_for(*d).ok()).collect(),
+        destinations: destinations.to_vec(),
+    };
+    PortSupply::new(&demand, settings.port_settings())
 }
 
 /// The demand of a plan. `None` for a closed loop whose connections are closed at once: how fast it goes is
@@ -22,76 +51,38 @@ pub struct Whereto {
 /// A closed loop with a lifetime makes slots ÷ lifetime attempts a second (Little's law); one whose
 /// connections stay to the end holds as many as it has slots.
 pub fn demand(plan: &Plan, whereto: Whereto) -> Option<Demand> {
-    let lifetime = lifetime(plan.connection.lifetime);
+    let lifetime = plan.connection.lifetime;
     let (arrivals, held, slots) = match &plan.load.arrivals {
-        Arrivals::Open(stages) => {
-            let pieces = stages.iter().map(|stage| capacity::RatePiece {
-                from: stage.from.as_per_second(),
-                to: stage.to.as_per_second(),
-                over: stage.over,
-            });
-            (capacity::Arrivals { pieces: pieces.collect(), after: 0.0 }, 0, None)
-        }
+        Arrivals::Open(stages) => (RateCourse { pieces: stages.clone(), after: Rate::ZERO }, 0, None),
         Arrivals::Closed { slots, duration } => {
-            let mean = mean(lifetime);
+            let mean = lifetime.mean();
             let rate = mean.map_or(0.0, |mean| *slots as f64 / mean.as_secs_f64());
             if !rate.is_finite() {
                 return None;
             }
             let held = if mean.is_none() { *slots } else { 0 };
             let arrivals = duration
-                .map_or(capacity::Arrivals { pieces: Vec::new(), after: rate }, |duration| {
-                    capacity::Arrivals::constant(rate, duration)
-                });
+                .map_or_else(|| RateCourse::endless(rate), |duration| RateCourse::constant(rate, duration));
             (arrivals, held, Some(*slots))
         }
     };
+    let sources = plan.source.addresses.distinct().len();
     Some(Demand {
         arrivals,
         attempts: plan.load.connections,
         held,
         max_open: plan.load.max_open.or(slots),
         lifetime,
-        close: match plan.connection.close {
-            Close::Fin => capacity::Close::Fin,
-            Close::Rst => capacity::Close::Rst,
-            Close::Peer => capacity::Close::Peer,
-        },
-        ports: ports(plan.source.ports),
-        sources: u32::try_from(plan.source.addresses.len()).unwrap_or(u32::MAX).max(1),
+        close: plan.connection.close,
+        ports: plan.source.ports,
+        sources: u32::try_from(sources).unwrap_or(u32::MAX).max(1),
         destinations: whereto.destinations,
         loopback: whereto.loopback,
+        tuples: whereto.tuples,
         ends: whereto.ends,
         queued_bytes: 0,
         accept_rate: None,
     })
-}
-
-fn lifetime(lifetime: Lifetime) -> capacity::Lifetime {
-    match lifetime {
-        Lifetime::Fixed(d) => capacity::Lifetime::Fixed(d),
-        Lifetime::Uniform(a, b) => capacity::Lifetime::Uniform(a, b),
-        Lifetime::Exponential(mean) => capacity::Lifetime::Exponential(mean),
-        Lifetime::UntilEnd => capacity::Lifetime::UntilEnd,
-    }
-}
-
-fn ports(policy: PortPolicy) -> capacity::PortPolicy {
-    match policy {
-        PortPolicy::Kernel => capacity::PortPolicy::Kernel,
-        PortPolicy::Explicit { low, high } => capacity::PortPolicy::Explicit { low, high },
-        PortPolicy::NaiveBind => capacity::PortPolicy::NaiveBind,
-        PortPolicy::Range { low, high } => capacity::PortPolicy::Range { low, high },
-    }
-}
-
-/// `None`: to the end.
-fn mean(lifetime: capacity::Lifetime) -> Option<Duration> {
-    match lifetime {
-        capacity::Lifetime::Fixed(d) | capacity::Lifetime::Exponential(d) => Some(d),
-        capacity::Lifetime::Uniform(a, b) => Some((a + b) / 2),
-        capacity::Lifetime::UntilEnd => None,
-    }
 }
 
 /// The limits of a host, for a generator whose workers have their own descriptor tables. What the settings
@@ -137,7 +128,8 @@ mod tests {
     use super::*;
     use crate::plan::{Overrides, from_flags};
 
-    const WHERETO: Whereto = Whereto { destinations: 1, loopback: true, ends: Ends::TwoPrograms };
+    const WHERETO: Whereto =
+        Whereto { destinations: 1, loopback: true, tuples: Vec::new(), ends: Ends::TwoPrograms };
 
     fn plan(change: impl FnOnce(&mut Overrides)) -> Plan {
         let mut overrides = Overrides::to("tcp://127.0.0.1:9001");

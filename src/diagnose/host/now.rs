@@ -4,6 +4,7 @@ use super::{Area, Check, HostState, Severity};
 use crate::linux::sysctl::HostSettings;
 use crate::linux::tcp_state::TcpState;
 use crate::linux::tuple_usage::TupleCount;
+use crate::model::PortPolicy;
 
 /// Tuples told, the fullest first.
 const TOLD: usize = 5;
@@ -55,7 +56,7 @@ fn totals(settings: &HostSettings, state: &HostState) -> Vec<Check> {
 }
 
 fn tuple(tuple: &TupleCount, settings: &HostSettings) -> Check {
-    let usable = u64::from(settings.usable_ports().max(1));
+    let usable = u64::from(settings.port_settings().usable(PortPolicy::Kernel).max(1));
     let (used, time_wait) = (tuple.sockets.total(), tuple.sockets.get(TcpState::TimeWait));
     let name = format!("{} to {}", tuple.source, tuple.destination);
     let value = format!("{used} of {usable} ports, {time_wait} in TIME_WAIT");

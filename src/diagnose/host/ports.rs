@@ -2,9 +2,10 @@
 
 use super::{Area, Check, Severity};
 use crate::linux::sysctl::HostSettings;
+use crate::model::{PortPolicy, TIME_WAIT};
 
-/// `TCP_TIMEWAIT_LEN` of `include/net/tcp.h`, in seconds.
-const TIME_WAIT_S: u32 = 60;
+/// Seconds in TIME_WAIT, for the texts.
+const TIME_WAIT_S: u64 = TIME_WAIT.as_secs();
 /// The ports from 1024 up. A cap on TIME_WAIT below it can bite before one single tuple is full.
 const ALL_PORTS: u64 = 64_512;
 
@@ -29,13 +30,13 @@ fn range(settings: &HostSettings) -> Option<Check> {
     let Some((low, high)) = settings.ip_local_port_range else {
         return Some(Check::unseen(Area::Ports, name, "the ports that connect() chooses from"));
     };
-    let usable = settings.usable_ports();
+    let usable = settings.port_settings().usable(PortPolicy::Kernel);
     let why = format!(
         "{usable} ports for each source address and destination. connect() slows down at {}, and \
          fails with \"Cannot assign requested address\" after {usable}: {} short connections a second, closed by this \
          side, are too many without tcp_tw_reuse",
         usable / 2,
-        usable / TIME_WAIT_S + 1
+        u64::from(usable) / TIME_WAIT_S + 1
     );
     let value = format!("{low} {high}");
     Some(if usable >= 50_000 {

@@ -5,6 +5,8 @@
 //! a tuple runs out of ports only when all of them do.
 
 use super::{AddressBlock, AddressSet};
+use crate::model::as_connected;
+use std::collections::HashSet;
 use std::net::{IpAddr, SocketAddr};
 
 /// The pairs of source and destination of a run.
@@ -48,11 +50,19 @@ impl Routes {
     /// # Errors
     /// When no pair is left.
     pub fn new(sources: &AddressSet, destinations: &[SocketAddr]) -> Result<Routes, RoutesError> {
-        let (v4, v6) = (Cycle::new(&sources.of_family(true)), Cycle::new(&sources.of_family(false)));
+        let distinct = sources.distinct();
+        let (v4, v6) = (Cycle::new(&distinct.of_family(true)), Cycle::new(&distinct.of_family(false)));
         let usable = |d: &&SocketAddr| {
             sources.is_empty() || if d.is_ipv4() { v4.positions > 0 } else { v6.positions > 0 }
         };
-        let kept: Vec<SocketAddr> = destinations.iter().filter(usable).copied().collect();
+        let mut seen = HashSet::new();
+        let canonical = destinations.iter().map(|d| SocketAddr::new(d.ip().to_canonical(), d.port()));
+        let kept: Vec<SocketAddr> = destinations
+            .iter()
+            .zip(canonical)
+            .map(|(given, plain)| if plain.is_ipv4() { plain } else { *given })
+            .filter(|d| usable(&d) && seen.insert(*d))
+            .collect();
         if kept.is_empty() {
             return Err(match destinations.first() {
                 None => RoutesError::NoDestination,
@@ -101,11 +111,16 @@ impl Routes {
 
     /// The source address of a pair; `None` where the kernel chooses.
     pub fn source(&self, route: Route) -> Option<IpAddr> {
-        self.cycle(self.destination(route)).address(route.source)
+        self.cycle(self.listed(route)).address(route.source)
     }
 
-    /// The destination of a pair.
+    /// The destination of a pair, as the kernel has it: see [`as_connected`].
     pub fn destination(&self, route: Route) -> SocketAddr {
+        let listed = self.listed(route);
+        if listed.ip().is_unspecified() { as_connected(self.source(route), listed) } else { listed }
+    }
+
+    fn listed(&self, route: Route) -> SocketAddr {
         self.destinations[route.destination as usize]
     }
 

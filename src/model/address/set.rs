@@ -64,6 +64,11 @@ impl AddressBlock {
         })
     }
 
+    /// Whether an address lies in it.
+    pub fn contains(&self, address: IpAddr) -> bool {
+        address.is_ipv4() == self.is_ipv4() && (bits(self.first)..=bits(self.last)).contains(&bits(address))
+    }
+
     /// Whether its addresses are of IPv4.
     pub fn is_ipv4(&self) -> bool {
         self.first.is_ipv4()
@@ -72,6 +77,7 @@ impl AddressBlock {
 
 impl From<IpAddr> for AddressBlock {
     fn from(address: IpAddr) -> AddressBlock {
+        let address = address.to_canonical();
         AddressBlock { first: address, last: address, weight: 1 }
     }
 }
@@ -105,10 +111,46 @@ impl FromStr for AddressBlock {
             let address = parse(addresses)?;
             (address, address)
         };
+        // A v4-mapped address is the IPv4 address on the wire.
+        let both_mapped = first.to_canonical().is_ipv4() && last.to_canonical().is_ipv4();
+        let (first, last) =
+            if both_mapped { (first.to_canonical(), last.to_canonical()) } else { (first, last) };
         if first.is_ipv4() != last.is_ipv4() || bits(first) > bits(last) {
             return Err(AddressSetError::NotARange(addresses.to_owned()));
         }
         Ok(AddressBlock { first, last, weight })
+    }
+}
+
+/// Blocks of one family, sorted by their first address, cut where any of them begins or ends.
+fn parted(sorted: &[AddressBlock], ipv4: bool) -> Vec<AddressBlock> {
+    let blocks: Vec<&AddressBlock> = sorted.iter().filter(|block| block.is_ipv4() == ipv4).collect();
+    // The weight changes by so much at an address; `None`: past the last address of all.
+    let mut changes: Vec<(u128, i64)> = Vec::new();
+    for block in blocks {
+        changes.push((bits(block.first), i64::from(block.weight)));
+        changes.extend(bits(block.last).checked_add(1).map(|end| (end, -i64::from(block.weight))));
+    }
+    changes.sort_unstable();
+    let (mut parts, mut weight, mut at) = (Vec::new(), 0i64, 0u128);
+    let last = if ipv4 { u128::from(u32::MAX) } else { u128::MAX };
+    for (next, change) in changes.into_iter().map(|(at, change)| (Some(at), change)).chain([(None, 0)]) {
+        let end = next.map_or(Some(last), |next| next.checked_sub(1));
+        if let Some(end) = end.filter(|end| weight > 0 && *end >= at && next != Some(at)) {
+            let (first, last) = (address(at, ipv4), address(end, ipv4));
+            let weight = u32::try_from(weight).unwrap_or(u32::MAX);
+            parts.push(AddressBlock { first, last, weight });
+        }
+        at = next.unwrap_or(at);
+        weight += change;
+    }
+    parts
+}
+
+fn address(bits: u128, ipv4: bool) -> IpAddr {
+    match u32::try_from(bits) {
+        Ok(bits) if ipv4 => Ipv4Addr::from_bits(bits).into(),
+        _ => Ipv6Addr::from_bits(bits).into(),
     }
 }
 
@@ -175,6 +217,28 @@ impl AddressSet {
     /// The number of addresses of all blocks.
     pub fn len(&self) -> u64 {
         self.blocks.iter().fold(0, |sum, block| sum.saturating_add(block.len()))
+    }
+
+    /// The same addresses, each in one block, with the sum of the weights that it was given: an address that
+    /// is written three times is one source, used three times as often. In the order in which they were
+    /// written where no two blocks overlap, else upwards.
+    #[must_use]
+    pub fn distinct(&self) -> AddressSet {
+        let overlap = |a: &AddressBlock, b: &AddressBlock| a.contains(b.first) || b.contains(a.first);
+        let mut sorted: Vec<AddressBlock> = self.blocks.clone();
+        sorted.sort_by_key(|block| (block.is_ipv4(), bits(block.first)));
+        let mut highest: Option<AddressBlock> = None;
+        let apart = sorted.iter().all(|block| {
+            let apart = highest.is_none_or(|before| !overlap(&before, block));
+            if highest.is_none_or(|before| before.is_ipv4() != block.is_ipv4() || before.last < block.last) {
+                highest = Some(*block);
+            }
+            apart
+        });
+        if apart {
+            return self.clone();
+        }
+        AddressSet { blocks: [true, false].into_iter().flat_map(|v4| parted(&sorted, v4)).collect() }
     }
 
     /// The blocks of one family.
