@@ -3,12 +3,12 @@
 use super::exit::Exit;
 use super::interrupt::Interrupt;
 use super::output::{Output, say, say_styled, style_for};
-use super::run::{ConnectionFlags, read_plan};
+use super::run::read_plan;
+use super::scenario_flags::ScenarioFlags;
 use crate::capacity::SearchLimits;
 use crate::find::{Asked, Step, connections, find};
 use crate::model::Side;
 use crate::model::format::seconds;
-use crate::plan::Overrides;
 use crate::plan::units::{Rate, parse_count, parse_duration};
 use crate::report::find::render;
 use crate::result::find::{FindReport, Quantity};
@@ -60,21 +60,14 @@ pub(super) struct FindArgs {
     /// How often a doubtful probe is repeated before the majority counts
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u32).range(0..=20))]
     repeats: u32,
-    /// What has to hold, such as 'connect.p99 < 50ms'; may be given several times [default: the scenario's, or
-    /// failed.ratio < 1%]
-    #[arg(long = "threshold", value_name = "METRIC OP VALUE")]
-    thresholds: Vec<String>,
-    #[command(flatten)]
-    connection: ConnectionFlags,
-    /// Worker threads [default: one a core, more where descriptors ask for it]
-    #[arg(long, value_name = "N")]
-    workers: Option<String>,
     /// Write the figure and all probes as JSON
     #[arg(long, value_name = "FILE|-")]
     json: Option<PathBuf>,
     /// Say nothing while it goes on
     #[arg(long, short)]
     quiet: bool,
+    #[command(flatten)]
+    scenario: ScenarioFlags,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -99,7 +92,7 @@ pub(super) fn run(args: &FindArgs) -> anyhow::Result<Exit> {
             return Ok(Exit::Usage);
         }
     };
-    let plan = match read_plan(&args.what, &overrides(args)) {
+    let plan = match read_plan(&args.what, &args.scenario.0) {
         Ok(plan) => plan,
         Err(mistakes) => {
             say_styled(&mistakes);
@@ -166,6 +159,15 @@ fn asked(args: &FindArgs) -> Result<Asked, String> {
         read.map_err(|error| format!("{flag}: {error}"))
     };
     let time = |flag: &str, text: &str| parse_duration(text).map_err(|error| format!("{flag}: {error}"));
+    if quantity == Quantity::Rate
+        && let Some(flag) = ["--rate", "--concurrency", "--ramp", "--duration"]
+            .into_iter()
+            .find(|flag| args.scenario.0.has(flag))
+    {
+        return Err(format!(
+            "{flag}: find makes the load itself; give --start and --most for the rates, and --probe for how long"
+        ));
+    }
     let length = time("--probe", &args.probe)?;
     if length < Duration::from_millis(100) {
         return Err("--probe: a probe lasts 100ms at least".into());
@@ -176,14 +178,4 @@ fn asked(args: &FindArgs) -> Result<Asked, String> {
     crate::capacity::Search::new(limits).map_err(|error| error.to_string())?;
     let pause = args.pause.as_deref().map(|text| time("--pause", text)).transpose()?;
     Ok(Asked { quantity, limits, length, pause })
-}
-
-fn overrides(args: &FindArgs) -> Overrides {
-    let mut overrides = Overrides {
-        thresholds: args.thresholds.clone(),
-        workers: args.workers.clone(),
-        ..Overrides::default()
-    };
-    args.connection.put_into(&mut overrides);
-    overrides
 }

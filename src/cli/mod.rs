@@ -15,6 +15,7 @@ mod replacement;
 mod report;
 mod run;
 mod saved;
+mod scenario_flags;
 mod schema;
 mod serve;
 mod shell;

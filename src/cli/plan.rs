@@ -177,18 +177,22 @@ fn steps(from: Rate, to: Rate, count: u16) -> Result<Vec<f64>, String> {
 /// The demand of those flags that `run` has too, read by its rules.
 fn spoken(args: &PlanArgs, rate: Rate) -> Result<Demand, String> {
     let asks = rate > Rate::ZERO;
-    let overrides = Overrides {
-        // Nothing is connected to; flags are read as part of a scenario, which has a target.
-        target: Some("tcp://127.0.0.1:1".into()),
-        rate: asks.then(|| rate.to_string()),
-        ramp: args.ramp.clone().filter(|_| asks),
-        duration: args.duration.clone(),
-        lifetime: args.lifetime.clone(),
-        close: args.close.clone(),
-        ports: args.ports.clone(),
-        max_open: args.max_open.clone(),
-        ..Overrides::default()
-    };
+    // Nothing is connected to; flags are read as part of a scenario, which has a target.
+    let mut overrides = Overrides::to("tcp://127.0.0.1:1");
+    let asked_rate = asks.then(|| rate.to_string());
+    for (flag, given) in [
+        ("--rate", &asked_rate),
+        ("--ramp", &args.ramp.clone().filter(|_| asks)),
+        ("--duration", &args.duration),
+        ("--lifetime", &args.lifetime),
+        ("--close", &args.close),
+        ("--ports", &args.ports),
+        ("--max-open", &args.max_open),
+    ] {
+        if let Some(text) = given {
+            overrides.set(flag, text);
+        }
+    }
     let colour = match style_for(&io::stderr()) {
         Style::Plain => Colour::Plain,
         Style::Coloured => Colour::Ansi,

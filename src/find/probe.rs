@@ -110,7 +110,7 @@ mod tests {
     use std::collections::HashSet;
 
     fn scenario(change: impl FnOnce(&mut Overrides)) -> Plan {
-        let mut overrides = Overrides { target: Some("tcp://127.0.0.1:9".into()), ..Overrides::default() };
+        let mut overrides = Overrides::to("tcp://127.0.0.1:9");
         change(&mut overrides);
         from_flags(&overrides).unwrap()
     }
@@ -127,13 +127,8 @@ mod tests {
 
     #[test]
     fn connections_that_are_to_be_held_stay_and_are_asked_for() {
-        let probe = plan(
-            &scenario(|o| o.thresholds = vec!["connect.p99 < 1s".into()]),
-            Quantity::Held,
-            500.0,
-            SECONDS,
-            0,
-        );
+        let probe =
+            plan(&scenario(|o| o.set("--threshold", "connect.p99 < 1s")), Quantity::Held, 500.0, SECONDS, 0);
         assert_eq!(probe.connection.lifetime, Lifetime::UntilEnd);
         assert_eq!(probe.thresholds, ["connect.p99 < 1s", "held.max >= 500"]);
         let default = plan(&scenario(|_| {}), Quantity::Held, 500.0, SECONDS, 0);
@@ -142,7 +137,10 @@ mod tests {
 
     #[test]
     fn messages_are_spread_over_the_connections_that_the_scenario_has() {
-        let mut of = scenario(|o| (o.concurrency, o.duration) = (Some("50".into()), Some("9s".into())));
+        let mut of = scenario(|o| {
+            o.set("--concurrency", "50");
+            o.set("--duration", "9s");
+        });
         assert_eq!(connections(&of), None, "it sends nothing");
         of.session.messages.send = Some(crate::protocol::Template::parse("x").unwrap());
         assert_eq!(connections(&of), Some(50));
@@ -167,10 +165,10 @@ mod tests {
         let all: HashSet<String> = (0..1000).map(source).collect();
         assert_eq!(all.len(), 1000);
         assert!(is_always_fresh(&plan_of));
-        let given = scenario(|o| o.source = Some("127.0.0.7".into()));
+        let given = scenario(|o| o.set("--source", "127.0.0.7"));
         assert!(!is_always_fresh(&given));
         let kept = plan(&given, Quantity::Rate, 1.0, SECONDS, 5).source.addresses;
         assert_eq!(kept, given.source.addresses);
-        assert!(!is_always_fresh(&scenario(|o| o.target = Some("tcp://192.0.2.1:9".into()))));
+        assert!(!is_always_fresh(&scenario(|o| *o = Overrides::to("tcp://192.0.2.1:9"))));
     }
 }

@@ -2,44 +2,34 @@
 //! typed, and made into a plan by the same rules.
 
 use crate::plan;
+use crate::plan::fields::{Takes, rows};
 use crate::plan::{Colour, Overrides, Plan};
 
 /// The plan of a target and flags, separated by blanks; of flags that are given twice, the last counts.
 pub(super) fn plan(name: &str, load: &str) -> Result<Plan, String> {
-    let mut overrides = Overrides { name: Some(name.to_owned()), ..Overrides::default() };
+    let mut overrides = Overrides::default().with("--name", name);
+    let rows = rows();
     let mut words = load.split_ascii_whitespace();
     while let Some(word) = words.next() {
         if !word.starts_with("--") {
-            overrides.target = Some(word.to_owned());
+            overrides = overrides.with_target(word);
             continue;
         }
-        if word == "--insecure" {
-            overrides.session.insecure = true;
+        let row = rows.iter().find(|row| row.flag == Some(word));
+        let row = row.ok_or_else(|| format!("{word} is no flag of a load"))?;
+        if row.takes == Takes::Nothing {
+            overrides.set(word, "");
             continue;
         }
         let value = words.next().ok_or_else(|| format!("{word} has no value in '{load}'"))?;
-        let field = field(&mut overrides, word).ok_or_else(|| format!("{word} is no flag of a load"))?;
         // "none" takes a flag back.
-        *field = (value != "none").then(|| value.to_owned());
+        if value == "none" {
+            overrides.remove(word);
+        } else {
+            overrides.set(word, value);
+        }
     }
     plan::from_flags(&overrides).map_err(|mistakes| mistakes.render(Colour::Plain))
-}
-
-fn field<'a>(overrides: &'a mut Overrides, flag: &str) -> Option<&'a mut Option<String>> {
-    Some(match flag {
-        "--rate" => &mut overrides.rate,
-        "--concurrency" => &mut overrides.concurrency,
-        "--duration" => &mut overrides.duration,
-        "--connections" => &mut overrides.connections,
-        "--lifetime" => &mut overrides.lifetime,
-        "--close" => &mut overrides.close,
-        "--source" => &mut overrides.source,
-        "--ports" => &mut overrides.ports,
-        "--connect-timeout" => &mut overrides.connect_timeout,
-        "--handshake-timeout" => &mut overrides.handshake_timeout,
-        "--workers" => &mut overrides.workers,
-        _ => return None,
-    })
 }
 
 #[cfg(test)]

@@ -16,10 +16,10 @@
 //!   end it; else [`DEFAULT_DURATION`].
 //! - Nothing at all: [`DEFAULT_RATE`] for [`DEFAULT_DURATION`], which no machine minds.
 
-use super::diagnostics::Mistake;
-use super::field::{Field, Placed};
-use super::plan::{Arrivals, RateStage};
-use super::settings::{LoadFlags, WrittenLoad};
+use super::definition::{Arrivals, RateStage};
+use super::diagnostics::{Mistake, Place};
+use super::field::Placed;
+use super::fields::Settings;
 use super::stages::arrivals as arrivals_of;
 use super::syntax::LONGEST;
 use super::units::{Count, Rate};
@@ -30,77 +30,77 @@ pub const DEFAULT_RATE: f64 = 100.0;
 /// How long a load lasts where nothing says so.
 pub const DEFAULT_DURATION: Duration = Duration::from_secs(10);
 
-/// What the arrivals are made of.
-pub(super) struct LoadParts<'a> {
-    pub(super) file: &'a WrittenLoad,
-    pub(super) flags: &'a LoadFlags,
-    /// Attempts in all, by the flag or by the file.
-    pub(super) connections: &'a Field<Count>,
-    /// How long the last connection lives after it is started, where it ends by itself: a load that is to last for
-    /// a number of connections lasts until that.
-    pub(super) last_lives: Duration,
-}
-
-/// The arrivals by the rules above, or the mistake that stands against them. `None` as well where a part
-/// is bad and has been reported.
-pub(super) fn arrivals(parts: &LoadParts<'_>) -> Result<Option<Arrivals>, Mistake> {
-    let LoadParts { file, flags, connections, .. } = parts;
-    if file.open.is_bad() || file.closed.is_bad() || connections.is_bad() || flags.any_bad() {
+/// The arrivals by the rules above, or the mistake that stands against them. `None` as well where a part is bad
+/// and has been reported. `last_lives` is how long the last connection lives after it is started, where it ends
+/// by itself: a load that is to last for a number of connections lasts until that.
+pub(super) fn arrivals(s: &Settings, last_lives: Duration) -> Result<Option<Arrivals>, Mistake> {
+    if any_bad(s) {
         return Ok(None);
     }
-    if let (Some(_), Some(concurrency)) = (flags.rate.given(), flags.concurrency.given()) {
+    if let (Some(open), Some(closed)) = (s.open.given(), s.closed.given()) {
+        return Err(given_twice(&open.place, &closed.place));
+    }
+    if let (Some(_), Some(concurrency)) = (s.rate.given(), s.concurrency.given()) {
         return Err(Mistake::new(concurrency.place.clone(), "--concurrency and --rate exclude each other").help(
             "--rate starts attempts at planned times (open loop); --concurrency starts one when another has ended (closed loop)",
         ));
     }
-    let closed =
-        flags.concurrency.given().is_some() || (flags.rate.is_absent() && file.closed.given().is_some());
+    let closed = s.concurrency.given().is_some() || (s.rate.is_absent() && s.closed.given().is_some());
     if closed {
-        return closed_loop(parts).map(Some);
+        return closed_loop(s).map(Some);
     }
-    let stages = match file.open.value() {
-        Some(stages) if !flags.say_everything(connections) => edited(stages, flags)?,
-        _ => rebuilt(parts)?,
+    let stages = match s.open.value() {
+        Some(stages) if !flags_say_everything(s) => edited(stages, s)?,
+        _ => rebuilt(s, last_lives)?,
     };
     Ok(Some(Arrivals::Open(stages)))
 }
 
-impl LoadFlags {
-    fn any_bad(&self) -> bool {
-        self.rate.is_bad() || self.concurrency.is_bad() || self.ramp.is_bad() || self.duration.is_bad()
-    }
-
-    /// Whether nothing of an open loop's stages in the file is left to matter.
-    fn say_everything(&self, connections: &Field<Count>) -> bool {
-        let rate = self.rate.given().is_some();
-        let duration = self.duration.given().is_some();
-        rate && ((duration && self.ramp.given().is_some()) || (!duration && connections.is_from_flag()))
-    }
+fn any_bad(s: &Settings) -> bool {
+    let flags = s.rate.is_bad() || s.concurrency.is_bad() || s.ramp.is_bad() || s.duration.is_bad();
+    flags || s.open.is_bad() || s.closed.is_bad() || s.connections.is_bad()
 }
 
-fn closed_loop(parts: &LoadParts<'_>) -> Result<Arrivals, Mistake> {
-    let LoadParts { file, flags, connections, .. } = parts;
-    if let Some(ramp) = flags.ramp.given() {
+fn given_twice(open: &Place, closed: &Place) -> Mistake {
+    let (first, second) = match (open, closed) {
+        (Place::File(a), Place::File(b)) if a.start > b.start => (closed, open),
+        _ => (open, closed),
+    };
+    Mistake::new(second.clone(), "the load is given twice, as an open and as a closed loop")
+        .expected("`open` or `closed`, not both")
+        .also(first, "the other load is here")
+        .help("`open` starts attempts at planned times; `closed` starts one when another has ended")
+}
+
+/// Whether nothing of an open loop's stages in the file is left to matter.
+fn flags_say_everything(s: &Settings) -> bool {
+    let rate = s.rate.given().is_some();
+    let duration = s.duration.given().is_some();
+    rate && ((duration && s.ramp.given().is_some()) || (!duration && s.connections.is_from_flag()))
+}
+
+fn closed_loop(s: &Settings) -> Result<Arrivals, Mistake> {
+    if let Some(ramp) = s.ramp.given() {
         return Err(Mistake::new(ramp.place.clone(), "a closed loop has no rate to ramp")
             .help("give --rate for an open loop, or leave --ramp away"));
     }
-    let written = file.closed.value();
-    let slots = flags.concurrency.value().copied().or(written.map(|closed| closed.slots)).unwrap_or(1);
-    let file_duration = match (written, file.open.value()) {
+    let written = s.closed.value();
+    let slots = s.concurrency.value().copied().or(written.map(|closed| closed.slots)).unwrap_or(1);
+    let file_duration = match (written, s.open.value()) {
         (Some(closed), _) => closed.duration,
         (None, Some(stages)) => Some(stages.iter().map(|stage| stage.over).sum()),
         (None, None) => None,
     };
-    let ended_by_flag = flags.concurrency.given().is_some() && connections.is_from_flag();
-    let duration = match flags.duration.value() {
+    let ended_by_flag = s.concurrency.given().is_some() && s.connections.is_from_flag();
+    let duration = match s.duration.value() {
         Some(duration) => Some(*duration),
         None if ended_by_flag => None,
         None => file_duration,
     };
-    if duration.is_some() || connections.given().is_some() {
+    if duration.is_some() || s.connections.given().is_some() {
         return Ok(Arrivals::Closed { slots, duration });
     }
-    match file.closed.given() {
+    match s.closed.given() {
         Some(closed) => Err(Mistake::new(closed.place.clone(), "this load has no end")
             .expected("`duration` here, or `connections` in [load]")
             .help("write closed = { slots = 200, duration = \"30s\" }")),
@@ -109,23 +109,22 @@ fn closed_loop(parts: &LoadParts<'_>) -> Result<Arrivals, Mistake> {
 }
 
 /// A ramp and a hold, from the flags and, where they are silent, from the file.
-fn rebuilt(parts: &LoadParts<'_>) -> Result<Vec<RateStage>, Mistake> {
-    let LoadParts { file, flags, connections, last_lives } = parts;
-    let rate = flags.rate.value().copied().or(Rate::per_second(DEFAULT_RATE)).unwrap_or(Rate::ZERO);
-    let over = flags.ramp.value().copied().or_else(|| {
-        let stages = file.open.value()?;
+fn rebuilt(s: &Settings, last_lives: Duration) -> Result<Vec<RateStage>, Mistake> {
+    let rate = s.rate.value().copied().or(Rate::per_second(DEFAULT_RATE)).unwrap_or(Rate::ZERO);
+    let over = s.ramp.value().copied().or_else(|| {
+        let stages = s.open.value()?;
         first_ramp(stages).filter(|(_, is_ramp)| *is_ramp).map(|(at, _)| stages[at].over)
     });
     let over = over.unwrap_or_default();
     let ramp = RateStage { from: Rate::ZERO, to: rate, over };
-    let covering = |count: &Placed<Count>| covering(&ramp, count, *last_lives);
-    let held = match (flags.duration.value(), file.closed.value().and_then(|closed| closed.duration)) {
+    let covering = |count: &Placed<Count>| covering(&ramp, count, last_lives);
+    let held = match (s.duration.value(), s.closed.value().and_then(|closed| closed.duration)) {
         (Some(duration), _) => *duration,
-        (None, _) if connections.is_from_flag() => {
-            connections.given().map(covering).transpose()?.unwrap_or_default()
+        (None, _) if s.connections.is_from_flag() => {
+            s.connections.given().map(covering).transpose()?.unwrap_or_default()
         }
         (None, Some(duration)) => duration,
-        (None, None) => connections.given().map(covering).transpose()?.unwrap_or(DEFAULT_DURATION),
+        (None, None) => s.connections.given().map(covering).transpose()?.unwrap_or(DEFAULT_DURATION),
     };
     let hold = RateStage { from: rate, to: rate, over: held };
     Ok([ramp, hold].into_iter().filter(|stage| !stage.over.is_zero()).collect())
@@ -156,19 +155,19 @@ fn first_ramp(stages: &[RateStage]) -> Option<(usize, bool)> {
 }
 
 /// The file's stages with each flag's change made to them.
-fn edited(stages: &[RateStage], flags: &LoadFlags) -> Result<Vec<RateStage>, Mistake> {
+fn edited(stages: &[RateStage], s: &Settings) -> Result<Vec<RateStage>, Mistake> {
     let mut stages = stages.to_vec();
-    if let Some(duration) = flags.duration.value() {
+    if let Some(duration) = s.duration.value() {
         let holds = |stage: &RateStage| stage.from == stage.to && stage.to > Rate::ZERO;
         let last = stages.iter().rposition(holds).unwrap_or(stages.len().saturating_sub(1));
         if let Some(stage) = stages.get_mut(last) {
             stage.over = *duration;
         }
     }
-    if let Some(ramp) = flags.ramp.given() {
+    if let Some(ramp) = s.ramp.given() {
         set_ramp(&mut stages, ramp)?;
     }
-    if let Some(rate) = flags.rate.value() {
+    if let Some(rate) = s.rate.value() {
         let highest = stages.iter().map(|stage| stage.from.as_per_second().max(stage.to.as_per_second()));
         let highest = highest.fold(0.0, f64::max);
         // The share first: it is at most 1, so that the highest rate becomes exactly what was asked for.

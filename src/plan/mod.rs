@@ -1,29 +1,34 @@
 //! What the user wrote, made into a validated, immutable [`Plan`].
 //!
 //! ```text
-//! file ──► reader (text, env, syntax) ──► Written ─┐
-//!                                                  ├──► resolve (load) ──► Plan
-//! flags ─► overrides ───────────────────► Settings ┘
+//!                  fields (one row a field)
+//! file ──► reader ──► Settings ─┐
+//!                               ├──► resolve (load, session, serve) ──► Plan
+//! flags ────────────► Settings ─┘
 //! ```
 //!
-//! Values are parsed one by one, by the same rules for the file and for the flags; then flags are laid over
+//! What fields there are, how each is written in file and flag, what it is for and its default: a row of the
+//! table in [`fields`]. Values are parsed one by one, by the same rules for the file and for the flags; then flags are laid over
 //! the file, and the whole is checked. Mistakes do not stop this: all are gathered, and shown together.
 //! Nothing here reads a file, the environment or the clock, and nothing prints.
 
 pub mod behaviour;
+mod definition;
 mod diagnostics;
 mod env;
 mod field;
+pub mod fields;
 mod file;
+mod flags;
 mod load;
 mod nearest;
-mod overrides;
-mod plan;
 mod reader;
+mod reference;
 mod resolve;
+mod schema;
 pub mod secrets;
+mod serve;
 mod session;
-mod settings;
 mod stages;
 mod syntax;
 mod target_url;
@@ -36,25 +41,21 @@ mod words;
 #[cfg(test)]
 mod tests;
 
-pub use diagnostics::{Colour, Mistake, Place, ScenarioErrors};
-pub use env::Environment;
-pub use load::{DEFAULT_DURATION, DEFAULT_RATE};
-pub use nearest::nearest;
-pub use overrides::Overrides;
-pub use plan::{
+pub use definition::{
     Arrivals, Close, Connection, Lifetime, Load, Plan, PortPolicy, RateStage, Scheme, Serve, Source, Target,
 };
+pub use diagnostics::{Colour, Mistake, Place, ScenarioErrors};
+pub use env::Environment;
+pub use flags::Overrides;
+pub use load::{DEFAULT_DURATION, DEFAULT_RATE};
+pub use nearest::nearest;
+pub use reference::reference;
+pub use schema::schema;
 pub use secrets::Secrets;
-pub use session::{
-    Expect, Header, Messages, Reconnect, Request, Session, SessionOverrides, Statuses, Tls, TlsVersion,
-};
+pub use session::{Expect, Header, Messages, Reconnect, Request, Session, Statuses, Tls, TlsVersion};
 
 use std::cell::RefCell;
 use std::path::Path;
-
-/// The JSON schema (2020-12) of a scenario file, with a line end. A test holds its fields against those that
-/// are read.
-pub const SCHEMA: &str = include_str!("schema.json");
 
 /// The plan of the scenario file whose `text` was read from `path`, with flags laid over it.
 ///
@@ -77,7 +78,7 @@ pub fn load_file(
         value
     };
     let mut mistakes = Vec::new();
-    let flags = overrides::read(overrides, &mut mistakes);
+    let flags = read_flags(overrides, &mut mistakes);
     let stem = path.file_stem().map(|stem| stem.to_string_lossy().into_owned());
     let name = stem.unwrap_or_else(|| "scenario".to_owned());
     let plan = match file::read(text, environment) {
@@ -109,8 +110,12 @@ pub fn load_file(
 /// Every mistake of the flags, each with the flag's name.
 pub fn from_flags(overrides: &Overrides) -> Result<Plan, ScenarioErrors> {
     let mut mistakes = Vec::new();
-    let flags = overrides::read(overrides, &mut mistakes);
-    let name =
-        overrides.target.as_deref().map_or_else(|| "connstorm".to_owned(), target_url::without_secrets);
-    resolve::resolve(settings::Written::default(), flags, &name, mistakes).map_err(ScenarioErrors::in_flags)
+    let flags = read_flags(overrides, &mut mistakes);
+    let name = overrides.target().map_or_else(|| "connstorm".to_owned(), target_url::without_secrets);
+    resolve::resolve(file::Written::default(), flags, &name, mistakes).map_err(ScenarioErrors::in_flags)
+}
+
+fn read_flags(overrides: &Overrides, mistakes: &mut Vec<Mistake>) -> fields::Settings {
+    mistakes.extend(overrides.unknown());
+    fields::Settings::from_flags(overrides, mistakes)
 }

@@ -1,13 +1,18 @@
 //! From single values to a whole that can be run: defaults, and the checks that look at several fields.
 
+use super::definition::{
+    Arrivals, Close, Connection, Lifetime, Load, Plan, PortPolicy, Serve, Source, Target,
+};
 use super::diagnostics::{Mistake, Place};
 use super::field::Field;
-use super::load::{LoadParts, arrivals};
-use super::plan::{Arrivals, Close, Connection, Lifetime, Load, Plan, PortPolicy, Serve, Source, Target};
+use super::fields::Settings;
+use super::file::Written;
+use super::load::arrivals;
 use super::secrets::Secrets;
-use super::session::{self, FromUrl, Session};
-use super::settings::{LoadFlags, Settings, Written};
+use super::serve;
+use super::session::{self, Session};
 use super::target_url::TargetUrl;
+use super::thresholds::Threshold;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -17,34 +22,27 @@ const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 /// The plan, or every mistake: those `found` already, and those that only the whole shows.
 pub(super) fn resolve(
     written: Written,
-    flags: (Settings, LoadFlags),
+    flags: Settings,
     default_name: &str,
     found: Vec<Mistake>,
 ) -> Result<Plan, Vec<Mistake>> {
     let mut mistakes = found;
-    let (overriding, load_flags) = flags;
-    let mut settings = overriding.over(written.settings);
-    let parts = LoadParts {
-        file: &written.load,
-        flags: &load_flags,
-        connections: &settings.connections,
-        last_lives: longest_life(&settings),
-    };
-    let arrivals = arrivals(&parts).unwrap_or_else(|mistake| {
+    let mut settings = flags.over(written.settings);
+    let arrivals = arrivals(&settings, longest_life(&settings)).unwrap_or_else(|mistake| {
         mistakes.push(mistake);
         None
     });
-    let session = conversation(&mut settings, &written.serve, &mut mistakes);
-    let target =
-        target(&settings.url, &written.target_table, &written.target_ports, !written.serve.is_absent())
-            .unwrap_or_else(|mistake| {
-                mistakes.push(mistake);
-                None
-            });
+    let serve = serve::resolve(&written.serve_table, &mut settings, &mut mistakes);
+    let session = conversation(&mut settings, &serve, &mut mistakes);
+    let serves = !serve.is_absent();
+    let target = target(&settings, &written.target_table, serves).unwrap_or_else(|mistake| {
+        mistakes.push(mistake);
+        None
+    });
     mistakes.extend(family_mismatch(&settings, target.as_ref()));
     match arrivals {
         Some(arrivals) if mistakes.is_empty() => {
-            let mut plan = assemble(settings, target, written.serve.into_value(), arrivals, default_name);
+            let mut plan = assemble(settings, target, serve.into_value(), arrivals, default_name);
             plan.session = session;
             Ok(plan)
         }
@@ -54,20 +52,13 @@ pub(super) fn resolve(
 
 /// What is said above TCP, by whatever target the plan has.
 fn conversation(settings: &mut Settings, serve: &Field<Serve>, mistakes: &mut Vec<Mistake>) -> Session {
-    let url = settings.url.value();
-    let kind = url.map(|url| url.scheme).or(serve.value().map(|serve| serve.kind)).unwrap_or_default();
-    let from_url = url.map_or_else(FromUrl::default, |url| FromUrl {
-        path: url.path.clone(),
-        credentials: url.credentials.clone(),
-    });
-    let ends_at_once = matches!(settings.lifetime.value(), None | Some(Lifetime::Fixed(Duration::ZERO)));
-    let lives = !ends_at_once || settings.close.value() == Some(&Close::Peer);
-    let written = std::mem::take(&mut settings.session);
     if settings.url.is_bad() || serve.is_bad() {
         // What fits can't be told.
         return Session::default();
     }
-    session::resolve(written, from_url, kind, lives, mistakes)
+    let kind = settings.url.value().map(|url| url.scheme);
+    let kind = kind.or(serve.value().map(|serve| serve.kind)).unwrap_or_default();
+    session::resolve(settings, kind, mistakes)
 }
 
 /// The plan of parts that have nothing against them, with a default for each that is left out.
@@ -101,10 +92,14 @@ fn assemble(
         session: Session::default(),
         serve,
         workers: settings.workers.into_value(),
-        thresholds: settings.thresholds.iter().map(ToString::to_string).collect(),
-        abort_when: settings.abort_when.iter().map(ToString::to_string).collect(),
+        thresholds: as_text(settings.thresholds),
+        abort_when: as_text(settings.abort_when),
         secrets: Secrets::default(),
     }
+}
+
+fn as_text(thresholds: Field<Vec<Threshold>>) -> Vec<String> {
+    thresholds.into_value().unwrap_or_default().iter().map(ToString::to_string).collect()
 }
 
 /// How long a connection lives at most, where it ends by itself: its lifetime, or what it has to say. Of an
@@ -115,16 +110,12 @@ fn longest_life(settings: &Settings) -> Duration {
         Some(Lifetime::Exponential(mean)) => mean.saturating_mul(20),
         Some(Lifetime::UntilEnd) | None => Duration::ZERO,
     };
-    lifetime.max(settings.session.longest_speech())
+    lifetime.max(session::longest_speech(settings))
 }
 
 /// Where to connect; `None` where a target is served, or is bad and reported.
-fn target(
-    url: &Field<TargetUrl>,
-    table: &Field<()>,
-    beside: &Field<Vec<u16>>,
-    serves: bool,
-) -> Result<Option<Target>, Mistake> {
+fn target(settings: &Settings, table: &Field<()>, serves: bool) -> Result<Option<Target>, Mistake> {
+    let (url, beside) = (&settings.url, &settings.target_ports);
     match (url.given(), table) {
         (Some(url), _) if beside.is_bad() => Ok(Some(with_ports(&url.value, Vec::new()))),
         (Some(placed), _) => {

@@ -5,8 +5,8 @@
 //! address, a number, a time or a rate is none. They are replaced in the plan that a report tells, and wherever else
 //! they come up: in a peer's reply, in a finding, in a command that is advised.
 
+use super::definition::Plan;
 use super::diagnostics::Place;
-use super::plan::Plan;
 use super::session::{Expect, Header, Session};
 use super::target_url::without_secrets;
 use super::units::{Rate, parse_duration};

@@ -1,15 +1,25 @@
 //! The load of a scenario file: the stages of an open loop, or the slots of a closed one.
 
+use super::definition::RateStage;
 use super::diagnostics::{Mistake, Place};
 use super::field::{Field, Placed};
-use super::plan::RateStage;
 use super::reader::{Table, wrong_type};
-use super::settings::WrittenClosed;
 use super::syntax::{COUNT, POSITIVE_DURATION, RATE};
-use super::units::Rate;
+use super::units::{Count, Rate};
 use std::time::Duration;
 use toml::Spanned;
 use toml::de::DeValue;
+
+/// What to write for the stages of an open loop.
+pub(super) const EXAMPLE: &str =
+    "a list of stages, such as [{ ramp_to = \"5000/s\", over = \"10s\" }, { hold = \"30s\" }]";
+
+/// A closed loop as it is written.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct WrittenClosed {
+    pub(super) slots: Count,
+    pub(super) duration: Option<Duration>,
+}
 
 /// The rate at which the stage before ended.
 #[derive(Debug, Clone, Copy)]
@@ -29,9 +39,8 @@ pub(super) fn arrivals(stage: &RateStage) -> f64 {
 /// The stages of `open`. Each goes from the rate at which the one before ended, the first from zero.
 pub(super) fn stages(load: &Table<'_>) -> Field<Vec<RateStage>> {
     let Some(list) = load.value("open") else { return Field::Absent };
-    let example = "a list of stages, such as [{ ramp_to = \"5000/s\", over = \"10s\" }, { hold = \"30s\" }]";
     let DeValue::Array(written) = list.get_ref() else {
-        load.reader().report(wrong_type(list.span(), list.get_ref(), example));
+        load.reader().report(wrong_type(list.span(), list.get_ref(), EXAMPLE));
         return Field::Bad;
     };
     let place = Place::File(list.span());
@@ -46,7 +55,7 @@ pub(super) fn stages(load: &Table<'_>) -> Field<Vec<RateStage>> {
         return Field::Bad;
     }
     if read.iter().map(arrivals).sum::<f64>() <= 0.0 {
-        let mistake = Mistake::new(place, "this load makes no connection").expected(example);
+        let mistake = Mistake::new(place, "this load makes no connection").expected(EXAMPLE);
         load.reader().report(mistake);
         return Field::Bad;
     }

@@ -22,8 +22,21 @@ pub(super) struct Syntax<T> {
     pub(super) expected: &'static str,
     /// Whether the file may also hold it as a number without quotes.
     pub(super) bare_number: bool,
+    /// Regular expression of the texts that are right, for editors; empty: any text may be.
+    pub(super) pattern: &'static str,
     /// Reads it.
     pub(super) parse: fn(&str) -> Result<T, Fault>,
+}
+
+impl<T> Syntax<T> {
+    /// JSON schema of a value in the file. Any string with `${NAME}` in it may be right.
+    pub(super) fn schema(&self) -> serde_json::Value {
+        let mut schema = serde_json::json!({ "type": if self.bare_number { serde_json::json!(["string", "number"]) } else { serde_json::json!("string") } });
+        if !self.pattern.is_empty() {
+            schema["pattern"] = format!("^\\s*({})\\s*$|\\$\\{{", self.pattern).into();
+        }
+        schema
+    }
 }
 
 /// What is wrong with the text of a value, before it is known where the text stands.
@@ -94,6 +107,7 @@ impl From<UnitError> for Fault {
 pub(super) const RATE: Syntax<Rate> = Syntax {
     expected: "a rate, such as 5000/s, 300/min or 2k/s",
     bare_number: true,
+    pattern: r"[0-9_.]+[kKM]?\s*(/\s*(s|sec|second|m|min|minute|h|hour))?",
     parse: |text| {
         let rate: Rate = text.parse()?;
         if rate.as_per_second() > HIGHEST_RATE {
@@ -119,6 +133,7 @@ pub(super) const POSITIVE_RATE: Syntax<Rate> = Syntax {
 pub(super) const COUNT: Syntax<Count> = Syntax {
     expected: "a whole number from 1, such as 1000, 100_000, \"100k\" or \"1M\"",
     bare_number: true,
+    pattern: r"[0-9_.]+[kKM]?",
     parse: |text| match parse_count(text)? {
         0 => Err(Fault::new(format!("{} is too few", quote(text))).expected("at least 1")),
         count => Ok(count),
@@ -129,6 +144,7 @@ pub(super) const COUNT: Syntax<Count> = Syntax {
 pub(super) const DURATION: Syntax<Duration> = Syntax {
     expected: "a duration with its unit, such as \"250ms\", \"10s\" or \"1m 30s\"",
     bare_number: false,
+    pattern: r"([0-9]+(\.[0-9]+)?\s*[a-zA-Zµ]+\s*)+",
     parse: |text| {
         let duration = parse_duration(text)?;
         if duration > LONGEST {
@@ -151,6 +167,7 @@ pub(super) const POSITIVE_DURATION: Syntax<Duration> = Syntax {
 pub(super) const WORKERS: Syntax<NonZeroU32> = Syntax {
     expected: "a number of threads from 1 to 4096",
     bare_number: true,
+    pattern: r"[0-9_.]+[kK]?",
     parse: |text| {
         let number = parse_count(text)?;
         let threads = u32::try_from(number).ok().filter(|_| number <= MOST_WORKERS).and_then(NonZeroU32::new);
@@ -163,6 +180,7 @@ pub(super) const WORKERS: Syntax<NonZeroU32> = Syntax {
 pub(super) const BACKLOG: Syntax<u32> = Syntax {
     expected: "the length of a queue, from 1 to 2147483647",
     bare_number: true,
+    pattern: r"[0-9_.]+[kKM]?",
     parse: |text| {
         // listen(2) takes an int.
         let length = i32::try_from(parse_count(text)?).ok().filter(|length| *length > 0);
@@ -175,6 +193,7 @@ pub(super) const BACKLOG: Syntax<u32> = Syntax {
 pub(super) const SEED: Syntax<u64> = Syntax {
     expected: "a whole number from 0 to 18446744073709551615",
     bare_number: true,
+    pattern: r"[0-9_]+",
     parse: |text| {
         text.trim()
             .replace('_', "")
@@ -186,6 +205,7 @@ pub(super) const SEED: Syntax<u64> = Syntax {
 pub(super) const NAME: Syntax<String> = Syntax {
     expected: "a string with the scenario's name",
     bare_number: false,
+    pattern: r".*\S.*",
     parse: |text| match text.trim() {
         "" => Err(Fault::new("the name is empty").expected("a name for the report, such as \"login-storm\"")),
         name => Ok(name.to_owned()),
@@ -196,6 +216,7 @@ pub(super) const NAME: Syntax<String> = Syntax {
 pub(super) const ADDRESSES: Syntax<AddressBlock> = Syntax {
     expected: "a string with an address, a range or a CIDR block, such as \"127.0.0.2-127.0.0.9\"",
     bare_number: false,
+    pattern: "",
     parse: |text| {
         text.parse().map_err(|error: AddressSetError| match error {
             AddressSetError::NotAnAddress(given) => Fault::new(format!(

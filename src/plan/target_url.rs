@@ -40,12 +40,17 @@ pub(super) fn without_secrets(url: &str) -> String {
 pub(super) const TARGET_URL: Syntax<TargetUrl> = Syntax {
     expected: "a string with a URL, such as \"tcp://127.0.0.1:9001\"",
     bare_number: false,
+    pattern: "",
     parse: target_url,
 };
 
 /// Several ports: `9001`, `9001-9004`, or such separated by commas.
-pub(super) const PORTS: Syntax<Vec<u16>> =
-    Syntax { expected: "ports, such as [9001, 9002] or \"9001-9004\"", bare_number: true, parse: ports };
+pub(super) const PORTS: Syntax<Vec<u16>> = Syntax {
+    expected: "ports, such as [9001, 9002] or \"9001-9004\"",
+    bare_number: true,
+    pattern: r"[0-9, -]+",
+    parse: ports,
+};
 
 fn target_url(text: &str) -> Result<TargetUrl, Fault> {
     let trimmed = text.trim();

@@ -48,6 +48,7 @@ impl std::fmt::Display for Threshold {
 pub(super) const COMPARISON: Syntax<String> = Syntax {
     expected: "a comparison in quotes, such as \"< 50ms\", \"== 0\" or \"never\"",
     bare_number: false,
+    pattern: "",
     parse: |text| Ok(text.to_owned()),
 };
 
@@ -55,6 +56,7 @@ pub(super) const COMPARISON: Syntax<String> = Syntax {
 pub(super) const THRESHOLD: Syntax<Threshold> = Syntax {
     expected: "a metric and a comparison, such as 'connect.p99 < 50ms'",
     bare_number: false,
+    pattern: "",
     parse: |text| {
         let trimmed = text.trim();
         let end = trimmed.find(|c: char| c.is_whitespace() || "<>=!".contains(c)).unwrap_or(trimmed.len());

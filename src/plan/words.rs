@@ -1,9 +1,9 @@
 //! The scenario's own small languages: lifetimes, port policies, ways to close, behaviours of a target.
 
 use super::behaviour;
+use super::definition::{Close, Lifetime, PortPolicy};
 use super::diagnostics::quote;
 use super::nearest::nearest;
-use super::plan::{Close, Lifetime, PortPolicy};
 use super::syntax::{DURATION, Fault, Syntax, choose};
 use crate::protocol::{Behaviour, Kind};
 use std::ops::RangeInclusive;
@@ -15,6 +15,7 @@ pub(super) const EXPLICIT_DEFAULT: RangeInclusive<u16> = 1024..=65_535;
 pub(super) const CLOSE: Syntax<Close> = Syntax {
     expected: "`fin`, `rst` or `peer`",
     bare_number: false,
+    pattern: r"fin|rst|peer",
     parse: |text| {
         let choices = [("fin", Close::Fin), ("rst", Close::Rst), ("peer", Close::Peer)];
         choose(text, "a way to close", &choices)
@@ -27,6 +28,7 @@ const BEHAVIOURS: &str = "what `connstorm serve KIND --help` lists, such as \"ec
 pub(super) const BEHAVIOUR: Syntax<Behaviour> = Syntax {
     expected: BEHAVIOURS,
     bare_number: false,
+    pattern: "",
     parse: |text| behaviour::parse(text).map_err(|says| Fault::new(says).expected(BEHAVIOURS)),
 };
 
@@ -34,11 +36,16 @@ pub(super) const BEHAVIOUR: Syntax<Behaviour> = Syntax {
 pub(super) const KIND: Syntax<Kind> = Syntax {
     expected: "`tcp`, `tls`, `http`, `https`, `ws` or `wss`",
     bare_number: false,
+    pattern: r"tcp|tls|https?|wss?",
     parse: |text| choose(text, "a kind of target", &Kind::ALL.map(|kind| (kind.name(), kind))),
 };
 
-pub(super) const LIFETIME: Syntax<Lifetime> =
-    Syntax { expected: LIFETIME_EXAMPLES, bare_number: false, parse: lifetime };
+pub(super) const LIFETIME: Syntax<Lifetime> = Syntax {
+    expected: LIFETIME_EXAMPLES,
+    bare_number: false,
+    pattern: r"until-end|[0-9].*|(exponential|uniform)\s*\(.*\)",
+    parse: lifetime,
+};
 
 const LIFETIME_EXAMPLES: &str =
     "a duration with its unit, such as \"2s\", or \"exponential(20s)\", \"uniform(1s,5s)\" or \"until-end\"";
@@ -98,8 +105,12 @@ fn unknown_lifetime(text: &str, name: &str) -> Fault {
     }
 }
 
-pub(super) const PORT_POLICY: Syntax<PortPolicy> =
-    Syntax { expected: PORT_POLICY_EXAMPLES, bare_number: false, parse: port_policy };
+pub(super) const PORT_POLICY: Syntax<PortPolicy> = Syntax {
+    expected: PORT_POLICY_EXAMPLES,
+    bare_number: false,
+    pattern: r"kernel|naive-bind|explicit(:\s*[0-9]+\s*-\s*[0-9]+)?|[0-9]+\s*-\s*[0-9]+",
+    parse: port_policy,
+};
 
 const PORT_POLICY_EXAMPLES: &str =
     "`kernel`, `naive-bind`, `explicit`, `explicit:LO-HI` or `LO-HI`, such as \"20000-29999\"";

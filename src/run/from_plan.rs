@@ -132,7 +132,7 @@ mod tests {
         Whereto { destinations: 1, loopback: true, tuples: Vec::new(), ends: Ends::TwoPrograms };
 
     fn plan(change: impl FnOnce(&mut Overrides)) -> Plan {
-        let mut overrides = Overrides { target: Some("tcp://127.0.0.1:9001".into()), ..Overrides::default() };
+        let mut overrides = Overrides::to("tcp://127.0.0.1:9001");
         change(&mut overrides);
         from_flags(&overrides).unwrap()
     }
@@ -140,10 +140,10 @@ mod tests {
     #[test]
     fn an_open_loop_keeps_its_stages_and_sources() {
         let plan = plan(|o| {
-            o.rate = Some("100/s".into());
-            o.ramp = Some("5s".into());
-            o.duration = Some("10s".into());
-            o.source = Some("127.0.0.2-127.0.0.9".into());
+            o.set("--rate", "100/s");
+            o.set("--ramp", "5s");
+            o.set("--duration", "10s");
+            o.set("--source", "127.0.0.2-127.0.0.9");
         });
         let demand = demand(&plan, WHERETO).unwrap();
         assert_eq!((demand.arrivals.peak(), demand.arrivals.pieces.len(), demand.sources), (100.0, 2, 8));
@@ -153,8 +153,9 @@ mod tests {
     fn a_closed_loop_follows_littles_law_or_cannot_be_told() {
         let closed = |lifetime: &str| {
             plan(|o| {
-                (o.concurrency, o.lifetime) = (Some("200".into()), Some(lifetime.into()));
-                o.duration = Some("10s".into());
+                o.set("--concurrency", "200");
+                o.set("--lifetime", lifetime);
+                o.set("--duration", "10s");
             })
         };
         let lasting = demand(&closed("2s"), WHERETO).unwrap();

@@ -5,9 +5,8 @@ mod args;
 mod exporter;
 mod journal;
 mod progress;
-mod session_args;
 
-pub(super) use args::{ConnectionFlags, Run};
+pub(super) use args::Run;
 
 use super::exit::Exit;
 use super::interrupt::Interrupt;
@@ -21,7 +20,7 @@ use crate::report::{Style, forecast};
 use crate::result::RunResult;
 use crate::run::{Conducted, Prepared};
 use anyhow::Context;
-use args::{JudgementFlags, ProgressWhen};
+use args::{ProgressFlags, ProgressWhen};
 use exporter::Exporter;
 use journal::Journal;
 use std::io;
@@ -30,26 +29,26 @@ use std::time::Duration;
 
 /// Runs it.
 pub(super) fn run(args: &Run) -> anyhow::Result<Exit> {
-    let plan = match read_plan(&args.what, &args.overrides()) {
+    let plan = match read_plan(&args.what, &args.scenario.0) {
         Ok(plan) => plan,
         Err(mistakes) => {
             say_styled(&mistakes);
             return Ok(Exit::Usage);
         }
     };
-    let plan = if args.judgement.show_secrets { plan.with_secrets_shown() } else { plan };
+    let plan = if args.progress.show_secrets { plan.with_secrets_shown() } else { plan };
     let interrupt = Interrupt::watch().context("cannot handle signals")?;
     // Looked at first: what can't be written should fail before the run, not after it.
     let outputs = args.output.open(&inputs(&args.what, &plan))?;
     let mut journal = args.output.json.as_deref().and_then(|file| Journal::beside(file, &plan));
-    let conducted = watched(&plan, &interrupt, &args.judgement, journal.as_mut())?;
+    let conducted = watched(&plan, &interrupt, &args.progress, journal.as_mut())?;
     let balance = conducted.run.conservation();
     let mut result = conducted.into_result(&plan);
-    result.command = Some(command(&plan, args.judgement.show_secrets));
+    result.command = Some(command(&plan, args.progress.show_secrets));
     let exit = Exit::of(result.verdict);
     let shown =
         Summary { verbose: args.output.verbose, stdout_is_taken: outputs.use_stdout(), exit: Some(exit) };
-    report(&result, outputs, (!args.judgement.quiet).then_some(shown))?;
+    report(&result, outputs, (!args.progress.quiet).then_some(shown))?;
     if let Some(journal) = journal {
         journal.remove();
     }
@@ -80,7 +79,7 @@ pub(super) fn read_plan(what: &str, overrides: &Overrides) -> Result<Plan, Strin
         Style::Coloured => Colour::Ansi,
     };
     let plan = if what.contains("://") {
-        plan::from_flags(&Overrides { target: Some(what.to_owned()), ..overrides.clone() })
+        plan::from_flags(&overrides.clone().with_target(what))
     } else {
         let path = Path::new(what);
         let text = std::fs::read_to_string(path).map_err(|error| unreadable(path, &error))?;
@@ -106,7 +105,7 @@ const ENDING: &str = "connstorm: interrupted: what is open is closed, then the r
 fn watched(
     plan: &Plan,
     interrupt: &Interrupt,
-    flags: &JudgementFlags,
+    flags: &ProgressFlags,
     mut journal: Option<&mut Journal>,
 ) -> anyhow::Result<Conducted> {
     let progress = if flags.quiet { ProgressWhen::Never } else { flags.progress };

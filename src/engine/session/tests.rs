@@ -5,7 +5,7 @@ use super::{Context, Script, Session, Step, StepResult};
 use crate::engine::lifetimes::WorkerRng;
 use crate::linux::clock::Clock;
 use crate::model::{Cause, Stage, Stamp, Tally};
-use crate::plan::{Overrides, SessionOverrides, from_flags};
+use crate::plan::{Overrides, from_flags};
 use crate::protocol::websocket::{Decoder, Opcode};
 use proptest::prelude::*;
 use std::time::Duration;
@@ -26,14 +26,8 @@ fn ms(ms: u64) -> Duration {
 }
 
 impl Rehearsal {
-    fn new(target: &str, lifetime: &str, session: SessionOverrides) -> Rehearsal {
-        let overrides = Overrides {
-            target: Some(target.to_owned()),
-            lifetime: Some(lifetime.to_owned()),
-            session,
-            ..Overrides::default()
-        };
-        Rehearsal::of(&overrides)
+    fn new(target: &str, lifetime: &str, session: Overrides) -> Rehearsal {
+        Rehearsal::of(&session.with_target(target).with("--lifetime", lifetime))
     }
 
     fn of(overrides: &Overrides) -> Rehearsal {
@@ -110,25 +104,22 @@ impl Rehearsal {
     }
 }
 
-fn sending(send: &str, expect: Option<&str>, every: Option<&str>, count: Option<&str>) -> SessionOverrides {
-    SessionOverrides {
-        send: Some(send.to_owned()),
-        expect: expect.map(str::to_owned),
-        every: every.map(str::to_owned),
-        count: count.map(str::to_owned),
-        ..SessionOverrides::default()
-    }
+fn sending(send: &str, expect: Option<&str>, every: Option<&str>, count: Option<&str>) -> Overrides {
+    let others = [("--expect", expect), ("--every", every), ("--count", count)];
+    others.into_iter().fold(Overrides::default().with("--send", send), |flags, (flag, given)| match given {
+        Some(text) => flags.with(flag, text),
+        None => flags,
+    })
 }
 
 #[test]
 fn the_handshake_says_what_the_plan_says() {
-    let session = SessionOverrides {
-        headers: vec!["X-Token: abc".into()],
-        auth: Some("bearer(t)".into()),
-        origin: Some("https://a.example".into()),
-        subprotocols: vec!["chat.v2".into(), "chat.v1".into()],
-        ..SessionOverrides::default()
-    };
+    let session = Overrides::default()
+        .with("--header", "X-Token: abc")
+        .with("--auth", "bearer(t)")
+        .with("--origin", "https://a.example")
+        .with("--subprotocol", "chat.v2")
+        .with("--subprotocol", "chat.v1");
     let stage = Rehearsal::new("ws://h:9001/chat?room=1", "1s", session);
     let request = String::from_utf8(stage.out.clone()).unwrap();
     assert!(request.starts_with("GET /chat?room=1 HTTP/1.1\r\nHost: h:9001\r\n"), "{request}");
@@ -148,7 +139,7 @@ fn the_handshake_says_what_the_plan_says() {
 
 #[test]
 fn what_comes_with_the_handshake_is_heard_and_pings_are_answered() {
-    let mut stage = Rehearsal::new("ws://h:1/", "1s", SessionOverrides::default());
+    let mut stage = Rehearsal::new("ws://h:1/", "1s", Overrides::default());
     assert!(stage.accept(b"\x81\x05early\x89\x02hi\x81\x01").is_ok());
     assert_eq!(stage.said(), [(10, b"hi".to_vec())]);
     let heard = stage.tally.traffic;
@@ -198,7 +189,7 @@ fn a_wrong_answer_and_a_broken_rule_are_named() {
     assert_eq!(trouble.failure.cause, Cause::UnexpectedReply);
     assert_eq!(trouble.reply.unwrap().says.unwrap(), "expected 'm', found 'x'");
     assert_eq!(stage.tally.traffic.mismatches, 1);
-    let mut stage = Rehearsal::new("ws://h:1/", "60s", SessionOverrides::default());
+    let mut stage = Rehearsal::new("ws://h:1/", "60s", Overrides::default());
     stage.accept(b"").unwrap();
     let trouble = stage.take(b"\x81\x81\0\0\0\0x").unwrap_err();
     assert_eq!(trouble.failure.cause, Cause::ProtocolViolation);
@@ -212,7 +203,7 @@ fn the_end_of_the_run_waits_for_answers_and_not_for_goodbyes() {
     assert_eq!(stage.act(Session::stop).unwrap(), Step::Continue);
     assert_eq!(stage.take(b"\x81\x01m").unwrap(), Step::Done);
     assert_eq!(stage.said(), [(8, vec![3, 232])]);
-    let mut idle = Rehearsal::new("ws://h:1/", "until-end", SessionOverrides::default());
+    let mut idle = Rehearsal::new("ws://h:1/", "until-end", Overrides::default());
     idle.accept(b"").unwrap();
     assert_eq!(idle.due(), None, "an idle session waits for nothing");
     assert_eq!(idle.act(Session::stop).unwrap(), Step::Done);
@@ -220,12 +211,8 @@ fn the_end_of_the_run_waits_for_answers_and_not_for_goodbyes() {
 
 #[test]
 fn http_requests_follow_each_other_on_one_connection() {
-    let session = SessionOverrides {
-        requests: Some("2".into()),
-        body: Some("b{seq}".into()),
-        expect: Some("echo".into()),
-        ..SessionOverrides::default()
-    };
+    let session =
+        Overrides::default().with("--requests", "2").with("--body", "b{seq}").with("--expect", "echo");
     let mut stage = Rehearsal::new("http://h/p", "0s", session);
     let request = String::from_utf8(stage.out.clone()).unwrap();
     assert!(request.starts_with("POST /p HTTP/1.1\r\nHost: h:9001\r\n"), "{request}");
@@ -240,7 +227,7 @@ fn http_requests_follow_each_other_on_one_connection() {
 #[test]
 fn a_refusal_keeps_its_status_headers_and_the_beginning_of_its_body() {
     for target in ["ws://h:1/", "http://h:1/"] {
-        let mut stage = Rehearsal::new(target, "0s", SessionOverrides::default());
+        let mut stage = Rehearsal::new(target, "0s", Overrides::default());
         let head = b"HTTP/1.1 503 Service Unavailable\r\nServer: x\r\nContent-Length: 1000\r\n\r\n";
         assert!(stage.take(head).is_ok());
         let trouble = stage.take(&b"try later ".repeat(30)).unwrap_err();
@@ -249,7 +236,7 @@ fn a_refusal_keeps_its_status_headers_and_the_beginning_of_its_body() {
         assert_eq!(reply.status.as_deref(), Some("503 Service Unavailable"));
         assert!(reply.body.unwrap().starts_with("try later") && reply.headers.len() == 1);
         // A body that never comes does not hide the status.
-        let mut stage = Rehearsal::new(target, "0s", SessionOverrides::default());
+        let mut stage = Rehearsal::new(target, "0s", Overrides::default());
         stage.take(head).unwrap();
         assert_eq!(stage.at(Duration::from_secs(5)).unwrap_err().failure.code, Some(503), "{target}");
     }
@@ -258,7 +245,7 @@ fn a_refusal_keeps_its_status_headers_and_the_beginning_of_its_body() {
 #[test]
 fn a_reply_byte_by_byte_is_the_same_reply() {
     for target in ["ws://h:1/", "http://h:1/"] {
-        let mut rehearsal = Rehearsal::new(target, "0s", SessionOverrides::default());
+        let mut rehearsal = Rehearsal::new(target, "0s", Overrides::default());
         let reply = b"HTTP/1.1 404 Not Found\r\nServer: x\r\nContent-Length: 4\r\n\r\ngone";
         let (last, before) = reply.split_last().unwrap();
         for byte in before {
@@ -266,7 +253,7 @@ fn a_reply_byte_by_byte_is_the_same_reply() {
         }
         let trouble = rehearsal.take(&[*last]).unwrap_err();
         assert_eq!((trouble.failure.code, trouble.reply.unwrap().body.as_deref()), (Some(404), Some("gone")));
-        let mut rehearsal = Rehearsal::new(target, "0s", SessionOverrides::default());
+        let mut rehearsal = Rehearsal::new(target, "0s", Overrides::default());
         let endless = (0..40_000).find_map(|_| rehearsal.take(b"HTTP/1.1 200 OK x").err());
         assert_eq!(endless.unwrap().failure.cause, Cause::ReplyTooLong, "{target}");
     }
@@ -317,7 +304,7 @@ proptest! {
     fn no_peers_bytes_harm_a_session((target, pieces, upgraded) in hostile()) {
         let send = sending("m {random:20B}", Some("echo"), Some("10ms"), None);
         let send = if target.starts_with("http") {
-            SessionOverrides { requests: Some("3".into()), ..SessionOverrides::default() }
+            Overrides::default().with("--requests", "3")
         } else {
             send
         };
@@ -356,7 +343,7 @@ const WORKER_STACK: usize = 512 * 1024;
 fn thousands_of_interim_replies_neither_recurse_nor_end_the_wait() {
     let on_a_workers_stack = std::thread::Builder::new().stack_size(WORKER_STACK).spawn(|| {
         for target in ["ws://h:1/", "http://h:1/"] {
-            let mut rehearsal = Rehearsal::new(target, "0s", SessionOverrides::default());
+            let mut rehearsal = Rehearsal::new(target, "0s", Overrides::default());
             let interim = b"HTTP/1.1 100 Continue\r\n\r\n";
             // The largest read, and then byte by byte.
             assert_eq!(rehearsal.take(&interim.repeat((64 << 10) / interim.len())).unwrap(), Step::Continue);
@@ -378,7 +365,7 @@ fn what_began_and_did_not_go_on_is_not_silence() {
             (b"HTTP/1.1 102 Processing\r\n\r\n", Some("stalled after the interim reply 102")),
             (b"", None),
         ] {
-            let mut rehearsal = Rehearsal::new(target, "0s", SessionOverrides::default());
+            let mut rehearsal = Rehearsal::new(target, "0s", Overrides::default());
             rehearsal.take(came).unwrap();
             let trouble = rehearsal.at(Duration::from_secs(5)).unwrap_err();
             let cause = if says.is_some() { Cause::Stalled } else { Cause::TimedOut };
@@ -387,7 +374,7 @@ fn what_began_and_did_not_go_on_is_not_silence() {
             assert!(said.starts_with(says.unwrap_or("")), "{said}");
         }
     }
-    let mut rehearsal = Rehearsal::new("http://h:1/", "0s", SessionOverrides::default());
+    let mut rehearsal = Rehearsal::new("http://h:1/", "0s", Overrides::default());
     rehearsal.take(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc").unwrap();
     let trouble = rehearsal.at(Duration::from_secs(5)).unwrap_err();
     assert_eq!(trouble.reply.unwrap().says.unwrap(), "stalled after 3 bytes of the reply's body");
@@ -395,10 +382,10 @@ fn what_began_and_did_not_go_on_is_not_silence() {
 
 #[test]
 fn an_interim_reply_of_any_status_is_passed_over_and_http_1_0_is_judged_by_its_status() {
-    let mut rehearsal = Rehearsal::new("ws://h:1/", "0s", SessionOverrides::default());
+    let mut rehearsal = Rehearsal::new("ws://h:1/", "0s", Overrides::default());
     let trouble = rehearsal.take(b"HTTP/1.0 404 Not\r\nContent-Length: 0\r\n\r\n").unwrap_err();
     assert_eq!((trouble.failure.cause, trouble.failure.code), (Cause::HttpStatus, Some(404)));
-    let mut rehearsal = Rehearsal::new("ws://h:1/", "0s", SessionOverrides::default());
+    let mut rehearsal = Rehearsal::new("ws://h:1/", "0s", Overrides::default());
     let trouble = rehearsal.take(b"HTTP/1.0 200 OK\r\n\r\n").unwrap_err();
     assert_eq!(trouble.failure.cause, Cause::Http10);
 }
@@ -410,7 +397,7 @@ fn the_code_of_a_broken_rule_is_that_of_the_rule() {
         (b"\x81\x01\xff", 1007),
         (b"\x82\x7f\x00\x00\x00\x00\x01\x00\x00\x01", 1009),
     ] {
-        let mut rehearsal = Rehearsal::new("ws://h:1/", "9s", SessionOverrides::default());
+        let mut rehearsal = Rehearsal::new("ws://h:1/", "9s", Overrides::default());
         rehearsal.accept(b"").unwrap();
         assert_eq!(rehearsal.take(bytes).unwrap_err().failure.cause, Cause::ProtocolViolation);
         assert_eq!(rehearsal.said(), [(8, code.to_be_bytes().to_vec())]);
@@ -426,11 +413,10 @@ fn closing(code: u16, reason: &str) -> Vec<u8> {
 #[test]
 fn a_close_code_is_kept_with_its_words_and_only_a_good_one_is_an_end_as_planned() {
     let run = |close: Option<&str>, frame: &[u8]| {
-        let overrides = Overrides {
-            target: Some("ws://h:1/".into()),
-            lifetime: Some("9s".into()),
-            close: close.map(str::to_owned),
-            ..Overrides::default()
+        let overrides = Overrides::to("ws://h:1/").with("--lifetime", "9s");
+        let overrides = match close {
+            Some(close) => overrides.with("--close", close),
+            None => overrides,
         };
         let mut rehearsal = Rehearsal::of(&overrides);
         rehearsal.accept(b"").unwrap();
@@ -480,7 +466,7 @@ fn answers_that_come_together_are_taken_off_one_by_one() {
 #[test]
 fn a_post_without_a_body_says_so_and_a_get_does_not() {
     for (method, says) in [("POST", true), ("PUT", true), ("GET", false), ("DELETE", false)] {
-        let session = SessionOverrides { method: Some(method.into()), ..SessionOverrides::default() };
+        let session = Overrides::default().with("--method", method);
         let rehearsal = Rehearsal::new("http://h/", "0s", session);
         let request = String::from_utf8(rehearsal.out.clone()).unwrap();
         assert_eq!(request.contains("\r\nContent-Length: 0\r\n"), says, "{request}");
@@ -490,11 +476,7 @@ fn a_post_without_a_body_says_so_and_a_get_does_not() {
 #[test]
 fn a_reply_without_a_body_ends_with_its_head() {
     for (method, status) in [("HEAD", "200 OK"), ("GET", "204 No Content"), ("GET", "304 Not Modified")] {
-        let session = SessionOverrides {
-            method: Some(method.into()),
-            requests: Some("2".into()),
-            ..SessionOverrides::default()
-        };
+        let session = Overrides::default().with("--method", method).with("--requests", "2");
         let mut rehearsal = Rehearsal::new("http://h/", "0s", session);
         let reply = format!("HTTP/1.1 {status}\r\nContent-Length: 5\r\n\r\n");
         rehearsal.take(reply.as_bytes()).unwrap();
@@ -505,14 +487,14 @@ fn a_reply_without_a_body_ends_with_its_head() {
 
 #[test]
 fn a_subprotocol_that_was_asked_for_has_to_be_selected() {
-    let session = SessionOverrides { subprotocols: vec!["chat".into()], ..SessionOverrides::default() };
+    let session = Overrides::default().with("--subprotocol", "chat");
     let mut rehearsal = Rehearsal::new("ws://h:1/", "0s", session);
     assert_eq!(rehearsal.accept(b"").unwrap_err().failure.cause, Cause::SubprotocolNotSelected);
 }
 
 #[test]
 fn a_long_message_costs_what_its_bytes_cost() {
-    let mut rehearsal = Rehearsal::new("ws://h:1/", "9s", SessionOverrides::default());
+    let mut rehearsal = Rehearsal::new("ws://h:1/", "9s", Overrides::default());
     rehearsal.accept(b"").unwrap();
     let length: u64 = 4 << 20;
     rehearsal.take(&[&b"\x82\x7f"[..], &length.to_be_bytes()].concat()).unwrap();

@@ -1,18 +1,12 @@
 //! What is said over a connection once it stands: the part of the plan above TCP.
 //!
-//! Invariant, as for the whole plan: what exists can be run. [`file`] reads the tables, [`overrides`] the
-//! flags, by the [`syntax`] that both share, and [`resolve`] holds the whole against the scheme.
+//! Invariant, as for the whole plan: what exists can be run. [`syntax`] says how values are written, and
+//! [`resolve`] holds the whole against the scheme.
 
-pub(super) mod file;
-mod overrides;
 mod resolve;
-mod settings;
-mod syntax;
+pub(super) mod syntax;
 
-pub use overrides::SessionOverrides;
-pub(super) use overrides::read;
-pub(super) use resolve::{FromUrl, resolve};
-pub(super) use settings::SessionSettings;
+pub(super) use resolve::{longest_speech, resolve};
 
 use crate::protocol::Template;
 use serde::{Deserialize, Serialize};

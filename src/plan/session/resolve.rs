@@ -1,116 +1,92 @@
 //! The part above TCP as a whole: held against the scheme, with a default for what is left out.
 
+use super::super::definition::{Close, Lifetime};
 use super::super::diagnostics::{Mistake, Place};
 use super::super::field::{Field, Placed};
-use super::{Expect, Header, Messages, Reconnect, Request, Session, SessionSettings, Tls};
+use super::super::fields::Settings;
+use super::{Expect, Header, Messages, Reconnect, Request, Session, Tls};
 use crate::protocol::{Application, Kind};
 use std::time::Duration;
 
-/// What the URL says of the session.
-#[derive(Debug, Default)]
-pub(in crate::plan) struct FromUrl {
-    /// Path and query; empty where it has none.
-    pub(in crate::plan) path: String,
-    /// `user:password`.
-    pub(in crate::plan) credentials: Option<Header>,
-}
-
-/// The session of a plan that speaks `kind`; each mistake goes to `mistakes`. `lives` says whether a
-/// connection has a lifetime above zero.
-pub(in crate::plan) fn resolve(
-    settings: SessionSettings,
-    url: FromUrl,
-    kind: Kind,
-    lives: bool,
-    mistakes: &mut Vec<Mistake>,
-) -> Session {
-    misfits(&settings, kind, mistakes);
-    pairs(&settings, kind, lives, mistakes);
-    let mut headers = settings.headers;
-    if let Some(origin) = settings.origin.into_value() {
+/// Session of a plan that speaks `kind`; each mistake goes to `mistakes`. What it is made of is taken out of the
+/// settings.
+pub(in crate::plan) fn resolve(settings: &mut Settings, kind: Kind, mistakes: &mut Vec<Mistake>) -> Session {
+    let ends_at_once = matches!(settings.lifetime.value(), None | Some(Lifetime::Fixed(Duration::ZERO)));
+    let lives = !ends_at_once || settings.close.value() == Some(&Close::Peer);
+    misfits(settings, kind, mistakes);
+    pairs(settings, kind, lives, mistakes);
+    let url = settings.url.value();
+    let path = url.map(|url| url.path.clone()).filter(|path| !path.is_empty());
+    let credentials = url.and_then(|url| url.credentials.clone());
+    let mut headers = take(&mut settings.headers).unwrap_or_default();
+    if let Some(origin) = take(&mut settings.origin) {
         headers.push(Header { name: "Origin".to_owned(), value: origin });
     }
-    headers.extend(settings.auth.into_value().or(url.credentials));
-    let send = settings.send.or(settings.body).into_value();
-    let count = settings.count.into_value();
+    headers.extend(take(&mut settings.auth).or(credentials));
+    let send = take(&mut settings.send).or(take(&mut settings.body));
+    let count = take(&mut settings.count);
     // One exchange, where no lifetime leaves room for more.
     let count = count.or((send.is_some() && !lives).then_some(1));
     let reconnect = Reconnect::default();
     Session {
         request: Request {
-            path: if url.path.is_empty() { "/".to_owned() } else { url.path },
-            method: settings.method.into_value(),
+            path: path.unwrap_or_else(|| "/".to_owned()),
+            method: take(&mut settings.method),
             headers,
-            subprotocols: settings.subprotocols.into_value().unwrap_or_default(),
-            requests: settings.requests.into_value().map_or(1, |n| u32::try_from(n).unwrap_or(u32::MAX)),
-            statuses: settings.statuses.into_value().unwrap_or_default(),
+            subprotocols: take(&mut settings.subprotocols).unwrap_or_default(),
+            requests: take(&mut settings.requests).map_or(1, |n| u32::try_from(n).unwrap_or(u32::MAX)),
+            statuses: take(&mut settings.statuses).unwrap_or_default(),
         },
         tls: Tls {
-            ca: settings.ca.into_value(),
+            ca: take(&mut settings.ca),
             ca_pem: None,
-            cert: settings.cert.into_value(),
-            key: settings.key.into_value(),
-            insecure: settings.insecure.into_value().unwrap_or(false),
-            server_name: settings.server_name.into_value(),
-            alpn: settings.alpn.into_value().unwrap_or_default(),
-            version: settings.tls_version.into_value(),
-            resumption: settings.resumption.into_value().unwrap_or(false),
+            cert: take(&mut settings.cert),
+            key: take(&mut settings.key),
+            insecure: take(&mut settings.insecure).unwrap_or(false),
+            server_name: take(&mut settings.server_name),
+            alpn: take(&mut settings.alpn).unwrap_or_default(),
+            version: take(&mut settings.tls_version),
+            resumption: take(&mut settings.resumption).unwrap_or(false),
         },
         messages: Messages {
             send,
-            binary: settings.binary.into_value().unwrap_or(false),
-            every: settings.every.into_value(),
-            think: settings.think.into_value().unwrap_or(Duration::ZERO),
+            binary: take(&mut settings.binary).unwrap_or(false),
+            every: take(&mut settings.every),
+            think: take(&mut settings.think).unwrap_or(Duration::ZERO),
             count,
-            expect: settings.expect.into_value(),
-            timeout: settings.timeout.into_value().unwrap_or(Messages::default().timeout),
-            ping_every: settings.ping_every.into_value(),
-            close_code: settings.close_code.into_value().unwrap_or(1000),
-            senders: settings.senders.into_value(),
+            expect: take(&mut settings.expect),
+            timeout: take(&mut settings.timeout).unwrap_or(Messages::default().timeout),
+            ping_every: take(&mut settings.ping_every),
+            close_code: take(&mut settings.close_code).unwrap_or(1000),
+            senders: take(&mut settings.senders),
         },
-        reconnect: settings.reconnect.into_value().filter(|wanted| *wanted).map(|_| Reconnect {
-            backoff: settings.backoff.into_value().unwrap_or(reconnect.backoff),
-            max: settings.backoff_max.into_value().unwrap_or(reconnect.max),
-            jitter: settings.jitter.into_value().unwrap_or(reconnect.jitter),
-            attempts: settings.attempts.into_value(),
+        reconnect: take(&mut settings.reconnect).filter(|wanted| *wanted).map(|_| Reconnect {
+            backoff: take(&mut settings.backoff).unwrap_or(reconnect.backoff),
+            max: take(&mut settings.backoff_max).unwrap_or(reconnect.max),
+            jitter: take(&mut settings.jitter).unwrap_or(reconnect.jitter),
+            attempts: take(&mut settings.attempts),
         }),
     }
 }
 
+fn take<T>(field: &mut Field<T>) -> Option<T> {
+    std::mem::take(field).into_value()
+}
+
+/// Time a connection takes to say what it is to say, the answers left out.
+pub(in crate::plan) fn longest_speech(s: &Settings) -> Duration {
+    let pause: Duration = [&s.every, &s.think].into_iter().filter_map(Field::value).sum();
+    let times = [&s.count, &s.requests].into_iter().filter_map(Field::value).max();
+    pause.saturating_mul(times.map_or(0, |times| u32::try_from(*times).unwrap_or(u32::MAX)))
+}
+
 /// Fields that mean nothing with this scheme.
-fn misfits(settings: &SessionSettings, kind: Kind, mistakes: &mut Vec<Mistake>) {
-    let application = kind.application();
-    let speaks_http = application != Application::Stream;
-    let mut need = |place: Option<&Place>, fits: bool, what: &str, schemes: &str| {
-        if let Some(place) = place.filter(|_| !fits) {
-            let says = format!("a {kind} connection has no {what}");
-            mistakes.push(Mistake::new(place.clone(), says).expected(format!("a target of {schemes}")));
+fn misfits(settings: &Settings, kind: Kind, mistakes: &mut Vec<Mistake>) {
+    for (row, place) in settings.given() {
+        if !row.schemes.fit(kind) {
+            let says = format!("a {kind} connection has no {}", row.of_schemes);
+            mistakes.push(Mistake::new(place, says).expected(format!("a target of {}", row.schemes.names)));
         }
-    };
-    let any_http = "http, https, ws or wss";
-    need(place(&settings.auth), speaks_http, "headers to authenticate by", any_http);
-    need(place(&settings.origin), speaks_http, "origin", any_http);
-    let is_ws = application == Application::WebSocket;
-    need(place(&settings.subprotocols), is_ws, "subprotocols", "ws or wss");
-    need(place(&settings.ping_every), is_ws, "pings", "ws or wss");
-    need(place(&settings.close_code), is_ws, "close code", "ws or wss");
-    need(place(&settings.senders), is_ws, "senders and listeners", "ws or wss");
-    let is_http = application == Application::Http;
-    for field in [place(&settings.method), place(&settings.requests), place(&settings.body)] {
-        need(field, is_http, "requests", "http or https");
-    }
-    need(place(&settings.statuses), is_http, "statuses", "http or https");
-    need(place(&settings.count), !is_http, "count of messages; `requests` is the number", "ws, tcp or tls");
-    let secure = kind.is_encrypted();
-    let files = [place(&settings.ca), place(&settings.cert), place(&settings.key)];
-    let others = [place(&settings.server_name), place(&settings.alpn), place(&settings.tls_version)];
-    let switches = [place(&settings.insecure), place(&settings.resumption)];
-    for field in files.into_iter().chain(others).chain(switches) {
-        need(field, secure, "TLS", "tls, https or wss");
-    }
-    if !speaks_http && !settings.headers.is_empty() {
-        let says = format!("a {kind} connection has no headers");
-        mistakes.push(Mistake::new(Place::Whole, says).expected(format!("a target of {any_http}")));
     }
 }
 
@@ -119,7 +95,7 @@ fn place<T>(field: &Field<T>) -> Option<&Place> {
 }
 
 /// Fields that want each other, or exclude each other.
-fn pairs(settings: &SessionSettings, kind: Kind, lives: bool, mistakes: &mut Vec<Mistake>) {
+fn pairs(settings: &Settings, kind: Kind, lives: bool, mistakes: &mut Vec<Mistake>) {
     let s = settings;
     let mut report = |place: &Place, says: &str, expected: &str| {
         mistakes.push(Mistake::new(place.clone(), says).expected(expected));
@@ -139,6 +115,12 @@ fn pairs(settings: &SessionSettings, kind: Kind, lives: bool, mistakes: &mut Vec
             report(&key.place, "the key has no certificate", "`cert` beside `key`");
         }
         _ => {}
+    }
+    if s.reconnect.is_absent() {
+        let needs = [place(&s.backoff), place(&s.backoff_max), place(&s.jitter), place(&s.attempts)];
+        for place in needs.into_iter().flatten() {
+            report(place, "nothing is connected again, so this has no use", "`--reconnect` beside it");
+        }
     }
     if is_http {
         return;

@@ -35,7 +35,7 @@ const OURS: [&str; 9] = [
 ];
 
 /// A header of these two halves.
-pub(super) fn header(name: &str, value: &str) -> Result<Header, Fault> {
+pub(in crate::plan) fn header(name: &str, value: &str) -> Result<Header, Fault> {
     let (name, value) = (name.trim(), value.trim());
     if !is_token(name) {
         return Err(Fault::new(format!("{} is not the name of a header", quote(name)))
@@ -64,9 +64,10 @@ pub(super) fn header(name: &str, value: &str) -> Result<Header, Fault> {
 }
 
 /// `Name: value`.
-pub(super) const HEADER: Syntax<Header> = Syntax {
+pub(in crate::plan) const HEADER: Syntax<Header> = Syntax {
     expected: "a header, such as \"X-Token: abc\"",
     bare_number: false,
+    pattern: "",
     parse: |text| match text.split_once(':') {
         Some((name, value)) => header(name, value).map_err(|fault| fault.in_part(text, name)),
         None => Err(Fault::new(format!("{} is not a header", quote(text)))
@@ -75,12 +76,13 @@ pub(super) const HEADER: Syntax<Header> = Syntax {
 };
 
 /// The value of a header in the file, whose name is the key.
-pub(super) const TEXT: Syntax<String> =
-    Syntax { expected: "a string", bare_number: true, parse: |text| Ok(text.to_owned()) };
+pub(in crate::plan) const TEXT: Syntax<String> =
+    Syntax { expected: "a string", bare_number: true, pattern: "", parse: |text| Ok(text.to_owned()) };
 
-pub(super) const AUTH: Syntax<Header> = Syntax {
+pub(in crate::plan) const AUTH: Syntax<Header> = Syntax {
     expected: "\"basic(USER:PASSWORD)\" or \"bearer(TOKEN)\"",
     bare_number: false,
+    pattern: r"(basic|bearer)\(.+\)",
     parse: |text| {
         let trimmed = text.trim();
         let inner = |name: &str| trimmed.strip_prefix(name)?.strip_prefix('(')?.strip_suffix(')');
@@ -96,9 +98,10 @@ pub(super) const AUTH: Syntax<Header> = Syntax {
     },
 };
 
-pub(super) const SUBPROTOCOL: Syntax<String> = Syntax {
+pub(in crate::plan) const SUBPROTOCOL: Syntax<String> = Syntax {
     expected: "the name of a subprotocol, such as \"chat.v2\"",
     bare_number: false,
+    pattern: "",
     parse: |text| match text.trim() {
         name if is_token(name) => Ok(name.to_owned()),
         name => Err(Fault::new(format!("{} is not the name of a subprotocol", quote(name)))
@@ -106,9 +109,10 @@ pub(super) const SUBPROTOCOL: Syntax<String> = Syntax {
     },
 };
 
-pub(super) const METHOD: Syntax<String> = Syntax {
+pub(in crate::plan) const METHOD: Syntax<String> = Syntax {
     expected: "a method, such as \"GET\" or \"POST\"",
     bare_number: false,
+    pattern: "",
     parse: |text| match text.trim() {
         "CONNECT" => Err(Fault::new("CONNECT is not spoken").expected(METHOD.expected)),
         method if is_token(method) && !method.contains(|c: char| c.is_ascii_lowercase()) => {
@@ -119,9 +123,10 @@ pub(super) const METHOD: Syntax<String> = Syntax {
     },
 };
 
-pub(super) const STATUSES: Syntax<Statuses> = Syntax {
+pub(in crate::plan) const STATUSES: Syntax<Statuses> = Syntax {
     expected: "statuses, such as \"200\", \"2xx\" or \"200-299,404\"",
     bare_number: true,
+    pattern: r"[0-9x, -]+",
     parse: |text| {
         let ranges = text.split(',').map(|item| {
             status_range(item.trim()).ok_or_else(|| {
@@ -149,9 +154,10 @@ fn status_range(text: &str) -> Option<(u16, u16)> {
     }
 }
 
-pub(super) const TEMPLATE: Syntax<Template> = Syntax {
+pub(in crate::plan) const TEMPLATE: Syntax<Template> = Syntax {
     expected: "a text, with {seq}, {conn}, {now_us} or {random:1KiB} where they are wanted",
     bare_number: true,
+    pattern: "",
     parse: |text| {
         Template::parse(text).map_err(|error| {
             let part = text.get(error.part.clone()).unwrap_or_default();
@@ -162,8 +168,12 @@ pub(super) const TEMPLATE: Syntax<Template> = Syntax {
 
 const EXPECTATIONS: &str = "`echo`, `any`, \"contains(TEXT)\" or \"json(/POINTER == VALUE)\", such as \"json(/type == \\\"pong\\\")\"";
 
-pub(super) const EXPECT: Syntax<Expect> =
-    Syntax { expected: EXPECTATIONS, bare_number: false, parse: expect };
+pub(in crate::plan) const EXPECT: Syntax<Expect> = Syntax {
+    expected: EXPECTATIONS,
+    bare_number: false,
+    pattern: r"echo|any|(contains|json)\(.+\)",
+    parse: expect,
+};
 
 fn expect(text: &str) -> Result<Expect, Fault> {
     let trimmed = text.trim();
@@ -201,9 +211,10 @@ fn expect(text: &str) -> Result<Expect, Fault> {
     })
 }
 
-pub(super) const CLOSE_CODE: Syntax<u16> = Syntax {
+pub(in crate::plan) const CLOSE_CODE: Syntax<u16> = Syntax {
     expected: "a close code, 1000 or from 3000 to 4999",
     bare_number: true,
+    pattern: r"[0-9_.]+k?",
     parse: |text| {
         let code = parse_count(text)?;
         // RFC 6455, section 7.4: what an endpoint may send of its own accord.
@@ -217,24 +228,27 @@ pub(super) const CLOSE_CODE: Syntax<u16> = Syntax {
     },
 };
 
-pub(super) const TLS_VERSION: Syntax<TlsVersion> = Syntax {
+pub(in crate::plan) const TLS_VERSION: Syntax<TlsVersion> = Syntax {
     expected: "\"1.2\" or \"1.3\"",
     bare_number: true,
+    pattern: r"1\.[23]",
     parse: |text| choose(text, "a version of TLS", &[("1.2", TlsVersion::V12), ("1.3", TlsVersion::V13)]),
 };
 
-pub(super) const FILE: Syntax<PathBuf> = Syntax {
+pub(in crate::plan) const FILE: Syntax<PathBuf> = Syntax {
     expected: "the path of a PEM file",
     bare_number: false,
+    pattern: "",
     parse: |text| match text.trim() {
         "" => Err(Fault::new("the path is empty").expected("the path of a PEM file")),
         path => Ok(PathBuf::from(path)),
     },
 };
 
-pub(super) const SERVER_NAME: Syntax<String> = Syntax {
+pub(in crate::plan) const SERVER_NAME: Syntax<String> = Syntax {
     expected: "the name that the certificate has to be for",
     bare_number: false,
+    pattern: "",
     parse: |text| {
         let name = text.trim();
         match rustls::pki_types::ServerName::try_from(name) {
@@ -245,9 +259,10 @@ pub(super) const SERVER_NAME: Syntax<String> = Syntax {
     },
 };
 
-pub(super) const ALPN: Syntax<String> = Syntax {
+pub(in crate::plan) const ALPN: Syntax<String> = Syntax {
     expected: "the name of a protocol, such as \"http/1.1\"",
     bare_number: false,
+    pattern: "",
     parse: |text| match text.trim() {
         name if (1..=255).contains(&name.len()) => Ok(name.to_owned()),
         name => {
@@ -257,9 +272,10 @@ pub(super) const ALPN: Syntax<String> = Syntax {
 };
 
 /// A share from 0 to 1, or in percent.
-pub(super) const JITTER: Syntax<f64> = Syntax {
+pub(in crate::plan) const JITTER: Syntax<f64> = Syntax {
     expected: "a share from 0 to 1, such as 0.5 or \"50%\"",
     bare_number: true,
+    pattern: r"[0-9.]+\s*%?",
     parse: |text| {
         let trimmed = text.trim();
         let share = match trimmed.strip_suffix('%') {

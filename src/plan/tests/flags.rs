@@ -18,27 +18,9 @@ fn flags(line: &str) -> Overrides {
     let mut overrides = Overrides::default();
     let mut words = line.split_whitespace();
     while let (Some(flag), Some(value)) = (words.next(), words.next()) {
-        let value = Some(value.replace('~', " "));
         match flag {
-            "--target" => overrides.target = value,
-            "--rate" => overrides.rate = value,
-            "--concurrency" => overrides.concurrency = value,
-            "--ramp" => overrides.ramp = value,
-            "--duration" => overrides.duration = value,
-            "--connections" => overrides.connections = value,
-            "--max-open" => overrides.max_open = value,
-            "--lifetime" => overrides.lifetime = value,
-            "--close" => overrides.close = value,
-            "--source" => overrides.source = value,
-            "--ports" => overrides.ports = value,
-            "--connect-timeout" => overrides.connect_timeout = value,
-            "--handshake-timeout" => overrides.handshake_timeout = value,
-            "--threshold" => overrides.thresholds.extend(value),
-            "--abort-when" => overrides.abort_when.extend(value),
-            "--workers" => overrides.workers = value,
-            "--seed" => overrides.seed = value,
-            "--name" => overrides.name = value,
-            other => panic!("{other}"),
+            "--target" => overrides = overrides.with_target(value),
+            flag => overrides.set(flag, &value.replace('~', " ")),
         }
     }
     overrides

@@ -172,12 +172,9 @@ proptest! {
 
     #[test]
     fn any_flag_is_read_or_refused(text in "\\PC{0,20}|[0-9a-z:/.,()-]{0,20}") {
-        let given = || Some(text.clone());
-        let overrides = Overrides {
-            target: given(), rate: given(), ramp: given(), duration: given(), connections: given(),
-            lifetime: given(), close: given(), source: given(), ports: given(), seed: given(),
-            thresholds: vec![text.clone()], ..Overrides::default()
-        };
+        let rows = super::super::fields::rows();
+        let flags = rows.iter().filter_map(|row| row.flag);
+        let overrides = flags.fold(Overrides::to(&text), |all, flag| all.with(flag, &text));
         if let Err(errors) = from_flags(&overrides) {
             prop_assert!(!errors.render(Colour::Ansi).is_empty());
         }
@@ -191,13 +188,10 @@ proptest! {
 
     #[test]
     fn any_count_is_covered(rate in 1_u32..100_000, ramp in 0_u32..100, connections in 1_u64..10_000_000) {
-        let overrides = Overrides {
-            target: Some("tcp://h:1".to_owned()),
-            rate: Some(format!("{rate}/s")),
-            ramp: Some(format!("{ramp}s")),
-            connections: Some(connections.to_string()),
-            ..Overrides::default()
-        };
+        let overrides = Overrides::to("tcp://h:1")
+            .with("--rate", &format!("{rate}/s"))
+            .with("--ramp", &format!("{ramp}s"))
+            .with("--connections", &connections.to_string());
         let Arrivals::Open(stages) = from_flags(&overrides).unwrap().load.arrivals else { panic!() };
         let made: f64 = stages.iter().map(super::super::stages::arrivals).sum();
         prop_assert!(made >= connections as f64, "{made} of {connections}");

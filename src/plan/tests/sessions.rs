@@ -1,15 +1,14 @@
 //! What is said above TCP: what files and flags mean, and their mistakes.
 
-use super::super::{Expect, Overrides, Plan, SessionOverrides, TlsVersion, from_flags};
+use super::super::{Expect, Overrides, Plan, TlsVersion, from_flags};
 use super::load;
 use crate::protocol::Kind;
 use std::time::Duration;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-fn with_flags(target: &str, session: SessionOverrides) -> Result<Plan, String> {
-    let overrides = Overrides { target: Some(target.to_owned()), session, ..Overrides::default() };
-    from_flags(&overrides).map_err(|errors| errors.to_string())
+fn with_flags(target: &str, session: Overrides) -> Result<Plan, String> {
+    from_flags(&session.with_target(target)).map_err(|errors| errors.to_string())
 }
 
 #[test]
@@ -77,7 +76,7 @@ fn an_own_target_is_spoken_to_by_its_kind() {
 
 #[test]
 fn one_exchange_is_made_where_no_lifetime_leaves_room_for_more() {
-    let send = |text: &str| SessionOverrides { send: Some(text.to_owned()), ..SessionOverrides::default() };
+    let send = |text: &str| Overrides::default().with("--send", text);
     let plan = with_flags("ws://h:1/", send("x")).unwrap();
     assert_eq!((plan.session.messages.count, plan.name.as_str()), (Some(1), "ws://h:1/"));
     assert_eq!(with_flags("http://h:1/", send("x")).unwrap().session.request.requests, 1);
@@ -109,10 +108,9 @@ fn what_does_not_fit_is_named() {
         let shown = load(text).expect_err(text).to_string();
         assert!(shown.contains(says), "{text}: {shown}");
     }
-    let flags =
-        SessionOverrides { expect: Some("ehco".into()), send: Some("x".into()), ..Default::default() };
+    let flags = Overrides::default().with("--expect", "ehco").with("--send", "x");
     let shown = with_flags("ws://h:1/", flags).unwrap_err();
     assert!(shown.contains("--expect 'ehco' is not an expectation") && shown.contains("`echo`"), "{shown}");
-    let secret = SessionOverrides { auth: Some("hunter2".into()), ..Default::default() };
+    let secret = Overrides::default().with("--auth", "hunter2");
     assert!(with_flags("ws://h:1/", secret).unwrap_err().contains("this is not a way to authenticate"));
 }

@@ -83,9 +83,8 @@ fn what_was_told_is_taken_over_once_and_kept() {
 fn a_look_that_never_ends_keeps_neither_progress_nor_an_interruption_waiting() {
     netns::for_test(|| {
         let listener = TcpListener::bind("127.0.0.1:9001").unwrap();
-        let target = Some("tcp://127.0.0.1:9001".to_owned());
-        let (rate, duration) = (Some("50/s".to_owned()), Some("60s".to_owned()));
-        let plan = from_flags(&Overrides { target, rate, duration, ..Overrides::default() }).unwrap();
+        let asked = Overrides::to("tcp://127.0.0.1:9001").with("--rate", "50/s").with("--duration", "60s");
+        let plan = from_flags(&asked).unwrap();
         let (hurry, control) = (Hurry::default(), Control::default());
         let mut monitor = Monitor::start(Stuck::new(hurry.clone()), hurry).unwrap();
         let destinations = Destinations::Known(vec![listener.local_addr().unwrap()]);

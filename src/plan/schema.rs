@@ -1,0 +1,60 @@
+//! The JSON schema (2020-12) of a scenario file, made from the table of fields.
+
+use super::fields::{Row, TABLES, TableDoc, rows};
+use serde_json::{Map, Value, json};
+
+/// JSON schema of a scenario file.
+pub fn schema() -> Value {
+    let rows = rows();
+    let mut properties = fields(&rows, "");
+    for TableDoc { name, doc } in TABLES {
+        let mut table = json!({
+            "description": doc,
+            "type": "object",
+            "additionalProperties": false,
+            "properties": fields(&rows, name),
+        });
+        if *name == "load" {
+            table["not"] = json!({ "required": ["open", "closed"] });
+        }
+        properties.insert((*name).to_owned(), table);
+    }
+    json!({
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "A scenario of connstorm",
+        "description": "What a TOML file given to `connstorm run` may hold. Strings may hold ${NAME}, replaced by the environment's variable.",
+        "type": "object",
+        "additionalProperties": false,
+        "anyOf": [
+            { "required": ["target"], "properties": { "target": { "required": ["url"] } } },
+            { "required": ["serve"] },
+        ],
+        "properties": properties,
+        "$defs": { "comparisons": {
+            "type": "object",
+            "additionalProperties": { "oneOf": [
+                { "description": "A comparison such as \"< 50ms\", \"== 0\" or \"never\".", "type": "string" },
+                { "$ref": "#/$defs/comparisons" },
+            ] },
+        } },
+    })
+}
+
+/// The properties of one table.
+fn fields(rows: &[Row], table: &str) -> Map<String, Value> {
+    let of_table = rows.iter().filter(|row| row.table == table);
+    of_table
+        .filter_map(|row| {
+            let mut schema = row.schema.clone();
+            schema["description"] = description(row).into();
+            Some((row.name?.to_owned(), schema))
+        })
+        .collect()
+}
+
+fn description(row: &Row) -> String {
+    match row.default.text() {
+        Some(default) => format!("{}. Left out: {default}.", row.doc),
+        None => format!("{}.", row.doc),
+    }
+}
