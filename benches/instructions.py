@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Instructions that connstorm itself needs for a short connection, against a recorded baseline.
+"""Instructions that connstorm itself needs for a short connection, a request, a message or a handshake, against a recorded baseline.
 
     cargo build --release && python3 benches/instructions.py            # compare; fails above 5 % growth
     cargo build --release && python3 benches/instructions.py --record   # write the baseline anew
@@ -17,6 +17,7 @@ import re
 import subprocess
 import sys
 import tempfile
+from contextlib import contextmanager
 from pathlib import Path
 
 from harness import ROOT, enter_namespace
@@ -24,22 +25,28 @@ from harness import ROOT, enter_namespace
 BASELINE = ROOT / "benches" / "instructions.baseline.json"
 ALLOWED_GROWTH = 0.05
 FEW, MANY = 2000, 6000
+# Kind of the target, flags, and the flag whose number makes two runs differ. A connection is counted, except where the flag
+# counts messages of one connection.
 CASES = {
-    "tcp, FIN": "--close fin",
-    "tcp, RST": "--close rst",
-    "tcp, explicit ports": "--close rst --ports explicit",
-    "tcp, open loop": "--close rst --rate 20000/s",
+    "tcp, FIN": ("tcp", "--concurrency 1 --close fin", "--connections"),
+    "tcp, RST": ("tcp", "--concurrency 1 --close rst", "--connections"),
+    "tcp, explicit ports": ("tcp", "--concurrency 1 --close rst --ports explicit", "--connections"),
+    "tcp, open loop": ("tcp", "--close rst --rate 20000/s", "--connections"),
+    "http, connect and request": ("http", "--concurrency 1", "--connections"),
+    "ws, connect and upgrade": ("ws", "--concurrency 1", "--connections"),
+    "ws, echo of 20 bytes": ("ws", "--concurrency 1 --connections 1 --send twenty-bytes-of-text --expect echo", "--count"),
+    "tls, handshake": ("tls", "--concurrency 1 --insecure", "--connections"),
 }
+# A TLS handshake takes some 200 times as long.
+FEWER = {"tls, handshake": (100, 300)}
 LIMIT_S = 120
 
 
-def instructions(connstorm, address, flags, connections):
-    """Instructions of the workers in one run of so many connections."""
-    flags = flags if "--rate" in flags else f"{flags} --concurrency 1"
+def instructions(connstorm, url, flags):
+    """Instructions of the workers in one run."""
     with tempfile.TemporaryDirectory() as folder:
         argv = ["valgrind", "--tool=callgrind", "--separate-threads=yes", f"--callgrind-out-file={folder}/counts"]
-        argv += [connstorm, "run", f"tcp://{address}", *f"--workers 1 --connections {connections}".split()]
-        argv += f"--source 127.0.0.9 --quiet {flags}".split()
+        argv += [connstorm, "run", url, *f"--workers 1 --source 127.0.0.9 --quiet {flags}".split()]
         ended = subprocess.run(argv, capture_output=True, text=True, timeout=LIMIT_S)
         # One file a thread; the main thread is the first.
         files = [file for file in Path(folder).glob("counts-*") if not file.name.endswith("-01")]
@@ -50,10 +57,11 @@ def instructions(connstorm, address, flags, connections):
     return sum(int(total.group(1)) for total in totals)
 
 
-def measure(connstorm):
-    """Instructions a connection, by case."""
+@contextmanager
+def serving(connstorm, kind):
+    """A target of this kind; its URL."""
     target = subprocess.Popen(
-        [connstorm, "serve", "tcp", "--listen", "127.0.0.1:0", "--workers", "1", "--json", "-"],
+        [connstorm, "serve", kind, "--listen", "127.0.0.1:0", "--workers", "1", "--json", "-"],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )
     try:
@@ -61,14 +69,21 @@ def measure(connstorm):
         address = re.search(r"127\.0\.0\.1:\d+", line)
         if address is None:
             sys.exit(f"instructions: the target did not say where it listens: {line}")
-        found = {}
-        for name, flags in CASES.items():
-            few, many = (instructions(connstorm, address.group(), flags, n) for n in (FEW, MANY))
-            found[name] = (many - few) / (MANY - FEW)
-        return found
+        yield f"{kind}://{address.group()}"
     finally:
         target.terminate()
         target.wait(10)
+
+
+def measure(connstorm):
+    """Instructions a connection or a message, by case."""
+    found = {}
+    for name, (kind, flags, counted) in CASES.items():
+        sizes = FEWER.get(name, (FEW, MANY))
+        with serving(connstorm, kind) as url:
+            few, many = (instructions(connstorm, url, f"{flags} {counted} {n}") for n in sizes)
+        found[name] = (many - few) / (sizes[1] - sizes[0])
+    return found
 
 
 def main():
@@ -83,7 +98,7 @@ def main():
     if options.record:
         BASELINE.write_text(json.dumps({name: round(count) for name, count in measured.items()}, indent=2) + "\n")
     baseline = json.loads(BASELINE.read_text())
-    print(f"{'user instructions a connection':<32}{'now':>8}{'baseline':>10}{'change':>9}")
+    print(f"{'user instructions, each':<32}{'now':>8}{'baseline':>10}{'change':>9}")
     grown = []
     for name, count in measured.items():
         before = baseline.get(name)

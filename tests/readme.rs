@@ -218,8 +218,10 @@ fn the_scenario_of_the_gate_for_ci_passes() {
         let (scenario, _) = rest.split_once("```").unwrap();
         let folder = checkout();
         std::fs::write(folder.path().join("chat.toml"), scenario).unwrap();
-        let _server = server("ws", "127.0.0.1:9001");
+        let mut server = server("ws", "127.0.0.1:9001");
         let (code, told) = run("connstorm run chat.toml", folder.path(), LONGEST);
+        let _ = server.kill();
+        let _ = server.wait();
         assert!(matches!(code, Some(0 | 4)), "{code:?}: {told}");
     });
 }

@@ -52,7 +52,7 @@ fn message(
 }
 
 /// A reply as a client reads it.
-pub fn http_reply(data: &[u8]) {
+pub(crate) fn http_reply(data: &[u8]) {
     let (size, data) = pieces(data);
     let head = |bytes: &[u8]| {
         let Some(head) = ReplyHead::parse(bytes).map_err(drop)? else { return Ok(None) };
@@ -68,7 +68,7 @@ pub fn http_reply(data: &[u8]) {
 }
 
 /// A request as a server reads it.
-pub fn http_request(data: &[u8]) {
+pub(crate) fn http_request(data: &[u8]) {
     let (size, data) = pieces(data);
     let head = |bytes: &[u8]| {
         let Some(head) = RequestHead::parse(bytes).map_err(drop)? else { return Ok(None) };
@@ -114,26 +114,26 @@ fn frames(data: &[u8], size: usize, sender: Sender) -> (Messages, Option<Violati
 }
 
 /// Frames of a server, as a client reads them.
-pub fn websocket(data: &[u8]) {
+pub(crate) fn websocket(data: &[u8]) {
     let (size, data) = pieces(data);
     let whole = frames(data, data.len().max(1), Sender::Server);
     assert_eq!(frames(data, size, Sender::Server), whole, "split by {size}");
 }
 
 /// Frames of a client, as a server reads them.
-pub fn client_frames(data: &[u8]) {
+pub(crate) fn client_frames(data: &[u8]) {
     let (size, data) = pieces(data);
     let whole = frames(data, data.len().max(1), Sender::Client);
     assert_eq!(frames(data, size, Sender::Client), whole, "split by {size}");
 }
 
 /// The first bytes of any protocol.
-pub fn first_bytes(data: &[u8]) {
+pub(crate) fn first_bytes(data: &[u8]) {
     let _ = sniff(data);
 }
 
 /// A message read back by a template, and the bytes as a template themselves: what it renders, it reads.
-pub fn template(data: &[u8]) {
+pub(crate) fn template(data: &[u8]) {
     struct Letters;
     impl rand::RngCore for Letters {
         fn next_u32(&mut self) -> u32 {

@@ -38,7 +38,7 @@ Exit codes:
 /// Examines this host and one target: what its settings are worth, and why connections fail
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
-pub struct DoctorArgs {
+pub(super) struct DoctorArgs {
     /// The target: HOST:PORT, or a URL of tcp, tls, http, https, ws or wss [default: this host alone]
     #[arg(value_name = "TARGET", value_parser = clap::value_parser!(TargetUrl))]
     target: Option<TargetUrl>,

@@ -40,7 +40,7 @@ const WIDTH: usize = 80;
 /// Forecasts what a load does to this host: what breaks first, when, and what to change
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
-pub struct PlanArgs {
+pub(super) struct PlanArgs {
     /// Attempts a second, such as 2000/s; or a range of rates, such as 100..5000
     #[arg(long, value_name = "RATE|A..B")]
     rate: Option<String>,

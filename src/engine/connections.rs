@@ -31,7 +31,7 @@ use sessions::Buffers;
 
 /// The slice of the plan that attempts go by.
 #[derive(Debug, Clone, Copy)]
-pub struct ConnectionConfig {
+pub(super) struct ConnectionConfig {
     /// Which system calls choose the source port.
     pub choice: PortChoice,
     /// How a connection lives and ends.
@@ -50,7 +50,7 @@ pub struct ConnectionConfig {
 }
 
 /// See the module.
-pub struct Connections {
+pub(super) struct Connections {
     connection_config: ConnectionConfig,
     clock: Clock,
     /// `None` when the target's name could not be resolved: every attempt fails by that.
@@ -118,7 +118,7 @@ impl Connections {
     ///
     /// # Errors
     /// When a descriptor for the epoll set can't be had.
-    pub fn new(
+    pub(super) fn new(
         connection_config: ConnectionConfig,
         clock: Clock,
         pool: Option<Pool>,
@@ -148,33 +148,33 @@ impl Connections {
     }
 
     /// Whether nothing is in flight.
-    pub fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.slots.is_empty()
     }
 
     /// Whether as much is in flight as may be.
-    pub fn is_full(&self) -> bool {
+    pub(super) fn is_full(&self) -> bool {
         self.slots.len() as u64 >= self.connection_config.max_open
     }
 
     /// Established connections.
-    pub fn open(&self) -> u64 {
+    pub(super) fn open(&self) -> u64 {
         self.open
     }
 
     /// What was counted, and the most that was open at once, since the last call.
-    pub fn take_counts(&mut self) -> (Tally, u64) {
+    pub(super) fn take_counts(&mut self) -> (Tally, u64) {
         let open_max = std::mem::replace(&mut self.open_max, self.open);
         (std::mem::take(&mut self.tally), open_max)
     }
 
     /// What has ended since the last call, and is for the pacer to know.
-    pub fn take_finished(&mut self) -> std::vec::Drain<'_, Finished> {
+    pub(super) fn take_finished(&mut self) -> std::vec::Drain<'_, Finished> {
         self.finished.drain(..)
     }
 
     /// One attempt, as far as it goes without waiting. On loopback that is to its end.
-    pub fn attempt(&mut self, ticket: Ticket, failures: u32, now: Stamp) {
+    pub(super) fn attempt(&mut self, ticket: Ticket, failures: u32, now: Stamp) {
         let started = Started { ticket, at: now, failures };
         self.tally.start();
         if failures > 0 && self.connection_config.reconnect.is_some() {
@@ -313,7 +313,7 @@ impl Connections {
 
     /// Something happened to the socket in this slot. Spurious news, which a slot's next tenant may
     /// get, change nothing: each step asks the kernel.
-    pub fn ready(&mut self, key: u64) {
+    pub(super) fn ready(&mut self, key: u64) {
         let key = key as usize;
         let Some(slot) = self.slots.get_mut(key) else { return };
         if slot.connected.is_none() {
@@ -354,7 +354,7 @@ impl Connections {
     }
 
     /// A deadline has passed. It may be that of an attempt that has long ended.
-    pub fn expire(&mut self, timed: Timed) {
+    pub(super) fn expire(&mut self, timed: Timed) {
         let key = timed.key as usize;
         let Some(slot) = self.slots.get(key) else { return };
         if slot.started.ticket.ordinal != timed.ordinal {
@@ -387,7 +387,7 @@ impl Connections {
 
     /// Closes every established connection as the plan says. Where the peer was to close, we do: the
     /// run has ended, and nobody failed.
-    pub fn close_all(&mut self) {
+    pub(super) fn close_all(&mut self) {
         let open: Vec<usize> =
             self.slots.iter().filter(|(_, slot)| slot.connected.is_some()).map(|(key, _)| key).collect();
         self.ending = true;

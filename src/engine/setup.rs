@@ -24,7 +24,7 @@ use std::time::Duration;
 
 /// The settled setup of a run; workers are made from it.
 #[derive(Debug)]
-pub struct Setup {
+pub(super) struct Setup {
     /// The plan.
     pub plan: Plan,
     /// How many workers.
@@ -68,7 +68,7 @@ impl Setup {
     ///
     /// # Errors
     /// Whatever keeps the run from beginning.
-    pub fn new(plan: &Plan, destinations: &Destinations) -> Result<Setup, RunError> {
+    pub(super) fn new(plan: &Plan, destinations: &Destinations) -> Result<Setup, RunError> {
         let host = HostSettings::read();
         let (choice, leased) = port_choice(plan.source.ports, &host)?;
         let excluded = if leased { ports_to_leave_out(&host)? } else { BTreeSet::new() };
@@ -120,12 +120,12 @@ impl Setup {
     }
 
     /// The part of a worker.
-    pub fn part(&self, worker: u32) -> Part {
+    pub(super) fn part(&self, worker: u32) -> Part {
         Part { index: worker, of: self.workers }
     }
 
     /// The arrivals of a worker.
-    pub fn pacer(&self, part: Part) -> Pacer {
+    pub(super) fn pacer(&self, part: Part) -> Pacer {
         match &self.arrivals {
             Due::Planned(schedule) => Pacer::Open(OpenPacer::new(schedule.clone(), part)),
             Due::Slots(slots) => Pacer::Closed(ClosedPacer::new(*slots, self.plan.load.connections, part)),
@@ -133,7 +133,7 @@ impl Setup {
     }
 
     /// What a worker's attempts go by.
-    pub fn connection_config(&self, part: Part) -> ConnectionConfig {
+    pub(super) fn connection_config(&self, part: Part) -> ConnectionConfig {
         ConnectionConfig {
             choice: self.choice,
             connection: self.plan.connection,
@@ -152,7 +152,7 @@ impl Setup {
     }
 
     /// The leases of a worker.
-    pub fn pool(&self, part: Part) -> Option<Pool> {
+    pub(super) fn pool(&self, part: Part) -> Option<Pool> {
         let routes = self.routes.clone()?;
         Some(match self.plan.source.ports {
             PortPolicy::Explicit { low, high } => {

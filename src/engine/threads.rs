@@ -21,7 +21,7 @@ use std::thread::{self, JoinHandle};
 const STACK: usize = 512 * 1024;
 
 /// Workers under way.
-pub struct WorkerThreads {
+pub(super) struct WorkerThreads {
     threads: Vec<JoinHandle<io::Result<()>>>,
 }
 
@@ -33,7 +33,7 @@ impl WorkerThreads {
     ///
     /// # Errors
     /// When one could not be set up; the others end without having done anything.
-    pub fn start(
+    pub(super) fn start(
         setup: &Arc<Setup>,
         control: &Control,
         to_main: &Sender<Handover>,
@@ -63,7 +63,7 @@ impl WorkerThreads {
     }
 
     /// Waits for every worker; says what those met that ended before their time.
-    pub fn join(self) -> Vec<String> {
+    pub(super) fn join(self) -> Vec<String> {
         let mut errors = Vec::new();
         for (worker, thread) in self.threads.into_iter().enumerate() {
             match thread.join() {

@@ -16,7 +16,7 @@ use std::sync::mpsc::Sender;
 use std::time::Duration;
 
 /// Length of a window.
-pub const WINDOW: Duration = Duration::from_secs(1);
+pub(super) const WINDOW: Duration = Duration::from_secs(1);
 /// Attempts started before other work gets its turn.
 const BATCH: u32 = 64;
 /// Deadlines that attempts get before other work gets its turn.
@@ -25,7 +25,7 @@ const DEADLINES: u32 = 128;
 const LONGEST_REST: Duration = Duration::from_millis(100);
 
 /// See the module.
-pub struct Worker {
+pub(super) struct Worker {
     number: u32,
     /// When the run ends; `None`: when every attempt has been made and has ended.
     end: Option<Stamp>,
@@ -48,7 +48,7 @@ struct WindowState {
 }
 
 /// What a worker's turn needs, besides its connections of attempts.
-pub struct WorkerConfig {
+pub(super) struct WorkerConfig {
     /// Number of the worker.
     pub number: u32,
     /// When the run ends; `None`: when every attempt has been made and has ended.
@@ -65,7 +65,7 @@ pub struct WorkerConfig {
 
 impl Worker {
     /// A worker of the calling thread.
-    pub fn new(turn: WorkerConfig, pacer: Pacer, connections: Connections) -> Worker {
+    pub(super) fn new(turn: WorkerConfig, pacer: Pacer, connections: Connections) -> Worker {
         let WorkerConfig { number, end, grace, clock, control, to_main } = turn;
         Worker {
             number,
@@ -86,7 +86,7 @@ impl Worker {
     ///
     /// # Errors
     /// When the epoll set fails; what was counted is handed over all the same.
-    pub fn work(mut self) -> io::Result<()> {
+    pub(super) fn work(mut self) -> io::Result<()> {
         let result = self.turn_by_turn();
         let now = self.clock.now();
         if result.is_err() {

@@ -26,7 +26,7 @@ const MOST_TRACKED: u64 = 1_100_000;
 
 /// Why a setting could not be made true.
 #[derive(Debug, thiserror::Error)]
-pub enum EnvironmentError {
+pub(super) enum EnvironmentError {
     /// Something is missing on this host.
     #[error("{what}: {error}; {remedy}")]
     Missing {

@@ -17,7 +17,7 @@ const MOST_UNSENT: usize = 32 << 20;
 
 /// Buffers of no session's own, used again by each.
 #[derive(Debug, Default)]
-pub struct Buffers {
+pub(super) struct Buffers {
     out: Vec<u8>,
     plain: Vec<u8>,
     wire: Vec<u8>,

@@ -13,7 +13,7 @@ const COMPARED: usize = 16 << 20;
 
 /// See the module.
 #[derive(Debug)]
-pub struct Http {
+pub(super) struct Http {
     state: State,
     /// What has come and is no whole head, or chunk size.
     input: HeadBuffer,
@@ -38,7 +38,7 @@ enum State {
 
 impl Http {
     /// Puts the first request on the context.
-    pub fn begin(context: &mut Context<'_>) -> Http {
+    pub(super) fn begin(context: &mut Context<'_>) -> Http {
         let mut http = Http {
             state: State::Idle,
             input: HeadBuffer::default(),
@@ -80,13 +80,13 @@ impl Http {
     }
 
     /// The first reply was as it should be.
-    pub fn opened(&mut self, exchange_only: bool, context: &mut Context<'_>) -> StepResult {
+    pub(super) fn opened(&mut self, exchange_only: bool, context: &mut Context<'_>) -> StepResult {
         self.exchange_only = exchange_only;
         self.after_reply(context)
     }
 
     /// The peer's bytes.
-    pub fn take(&mut self, bytes: &[u8], context: &mut Context<'_>) -> StepResult {
+    pub(super) fn take(&mut self, bytes: &[u8], context: &mut Context<'_>) -> StepResult {
         if matches!(self.state, State::Idle) {
             return Err(SessionError::because(
                 Failure::new(Stage::Session, Cause::ProtocolViolation),
@@ -224,7 +224,7 @@ impl Http {
     }
 
     /// Time has passed.
-    pub fn tick(&mut self, context: &mut Context<'_>) -> StepResult {
+    pub(super) fn tick(&mut self, context: &mut Context<'_>) -> StepResult {
         if self.next_at.is_some_and(|at| at <= context.now) {
             self.request(context);
         } else if self.is_busy()
@@ -239,7 +239,7 @@ impl Http {
     }
 
     /// The peer has closed: the end of a body that has no other, or too early.
-    pub fn end_of_stream(&mut self, context: &mut Context<'_>) -> StepResult {
+    pub(super) fn end_of_stream(&mut self, context: &mut Context<'_>) -> StepResult {
         match &mut self.state {
             State::Body { body, .. } if body.ends_with_the_stream() => {
                 let step = self.complete(context)?;
@@ -256,7 +256,7 @@ impl Http {
     }
 
     /// Time is over: a refusal whose body has not come as a whole, or a reply that stalled; `None`: nothing came.
-    pub fn what_came(&mut self) -> Option<SessionError> {
+    pub(super) fn what_came(&mut self) -> Option<SessionError> {
         let stage = self.stage();
         match &self.state {
             State::Refused(refusal) => Some(refusal.trouble()),
@@ -271,12 +271,12 @@ impl Http {
     }
 
     /// Whether the last request is made and answered.
-    pub fn is_done(&self, context: &Context<'_>) -> bool {
+    pub(super) fn is_done(&self, context: &Context<'_>) -> bool {
         !self.is_busy() && self.made >= u64::from(context.script.requests)
     }
 
     /// Bytes of memory that are held for the peer.
-    pub fn held(&self) -> usize {
+    pub(super) fn held(&self) -> usize {
         let state = match &self.state {
             State::Idle | State::Head => 0,
             State::Body { body, .. } => body.kept.capacity(),
@@ -286,18 +286,18 @@ impl Http {
     }
 
     /// Whether a reply is waited for.
-    pub fn is_busy(&self) -> bool {
+    pub(super) fn is_busy(&self) -> bool {
         !matches!(self.state, State::Idle)
     }
 
     /// Makes no more requests; whether a reply is still waited for.
-    pub fn stop_sending(&mut self) -> bool {
+    pub(super) fn stop_sending(&mut self) -> bool {
         (self.hushed, self.next_at) = (true, None);
         self.is_busy()
     }
 
     /// When something is due.
-    pub fn next_due(&self, timeout: std::time::Duration) -> Option<Stamp> {
+    pub(super) fn next_due(&self, timeout: std::time::Duration) -> Option<Stamp> {
         let overdue = (self.is_busy() && self.made > 1).then(|| self.sent_at + timeout);
         self.next_at.into_iter().chain(overdue).min()
     }

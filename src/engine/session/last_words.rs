@@ -9,7 +9,7 @@ const KEPT: usize = 199;
 
 /// See the module. A peer that says nothing costs a pointer.
 #[derive(Debug, Default)]
-pub struct LastWords(Option<Box<Words>>);
+pub(crate) struct LastWords(Option<Box<Words>>);
 
 #[derive(Debug)]
 struct Words {
@@ -19,7 +19,7 @@ struct Words {
 
 impl LastWords {
     /// Keeps the beginning of these bytes instead of what was kept before.
-    pub fn keep(&mut self, bytes: &[u8]) {
+    pub(crate) fn keep(&mut self, bytes: &[u8]) {
         let length = bytes.len().min(KEPT);
         let words = self.0.get_or_insert_with(|| Box::new(Words { length: 0, bytes: [0; KEPT] }));
         // At most 199.
@@ -28,7 +28,7 @@ impl LastWords {
     }
 
     /// A failure with these words as the peer's reply, if there are any.
-    pub fn explain(&self, failure: Failure) -> SessionError {
+    pub(crate) fn explain(&self, failure: Failure) -> SessionError {
         let Some(words) = &self.0 else { return failure.into() };
         let bytes = &words.bytes[..usize::from(words.length)];
         let mut reply = Reply::default().with_body(bytes).beginning_with(bytes);
@@ -37,7 +37,7 @@ impl LastWords {
     }
 
     /// Bytes of memory that are held.
-    pub fn held(&self) -> usize {
+    pub(crate) fn held(&self) -> usize {
         self.0.as_ref().map_or(0, |_| size_of::<Words>())
     }
 }

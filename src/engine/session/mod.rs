@@ -23,8 +23,8 @@ mod websocket;
 #[cfg(test)]
 mod tests;
 
-pub use context::{Context, SessionError, Step, StepResult};
-pub use last_words::LastWords;
+pub(super) use context::{Context, SessionError, Step, StepResult};
+pub(super) use last_words::LastWords;
 pub use script::{Script, ScriptError};
 
 use crate::model::{Cause, Errno, Failure, Stage, Stamp};
@@ -44,7 +44,7 @@ const VERDICT: Duration = Duration::from_millis(250);
 
 /// See the module.
 #[derive(Debug)]
-pub struct Session {
+pub(super) struct Session {
     tls: Option<Box<tls::Client>>,
     talk: Talk,
     phase: Phase,
@@ -92,7 +92,7 @@ enum Ending {
 
 impl Session {
     /// A session on a connection that was established just now; its first bytes are on the context.
-    pub fn begin(context: &mut Context<'_>) -> (Session, StepResult) {
+    pub(super) fn begin(context: &mut Context<'_>) -> (Session, StepResult) {
         let limit = Some(context.now + context.script.handshake_timeout);
         let mut session = Session {
             tls: None,
@@ -114,7 +114,7 @@ impl Session {
     }
 
     /// The peer's bytes.
-    pub fn take(&mut self, bytes: &[u8], context: &mut Context<'_>) -> StepResult {
+    pub(super) fn take(&mut self, bytes: &[u8], context: &mut Context<'_>) -> StepResult {
         let Some(tls) = &mut self.tls else { return self.hear(bytes, context) };
         let mut plain = std::mem::take(context.plain);
         plain.clear();
@@ -155,7 +155,7 @@ impl Session {
     }
 
     /// The peer will send no more.
-    pub fn end_of_stream(&mut self, context: &mut Context<'_>) -> StepResult {
+    pub(super) fn end_of_stream(&mut self, context: &mut Context<'_>) -> StepResult {
         let was_opening = self.phase == Phase::Opening;
         let step = match (&mut self.talk, self.phase) {
             (_, Phase::Closing) => return Ok(Step::Done),
@@ -187,7 +187,7 @@ impl Session {
     }
 
     /// Time has passed.
-    pub fn tick(&mut self, context: &mut Context<'_>) -> StepResult {
+    pub(super) fn tick(&mut self, context: &mut Context<'_>) -> StepResult {
         if self.limit.is_some_and(|limit| limit <= context.now) {
             return match self.phase {
                 Phase::Open => {
@@ -221,7 +221,7 @@ impl Session {
     }
 
     /// The run is over.
-    pub fn stop(&mut self, context: &mut Context<'_>) -> StepResult {
+    pub(super) fn stop(&mut self, context: &mut Context<'_>) -> StepResult {
         self.ending = Ending::AtOnce;
         match self.phase {
             Phase::Securing | Phase::Judged | Phase::Opening => Ok(Step::Continue),
@@ -231,7 +231,7 @@ impl Session {
     }
 
     /// When there is something to do even if nothing comes.
-    pub fn next_due(&self, script: &Script) -> Option<Stamp> {
+    pub(super) fn next_due(&self, script: &Script) -> Option<Stamp> {
         let timeout = script.messages.timeout;
         let own = match &self.talk {
             Talk::WebSocket(socket) => socket.next_due(timeout),
@@ -243,12 +243,12 @@ impl Session {
     }
 
     /// Whether all handshakes are done.
-    pub fn was_open(&self) -> bool {
+    pub(super) fn was_open(&self) -> bool {
         matches!(self.phase, Phase::Open | Phase::Closing)
     }
 
     /// The stage at which something fails now.
-    pub fn stage(&self) -> Stage {
+    pub(super) fn stage(&self) -> Stage {
         match self.phase {
             Phase::Securing | Phase::Judged => Stage::Tls,
             Phase::Opening => Stage::Handshake,
@@ -258,7 +258,7 @@ impl Session {
     }
 
     /// The trouble of a session whose socket is lost.
-    pub fn lost(&self, errno: Errno) -> SessionError {
+    pub(super) fn lost(&self, errno: Errno) -> SessionError {
         let failure = Failure::from_errno(self.stage(), errno);
         match &self.talk {
             Talk::Stream(stream) if self.phase == Phase::Open => stream.last_words(failure),
@@ -270,7 +270,7 @@ impl Session {
     /// heads, bodies and messages, and expected answers. A parked session holds next to none. TLS records, at most
     /// one of 18 KiB, are not in it.
     #[allow(dead_code, reason = "summed by the memory budget of the process")]
-    pub fn held_bytes(&self) -> usize {
+    pub(super) fn held_bytes(&self) -> usize {
         match &self.talk {
             Talk::Opening(opening) => opening.held(),
             Talk::WebSocket(socket) => socket.held(),
@@ -281,7 +281,7 @@ impl Session {
 
     /// Turns what is on the context into what goes over the wire; that is in `wire` when it returns true, and as
     /// it is on the context when not.
-    pub fn seal(&mut self, plain: &[u8], wire: &mut Vec<u8>) -> bool {
+    pub(super) fn seal(&mut self, plain: &[u8], wire: &mut Vec<u8>) -> bool {
         let Some(tls) = &mut self.tls else { return false };
         wire.clear();
         tls.seal(plain, wire);
@@ -289,19 +289,19 @@ impl Session {
     }
 
     /// What is left to be said when it ends well: that TLS ends here.
-    pub fn farewell(&mut self) {
+    pub(super) fn farewell(&mut self) {
         if let Some(tls) = &mut self.tls {
             tls.close();
         }
     }
 
     /// The version of TLS, once it is agreed on.
-    pub fn tls_version(&self) -> Option<String> {
+    pub(super) fn tls_version(&self) -> Option<String> {
         self.tls.as_ref().and_then(|tls| tls.version())
     }
 
     /// What still waits for an answer.
-    pub fn unanswered(&self) -> u64 {
+    pub(super) fn unanswered(&self) -> u64 {
         match &self.talk {
             Talk::WebSocket(socket) => socket.unanswered(),
             Talk::Stream(stream) => stream.unanswered(),

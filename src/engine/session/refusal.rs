@@ -10,7 +10,7 @@ const ENOUGH: usize = 200;
 
 /// A reply with a status that was not wanted, whose body's beginning is still to come.
 #[derive(Debug)]
-pub struct Refusal {
+pub(super) struct Refusal {
     failure: Failure,
     reply: Reply,
     body: Body,
@@ -20,7 +20,7 @@ pub struct Refusal {
 
 impl Refusal {
     /// The refusal that begins with this head.
-    pub fn new(head: &ReplyHead<'_>, stage: Stage, of_head_request: bool) -> Refusal {
+    pub(super) fn new(head: &ReplyHead<'_>, stage: Stage, of_head_request: bool) -> Refusal {
         let framing = head.framing(of_head_request).unwrap_or(Framing::UntilClose);
         Refusal {
             failure: Failure::with_code(stage, Cause::HttpStatus, head.status),
@@ -31,7 +31,7 @@ impl Refusal {
     }
 
     /// More of the body; the trouble, when enough has come.
-    pub fn take(&mut self, bytes: &[u8]) -> Option<SessionError> {
+    pub(super) fn take(&mut self, bytes: &[u8]) -> Option<SessionError> {
         self.input.extend_from_slice(bytes);
         let fed = self.body.feed(&self.input);
         if let Ok(used) = fed {
@@ -42,19 +42,19 @@ impl Refusal {
     }
 
     /// Bytes of memory that are held for the peer.
-    pub fn held(&self) -> usize {
+    pub(super) fn held(&self) -> usize {
         self.body.kept.capacity() + self.input.capacity()
     }
 
     /// The trouble, with what has come.
-    pub fn trouble(&self) -> SessionError {
+    pub(super) fn trouble(&self) -> SessionError {
         SessionError::because(self.failure, self.reply.clone().with_body(&self.body.kept))
     }
 }
 
 /// A reply that began and did not go on: so much of a head, or an interim reply (1xx) and nothing after it. `None`
 /// where nothing at all has come.
-pub fn stalled_head(input: &HeadBuffer, interim: Option<u16>, stage: Stage) -> Option<SessionError> {
+pub(super) fn stalled_head(input: &HeadBuffer, interim: Option<u16>, stage: Stage) -> Option<SessionError> {
     let came = input.bytes();
     let says = match (came.len(), interim) {
         (0, None) => return None,
@@ -66,7 +66,7 @@ pub fn stalled_head(input: &HeadBuffer, interim: Option<u16>, stage: Stage) -> O
 }
 
 /// What a head tells.
-pub fn described(head: &ReplyHead<'_>) -> Reply {
+pub(super) fn described(head: &ReplyHead<'_>) -> Reply {
     let version = if head.version == 0 { "HTTP/1.0 " } else { "" };
     let reason: String = head.reason.chars().take(80).collect();
     Reply {
@@ -77,7 +77,7 @@ pub fn described(head: &ReplyHead<'_>) -> Reply {
 }
 
 /// Bytes that are not the head of a reply.
-pub fn not_http(error: HeadError, bytes: &[u8]) -> SessionError {
+pub(super) fn not_http(error: HeadError, bytes: &[u8]) -> SessionError {
     let protocol = sniff(bytes);
     let cause = match (error, protocol) {
         (HeadError::TooLong, _) => Cause::ReplyTooLong,

@@ -1,7 +1,7 @@
 //! Text found in bytes. Pure; a search costs what its bytes cost.
 
 /// The first place from `from` on at which `part` stands in `text`.
-pub fn find_from(text: &[u8], part: &[u8], from: usize) -> Option<usize> {
+pub(super) fn find_from(text: &[u8], part: &[u8], from: usize) -> Option<usize> {
     let from = from.min(text.len());
     memchr::memmem::find(&text[from..], part).map(|at| from + at)
 }

@@ -12,7 +12,7 @@ const MOST_KEPT: usize = 16 << 20;
 
 /// See the module.
 #[derive(Debug, Default)]
-pub struct Stream {
+pub(super) struct Stream {
     message_schedule: Option<MessageSchedule>,
     /// What has come and answers nothing as yet.
     held: Vec<u8>,
@@ -31,7 +31,7 @@ enum Match {
 
 impl Stream {
     /// It stands: says what is to be said first.
-    pub fn begin(&mut self, exchange_only: bool, context: &mut Context<'_>) -> StepResult {
+    pub(super) fn begin(&mut self, exchange_only: bool, context: &mut Context<'_>) -> StepResult {
         self.message_schedule = MessageSchedule::begin(exchange_only, context);
         let nothing_to_say = self.message_schedule.is_none();
         let step = self.tick(context)?;
@@ -39,7 +39,7 @@ impl Stream {
     }
 
     /// The peer's bytes.
-    pub fn take(&mut self, bytes: &[u8], context: &mut Context<'_>) -> StepResult {
+    pub(super) fn take(&mut self, bytes: &[u8], context: &mut Context<'_>) -> StepResult {
         self.words.keep(bytes);
         if self.message_schedule.is_none() {
             context.tally.traffic.received += 1;
@@ -81,23 +81,23 @@ impl Stream {
     }
 
     /// The trouble of a peer that closed before the plan said so, with its last words.
-    pub fn closed_early(&self) -> SessionError {
+    pub(super) fn closed_early(&self) -> SessionError {
         self.last_words(Failure::new(Stage::Session, Cause::ClosedEarly))
     }
 
     /// A failure with what the peer said last.
-    pub fn last_words(&self, failure: Failure) -> SessionError {
+    pub(super) fn last_words(&self, failure: Failure) -> SessionError {
         self.words.explain(failure)
     }
 
     /// Bytes of memory that are held for the peer.
-    pub fn held(&self) -> usize {
+    pub(super) fn held(&self) -> usize {
         let waiting = self.message_schedule.as_ref().map_or(0, MessageSchedule::held);
         self.held.capacity() + self.words.held() + waiting
     }
 
     /// Time has passed.
-    pub fn tick(&mut self, context: &mut Context<'_>) -> StepResult {
+    pub(super) fn tick(&mut self, context: &mut Context<'_>) -> StepResult {
         match &mut self.message_schedule {
             Some(message_schedule) => {
                 let held = self.held.len();
@@ -114,17 +114,17 @@ impl Stream {
     }
 
     /// Says no more; whether answers are still waited for.
-    pub fn stop_sending(&mut self) -> bool {
+    pub(super) fn stop_sending(&mut self) -> bool {
         self.message_schedule.as_mut().is_some_and(MessageSchedule::stop_sending)
     }
 
     /// Messages that wait for an answer.
-    pub fn unanswered(&self) -> u64 {
+    pub(super) fn unanswered(&self) -> u64 {
         self.message_schedule.as_ref().map_or(0, MessageSchedule::unanswered)
     }
 
     /// When something is due.
-    pub fn next_due(&self, timeout: std::time::Duration) -> Option<Stamp> {
+    pub(super) fn next_due(&self, timeout: std::time::Duration) -> Option<Stamp> {
         self.message_schedule.as_ref()?.next_due(timeout)
     }
 }

@@ -12,7 +12,7 @@ use std::net::IpAddr;
 
 /// A TLS session of ours.
 #[derive(Debug)]
-pub struct Client {
+pub(super) struct Client {
     connection: ClientConnection,
     /// Bytes of the peer.
     came: u64,
@@ -24,7 +24,7 @@ pub struct Client {
 
 impl Client {
     /// A session whose ClientHello comes with the first [`Client::seal`].
-    pub fn new(script: &TlsScript, address: IpAddr) -> Result<Client, SessionError> {
+    pub(super) fn new(script: &TlsScript, address: IpAddr) -> Result<Client, SessionError> {
         let name = script.name.clone().unwrap_or_else(|| address.into());
         let connection =
             ClientConnection::new(script.config.clone(), name).map_err(|error| trouble(&error))?;
@@ -33,7 +33,7 @@ impl Client {
 
     /// Adds to `plain` what was said in `cipher`. What TLS itself has to answer comes with the next
     /// [`Client::seal`], after an error too: the alert.
-    pub fn open(&mut self, cipher: &[u8], plain: &mut Vec<u8>) -> Result<Opened, SessionError> {
+    pub(super) fn open(&mut self, cipher: &[u8], plain: &mut Vec<u8>) -> Result<Opened, SessionError> {
         if self.came == 0 && !matches!(cipher, [0x14..=0x17, ..]) {
             return Err(not_tls(cipher));
         }
@@ -46,35 +46,35 @@ impl Client {
     }
 
     /// Adds to `cipher` what is to be sent so that the peer hears `plain`.
-    pub fn seal(&mut self, plain: &[u8], cipher: &mut Vec<u8>) {
+    pub(super) fn seal(&mut self, plain: &[u8], cipher: &mut Vec<u8>) {
         tls::seal(&mut self.connection, plain, cipher);
     }
 
     /// Whether the server may still refuse us although the handshake is done: in TLS 1.3 it judges the client's
     /// certificate afterwards (RFC 8446, section 4.4.2.4).
-    pub fn awaits_verdict(&self) -> bool {
+    pub(super) fn awaits_verdict(&self) -> bool {
         self.asked_for_certificate && self.connection.protocol_version() == Some(ProtocolVersion::TLSv1_3)
     }
 
     /// Whether anything has come inside TLS.
-    pub fn has_plain_text(&self) -> bool {
+    pub(super) fn has_plain_text(&self) -> bool {
         self.has_plain_text
     }
 
     /// The trouble of a handshake that began and did not go on; `None`: nothing came.
-    pub fn what_came(&self) -> Option<SessionError> {
+    pub(super) fn what_came(&self) -> Option<SessionError> {
         let failure = Failure::new(Stage::Tls, Cause::Stalled);
         let says = format!("stalled after {} bytes of the server's TLS handshake", self.came);
         (self.came > 0).then(|| SessionError::because(failure, Reply::saying(says)))
     }
 
     /// The version that was agreed on, once it is.
-    pub fn version(&self) -> Option<String> {
+    pub(super) fn version(&self) -> Option<String> {
         self.connection.protocol_version().map(|version| format!("{version:?}"))
     }
 
     /// That we send no more (`close_notify`) comes with the next [`Client::seal`].
-    pub fn close(&mut self) {
+    pub(super) fn close(&mut self) {
         self.connection.send_close_notify();
     }
 }

@@ -19,7 +19,7 @@ use std::sync::Arc;
 ///
 /// # Errors
 /// When a file can't be read, or holds no PEM that can be used.
-pub fn config(tls: &Tls, kind: Kind) -> Result<Arc<ClientConfig>, ScriptError> {
+pub(super) fn config(tls: &Tls, kind: Kind) -> Result<Arc<ClientConfig>, ScriptError> {
     let provider = Arc::new(ring::default_provider());
     let versions = match tls.version {
         None => vec![&version::TLS13, &version::TLS12],
@@ -110,7 +110,7 @@ thread_local! {
 
 /// Requests for a certificate that servers have made to this thread. A resolver is not told for which connection it
 /// is asked; who compares before and after a call knows.
-pub fn certificate_requests() -> u64 {
+pub(super) fn certificate_requests() -> u64 {
     CERTIFICATE_REQUESTS.get()
 }
 

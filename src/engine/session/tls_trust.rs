@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 /// webpki's verdict, or, where only the chain is missing, whether the certificate is itself one of those named.
 #[derive(Debug)]
-pub struct OrItself {
+pub(super) struct OrItself {
     webpki: Arc<WebPkiServerVerifier>,
     named: Vec<CertificateDer<'static>>,
 }
@@ -22,7 +22,7 @@ impl OrItself {
     ///
     /// # Errors
     /// When there is no root at all.
-    pub fn new(
+    pub(super) fn new(
         roots: RootCertStore,
         named: Vec<CertificateDer<'static>>,
         provider: Arc<CryptoProvider>,
@@ -80,7 +80,7 @@ impl ServerCertVerifier for OrItself {
 
 /// Whether a certificate was refused for nothing but who signed it: nobody known, or itself. webpki looks at its
 /// validity before that (`check_issuer_independent_properties`).
-pub fn only_lacks_an_issuer(why: &CertificateError) -> bool {
+pub(super) fn only_lacks_an_issuer(why: &CertificateError) -> bool {
     match why {
         CertificateError::UnknownIssuer => true,
         // rustls passes webpki's own error on, whose type it does not export.

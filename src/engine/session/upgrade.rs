@@ -8,7 +8,7 @@ use crate::protocol::websocket::Upgrade;
 
 /// See the module.
 #[derive(Debug)]
-pub struct Opening {
+pub(super) struct Opening {
     upgrade: Upgrade,
     /// What has come of the reply, as long as its head is not complete.
     input: HeadBuffer,
@@ -27,14 +27,18 @@ enum Answer {
 
 impl Opening {
     /// Puts the request on the context.
-    pub fn begin(context: &mut Context<'_>) -> Opening {
+    pub(super) fn begin(context: &mut Context<'_>) -> Opening {
         let (upgrade, key) = Upgrade::begin();
         context.script.write_upgrade(context.out, context.destination, &key);
         Opening { upgrade, input: HeadBuffer::default(), interim: None, refusal: None }
     }
 
     /// The peer's bytes; when the handshake is done, those that came after it.
-    pub fn take(&mut self, bytes: &[u8], context: &mut Context<'_>) -> Result<Option<Vec<u8>>, SessionError> {
+    pub(super) fn take(
+        &mut self,
+        bytes: &[u8],
+        context: &mut Context<'_>,
+    ) -> Result<Option<Vec<u8>>, SessionError> {
         if let Some(refusal) = &mut self.refusal {
             return refusal.take(bytes).map_or(Ok(None), Err);
         }
@@ -96,7 +100,7 @@ impl Opening {
     }
 
     /// The peer has closed.
-    pub fn end_of_stream(&mut self) -> StepResult {
+    pub(super) fn end_of_stream(&mut self) -> StepResult {
         if let Some(refusal) = self.refusal.take() {
             return Err(refusal.trouble());
         }
@@ -108,7 +112,7 @@ impl Opening {
     }
 
     /// Time is over: a refusal whose body has not come as a whole, or a reply that stalled; `None`: nothing came.
-    pub fn what_came(&mut self) -> Option<SessionError> {
+    pub(super) fn what_came(&mut self) -> Option<SessionError> {
         match self.refusal.take() {
             Some(refusal) => Some(refusal.trouble()),
             None => refusal::stalled_head(&self.input, self.interim, Stage::Handshake),
@@ -116,7 +120,7 @@ impl Opening {
     }
 
     /// Bytes of memory that are held for the peer.
-    pub fn held(&self) -> usize {
+    pub(super) fn held(&self) -> usize {
         self.input.held() + self.refusal.as_ref().map_or(0, |refusal| refusal.held())
     }
 }

@@ -10,7 +10,7 @@ const NO_CODE: u16 = 1005;
 
 /// See the module.
 #[derive(Debug, Default)]
-pub struct WebSocket {
+pub(super) struct WebSocket {
     decoder: Decoder,
     /// What came with the handshake, until the WebSocket begins.
     early: Vec<u8>,
@@ -36,19 +36,19 @@ fn say(opcode: Opcode, payload: &[u8], context: &mut Context<'_>) {
 }
 
 /// Writes a close frame on the context.
-pub fn write_close(code: Option<u16>, context: &mut Context<'_>) {
+pub(super) fn write_close(code: Option<u16>, context: &mut Context<'_>) {
     let mask = context.mask();
     websocket::write_close(context.out, code, "", Some(mask));
 }
 
 impl WebSocket {
     /// One whose handshake is done; `early` came after it, and is heard when the WebSocket begins.
-    pub fn after_handshake(early: Vec<u8>) -> WebSocket {
+    pub(super) fn after_handshake(early: Vec<u8>) -> WebSocket {
         WebSocket { early, ..WebSocket::default() }
     }
 
     /// It is open: says what is to be said first, and hears what came with the handshake.
-    pub fn begin(&mut self, exchange_only: bool, context: &mut Context<'_>) -> StepResult {
+    pub(super) fn begin(&mut self, exchange_only: bool, context: &mut Context<'_>) -> StepResult {
         let message_schedule = MessageSchedule::begin(exchange_only, context);
         let ping_at = context.script.messages.ping_every.map(|every| context.now + every);
         let nothing_to_say = message_schedule.is_none();
@@ -65,7 +65,7 @@ impl WebSocket {
     }
 
     /// The peer's bytes.
-    pub fn take(&mut self, bytes: &[u8], closing: bool, context: &mut Context<'_>) -> StepResult {
+    pub(super) fn take(&mut self, bytes: &[u8], closing: bool, context: &mut Context<'_>) -> StepResult {
         let mut decoder = std::mem::take(&mut self.decoder);
         let (mut rest, mut step) = (bytes, Step::Continue);
         // Nothing that follows a close frame counts.
@@ -89,7 +89,7 @@ impl WebSocket {
     }
 
     /// The trouble of a close frame of the peer that the plan did not ask for, at this stage.
-    pub fn closed_by_peer(&self, stage: Stage) -> SessionError {
+    pub(super) fn closed_by_peer(&self, stage: Stage) -> SessionError {
         let Some(close) = &self.close else { return Failure::new(stage, Cause::ClosedEarly).into() };
         let failure = match close.code {
             None => Failure::new(stage, Cause::ClosedEarly),
@@ -104,12 +104,12 @@ impl WebSocket {
     }
 
     /// Whether the peer's close frame says that all is well: no code, 1000 or 1001 (RFC 6455, section 7.4.1).
-    pub fn was_closed_well(&self) -> bool {
+    pub(super) fn was_closed_well(&self) -> bool {
         self.close.as_ref().is_some_and(|close| matches!(close.code, None | Some(1000 | 1001)))
     }
 
     /// Bytes of memory that are held for the peer.
-    pub fn held(&self) -> usize {
+    pub(super) fn held(&self) -> usize {
         let active = self.active.as_ref().and_then(|active| active.message_schedule.as_ref());
         self.decoder.held() + self.early.capacity() + active.map_or(0, MessageSchedule::held)
     }
@@ -173,7 +173,7 @@ impl WebSocket {
     }
 
     /// Time has passed.
-    pub fn tick(&mut self, context: &mut Context<'_>) -> StepResult {
+    pub(super) fn tick(&mut self, context: &mut Context<'_>) -> StepResult {
         let Some(active) = &mut self.active else { return Ok(Step::Idle) };
         let overdue = active.pinged.is_some_and(|sent| context.now >= sent + context.script.messages.timeout);
         if overdue {
@@ -203,7 +203,7 @@ impl WebSocket {
     }
 
     /// Says no more; whether answers are still waited for.
-    pub fn stop_sending(&mut self) -> bool {
+    pub(super) fn stop_sending(&mut self) -> bool {
         let Some(active) = &mut self.active else { return false };
         active.ping_at = None;
         active.pinged = None;
@@ -211,7 +211,7 @@ impl WebSocket {
     }
 
     /// Messages that wait for an answer.
-    pub fn unanswered(&self) -> u64 {
+    pub(super) fn unanswered(&self) -> u64 {
         self.active
             .as_ref()
             .and_then(|active| active.message_schedule.as_ref())
@@ -219,7 +219,7 @@ impl WebSocket {
     }
 
     /// When something is due; `timeout` is part of it.
-    pub fn next_due(&self, timeout: std::time::Duration) -> Option<Stamp> {
+    pub(super) fn next_due(&self, timeout: std::time::Duration) -> Option<Stamp> {
         let active = self.active.as_ref()?;
         let pong_by = active.pinged.map(|sent| sent + timeout);
         let said =
