@@ -9,6 +9,7 @@ use super::claim::{Claim, Owner, Span};
 use super::remedies::{bind_without_port, ports_ran_out};
 use super::rivals::NO_PORT;
 use super::{Blocked, Facts, FailureFact, FindingId, TupleFact};
+use crate::linux::tcp_state::TcpState;
 use crate::model::{Cause, Evidence, Side, Stage};
 use std::time::Duration;
 
@@ -73,6 +74,28 @@ fn exhausted_tuple(facts: &Facts, failed: &FailureFact, tuple: &TupleFact, usabl
                 tuple.time_wait()
             ),
         ),
+        Blocked::Live if mostly(tuple, TcpState::FinWait2) => Claim::new(
+            FindingId::PortsExhaustedByFinWait2,
+            Side::Target,
+            format!(
+                "from attempt {} on, {tuple_text} had no source port left: {} of its {usable} ports were in FIN_WAIT_2: \
+                 this side has closed those connections, and the peer never closes its own side",
+                failed.first_ordinal + 1,
+                tuple.sockets.get(TcpState::FinWait2)
+            ),
+        )
+        .remedy("on the server: close() each connection whose client has closed; its own side shows them in CLOSE_WAIT"),
+        Blocked::Live if mostly(tuple, TcpState::CloseWait) => Claim::new(
+            FindingId::PortsExhaustedByCloseWait,
+            Side::Generator,
+            format!(
+                "from attempt {} on, {tuple_text} had no source port left: {} of its {usable} ports were in CLOSE_WAIT: \
+                 the peer has closed those connections, and the program on this host never closes them",
+                failed.first_ordinal + 1,
+                tuple.sockets.get(TcpState::CloseWait)
+            ),
+        )
+        .remedy("in the program that connects: close() each connection whose peer has closed"),
         Blocked::Live => Claim::new(
             FindingId::PortsExhaustedByLiveConnections,
             Side::Generator,
@@ -90,6 +113,11 @@ fn exhausted_tuple(facts: &Facts, failed: &FailureFact, tuple: &TupleFact, usabl
     let counted = tuple.exact || held_them_all;
     let finding = finding.without_if(NO_PORT, counted.then_some(seen), "ss -tan, every socket of the tuple");
     with_reserved(facts, ports_ran_out(facts, cause, finding))
+}
+
+/// Whether most of the tuple's sockets are in one state.
+fn mostly(tuple: &TupleFact, state: TcpState) -> bool {
+    tuple.sockets.get(state) as f64 >= tuple.sockets.total() as f64 * MOSTLY
 }
 
 /// The tuple's own sockets are too few: somebody else's binds keep the rest.
