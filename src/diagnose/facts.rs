@@ -17,6 +17,8 @@ use std::time::Duration;
 /// The facts of a run, or of one careful connection.
 #[derive(Debug, Clone, Default)]
 pub struct Facts {
+    /// Whether the target, spoken to in plain text, has answered a ClientHello with a TLS record.
+    pub speaks_tls: bool,
     /// Where connections went.
     pub destinations: Vec<SocketAddr>,
     /// Attempts started.

@@ -2,11 +2,12 @@
 //!
 //! A browser's words for the same are quoted where there are any, so that who searches for them finds them.
 
+mod close;
 mod status;
 mod tls;
 
 use super::claim::{Claim, Owner, Span};
-use super::{Facts, FailureFact, FindingId, server_end, timeout, unanswered};
+use super::{Facts, FailureFact, FindingId, rivals, server_end, timeout, unanswered};
 use crate::model::{Cause, Evidence, Reply, Side, Stage};
 use crate::protocol::{ECHO, Kind};
 
@@ -55,9 +56,11 @@ impl Case<'_> {
                 ),
             )
             .remedy("let the server send fewer headers"),
-            C::WrongAcceptKey | C::BadUpgrade | C::UnrequestedSubprotocol | C::UnrequestedExtension => {
-                self.violated()
-            }
+            C::WrongAcceptKey
+            | C::BadUpgrade
+            | C::UnrequestedSubprotocol
+            | C::SubprotocolNotSelected
+            | C::UnrequestedExtension => self.violated(),
             C::TlsOnPlainText => self.tls_on_plain_text(),
             C::PlainTextOnTls | C::NotTls | C::TlsAlert | C::TlsError => tls::finding(self),
             C::CertificateExpired
@@ -65,8 +68,15 @@ impl Case<'_> {
             | C::UnknownIssuer
             | C::NameMismatch
             | C::CertificateInvalid => tls::certificate(self),
+            C::ClosedEarly | C::Reset | C::TimedOut if stage == Stage::Close => close::at_the_close(self),
+            C::ClosedEarly | C::Reset if stage == Stage::Handshake && self.facts.speaks_tls => {
+                self.tls_on_plain_text()
+            }
             C::ClosedEarly if stage != Stage::Session => self.closed_before_reply(),
             C::Reset if stage != Stage::Session => self.reset_in_handshake(),
+            C::ClosedEarly if self.failed.failure.code.is_some() => close::by_code(self),
+            C::Stalled => self.stalled(),
+            C::TimedOut if stage == Stage::Handshake && self.facts.speaks_tls => self.tls_on_plain_text(),
             C::Reset if timeout::resets_on_overflow(self.facts) => return None,
             C::ClosedEarly | C::Reset => self.ended_by_the_server(),
             C::TimedOut if matches!(stage, Stage::Tls | Stage::Handshake) => {
@@ -106,7 +116,8 @@ impl Case<'_> {
             .with_known("code", failure.code.map(u32::from))
             .with_known("reply", self.reply.and_then(|reply| reply.status.clone()))
             .with_known("headers", headers.filter(|lines| !lines.is_empty()))
-            .with_known("body", self.reply.and_then(|reply| reply.body.clone()))
+            .with_known("body", self.reply.and_then(Reply::body_text))
+            .with_known("close_reason", self.reply.and_then(|reply| reply.close_reason.clone()))
             .with_known("protocol", self.reply.and_then(|reply| reply.protocol.clone()))
             .with_known("bytes", self.reply.and_then(|reply| reply.bytes.clone()))
             .with_known("says", self.reply.and_then(|reply| reply.says.clone()))
@@ -164,6 +175,7 @@ impl Case<'_> {
 
     fn not_http(&self) -> Claim {
         let found = match self.protocol() {
+            Some("HTTP") => "it begins as HTTP, and its status line breaks the rules".to_owned(),
             Some(ECHO) => "the port sends back whatever it gets, as an echo server does".to_owned(),
             Some(protocol) => format!("the port speaks {protocol}"),
             None => "the port speaks another protocol".to_owned(),
@@ -181,12 +193,14 @@ impl Case<'_> {
     }
 
     fn http10(&self) -> Claim {
+        let status = self.reply.and_then(|reply| reply.status.as_deref()).unwrap_or("a status");
         let says = format!(
-            "{} replied by HTTP/1.0, which has no upgrade: an old server, or a proxy that speaks HTTP/1.0 to its \
-             backend (nginx does by default)",
+            "{} answered {status}, by a version that has no upgrade: a plain HTTP server that knows nothing of WebSocket \
+             (python3 -m http.server is one), or a proxy that speaks HTTP/1.0 to its backend (nginx does by default)",
             self.url()
         );
         self.target(FindingId::ReplyIsHttp10, says)
+            .remedy("give the port and the path of the WebSocket endpoint: ss -ltnp on the server shows what listens where")
             .remedy("nginx: proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection \"upgrade\";")
     }
 
@@ -195,6 +209,7 @@ impl Case<'_> {
             Cause::WrongAcceptKey => FindingId::WrongAcceptKey,
             Cause::BadUpgrade => FindingId::BadUpgrade,
             Cause::UnrequestedSubprotocol => FindingId::UnrequestedSubprotocol,
+            Cause::SubprotocolNotSelected => FindingId::SubprotocolNotSelected,
             _ => FindingId::UnrequestedExtension,
         };
         let quoted = match self.failed.failure.cause {
@@ -217,6 +232,9 @@ impl Case<'_> {
             Cause::UnrequestedSubprotocol => finding.remedy(
                 "offer the subprotocol that the server wants: --subprotocol NAME, or subprotocols in [target]",
             ),
+            Cause::SubprotocolNotSelected => finding
+                .remedy("offer a subprotocol that the server knows, or none: --subprotocol NAME; subprotocols in [target]")
+                .remedy("let the server answer with the Sec-WebSocket-Protocol that it chose from those offered"),
             Cause::UnrequestedExtension => {
                 finding.remedy("let the server agree to offered extensions only; connstorm offers none")
             }
@@ -227,26 +245,42 @@ impl Case<'_> {
     fn tls_on_plain_text(&self) -> Claim {
         let quoted = if self.is_websocket() { format!("; {INVALID_RESPONSE}") } else { String::new() };
         let other = self.url_with(self.other_scheme());
-        let says = format!("{} is a TLS port: it answered plain text with a TLS record{quoted}", self.url());
-        self.target(FindingId::PlainTextToATlsPort, says).remedy(format!("use {other}"))
+        let proof = match self.failed.failure.cause {
+            Cause::TlsOnPlainText => "it answered plain text with a TLS record",
+            _ => "it did not answer plain text, and answers a TLS ClientHello with a TLS record",
+        };
+        let says = format!("{} is a TLS port: {proof}{quoted}", self.url());
+        let claim = self.target(FindingId::PlainTextToATlsPort, says).remedy(format!("use {other}"));
+        if self.failed.failure.cause == Cause::TlsOnPlainText {
+            return claim;
+        }
+        let seen = "a ClientHello on a connection of its own was answered with TLS";
+        claim.without(rivals::IN_THE_HANDSHAKE, seen).without(rivals::SILENCES, seen)
     }
 
     fn closed_before_reply(&self) -> Claim {
         let stage = self.failed.failure.stage;
         let (what, id) = match stage {
             Stage::Tls => ("TLS handshake was done", FindingId::ClosedInTheTlsHandshake),
-            Stage::Close => ("close frame was answered", FindingId::ClosedWithoutACloseFrame),
             _ => ("reply", FindingId::ClosedBeforeTheReply),
         };
         let says = format!(
-            "{} took the connection and closed it before its {what}: another protocol on that port (redis-server does so with HTTP), a limit of \
-             connections, a proxy whose backend is away, or a server that refuses this client",
+            "{} took the connection and closed it before its {what}: another protocol on that port (redis-server does so with HTTP, \
+             many TLS servers with plain text), a limit of connections, a proxy whose backend is away, or a server that refuses this \
+             client",
             self.url()
         );
         let finding = self.target(id, says).remedy("look into the server's log, and the proxy's");
         if stage == Stage::Tls {
             return finding
                 .remedy(format!("if that port has no TLS: {}", self.url_with(self.other_scheme())));
+        }
+        if !self.kind().is_encrypted() {
+            let other = self.url_with(self.other_scheme());
+            return finding.remedy(format!(
+                "if that port has TLS: {other}; `connstorm doctor {}` tries it",
+                self.url()
+            ));
         }
         finding
     }
@@ -270,6 +304,17 @@ impl Case<'_> {
             _ => (FindingId::ClosedByTheServer, "closed"),
         };
         let code = self.failed.failure.code.map_or(String::new(), |code| format!(" (close code {code})"));
+        if let Some(words) = self.last_words() {
+            let says = format!(
+                "{} {did} {} that stood, and said before: '{words}'{}",
+                self.url(),
+                connections(self.failed.count),
+                self.protocol().map_or(String::new(), |protocol| format!(" ({protocol})"))
+            );
+            return self
+                .target(id, says)
+                .remedy("the server's own words say why; look into its log and its limits");
+        }
         let says = format!(
             "{} {did} {} that stood, before our time to close them{code}: an idle timeout, a limit of connections, a \
              restart or a crash of the server, or of a proxy before it; or it does so by design",
@@ -300,6 +345,27 @@ impl Case<'_> {
                 .remedy(format!("if that port has no TLS: {}", self.url_with(self.other_scheme())));
         }
         finding
+    }
+
+    /// What a peer of bare TCP said last, as one line.
+    fn last_words(&self) -> Option<String> {
+        let text = self.reply?.body_text()?;
+        let is_text = !text.contains('\u{fffd}') && text.chars().any(char::is_alphanumeric);
+        is_text.then_some(text)
+    }
+
+    /// It began to answer, and did not go on.
+    fn stalled(&self) -> Claim {
+        let says = format!(
+            "{} began to answer and {}, until the timeout of the {} stage: the server is stuck in the midst of its answer, or \
+             what it sent was lost on the way",
+            self.url(),
+            self.says(),
+            self.failed.failure.stage
+        );
+        self.target(FindingId::StalledInTheReply, says)
+            .remedy("look into the log of the server, and of a proxy before it, for this request")
+            .remedy("--handshake-timeout TIME, or --reply-timeout TIME in the session, if it is only slow")
     }
 
     fn unexpected_reply(&self) -> Claim {

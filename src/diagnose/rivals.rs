@@ -63,6 +63,17 @@ pub(super) const SILENCES: &[FindingId] = &[
     GeneratorLate,
 ];
 
+/// Causes of an end in the midst of a handshake.
+pub(super) const IN_THE_HANDSHAKE: &[FindingId] = &[
+    AcceptQueueFull,
+    ConnectionLimit,
+    ClosedBeforeTheReply,
+    ClosedInTheTlsHandshake,
+    ResetInTheHandshake,
+    ServerGone,
+    ServerRestarted,
+];
+
 /// Causes that lead to one kind of failure, and can be taken for each other.
 fn causes(failure: Failure) -> &'static [FindingId] {
     match (failure.stage, failure.cause) {
@@ -82,15 +93,14 @@ fn causes(failure: Failure) -> &'static [FindingId] {
         ],
         (Stage::Connect, Cause::Permission) => &[RouteForbids, ConnectNotPermitted],
         (Stage::Tls | Stage::Handshake, Cause::TimedOut) => SILENCES,
-        (Stage::Tls | Stage::Handshake, Cause::Reset | Cause::ClosedEarly) => &[
-            AcceptQueueFull,
-            ConnectionLimit,
-            ClosedBeforeTheReply,
-            ClosedInTheTlsHandshake,
-            ResetInTheHandshake,
-            ServerGone,
-            ServerRestarted,
-        ],
+        (Stage::Tls | Stage::Handshake, Cause::Reset | Cause::ClosedEarly) => IN_THE_HANDSHAKE,
+        (_, Cause::Stalled) => &[StalledInTheReply, TargetStopped, MtuHole, SlowLink, GeneratorLate],
+        (Stage::Close, Cause::TimedOut) => {
+            &[CloseNotAnswered, PeerDoesNotClose, TargetStopped, SlowLink, GeneratorLate]
+        }
+        (Stage::Close, Cause::Reset | Cause::ClosedEarly) => {
+            &[ResetAtTheClose, ClosedWithoutACloseFrame, ClosedByTheServer, ServerGone, ServerRestarted]
+        }
         (Stage::Session, Cause::TimedOut) => {
             &[NoAnswerInTheSession, MtuHole, SlowLink, TargetStopped, ServerGone, GeneratorLate]
         }

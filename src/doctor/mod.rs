@@ -18,10 +18,11 @@ use crate::linux::clock::Clock;
 use crate::linux::proc_net::{Conntrack, ConntrackDrops, Counters, ProcNet};
 use crate::linux::sysctl::HostSettings;
 use crate::model::{Cause, Failure, Lease, Stage};
-use crate::plan::{Close, Connection, Lifetime, Scheme, Session, Target};
+use crate::plan::{Close, Connection, Lifetime, Scheme, Session, Target, Tls};
+use crate::protocol::{Application, Kind};
 use crate::result::SCHEMA_VERSION;
 use crate::result::examination::{AttemptReport, Examination, TargetExamination};
-use probe::{Probe, probe};
+use probe::{Probe, Scripts, probe_all};
 use std::net::{IpAddr, SocketAddr};
 
 /// Addresses of a name that are tried.
@@ -62,20 +63,23 @@ pub fn target(
         handshake_timeout: timeouts.reply,
     };
     let script = Script::new(target.kind, Some(target.host.clone()), session, connection)?;
+    let tls = clientside_tls(target, connection)?;
     let examination = host();
     let asked = Target { scheme: Scheme::Tcp, host: target.host.clone(), ports: vec![target.port] };
     let resolved = Destinations::resolve(&asked);
     let destinations = resolved.addresses();
     let (tried, untried) = choose(destinations);
+    let scripts = Scripts { asked: script.as_ref(), tls: tls.as_ref() };
+    let local = |to: SocketAddr| is_local(to.ip()).unwrap_or(false);
     let before = Counted::now(&tried);
-    let mut probes = side_by_side(&tried, script.as_ref(), timeouts);
+    let mut probes = probe_all(&tried, scripts, local, timeouts);
     // What fails at once is tried again: a second failure of the kind is no chance.
     let failed_at_once = |probe: &&Probe| {
         probe.report.failure.as_ref().is_some_and(|failure| failure.cause != Cause::TimedOut)
     };
     let again: Vec<SocketAddr> =
         probes.iter().filter(failed_at_once).map(|probe| probe.report.destination).collect();
-    let second = side_by_side(&again, script.as_ref(), timeouts);
+    let second = probe_all(&again, scripts, local, timeouts);
     let after = Counted::now(&tried);
     let first = probes.len();
     probes.extend(second);
@@ -108,6 +112,15 @@ pub fn target(
     Ok(Examination { target: Some(target), findings, ..examination })
 }
 
+/// TLS and nothing more, to a target whose scheme has none: any certificate will do.
+fn clientside_tls(target: &TargetUrl, connection: Connection) -> Result<Option<Script>, ScriptError> {
+    if target.kind.is_encrypted() || target.kind.application() == Application::Stream {
+        return Ok(None);
+    }
+    let session = Session { tls: Tls { insecure: true, ..Tls::default() }, ..Session::default() };
+    Script::new(Kind::Tls, Some(target.host.clone()), &session, connection)
+}
+
 /// Addresses to try, and the others. Those without a route are left out where others have one, as a
 /// client's resolver puts them last (RFC 6724): on a host without IPv6, IPv6 addresses are no trouble.
 fn choose(destinations: &[SocketAddr]) -> (Vec<SocketAddr>, Vec<SocketAddr>) {
@@ -122,20 +135,6 @@ fn choose(destinations: &[SocketAddr]) -> (Vec<SocketAddr>, Vec<SocketAddr>) {
     (with, left)
 }
 
-/// One careful connection to each of these, all at the same time.
-fn side_by_side(tried: &[SocketAddr], script: Option<&Script>, timeouts: Timeouts) -> Vec<Probe> {
-    std::thread::scope(|scope| {
-        let started: Vec<_> = tried
-            .iter()
-            .map(|to| {
-                let local = is_local(to.ip()).unwrap_or(false);
-                scope.spawn(move || probe(*to, script, local, timeouts))
-            })
-            .collect();
-        started.into_iter().filter_map(|thread| thread.join().ok()).collect()
-    })
-}
-
 /// What the connections came to.
 fn add_probes(facts: &mut Facts, probes: &[Probe]) {
     facts.opened = probes.iter().filter(|probe| probe.report.connected).count() as u64;
@@ -143,6 +142,7 @@ fn add_probes(facts: &mut Facts, probes: &[Probe]) {
     for (ordinal, probe) in (0..).zip(probes) {
         let report = &probe.report;
         facts.syn_retransmits += u64::from(report.syn_retransmits > 0);
+        facts.speaks_tls |= report.speaks_tls == Some(true);
         if report.accepted == Some(false) && facts.unaccepted.is_none() {
             facts.unaccepted = Some(report.destination);
             facts.server_table = server_table(report.destination);

@@ -8,7 +8,7 @@ use super::deadlines::{Deadlines, Timed};
 use super::first_failures::FirstFailures;
 use super::lifetimes::WorkerRng;
 use super::pacer::{Finished, Pacing};
-use super::session::{Script, Session};
+use super::session::{LastWords, Script, Session};
 use crate::linux::clock::Clock;
 use crate::linux::epoll::{Epoll, Interest};
 use crate::linux::socket::{Connection as Socket, PortChoice, Progress};
@@ -21,6 +21,7 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
+mod bare;
 mod connecting;
 mod ending;
 mod sessions;
@@ -98,6 +99,8 @@ struct Slot {
     /// When the wait is over, if ever.
     until: Option<Stamp>,
     bytes_in: u64,
+    /// Last bytes of a peer to whom nothing is said.
+    words: LastWords,
     /// What is said above TCP.
     session: Option<Box<SessionIo>>,
 }
@@ -203,6 +206,7 @@ impl Connections {
                     connected: None,
                     until: None,
                     bytes_in: 0,
+                    words: LastWords::default(),
                     session: None,
                 },
                 progress,
@@ -327,21 +331,7 @@ impl Connections {
         if slot.session.is_some() {
             return self.ready_session(key);
         }
-        match slot.socket.read(&mut self.buffer) {
-            Ok(0) if self.connection_config.connection.close == Close::Peer => {
-                self.end_slot(key, Outcome::Ok)
-            }
-            Ok(0) => {
-                let failure = Failure::new(Stage::Session, Cause::ClosedEarly);
-                self.end_slot(key, Outcome::Failed(failure));
-            }
-            Ok(bytes) => slot.bytes_in += bytes as u64,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            Err(error) => {
-                let failure = Failure::from_errno(Stage::Session, errno_of(&error));
-                self.end_slot(key, Outcome::Failed(failure));
-            }
-        }
+        self.ready_bare(key);
     }
 
     /// A handshake that took longer than connect() itself is complete.

@@ -97,7 +97,13 @@ impl Connection {
             PortChoice::AtConnect | PortChoice::AtConnectWithin { .. } => lease.source,
         };
         if let Some(address) = bind_to {
-            let local = SocketAddr::new(address, lease.port.unwrap_or(0));
+            let mut local = SocketAddr::new(address, lease.port.unwrap_or(0));
+            // A link-local source is of the same link as its destination.
+            if let (SocketAddr::V6(local), SocketAddr::V6(to)) = (&mut local, lease.destination)
+                && local.ip().is_unicast_link_local()
+            {
+                local.set_scope_id(to.scope_id());
+            }
             socket.bind(&SockAddr::from(local)).map_err(failed)?;
         }
         Ok(Connection(socket))

@@ -149,6 +149,10 @@ fn figures(out: &mut String, result: &RunResult) {
     if !said.is_empty() {
         line(out, format_args!("\nMessages: {}.", said.join(", ")));
     }
+    let closes = headline::closes(result);
+    if !closes.is_empty() {
+        line(out, format_args!("\nClosed by the server: {}.", closes.join("; ")));
+    }
     let measured = result.latency_us.iter().filter(|(_, summary)| summary.count > 0);
     line(out, format_args!("\n| latency | p50 | p90 | p99 | p99.9 | max |\n|---|---:|---:|---:|---:|---:|"));
     for (name, l) in measured {

@@ -228,6 +228,9 @@ pub(super) fn messages(out: &mut String, result: &RunResult, style: Style) {
     for pieces in parts.chunks(4) {
         line(out, format_args!("  {}", pieces.join("   ")));
     }
+    for close in headline::closes(result) {
+        line(out, format_args!("  closed by the server: {close}"));
+    }
 }
 
 /// What was done, in two lines.

@@ -77,6 +77,9 @@ pub struct AttemptReport {
     /// Version of TLS, where its handshake was completed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<String>,
+    /// Whether a ClientHello on a connection of its own was answered with TLS, where plain text was not answered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub speaks_tls: Option<bool>,
     /// The first line that came, or the first bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub greeting: Option<String>,
@@ -130,6 +133,7 @@ impl AttemptReport {
             failure: None,
             accepted: None,
             tls: None,
+            speaks_tls: None,
             greeting: None,
             reply: None,
         }

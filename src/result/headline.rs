@@ -4,6 +4,7 @@
 
 use crate::diagnose::Certainty;
 use crate::model::Side;
+use crate::model::close_code_name;
 use crate::model::format::{percent, thousands};
 use crate::result::model::{RunResult, Verdict};
 
@@ -44,6 +45,15 @@ pub fn verdict(verdict: Verdict) -> &'static str {
         Verdict::Invalid => "invalid",
         Verdict::Interrupted => "interrupted",
     }
+}
+
+/// WebSockets that the peer closed first, a line for each code: `3 × code 4401 (a code of the application): 'expired'`.
+pub fn closes(result: &RunResult) -> Vec<String> {
+    let line = |close: &crate::model::CloseCount| {
+        let reason = close.reasons.first().map_or(String::new(), |reason| format!(": '{reason}'"));
+        format!("{} × code {} ({}){reason}", close.count, close.code, close_code_name(close.code))
+    };
+    result.closes.iter().map(line).collect()
 }
 
 /// What was counted above TCP, those that are not 0, by name and for a person to read.

@@ -101,6 +101,7 @@ pub fn merge(mut parts: Vec<Named>) -> Result<RunResult, MergeError> {
     merged.tuples = parts.iter().map(|part| part.result.tuples).fold(0, u64::saturating_add);
     merged.skipped = whole.skipped();
     merged.messages = whole.messages();
+    merged.closes = whole.closes();
     merged.latency_us = whole.latencies()?;
     merged.failures = whole.failures()?;
     merged.onsets = whole.onsets();
@@ -231,6 +232,12 @@ impl Whole<'_> {
     fn messages(&self) -> crate::model::Traffic {
         let mut sum = crate::model::Traffic::default();
         self.parts.iter().for_each(|part| sum.merge(&part.result.messages));
+        sum
+    }
+
+    fn closes(&self) -> crate::model::Closes {
+        let mut sum = crate::model::Closes::default();
+        self.parts.iter().for_each(|part| sum.merge(&part.result.closes));
         sum
     }
 

@@ -5,7 +5,7 @@
 use crate::diagnose::Finding;
 use crate::linux::sysctl::HostSettings;
 use crate::model::{
-    Cause, Errno, Evidence, Latency, Onset, OnsetKind, Reply, Run, Sample, Side, Stage, Traffic,
+    Cause, Closes, Errno, Evidence, Latency, Onset, OnsetKind, Reply, Run, Sample, Side, Stage, Traffic,
 };
 use crate::plan::Plan;
 use crate::plan::threshold::Evaluation;
@@ -61,6 +61,9 @@ pub struct RunResult {
     /// What was said over connections, above TCP.
     #[serde(default)]
     pub messages: Traffic,
+    /// WebSockets that the peer closed first, by close code.
+    #[serde(default, skip_serializing_if = "Closes::is_empty")]
+    pub closes: Closes,
     /// Failures by kind, in the order of their first appearance.
     pub failures: Vec<FailureKind>,
     /// Latencies of attempts that succeeded in the measured step, in microseconds.
@@ -305,6 +308,7 @@ impl RunResult {
             },
             skipped: reasons.map(|reason| (reason.name().into(), tally.skipped_for(reason))).into(),
             messages: tally.traffic,
+            closes: tally.closes.clone(),
             failures: tally.failures().iter().map(FailureKind::of).collect(),
             latency_us: tally
                 .latencies

@@ -14,7 +14,7 @@ impl Connections {
 
     /// The end of an attempt that has a socket: close, give the lease back, record, free the slot.
     pub(super) fn end(&mut self, slot: Slot, outcome: Outcome) {
-        let Slot { socket, lease: key, started, connected, bytes_in, until: _, session } = slot;
+        let Slot { socket, lease: key, started, connected, bytes_in, until: _, words: _, session } = slot;
         if self.connection_config.connection.close == Close::Rst && connected.is_some() {
             // Fails only on a socket that is closed already, and then there is nothing left to reset.
             let _ = socket.reset_on_close();

@@ -3,7 +3,7 @@
 use super::Script;
 use crate::engine::lifetimes::WorkerRng;
 use crate::linux::clock::Clock;
-use crate::model::{Failure, Reply, Stage, Stamp, Tally};
+use crate::model::{Cause, Failure, Reply, Stage, Stamp, Tally};
 use std::net::SocketAddr;
 
 /// See the module.
@@ -60,6 +60,14 @@ impl SessionError {
     pub fn at(mut self, stage: Stage) -> SessionError {
         self.failure.stage = stage;
         self
+    }
+
+    /// The same, where the peer had begun to answer.
+    pub fn stalled(self, says: &str) -> SessionError {
+        let failure = Failure { cause: Cause::Stalled, ..self.failure };
+        let before =
+            self.reply.and_then(|reply| reply.says).map_or(String::new(), |before| format!("; {before}"));
+        SessionError::because(failure, Reply::saying(format!("{says}{before}")))
     }
 
     /// A failure that the peer's words explain.

@@ -1,6 +1,7 @@
 //! Messages that are sent by a plan, and their answers. Of one connection; no I/O.
 
 use super::context::{Context, SessionError, Step, StepResult};
+use super::search::find_from;
 use crate::model::{Cause, Failure, Reply, Stage, Stamp};
 use crate::plan::Expect;
 use crate::protocol::{Alphabet, Fields};
@@ -153,6 +154,11 @@ impl MessageSchedule {
         if said && self.exchange_only && !self.hushed { Step::Done } else { Step::Idle }
     }
 
+    /// Bytes of memory of what is waited for.
+    pub fn held(&self) -> usize {
+        self.waiting.iter().map(|waiting| size_of::<Waiting>() + waiting.expected.capacity()).sum()
+    }
+
     /// Messages that wait for an answer.
     pub fn unanswered(&self) -> u64 {
         self.waiting.len() as u64
@@ -167,7 +173,7 @@ impl MessageSchedule {
 
 /// Whether bytes are in others.
 pub fn contains(text: &[u8], part: &[u8]) -> bool {
-    part.is_empty() || text.windows(part.len()).any(|window| window == part)
+    find_from(text, part, 0).is_some()
 }
 
 fn is_at(text: &[u8], pointer: &str, equals: &serde_json::Value) -> bool {

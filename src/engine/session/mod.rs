@@ -8,12 +8,15 @@
 
 mod context;
 mod http;
+mod last_words;
 mod message_schedule;
 mod refusal;
 mod script;
+mod search;
 mod stream;
 mod tls;
 mod tls_config;
+mod tls_trust;
 mod upgrade;
 mod websocket;
 
@@ -21,15 +24,23 @@ mod websocket;
 mod tests;
 
 pub use context::{Context, SessionError, Step, StepResult};
+pub use last_words::LastWords;
 pub use script::{Script, ScriptError};
 
-use crate::model::{Cause, Errno, Failure, Reply, Stage, Stamp};
+use crate::model::{Cause, Errno, Failure, Stage, Stamp};
 use crate::plan::Close;
 use crate::protocol::Application;
+use crate::protocol::tls::Opened;
 use http::Http;
+use std::time::Duration;
 use stream::Stream;
 use upgrade::Opening;
 use websocket::WebSocket;
+
+/// Stands for a connection that ended without a close frame (RFC 6455, section 7.4.1).
+const NO_CLOSE_FRAME: u16 = 1006;
+/// Shortest wait for a server's verdict on our certificate, where it says nothing when it takes it.
+const VERDICT: Duration = Duration::from_millis(250);
 
 /// See the module.
 #[derive(Debug)]
@@ -59,6 +70,8 @@ enum Talk {
 enum Phase {
     /// TLS.
     Securing,
+    /// TLS stands for us; the server is still to judge our certificate.
+    Judged,
     /// The protocol's handshake; of HTTP, the first request.
     Opening,
     Open,
@@ -105,25 +118,45 @@ impl Session {
         let Some(tls) = &mut self.tls else { return self.hear(bytes, context) };
         let mut plain = std::mem::take(context.plain);
         plain.clear();
-        let opened = tls.open(bytes, &mut plain).map_err(|trouble| trouble.at(self.stage()));
-        let stepped = opened.and_then(|opened| {
-            if opened.established {
-                context.tally.latencies.tls.record(context.now.saturating_sub(self.since));
-                if self.open(context)? == Step::Done {
-                    return Ok(Step::Done);
-                }
-            }
-            if !plain.is_empty() && self.hear(&plain, context)? == Step::Done {
-                return Ok(Step::Done);
-            }
-            if opened.closed { self.end_of_stream(context) } else { Ok(Step::Continue) }
+        let was_heard = tls.has_plain_text();
+        let opened = tls.open(bytes, &mut plain).map_err(|trouble| {
+            // Until the server has said something inside it, an alert is its verdict on the handshake: in TLS 1.3 it
+            // judges our certificate after our handshake is done.
+            let is_verdict = trouble.failure.cause == Cause::TlsAlert && !was_heard;
+            trouble.at(if is_verdict { Stage::Tls } else { self.stage() })
         });
+        let stepped = opened.and_then(|opened| self.secured(opened, &plain, context));
         *context.plain = plain;
         stepped
     }
 
+    /// What follows from a piece of ciphertext and its plain text.
+    fn secured(&mut self, opened: Opened, plain: &[u8], context: &mut Context<'_>) -> StepResult {
+        let is_judged = self.tls.as_ref().is_some_and(|tls| tls.awaits_verdict());
+        if opened.established {
+            context.tally.latencies.tls.record(context.now.saturating_sub(self.since));
+            // A protocol whose server answers hears the verdict with the answer.
+            if is_judged && context.script.application == Application::Stream {
+                self.phase = Phase::Judged;
+                let took = context.now.saturating_sub(self.since);
+                let wait = (took * 3).max(VERDICT).min(context.script.handshake_timeout);
+                self.limit = Some(context.now + wait);
+            } else if self.open(context)? == Step::Done {
+                return Ok(Step::Done);
+            }
+        } else if self.phase == Phase::Judged && self.open(context)? == Step::Done {
+            // A ticket, or data: the certificate was taken.
+            return Ok(Step::Done);
+        }
+        if !plain.is_empty() && self.hear(plain, context)? == Step::Done {
+            return Ok(Step::Done);
+        }
+        if opened.closed { self.end_of_stream(context) } else { Ok(Step::Continue) }
+    }
+
     /// The peer will send no more.
     pub fn end_of_stream(&mut self, context: &mut Context<'_>) -> StepResult {
+        let was_opening = self.phase == Phase::Opening;
         let step = match (&mut self.talk, self.phase) {
             (_, Phase::Closing) => return Ok(Step::Done),
             (Talk::Opening(opening), Phase::Opening) => opening.end_of_stream(),
@@ -133,28 +166,38 @@ impl Session {
         if self.progress(step, context)? == Step::Done {
             return Ok(Step::Done);
         }
-        if self.phase == Phase::Open
-            && (context.script.closes == Close::Peer || self.ending == Ending::AtOnce)
-        {
-            return Ok(Step::Done);
+        if self.phase != Phase::Open {
+            return Err(Failure::new(self.stage(), Cause::ClosedEarly).into());
         }
-        Err(Failure::new(self.stage(), Cause::ClosedEarly).into())
+        let by_plan = context.script.closes == Close::Peer || self.ending == Ending::AtOnce;
+        match &self.talk {
+            // The end of the connection was the end of the first reply, and no other request is to follow.
+            Talk::Http(http) if was_opening && http.is_done(context) => Ok(Step::Done),
+            Talk::WebSocket(_) if self.ending != Ending::AtOnce => {
+                context.tally.closes.add(NO_CLOSE_FRAME, "");
+                Err(match by_plan {
+                    true => Failure::with_code(Stage::Close, Cause::ClosedEarly, NO_CLOSE_FRAME).into(),
+                    false => Failure::new(Stage::Session, Cause::ClosedEarly).into(),
+                })
+            }
+            _ if by_plan => Ok(Step::Done),
+            Talk::Stream(stream) => Err(stream.closed_early()),
+            _ => Err(Failure::new(Stage::Session, Cause::ClosedEarly).into()),
+        }
     }
 
     /// Time has passed.
     pub fn tick(&mut self, context: &mut Context<'_>) -> StepResult {
         if self.limit.is_some_and(|limit| limit <= context.now) {
-            if self.phase != Phase::Open {
-                let heard = match &mut self.talk {
-                    Talk::Opening(opening) => opening.what_came(),
-                    Talk::Http(http) => http.what_came(),
-                    _ => None,
-                };
-                // A refusal whose body never ends is still that refusal.
-                return Err(heard.unwrap_or_else(|| Failure::new(self.stage(), Cause::TimedOut).into()));
-            }
-            self.limit = None;
-            return self.wind_down(context);
+            return match self.phase {
+                Phase::Open => {
+                    self.limit = None;
+                    self.wind_down(context)
+                }
+                // No word is no alert: it was taken.
+                Phase::Judged => self.open(context),
+                _ => Err(self.overdue()),
+            };
         }
         let step = match &mut self.talk {
             Talk::WebSocket(socket) if self.phase == Phase::Open => socket.tick(context),
@@ -165,11 +208,23 @@ impl Session {
         self.progress(step, context)
     }
 
+    /// The trouble of a handshake, or of a close, whose time is over.
+    fn overdue(&mut self) -> SessionError {
+        let came = match (&mut self.talk, &self.tls) {
+            (_, Some(tls)) if self.phase == Phase::Securing => tls.what_came(),
+            // A refusal whose body never ends is still that refusal.
+            (Talk::Opening(opening), _) => opening.what_came(),
+            (Talk::Http(http), _) => http.what_came(),
+            _ => None,
+        };
+        came.unwrap_or_else(|| Failure::new(self.stage(), Cause::TimedOut).into())
+    }
+
     /// The run is over.
     pub fn stop(&mut self, context: &mut Context<'_>) -> StepResult {
         self.ending = Ending::AtOnce;
         match self.phase {
-            Phase::Securing | Phase::Opening => Ok(Step::Continue),
+            Phase::Securing | Phase::Judged | Phase::Opening => Ok(Step::Continue),
             Phase::Open => self.wind_down(context),
             Phase::Closing => Ok(Step::Done),
         }
@@ -195,7 +250,7 @@ impl Session {
     /// The stage at which something fails now.
     pub fn stage(&self) -> Stage {
         match self.phase {
-            Phase::Securing => Stage::Tls,
+            Phase::Securing | Phase::Judged => Stage::Tls,
             Phase::Opening => Stage::Handshake,
             Phase::Open => Stage::Session,
             Phase::Closing => Stage::Close,
@@ -204,7 +259,24 @@ impl Session {
 
     /// The trouble of a session whose socket is lost.
     pub fn lost(&self, errno: Errno) -> SessionError {
-        Failure::from_errno(self.stage(), errno).into()
+        let failure = Failure::from_errno(self.stage(), errno);
+        match &self.talk {
+            Talk::Stream(stream) if self.phase == Phase::Open => stream.last_words(failure),
+            _ => failure.into(),
+        }
+    }
+
+    /// Bytes of memory that the session holds for what its peer has sent and for what it still waits for: incomplete
+    /// heads, bodies and messages, and expected answers. A parked session holds next to none. TLS records, at most
+    /// one of 18 KiB, are not in it.
+    #[allow(dead_code, reason = "summed by the memory budget of the process")]
+    pub fn held_bytes(&self) -> usize {
+        match &self.talk {
+            Talk::Opening(opening) => opening.held(),
+            Talk::WebSocket(socket) => socket.held(),
+            Talk::Http(http) => http.held(),
+            Talk::Stream(stream) => stream.held(),
+        }
     }
 
     /// Turns what is on the context into what goes over the wire; that is in `wire` when it returns true, and as
@@ -358,15 +430,14 @@ impl Session {
             return Ok(Step::Done);
         }
         let Talk::WebSocket(socket) = &self.talk else { return Ok(Step::Done) };
-        if context.script.closes == Close::Peer {
-            self.phase = Phase::Closing;
-            self.limit = Some(context.now + context.script.handshake_timeout);
-            return Ok(Step::Continue);
+        if context.script.closes != Close::Peer {
+            return Err(socket.closed_by_peer(Stage::Session));
         }
-        let failure = match socket.close_code {
-            0 => Failure::new(Stage::Session, Cause::ClosedEarly),
-            code => Failure::with_code(Stage::Session, Cause::ClosedEarly, code),
-        };
-        Err(SessionError { failure, reply: Some(Box::new(Reply::saying("the peer sent a close frame"))) })
+        if !socket.was_closed_well() {
+            return Err(socket.closed_by_peer(Stage::Close));
+        }
+        self.phase = Phase::Closing;
+        self.limit = Some(context.now + context.script.handshake_timeout);
+        Ok(Step::Continue)
     }
 }

@@ -2,8 +2,11 @@
 
 use super::context::SessionError;
 use crate::model::{BODY_KEPT, Cause, Failure, Reply, Stage};
-use crate::protocol::http1::{Body, Framing, HeadError, LONGEST_HEAD, ReplyHead};
+use crate::protocol::http1::{Body, Framing, HeadBuffer, HeadError, ReplyHead};
 use crate::protocol::sniff;
+
+/// Bytes of a body after which no more of it is waited for.
+const ENOUGH: usize = 200;
 
 /// A reply with a status that was not wanted, whose body's beginning is still to come.
 #[derive(Debug)]
@@ -34,8 +37,13 @@ impl Refusal {
         if let Ok(used) = fed {
             self.input.drain(..used);
         }
-        let enough = self.body.is_complete() || self.body.kept.len() >= BODY_KEPT || fed.is_err();
+        let enough = self.body.is_complete() || self.body.kept.len() >= ENOUGH || fed.is_err();
         enough.then(|| self.trouble())
+    }
+
+    /// Bytes of memory that are held for the peer.
+    pub fn held(&self) -> usize {
+        self.body.kept.capacity() + self.input.capacity()
     }
 
     /// The trouble, with what has come.
@@ -44,11 +52,17 @@ impl Refusal {
     }
 }
 
-/// Whether a head can't have become complete, nor wrong, by these last bytes of `input`: it is then not parsed
-/// again. A peer that sends it byte by byte would have it parsed for each.
-pub fn can_wait(input: &[u8], last: &[u8]) -> bool {
-    const BEGINNING: usize = 16;
-    input.len() - last.len() >= BEGINNING && input.len() <= LONGEST_HEAD && !last.contains(&b'\n')
+/// A reply that began and did not go on: so much of a head, or an interim reply (1xx) and nothing after it. `None`
+/// where nothing at all has come.
+pub fn stalled_head(input: &HeadBuffer, interim: Option<u16>, stage: Stage) -> Option<SessionError> {
+    let came = input.bytes();
+    let says = match (came.len(), interim) {
+        (0, None) => return None,
+        (0, Some(status)) => format!("stalled after the interim reply {status}: no final reply followed"),
+        (bytes, _) => format!("stalled after {bytes} bytes of the reply's head"),
+    };
+    let reply = Reply::saying(says).beginning_with(came);
+    Some(SessionError::because(Failure::new(stage, Cause::Stalled), reply))
 }
 
 /// What a head tells.
@@ -68,7 +82,7 @@ pub fn not_http(error: HeadError, bytes: &[u8]) -> SessionError {
     let cause = match (error, protocol) {
         (HeadError::TooLong, _) => Cause::ReplyTooLong,
         (HeadError::NotHttp, Some("TLS")) => Cause::TlsOnPlainText,
-        (HeadError::NotHttp, _) => Cause::NotHttp,
+        (HeadError::NotHttp | HeadError::Malformed, _) => Cause::NotHttp,
     };
     let mut reply = Reply::saying(error.to_string()).beginning_with(bytes);
     reply.protocol = protocol.map(str::to_owned);

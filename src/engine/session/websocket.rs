@@ -3,18 +3,21 @@
 use super::context::{Context, SessionError, Step, StepResult};
 use super::message_schedule::MessageSchedule;
 use crate::model::{Cause, Failure, Reply, Stage, Stamp};
-use crate::protocol::websocket::{Fragments, Message, Opcode, next, write};
+use crate::protocol::websocket::{self, CloseFrame, Decoder, Message, Opcode, Sender, write};
+
+/// Stands for a close frame without a code (RFC 6455, section 7.4.1).
+const NO_CODE: u16 = 1005;
 
 /// See the module.
 #[derive(Debug, Default)]
 pub struct WebSocket {
-    /// What has come and is no whole frame.
-    rest: Vec<u8>,
-    fragments: Fragments,
+    decoder: Decoder,
+    /// What came with the handshake, until the WebSocket begins.
+    early: Vec<u8>,
     active: Option<Box<Active>>,
     last_push: Option<Stamp>,
-    /// Code of the peer's close frame; 0: none yet, or none in it.
-    pub close_code: u16,
+    /// The peer's close frame.
+    close: Option<Box<CloseFrame>>,
 }
 
 /// What a WebSocket needs that says something itself.
@@ -35,13 +38,13 @@ fn say(opcode: Opcode, payload: &[u8], context: &mut Context<'_>) {
 /// Writes a close frame on the context.
 pub fn write_close(code: Option<u16>, context: &mut Context<'_>) {
     let mask = context.mask();
-    crate::protocol::websocket::write_close(context.out, code, mask);
+    websocket::write_close(context.out, code, "", Some(mask));
 }
 
 impl WebSocket {
-    /// One whose handshake is done; `rest` came after it, and is heard when it begins.
-    pub fn after_handshake(rest: Vec<u8>) -> WebSocket {
-        WebSocket { rest, ..WebSocket::default() }
+    /// One whose handshake is done; `early` came after it, and is heard when the WebSocket begins.
+    pub fn after_handshake(early: Vec<u8>) -> WebSocket {
+        WebSocket { early, ..WebSocket::default() }
     }
 
     /// It is open: says what is to be said first, and hears what came with the handshake.
@@ -52,7 +55,8 @@ impl WebSocket {
         if message_schedule.is_some() || ping_at.is_some() {
             self.active = Some(Box::new(Active { message_schedule, ping_at, pinged: None }));
         }
-        let heard = self.take(&[], false, context)?;
+        let early = std::mem::take(&mut self.early);
+        let heard = self.take(&early, false, context)?;
         if heard != Step::Continue && heard != Step::Idle {
             return Ok(heard);
         }
@@ -62,37 +66,52 @@ impl WebSocket {
 
     /// The peer's bytes.
     pub fn take(&mut self, bytes: &[u8], closing: bool, context: &mut Context<'_>) -> StepResult {
-        let mut kept = std::mem::take(&mut self.rest);
-        let input = if kept.is_empty() {
-            bytes
-        } else {
-            kept.extend_from_slice(bytes);
-            &kept[..]
-        };
-        let mut fragments = std::mem::take(&mut self.fragments);
-        let (mut used, mut step) = (0, Step::Continue);
+        let mut decoder = std::mem::take(&mut self.decoder);
+        let (mut rest, mut step) = (bytes, Step::Continue);
+        // Nothing that follows a close frame counts.
         while step == Step::Continue || step == Step::Idle {
-            match next(&input[used..], &mut fragments) {
-                Ok(Some((taken, message))) => {
-                    used += taken;
-                    if let Some(message) = message {
-                        step = self.hear(&message, closing, context)?;
-                    }
+            match decoder.feed(rest, Sender::Server) {
+                Ok((_, None)) => break,
+                Ok((used, Some(message))) => {
+                    rest = &rest[used..];
+                    step = self.hear(&message, closing, context)?;
                 }
-                Ok(None) => break,
                 Err(violation) => {
-                    write_close(Some(1002), context);
-                    let reply = Reply::saying(violation.to_string()).beginning_with(&input[used..]);
+                    write_close(Some(violation.close_code()), context);
+                    let reply = Reply::saying(violation.to_string()).beginning_with(rest);
                     let failure = Failure::new(Stage::Session, Cause::ProtocolViolation);
                     return Err(SessionError::because(failure, reply));
                 }
             }
         }
-        self.fragments = fragments;
-        if used < input.len() {
-            self.rest = input[used..].to_vec();
-        }
+        self.decoder = decoder;
         Ok(step)
+    }
+
+    /// The trouble of a close frame of the peer that the plan did not ask for, at this stage.
+    pub fn closed_by_peer(&self, stage: Stage) -> SessionError {
+        let Some(close) = &self.close else { return Failure::new(stage, Cause::ClosedEarly).into() };
+        let failure = match close.code {
+            None => Failure::new(stage, Cause::ClosedEarly),
+            Some(code) => Failure::with_code(stage, Cause::ClosedEarly, code),
+        };
+        let says = match close.reason.as_str() {
+            "" => "the peer sent a close frame without a reason".to_owned(),
+            reason => format!("the peer sent a close frame: '{reason}'"),
+        };
+        let close_reason = (!close.reason.is_empty()).then(|| close.reason.clone());
+        SessionError::because(failure, Reply { close_reason, ..Reply::saying(says) })
+    }
+
+    /// Whether the peer's close frame says that all is well: no code, 1000 or 1001 (RFC 6455, section 7.4.1).
+    pub fn was_closed_well(&self) -> bool {
+        self.close.as_ref().is_some_and(|close| matches!(close.code, None | Some(1000 | 1001)))
+    }
+
+    /// Bytes of memory that are held for the peer.
+    pub fn held(&self) -> usize {
+        let active = self.active.as_ref().and_then(|active| active.message_schedule.as_ref());
+        self.decoder.held() + self.early.capacity() + active.map_or(0, MessageSchedule::held)
     }
 
     fn hear(&mut self, message: &Message<'_>, closing: bool, context: &mut Context<'_>) -> StepResult {
@@ -112,10 +131,12 @@ impl WebSocket {
                 Ok(Step::Continue)
             }
             Opcode::Close => {
-                self.close_code = message.close_code().unwrap_or(0);
+                let close = message.close_frame();
                 if !closing {
-                    write_close(message.close_code(), context);
+                    context.tally.closes.add(close.code.unwrap_or(NO_CODE), &close.reason);
+                    write_close(close.code, context);
                 }
+                self.close = Some(Box::new(close));
                 Ok(Step::PeerCloses)
             }
             // What was on its way when we said goodbye.
@@ -172,7 +193,13 @@ impl WebSocket {
         }
         let Some(message_schedule) = &mut active.message_schedule else { return Ok(Step::Idle) };
         let opcode = if context.script.messages.binary { Opcode::Binary } else { Opcode::Text };
-        message_schedule.tick(context, |message, context| say(opcode, message, context))
+        let began = self.decoder.held();
+        message_schedule.tick(context, |message, context| say(opcode, message, context)).map_err(|error| {
+            if began == 0 || error.failure.cause != Cause::TimedOut {
+                return error;
+            }
+            error.stalled("a message of the peer began and did not end in time")
+        })
     }
 
     /// Says no more; whether answers are still waited for.

@@ -4,7 +4,7 @@
 //! [`Tally::start`], [`Tally::open`], [`Tally::add`], and after any merge. Each attempt enters once by
 //! `start` and leaves once by `add`; a failed one never enters a latency of success.
 
-use super::{Acknowledged, AtTimeout, Fanout, Latency, Reply, Shares, SlowSearch, Traffic};
+use super::{Acknowledged, AtTimeout, Closes, Fanout, Latency, Reply, Shares, SlowSearch, Traffic};
 use crate::model::{Failure, Lease, Outcome, Record, SkipReason, Stamp};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -32,6 +32,8 @@ pub struct Tally {
     pub bytes_out: u64,
     /// What was said over connections.
     pub traffic: Traffic,
+    /// Close frames that peers sent first.
+    pub closes: Closes,
     /// Arrivals of messages that several receive.
     pub fanout: Fanout,
     /// Latencies of attempts that succeeded in the measured step.
@@ -312,6 +314,7 @@ impl Tally {
         self.bytes_in += other.bytes_in;
         self.bytes_out += other.bytes_out;
         self.traffic.merge(&other.traffic);
+        self.closes.merge(&other.closes);
         self.fanout.merge(&other.fanout);
         self.latencies.merge(&other.latencies);
         self.syn_retransmitted += other.syn_retransmitted;
