@@ -73,7 +73,11 @@ fn no_port(time_wait: u64, live: u64) -> Facts {
     facts.host.ip_local_port_range = Some((40_000, 41_023));
     facts.host.tcp_tw_reuse = Some(0);
     facts.held_max = live;
-    facts.tuple = Some(TupleFact { source: LOCAL.ip(), destination: LOCAL, sockets, exact: true });
+    let first = &facts.failures[0];
+    let way = first.lease.unwrap_or(Lease { source: None, port: None, destination: LOCAL });
+    let ports = TuplePorts { low: 40_000, high: 41_023, usable: 1024, own: sockets, ..TuplePorts::default() };
+    let moment = Moment::new(first.failure, way, first.first_ordinal, first.first_at);
+    facts.moments.push(Moment { ports: Some(ports), ..moment });
     facts
 }
 
@@ -255,7 +259,11 @@ const DISTRACTORS: &[Distractor] = &[
     }),
     ("another program holds ports", |facts| {
         let holder = Holder { pid: 99, name: "other".into() };
-        facts.foreign = Some(ForeignSockets { ports: 500, holders: vec![(holder, 500)] });
+        // Autobound, to another server: those ports are no obstacle, and the tuple's own are counted first.
+        let owner = PortOwner::Process(holder);
+        for ports in facts.moments.iter_mut().filter_map(|moment| moment.ports.as_mut()) {
+            ports.holders = vec![PortHolder { owner: owner.clone(), ports: 500 }];
+        }
     }),
     ("a few SYNs are lost", |facts| facts.syn_retransmits += 4),
     ("packets without a route arrive", |facts| {

@@ -3,7 +3,7 @@
 
 use super::{Listening, Moment, Place, Plateau, Proxy, TargetFacts};
 use crate::linux::addresses::Neighbour;
-use crate::linux::holders::{Holder, Table};
+use crate::linux::holders::Table;
 use crate::linux::proc_net::{Conntrack, ConntrackDrops, Counters};
 use crate::linux::sysctl::HostSettings;
 use crate::linux::tcp_state::TcpState;
@@ -47,10 +47,8 @@ pub struct Facts {
     pub explicit_ports: bool,
     /// Ports that one tuple can have.
     pub usable_ports: Option<u32>,
-    /// The fullest tuple when ports ran out, or at the end.
+    /// The fullest tuple of any sample: it proves nothing of another, nor of another moment.
     pub tuple: Option<TupleFact>,
-    /// Sockets of others in the port range, when ports ran out.
-    pub foreign: Option<ForeignSockets>,
     /// The port range of the namespace: whether TIME_WAIT of a tuple can be taken again, and when, in
     /// seconds. 60 without `tcp_tw_reuse`.
     pub time_wait_blocks_s: f64,
@@ -174,16 +172,6 @@ pub struct TupleFact {
     pub exact: bool,
 }
 
-/// What others hold of the port range.
-#[derive(Debug, Clone, Default)]
-pub struct ForeignSockets {
-    /// Ports of the range that the tuple does not use and that other sockets hold, on whatever address: to
-    /// connect()'s search a bucket belongs to its port alone.
-    pub ports: u32,
-    /// The processes that hold them, as far as a short search found them, each with its number of sockets.
-    pub holders: Vec<(Holder, u32)>,
-}
-
 /// What keeps the ports of a tuple.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Blocked {
@@ -191,8 +179,6 @@ pub enum Blocked {
     Live,
     /// Connections that have ended, in TIME_WAIT.
     TimeWait,
-    /// Not this tuple's sockets: others in the range.
-    Foreign,
 }
 
 impl Facts {
@@ -225,6 +211,13 @@ impl Facts {
         self.moments
             .iter()
             .filter(move |moment| (moment.failure.stage, moment.failure.cause) == (stage, cause))
+    }
+
+    /// The descriptor table of the local server while connections to it failed; the full one, if any was full.
+    pub(super) fn server_table(&self) -> Option<&Table> {
+        let during = self.moments.iter().filter(|moment| !moment.after_the_end);
+        let tables = during.filter_map(|moment| moment.listener.as_ref()?.table.as_ref());
+        tables.chain(&self.server_table).max_by_key(|table| table.is_full())
     }
 
     /// How many attempts failed, by whatever cause.

@@ -41,13 +41,16 @@ macro_rules! findings {
 
 findings! {
     SourceAddressNotLocal = "source-address-not-local", "bind() refused an address that is not this host's";
-    SourceAddressNotReady = "source-address-not-ready", "the source address is tentative, or its duplicate was found on the link (dadfailed)";
+    SourceAddressNotReady = "source-address-not-ready", "the source address is tentative: duplicate address detection is under way";
+    AddressDuplicate = "address-duplicate", "another host on the link has the source address (dadfailed)";
     NoSourceAddress = "no-source-address", "this host has no address of the destination's family";
     Ipv6Off = "ipv6-off", "IPv6 is switched off on this host";
     PortsExhaustedByTimeWait = "ports-exhausted-by-time-wait", "source ports ran out: TIME_WAIT keeps them";
     PortsExhaustedByLiveConnections = "ports-exhausted-by-live-connections", "source ports ran out: open connections keep them";
     PortsExhaustedByFinWait2 = "ports-exhausted-by-fin-wait-2", "source ports ran out: the peer never closes its side";
     PortsExhaustedByCloseWait = "ports-exhausted-by-close-wait", "source ports ran out: the program of this host never closes its side";
+    PortsExhaustedByLastAck = "ports-exhausted-by-last-ack", "source ports ran out: the peer does not acknowledge the last FIN";
+    PortsExhaustedByOtherSockets = "ports-exhausted-by-other-sockets", "source ports ran out: listening, bound or connected sockets of other programs keep them";
     PortsExhaustedByReservedPorts = "ports-exhausted-by-reserved-ports", "source ports ran out: most are reserved";
     PortsExhaustedByPoisonedBuckets = "ports-exhausted-by-poisoned-buckets", "source ports ran out: bind() of others keeps them from connect()";
     PortsExhaustedByNaiveBind = "ports-exhausted-by-naive-bind", "bind() without IP_BIND_ADDRESS_NO_PORT ran out of ports";

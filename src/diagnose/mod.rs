@@ -21,6 +21,7 @@ mod no_reply;
 mod no_source;
 mod own_source;
 mod place;
+mod port_shares;
 mod ports;
 mod proxies;
 mod refused;
@@ -37,7 +38,7 @@ mod unreachable;
 
 use crate::model::{Cause, Failure, Side, Stage};
 use claim::Claim;
-pub use facts::{Blocked, Facts, FailureFact, ForeignSockets, Name, Refusals, TupleFact};
+pub use facts::{Blocked, Facts, FailureFact, Name, Refusals, TupleFact};
 pub use finding::{Certainty, Finding, Rival};
 pub use finding_id::FindingId;
 pub use listening::{Listening, Proxy, ProxyListener, exempted};

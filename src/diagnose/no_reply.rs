@@ -8,7 +8,7 @@ use crate::model::{Cause, Evidence, Side, Stage};
 
 /// The local server's descriptor table is full while connections wait for it.
 pub(super) fn out_of_descriptors(facts: &Facts) -> Option<Claim> {
-    let table = facts.server_table.as_ref().filter(|table| table.is_full())?;
+    let table = facts.server_table().filter(|table| table.is_full())?;
     let listener =
         facts.destinations.iter().filter_map(|to| facts.listener_for(*to)).max_by_key(|at| at.waiting)?;
     let waiting = listener.waiting;
@@ -110,7 +110,7 @@ fn silent_failures(facts: &Facts) -> impl Iterator<Item = &FailureFact> {
 impl Facts {
     /// Whether the local server's descriptor table is full.
     fn is_out_of_descriptors(&self) -> bool {
-        self.server_table.as_ref().is_some_and(Table::is_full)
+        self.server_table().is_some_and(Table::is_full)
     }
 
     /// Whether the process of the local server was seen to be stopped.

@@ -9,6 +9,9 @@ use crate::model::{Cause, Evidence, Side, Stage};
 
 /// See the module.
 pub(super) fn no_source(facts: &Facts) -> Option<Claim> {
+    if let Some(failed) = facts.failed(Stage::Bind, Cause::AddressNotAvailable) {
+        return not_ready(facts, failed);
+    }
     let failed = facts.failed(Stage::Connect, Cause::AddressNotAvailable)?;
     ipv6_off(facts, failed).or_else(|| not_ready(facts, failed))
 }
@@ -59,17 +62,19 @@ fn ipv6_off(facts: &Facts, failed: &FailureFact) -> Option<Claim> {
 }
 
 fn not_ready(facts: &Facts, failed: &FailureFact) -> Option<Claim> {
-    let moment = facts.moments_of(Stage::Connect, Cause::AddressNotAvailable).find(|moment| {
+    let moment = facts.moments_of(failed.failure.stage, failed.failure.cause).find(|moment| {
         moment.address.as_ref().is_some_and(|address| address.tentative || address.duplicate)
     })?;
     let (address, source) = (moment.address.as_ref()?, moment.source?);
-    let (state, remedy) = if address.duplicate {
+    let (id, state, remedy) = if address.duplicate {
         (
+            FindingId::AddressDuplicate,
             "another host on the link has the same address (dadfailed)",
             "ip addr show dev INTERFACE; give one of the two hosts another address",
         )
     } else {
         (
+            FindingId::SourceAddressNotReady,
             "duplicate address detection is still under way (tentative)",
             "wait a second or two; or sysctl -w net.ipv6.conf.INTERFACE.accept_dad=0",
         )
@@ -77,10 +82,11 @@ fn not_ready(facts: &Facts, failed: &FailureFact) -> Option<Claim> {
     let says = format!("the source address {source} is not usable: {state}. Ports are not the cause");
     let interface = address.interface.clone().unwrap_or_else(|| "INTERFACE".to_owned());
     Some(
-        Claim::new(FindingId::SourceAddressNotReady, Side::Generator, says)
+        Claim::new(id, Side::Generator, says)
             .explaining(failed)
             .seen(Owner::Tuple(moment.source, moment.destination), Span::Throughout)
             .without(NO_PORT, format!("the flags of {source} on {interface}"))
+            .without(&[FindingId::SourceAddressNotLocal], format!("{source} is on {interface}"))
             .resting_on(Evidence::default().with("source", source.to_string()).with("failed", failed.count))
             .remedy(remedy.replace("INTERFACE", &interface)),
     )
@@ -89,7 +95,7 @@ fn not_ready(facts: &Facts, failed: &FailureFact) -> Option<Claim> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::diagnose::{Certainty, Place, diagnose};
+    use crate::diagnose::{Certainty, Moment, Place, SourceAddress, diagnose};
     use crate::model::{Errno, Failure, Lease};
 
     #[test]
@@ -109,5 +115,31 @@ mod tests {
         assert_eq!(ids(&facts), [(FindingId::Ipv6Off, Certainty::Proved)]);
         facts.places[0].refusal = None;
         assert_eq!(ids(&facts)[0].0, FindingId::PortsExhausted);
+    }
+
+    #[test]
+    fn a_duplicate_address_is_not_one_that_is_missing() {
+        let source: std::net::IpAddr = "fd00::5".parse().unwrap();
+        let lease =
+            Lease { source: Some(source), port: None, destination: "[fd00::1]:9000".parse().unwrap() };
+        let failure = Failure::from_errno(Stage::Bind, Errno::EADDRNOTAVAIL);
+        let mut moment = Moment::new(failure, lease, 0, std::time::Duration::ZERO);
+        moment.address = Some(SourceAddress {
+            is_local: true,
+            interface: Some("eth0".into()),
+            tentative: false,
+            duplicate: true,
+        });
+        let facts = Facts {
+            failures: vec![FailureFact { lease: Some(lease), ..FailureFact::new(failure, 20) }],
+            foreign_sources: vec![source],
+            moments: vec![moment],
+            ..Facts::default()
+        };
+        let found = diagnose(&facts);
+        assert_eq!((found[0].id, found[0].certainty), (FindingId::AddressDuplicate, Certainty::Proved));
+        assert!(
+            found.iter().flat_map(|finding| &finding.remedies).all(|remedy| !remedy.contains("ip addr add"))
+        );
     }
 }

@@ -7,6 +7,9 @@ use crate::model::{Cause, Evidence, Side, Stage};
 /// EADDRNOTAVAIL from bind(): the address is not local, or an IPv6 address is not ready (tentative).
 pub(super) fn not_local(facts: &Facts) -> Option<Claim> {
     let failed = facts.failed(Stage::Bind, Cause::AddressNotAvailable)?;
+    if super::no_source::is_no_source(facts) {
+        return None;
+    }
     let known: Vec<String> = facts.foreign_sources.iter().map(ToString::to_string).collect();
     let address = known
         .first()
@@ -26,7 +29,7 @@ pub(super) fn not_local(facts: &Facts) -> Option<Claim> {
         .explaining(failed)
         .seen(Owner::Sources, Span::Throughout)
         .without_if(
-            &[FindingId::SourceAddressNotReady, FindingId::Ipv6Off],
+            &[FindingId::SourceAddressNotReady, FindingId::AddressDuplicate, FindingId::Ipv6Off],
             (!known.is_empty()).then(|| format!("{} is in no list of this host's addresses", known.join(", "))),
             "ip addr show",
         )

@@ -6,9 +6,11 @@
 //! connect()'s search passes over (`inet_hash_connect`, net/ipv4/inet_hashtables.c: `tb->fastreuse >= 0`).
 
 use super::claim::{Claim, Owner, Span};
+use super::port_shares::PortShares;
 use super::remedies::{bind_without_port, ports_ran_out};
 use super::rivals::NO_PORT;
 use super::{Blocked, Facts, FailureFact, FindingId, TupleFact};
+use crate::linux::tcp_state::TcpState;
 use crate::model::{Cause, Evidence, Side, Stage};
 use std::time::Duration;
 
@@ -32,6 +34,10 @@ pub(super) fn exhausted(facts: &Facts) -> Option<Claim> {
     if super::no_source::is_no_source(facts) {
         return None;
     }
+    if let Some(shares) = PortShares::of(facts, failed) {
+        let claim = at_the_moment(facts, failed, &shares).explaining(failed);
+        return Some(claim.resting_on(with_failure(Evidence::default(), failed)));
+    }
     let finding = match (facts.tuple, facts.usable_ports) {
         (Some(tuple), Some(usable)) => exhausted_tuple(facts, failed, &tuple, usable),
         _ => Claim::new(
@@ -42,6 +48,98 @@ pub(super) fn exhausted(facts: &Facts) -> Option<Claim> {
         ),
     };
     Some(finding.explaining(failed).resting_on(with_failure(Evidence::default(), failed)))
+}
+
+/// What kept the ports when the first attempt failed.
+fn at_the_moment(facts: &Facts, failed: &FailureFact, shares: &PortShares<'_>) -> Claim {
+    let (ports, moment) = (shares.ports, shares.moment);
+    let source = shares.source.map_or("this host".to_owned(), |source| source.to_string());
+    let begin = format!(
+        "from attempt {} on, {source} to {} had no source port left",
+        failed.first_ordinal + 1,
+        moment.destination
+    );
+    // The sockets may be closed when they are counted; this run's own books are not.
+    let held_them_all = facts.held_max as f64 >= f64::from(ports.usable) * facts.tuples.max(1) as f64 * FULL;
+    let (id, says, counted) = match shares.cause() {
+        _ if held_them_all => (
+            FindingId::PortsExhaustedByLiveConnections,
+            format!(
+                "{begin}: {} connections were open on its {} ports",
+                facts.held_max / facts.tuples.max(1),
+                ports.usable
+            ),
+            true,
+        ),
+        Some((cause, nearly_all)) => {
+            (cause.id, format!("{begin}: {}", shares.told()), nearly_all && shares.is_exact())
+        }
+        None => {
+            let late = if moment.after_the_end {
+                "the run had closed its connections when"
+            } else {
+                "it was over when"
+            };
+            (
+                FindingId::PortsExhausted,
+                format!("{begin}; {late} the sockets were counted: {}", shares.told()),
+                false,
+            )
+        }
+    };
+    let side = match id {
+        FindingId::PortsExhaustedByFinWait2 => Side::Target,
+        FindingId::PortsExhaustedByLastAck => Side::Path,
+        _ => Side::Generator,
+    };
+    let holders = shares.holders();
+    let evidence = Evidence::default()
+        .with("tuple", format!("{source} to {}", moment.destination))
+        .with("ports_in_use", ports.taken())
+        .with("time_wait", ports.in_state(TcpState::TimeWait))
+        .with("live", ports.taken() - ports.in_state(TcpState::TimeWait))
+        .with("held_max", facts.held_max)
+        .with("ports_usable", ports.usable)
+        .with("ports_free", ports.free)
+        .with("port_range", format!("{} {}", ports.low, ports.high))
+        .with("ports_reserved", ports.reserved)
+        .with("ports_held_by_others", ports.listening + ports.bound.unwrap_or(0) + ports.elsewhere)
+        .with_known("held_by", (!holders.is_empty()).then(|| holders.join(", ")))
+        .with_known("tcp_tw_reuse", facts.host.tcp_tw_reuse);
+    let span = if id == FindingId::PortsExhausted { Span::Unknown } else { Span::Throughout };
+    let claim = Claim::new(id, side, says)
+        .resting_on(evidence)
+        .seen(Owner::Tuple(shares.source, moment.destination), span)
+        .without_if(
+            NO_PORT,
+            counted.then(|| format!("every port of the tuple was counted: {}", shares.told())),
+            "ss -tanp, every socket in the range, while attempts fail",
+        );
+    with_reserved(facts, ports.reserved, ports.usable, mended(facts, claim))
+}
+
+/// The same with what mends it.
+fn mended(facts: &Facts, claim: Claim) -> Claim {
+    match claim.id {
+        FindingId::PortsExhaustedByFinWait2 => claim.remedy(
+            "on the server: close() each connection whose client has closed; its own side shows them in CLOSE_WAIT",
+        ),
+        FindingId::PortsExhaustedByCloseWait => {
+            claim.remedy("in the program that connects: close() each connection whose peer has closed")
+        }
+        FindingId::PortsExhaustedByLastAck => {
+            claim.remedy("ss -tno state last-ack    # FINs that are sent again: look for what drops them or the answers")
+        }
+        FindingId::PortsExhaustedByPoisonedBuckets => claim
+            .then(bind_without_port)
+            .remedy("--ports explicit: ports that are bound explicitly are not searched for, and those of other tuples are no obstacle")
+            .remedy("give that program a network namespace of its own; another source address does not help, a bucket is every address's"),
+        FindingId::PortsExhaustedByOtherSockets => claim
+            .remedy("move those sockets out of net.ipv4.ip_local_port_range, or the range away from them")
+            .remedy("give that program a network namespace of its own"),
+        FindingId::PortsExhaustedByTimeWait => ports_ran_out(facts, Blocked::TimeWait, claim),
+        _ => ports_ran_out(facts, Blocked::Live, claim),
+    }
 }
 
 fn exhausted_tuple(facts: &Facts, failed: &FailureFact, tuple: &TupleFact, usable: u32) -> Claim {
@@ -58,7 +156,7 @@ fn exhausted_tuple(facts: &Facts, failed: &FailureFact, tuple: &TupleFact, usabl
     let cause = match () {
         // They have ended since, and it is their TIME_WAIT that is counted.
         () if held_them_all => Blocked::Live,
-        () if !own_fill_it => Blocked::Foreign,
+        () if !own_fill_it => return not_seen(facts, failed, tuple, usable),
         () if tuple.time_wait() as f64 >= used as f64 * MOSTLY => Blocked::TimeWait,
         () => Blocked::Live,
     };
@@ -83,58 +181,27 @@ fn exhausted_tuple(facts: &Facts, failed: &FailureFact, tuple: &TupleFact, usabl
                 tuple.live().max(facts.held_max / facts.tuples.max(1))
             ),
         ),
-        Blocked::Foreign => return foreign(facts, failed, tuple, usable),
     };
     let finding =
         finding.resting_on(occupation(facts, tuple, usable)).seen(owner(failed, tuple), Span::Throughout);
     let counted = tuple.exact || held_them_all;
     let finding = finding.without_if(NO_PORT, counted.then_some(seen), "ss -tan, every socket of the tuple");
-    with_reserved(facts, ports_ran_out(facts, cause, finding))
+    with_reserved(facts, reserved(facts), usable, ports_ran_out(facts, cause, finding))
 }
 
-/// The tuple's own sockets are too few: somebody else's binds keep the rest.
-fn foreign(facts: &Facts, failed: &FailureFact, tuple: &TupleFact, usable: u32) -> Claim {
-    let used = tuple.sockets.total();
-    let missing = u64::from(usable).saturating_sub(used);
-    let foreign = facts.foreign.clone().unwrap_or_default();
-    let explained = f64::from(foreign.ports) >= missing as f64 * FULL && missing > 0;
-    let holders: Vec<String> = foreign
-        .holders
-        .iter()
-        .map(|(holder, sockets)| format!("{} (pid {}, {sockets} sockets)", holder.name, holder.pid))
-        .collect();
-    let by = if holders.is_empty() { "other sockets".to_owned() } else { holders.join(", ") };
-    let says = if explained {
-        format!(
-            "from attempt {} on, {} to {} had no source port left although its own sockets took only {used} of \
-             {usable}: {} ports of the range were bound by {by}. connect() passes over every port that a \
-             bind() without IP_BIND_ADDRESS_NO_PORT has taken, even one to another destination",
-            failed.first_ordinal + 1,
-            tuple.source,
-            tuple.destination,
-            foreign.ports
-        )
-    } else {
-        format!(
-            "connect() found no source port for {} to {} although its sockets, when counted, took only {used} of \
-             {usable}; {} other ports of the range were held by {by}",
-            tuple.source, tuple.destination, foreign.ports
-        )
-    };
-    let evidence = occupation(facts, tuple, usable)
-        .with("ports_held_by_others", foreign.ports)
-        .with_known("held_by", (!holders.is_empty()).then(|| holders.join(", ")));
-    Claim::new(FindingId::PortsExhaustedByPoisonedBuckets, Side::Generator, says)
-        .resting_on(evidence)
-        .seen(owner(failed, tuple), if explained { Span::Throughout } else { Span::Unknown })
-        .without_if(
-            NO_PORT,
-            (explained && tuple.exact).then(|| format!("{} ports held by others, {missing} missing", foreign.ports)),
-            "ss -tanp, every socket in the range",
-        )
+/// The tuple's own sockets are too few, and nobody looked at the others in time.
+fn not_seen(facts: &Facts, failed: &FailureFact, tuple: &TupleFact, usable: u32) -> Claim {
+    let says = format!(
+        "connect() found no source port for {} to {} although its sockets, when counted, took only {} of {usable}",
+        tuple.source,
+        tuple.destination,
+        tuple.sockets.total()
+    );
+    Claim::new(FindingId::PortsExhausted, Side::Generator, says)
+        .resting_on(occupation(facts, tuple, usable))
+        .seen(owner(failed, tuple), Span::Unknown)
+        .unless(NO_PORT, "ss -tanp, every socket in the range")
         .then(bind_without_port)
-        .remedy("--ports explicit: ports that are bound explicitly are not searched for, and those of other tuples are no obstacle")
-        .remedy("give that program a network namespace of its own; another source address does not help, a bucket is every address's")
 }
 
 fn naive_bind(facts: &Facts, failed: &FailureFact) -> Claim {
@@ -230,141 +297,32 @@ fn with_failure(evidence: Evidence, failed: &FailureFact) -> Evidence {
         .with("first_at_s", failed.first_at.as_secs_f64())
 }
 
+/// Reserved ports inside the range that this run's sockets use; none where that is another than the host's.
 fn reserved(facts: &Facts) -> u32 {
     let range = facts.host.ports();
-    range.reserved.count_in(&(range.low..=range.high))
+    let reserved = range.reserved.count_in(&(range.low..=range.high));
+    let all = u32::from(range.high) - u32::from(range.low) + 1;
+    if facts.usable_ports.is_none_or(|usable| usable + reserved == all) { reserved } else { 0 }
 }
 
 /// Reserved ports are part of the cause, and the cause itself where more are kept back than are left.
-fn with_reserved(facts: &Facts, mut finding: Claim) -> Claim {
-    let (reserved, range) = (reserved(facts), facts.host.ports());
+fn with_reserved(facts: &Facts, reserved: u32, usable: u32, mut finding: Claim) -> Claim {
     if reserved == 0 || facts.explicit_ports {
         return finding;
     }
-    if facts.usable_ports.is_some_and(|usable| reserved > usable) {
+    if reserved > usable && finding.id != FindingId::PortsExhausted {
         finding.id = FindingId::PortsExhaustedByReservedPorts;
+        finding.side = Side::Generator;
         // What mends it, and nothing else does as much.
         finding.remedies.clear();
     }
     finding.says += &format!(
         "; net.ipv4.ip_local_reserved_ports keeps {reserved} of the {} ports of the range from it",
-        u32::from(range.high) - u32::from(range.low) + 1
+        usable + reserved
     );
     finding.remedy("take ports off the list: sysctl -w net.ipv4.ip_local_reserved_ports=\"…\"")
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::diagnose::{Certainty, ForeignSockets, diagnose};
-    use crate::linux::holders::Holder;
-    use crate::linux::tcp_state::TcpState;
-    use crate::linux::tuple_usage::StateCounts;
-    use crate::model::{Errno, Failure, Lease};
-
-    fn facts(time_wait: u64, established: u64) -> Facts {
-        let destination = ([127, 0, 0, 1], 9000).into();
-        let source = "127.0.0.2".parse().unwrap();
-        let mut sockets = StateCounts::default();
-        sockets.add(TcpState::TimeWait, time_wait);
-        sockets.add(TcpState::Established, established);
-        let mut facts = Facts {
-            usable_ports: Some(1024),
-            tuple: Some(TupleFact { source, destination, sockets, exact: true }),
-            failures: vec![FailureFact {
-                first_ordinal: 1024,
-                lease: Some(Lease { source: Some(source), port: None, destination }),
-                ..FailureFact::new(Failure::from_errno(Stage::Connect, Errno::EADDRNOTAVAIL), 76)
-            }],
-            ..Facts::default()
-        };
-        facts.host.ip_local_port_range = Some((40_000, 41_023));
-        facts.host.tcp_tw_reuse = Some(0);
-        facts
-    }
-
-    fn first(facts: &Facts) -> (String, Certainty) {
-        let finding = diagnose(facts).remove(0);
-        (finding.id.to_string(), finding.certainty)
-    }
-
-    #[test]
-    fn time_wait_and_live_connections_are_told_apart() {
-        assert_eq!(first(&facts(1024, 0)), ("ports-exhausted-by-time-wait".into(), Certainty::Proved));
-        assert_eq!(first(&facts(0, 1024)), ("ports-exhausted-by-live-connections".into(), Certainty::Proved));
-        assert_eq!(first(&facts(300, 720)).0, "ports-exhausted-by-live-connections");
-    }
-
-    #[test]
-    fn an_estimate_proves_nothing() {
-        let mut facts = facts(1024, 0);
-        facts.tuple.as_mut().unwrap().exact = false;
-        assert_eq!(first(&facts).1, Certainty::Likely);
-    }
-
-    #[test]
-    fn reserved_ports_are_named_with_their_number() {
-        let mut facts = facts(0, 924);
-        facts.usable_ports = Some(924);
-        facts.host.ip_local_reserved_ports = "40100-40199".parse().unwrap();
-        let finding = diagnose(&facts).remove(0);
-        assert_eq!(finding.certainty, Certainty::Proved);
-        assert!(finding.says.contains("keeps 100 of the 1024 ports"), "{}", finding.says);
-        assert!(finding.remedies.iter().any(|r| r.contains("ip_local_reserved_ports")));
-    }
-
-    #[test]
-    fn reserved_ports_are_the_cause_where_they_are_more_than_are_left() {
-        let mut facts = facts(0, 512);
-        facts.usable_ports = Some(512);
-        facts.host.ip_local_reserved_ports = "40000-40511".parse().unwrap();
-        assert_eq!(first(&facts).0, "ports-exhausted-by-live-connections");
-        facts.usable_ports = Some(511);
-        facts.host.ip_local_reserved_ports = "40000-40512".parse().unwrap();
-        let finding = diagnose(&facts).remove(0);
-        assert_eq!(
-            (finding.id.as_str(), finding.certainty),
-            ("ports-exhausted-by-reserved-ports", Certainty::Proved)
-        );
-        assert!(finding.remedies[0].contains("ip_local_reserved_ports"), "{:?}", finding.remedies);
-    }
-
-    #[test]
-    fn connections_that_were_counted_after_they_ended_were_live() {
-        let mut facts = facts(1024, 0);
-        facts.held_max = 1024;
-        facts.tuples = 1;
-        assert_eq!(first(&facts), ("ports-exhausted-by-live-connections".into(), Certainty::Proved));
-    }
-
-    #[test]
-    fn poisoned_buckets_need_both_the_gap_and_who_fills_it() {
-        let mut facts = facts(0, 524);
-        let holder = Holder { pid: 7, name: "proxy".into() };
-        facts.foreign = Some(ForeignSockets { ports: 500, holders: vec![(holder, 500)] });
-        let finding = diagnose(&facts).remove(0);
-        assert_eq!(
-            (finding.id.as_str(), finding.certainty),
-            ("ports-exhausted-by-poisoned-buckets", Certainty::Proved)
-        );
-        assert!(finding.says.contains("proxy (pid 7, 500 sockets)"), "{}", finding.says);
-        facts.foreign = Some(ForeignSockets { ports: 300, holders: vec![] });
-        assert_eq!(first(&facts).1, Certainty::Possible, "300 others don't explain 500 missing");
-    }
-
-    #[test]
-    fn address_in_use_from_bind_is_a_naive_bind_or_a_port_that_is_taken() {
-        let mut facts = facts(0, 0);
-        facts.failures[0].failure = Failure::from_errno(Stage::Bind, Errno::EADDRINUSE);
-        assert_eq!(first(&facts).0, "ports-exhausted-by-naive-bind");
-        facts.explicit_ports = true;
-        assert_eq!(first(&facts).0, "explicit-port-taken");
-    }
-
-    #[test]
-    fn nothing_is_said_where_nothing_failed() {
-        let mut facts = facts(1024, 0);
-        facts.failures.clear();
-        assert!(diagnose(&facts).is_empty());
-    }
-}
+#[path = "ports_tests.rs"]
+mod tests;

@@ -10,9 +10,12 @@ pub(super) const NO_PORT: &[FindingId] = &[
     PortsExhaustedByLiveConnections,
     PortsExhaustedByFinWait2,
     PortsExhaustedByCloseWait,
+    PortsExhaustedByLastAck,
+    PortsExhaustedByOtherSockets,
     PortsExhaustedByPoisonedBuckets,
     Ipv6Off,
     SourceAddressNotReady,
+    AddressDuplicate,
     NoSourceAddress,
 ];
 
@@ -78,7 +81,9 @@ pub(super) const IN_THE_HANDSHAKE: &[FindingId] = &[
 fn causes(failure: Failure) -> &'static [FindingId] {
     match (failure.stage, failure.cause) {
         (Stage::Connect, Cause::AddressNotAvailable) => NO_PORT,
-        (Stage::Bind, Cause::AddressNotAvailable) => &[SourceAddressNotLocal, SourceAddressNotReady, Ipv6Off],
+        (Stage::Bind, Cause::AddressNotAvailable) => {
+            &[SourceAddressNotLocal, SourceAddressNotReady, AddressDuplicate, Ipv6Off]
+        }
         (Stage::Bind, Cause::AddressInUse) => &[PortsExhaustedByNaiveBind, ExplicitPortTaken],
         (Stage::Connect, Cause::Refused) => REFUSALS,
         (Stage::Connect, Cause::TimedOut) => TIMEOUTS,

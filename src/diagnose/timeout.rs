@@ -37,7 +37,7 @@ pub(super) fn timed_out(facts: &Facts) -> Option<Claim> {
         return None;
     }
     let claim = if let Some(claim) = queue(facts, failed) {
-        if facts.server_table.as_ref().is_some_and(Table::is_full) {
+        if facts.server_table().is_some_and(Table::is_full) {
             // The queue is full because the server can't accept: said by its own rule.
             return None;
         }

@@ -1,16 +1,14 @@
 //! Watches the kernel while a run goes on: a sample a window, the onsets that it shows, and at the end the
 //! facts that the diagnosis wants. It works on the monitor thread.
 
-use crate::diagnose::{
-    Facts, FailureFact, ForeignSockets, Moment, PortOwner, Refusals, TargetFacts, TupleFact,
-};
+use crate::diagnose::{Facts, FailureFact, Moment, Refusals, TargetFacts, TupleFact};
 use crate::host::server_process::ServerWatch;
 use crate::host::target;
 use crate::linux::holders::Table;
 use crate::linux::proc_net::{ConntrackDrops, Counters};
 use crate::linux::sysctl::HostSettings;
 use crate::linux::tcp_state::TcpState;
-use crate::linux::tuple_usage::{StateCounts, TupleCount};
+use crate::linux::tuple_usage::TupleCount;
 use crate::model::{
     Cause, Failure, Onset, OnsetKind, Reply, Run, SlowSearch, Stage, Stamp, Tally, WindowRow,
 };
@@ -139,8 +137,7 @@ impl Observer {
             host: self.host.clone(),
             explicit_ports: matches!(plan.source.ports, PortPolicy::Explicit { .. }),
             usable_ports: self.context.usable_ports,
-            tuple: tuple_of(&moments).or(self.fullest),
-            foreign: foreign_of(&moments),
+            tuple: self.fullest,
             time_wait_blocks_s: self.context.time_wait_blocks.as_secs_f64(),
             counters: over.and_then(|over| over.counters),
             conntrack: last.and_then(|sample| sample.conntrack).map(|now| {
@@ -192,7 +189,7 @@ impl Watch for Observer {
         self.fullest = self
             .fullest
             .into_iter()
-            .chain(fullest(&sample).map(|tuple| tuple_fact(&sample, &tuple)))
+            .chain(fullest(&sample).map(|tuple| tuple_fact(&tuple)))
             .max_by_key(|tuple| tuple.sockets.total());
         let seen = self.kernel_window(&sample, delta.as_ref());
         self.seen.push(seen.clone());
@@ -205,40 +202,19 @@ fn fullest(sample: &Sample) -> Option<TupleCount> {
     sample.tuples().into_iter().max_by_key(|tuple| tuple.sockets.total())
 }
 
-fn tuple_fact(sample: &Sample, tuple: &TupleCount) -> TupleFact {
+fn tuple_fact(tuple: &TupleCount) -> TupleFact {
     TupleFact {
         source: tuple.source,
         destination: tuple.destination,
         sockets: tuple.sockets,
-        exact: is_exact(sample),
+        // It is no look at the moment of a failure.
+        exact: false,
     }
 }
 
 /// Whether the sockets were looked at, now or before.
 fn is_seen(sample: &Sample) -> bool {
     [TcpState::TimeWait, TcpState::Established].iter().all(|state| sample.accuracy(*state).is_some())
-}
-
-/// The sockets of the tuple that ran out of ports, when it did.
-fn tuple_of(moments: &[Moment]) -> Option<TupleFact> {
-    let moment = moments.iter().find(|moment| moment.ports.is_some())?;
-    let ports = moment.ports.as_ref()?;
-    let mut sockets = StateCounts::default();
-    TcpState::ALL.iter().for_each(|state| sockets.add(*state, ports.in_state(*state)));
-    Some(TupleFact { source: moment.source?, destination: moment.destination, sockets, exact: true })
-}
-
-/// What others held of the ports when they ran out.
-fn foreign_of(moments: &[Moment]) -> Option<ForeignSockets> {
-    let ports = moments.iter().find_map(|moment| moment.ports.as_ref())?;
-    let holders = ports.holders.iter().filter_map(|held| match &held.owner {
-        PortOwner::Process(holder) => Some((holder.clone(), held.ports)),
-        _ => None,
-    });
-    Some(ForeignSockets {
-        ports: ports.listening + ports.bound.unwrap_or(0) + ports.elsewhere,
-        holders: holders.collect(),
-    })
 }
 
 /// The descriptor table of the server when connections to it failed, or waited and were not accepted; the full

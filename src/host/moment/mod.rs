@@ -146,6 +146,3 @@ fn is_for_want_of_a_port(failure: Failure) -> bool {
 fn noted<T>(answer: io::Result<T>, what: &str, unseen: &mut Vec<String>) -> Option<T> {
     answer.map_err(|error| unseen.push(format!("{what}: {error}"))).ok()
 }
-
-#[cfg(test)]
-mod tests;
