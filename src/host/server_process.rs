@@ -1,6 +1,6 @@
 //! Watches the listeners of a local target while a run goes on: a listener that is gone while connections are
 //! refused can't be seen afterwards, nor a server whose descriptors are used up. Its process is looked at only
-//! when a failure asks for it ([`super::moment`]), or when connections wait that nobody accepts.
+//! when a failure asks for it (`host::moment`), or when connections wait that nobody accepts.
 
 use crate::diagnose::TargetFacts;
 use crate::linux::holders::Table;
