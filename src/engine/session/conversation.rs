@@ -17,13 +17,13 @@ impl Session {
     }
 
     /// Whether a counted conversation is to go on: messages of it are to be sent, or answers to come.
-    pub(super) fn is_unfinished(&self, script: &Script, ordinal: u64) -> bool {
+    pub(in crate::engine) fn is_unfinished(&self, script: &Script, ordinal: u64) -> bool {
         let waits = !matches!(self.talk, Talk::Http(_)) && self.unanswered() > 0;
         self.phase != Phase::Closing && (waits || self.has_more_to_say(script, ordinal))
     }
 
     /// Whether the end of the run has closed it in the midst of its conversation.
-    pub(super) fn was_cut_short(&self, script: &Script, ordinal: u64) -> bool {
+    pub(in crate::engine) fn was_cut_short(&self, script: &Script, ordinal: u64) -> bool {
         self.ending == Ending::AtOnce && self.is_unfinished(script, ordinal)
     }
 }
