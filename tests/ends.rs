@@ -103,3 +103,25 @@ fn a_connection_to_itself_is_a_failure_of_its_own_kind() {
             assert_eq!((&own["stage"], &own["side"]), (&"connect".into(), &"target".into()));
         });
 }
+
+/// Conversations that the end of the run met were closed after some of their messages, and counted as ok.
+#[test]
+fn counted_conversations_come_to_their_end_or_are_cut_short() {
+    let (_target, address) = targets::start(Kind::Ws, Behaviour::Echo);
+    let load = format!("ws://{address}/ --rate 50/s --send x{{seq}} --count 4 --every 300ms --expect echo");
+    let folder = tempfile::tempdir().unwrap();
+    ended(start(folder.path(), &format!("{load} --duration 1s")), Duration::from_secs(40));
+    let drained = result(folder.path());
+    let (started, ok) = (count(&drained, "started"), count(&drained, "ok"));
+    assert!(started > 0 && ok == started, "{:#}", drained["counts"]);
+    assert_eq!(drained["messages"]["matched"], started * 4);
+
+    let child = start(folder.path(), &format!("{load} --duration 100s"));
+    std::thread::sleep(Duration::from_secs(2));
+    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    ended(child, Duration::from_secs(15));
+    let cut = result(folder.path());
+    let parts = ["ok", "failed", "cut_short", "in_flight"].map(|name| count(&cut, name));
+    assert!(parts[2] > 0, "{:#}", cut["counts"]);
+    assert_eq!(parts.iter().sum::<u64>(), count(&cut, "started"));
+}

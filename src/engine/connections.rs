@@ -20,6 +20,7 @@ use slab::Slab;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 mod bare;
 mod connecting;
@@ -59,8 +60,8 @@ pub(super) struct Connections {
     /// What is said above TCP; `None`: nothing.
     script: Option<Arc<Script>>,
     buffers: Buffers,
-    /// Whether the run is over, and sessions end when they can.
-    ending: bool,
+    /// How far the run has ended.
+    ending: Ending,
     slots: Slab<Slot>,
     buffer: Box<[u8]>,
     open: u64,
@@ -77,6 +78,17 @@ pub(super) struct Connections {
     pub(super) first_failures: FirstFailures,
     /// Attempts that have ended and that the pacer has not heard of.
     finished: Vec<Finished>,
+}
+
+/// How far the run has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ending {
+    /// It goes on.
+    No,
+    /// It is over but for counted conversations, which go on to their end.
+    Draining,
+    /// It is over, and sessions end when they can.
+    AtOnce,
 }
 
 /// An attempt from its start to its record.
@@ -133,7 +145,7 @@ impl Connections {
             rng,
             script,
             buffers: Buffers::default(),
-            ending: false,
+            ending: Ending::No,
             slots: Slab::new(),
             buffer: vec![0; 64 * 1024].into(),
             open: 0,
@@ -258,7 +270,7 @@ impl Connections {
         if self.script.is_some() {
             return self.begin_session(slot);
         }
-        if self.ending {
+        if self.ending != Ending::No {
             // A run that ended while the connection was on its way.
             return self.end(slot, Outcome::Ok);
         }
@@ -381,16 +393,31 @@ impl Connections {
         }
         match outcome {
             Outcome::Failed(failure) => self.end_by_timeout(slot, failure),
-            Outcome::Ok => self.end(slot, outcome),
+            Outcome::Ok | Outcome::CutShort => self.end(slot, outcome),
         }
     }
 
     /// Closes every established connection as the plan says. Where the peer was to close, we do: the
-    /// run has ended, and nobody failed.
+    /// run has ended, and nobody failed. Counted conversations under way go on where they are given time for
+    /// it ([`Connections::drain`]), until [`Connections::cut`].
     pub(super) fn close_all(&mut self) {
+        self.close_but_for(if self.drain().is_some() { Ending::Draining } else { Ending::AtOnce });
+    }
+
+    /// Closes every established connection, and cuts conversations under way.
+    pub(super) fn cut(&mut self) {
+        self.close_but_for(Ending::AtOnce);
+    }
+
+    /// Time that conversations under way are given after the end; `None` where there are none.
+    pub(super) fn drain(&self) -> Option<Duration> {
+        self.script.as_ref().and_then(|script| script.drain())
+    }
+
+    fn close_but_for(&mut self, ending: Ending) {
         let open: Vec<usize> =
             self.slots.iter().filter(|(_, slot)| slot.connected.is_some()).map(|(key, _)| key).collect();
-        self.ending = true;
+        self.ending = ending;
         for key in open {
             match self.slots.get(key) {
                 Some(Slot { session: Some(_), .. }) => self.stop_session(key),

@@ -37,6 +37,8 @@ pub(super) struct Worker {
     events: Events,
     window: WindowState,
     draining: bool,
+    /// When conversations that are still under way are cut.
+    cut_at: Option<Stamp>,
     to_main: Sender<Handover>,
 }
 
@@ -78,6 +80,7 @@ impl Worker {
             events: Events::with_capacity(256),
             window: WindowState { index: 0, planned: 0, cpu: thread_cpu() },
             draining: false,
+            cut_at: None,
             to_main,
         }
     }
@@ -111,6 +114,10 @@ impl Worker {
             if self.is_over(now) && !self.draining {
                 self.drain(now);
             }
+            if self.draining && self.is_drained(now) {
+                self.connections.cut();
+                self.tell_pacer();
+            }
             // First: what comes to its end frees a slot for what begins.
             self.expire_what_is_due();
             let next = self.start_what_is_due();
@@ -125,6 +132,13 @@ impl Worker {
             };
             self.serve(longest)?;
         }
+    }
+
+    /// Whether the time that conversations under way were given is over, once.
+    fn is_drained(&mut self, now: Stamp) -> bool {
+        let is_drained = self.cut_at.is_some_and(|at| now >= at);
+        self.cut_at = self.cut_at.filter(|_| !is_drained);
+        is_drained
     }
 
     fn is_over(&self, now: Stamp) -> bool {
@@ -154,9 +168,10 @@ impl Worker {
     }
 
     /// The run's time is over: no new attempts, what is open is closed, and what is still opening may
-    /// come to its end within its timeout.
+    /// come to its end within its timeout, counted conversations within their drain time.
     fn drain(&mut self, now: Stamp) {
         self.draining = true;
+        self.cut_at = self.connections.drain().map(|drain| self.end.unwrap_or(now) + drain);
         let late = self.pacer.give_up(self.end.unwrap_or(now));
         self.connections.tally.skip(SkipReason::Late, late);
         self.hand_over_before_closing(now);
@@ -169,7 +184,7 @@ impl Worker {
         let late = self.pacer.give_up(now);
         self.connections.tally.skip(SkipReason::Late, late);
         self.hand_over_before_closing(now);
-        self.connections.close_all();
+        self.connections.cut();
         self.tell_pacer();
     }
 

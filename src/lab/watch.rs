@@ -186,6 +186,7 @@ fn row(at: Stamp, delta: &Delta) -> WindowRow {
         opened,
         ok: 0,
         failed: 0,
+        cut_short: 0,
         skipped: 0,
         open: 0,
         connect_us: [0; 4],

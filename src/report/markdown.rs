@@ -144,6 +144,10 @@ fn figures(out: &mut String, result: &RunResult) {
         rate,
     ];
     line(out, format_args!("| {} |", cells.map(thousands).join(" | ")));
+    if counts.cut_short > 0 {
+        let cut = thousands(counts.cut_short);
+        line(out, format_args!("\nCut short by the end of the run: {cut} conversations."));
+    }
     let said = headline::messages(result).into_iter();
     let said: Vec<String> = said.map(|(name, count)| format!("{} {name}", thousands(count))).collect();
     if !said.is_empty() {

@@ -77,6 +77,7 @@ fn counts(result: &RunResult) -> String {
         ("ok", counts.ok, true),
         ("failed", counts.failed, counts.failed > 0),
         ("skipped", counts.skipped, counts.skipped > 0),
+        ("cut short", counts.cut_short, counts.cut_short > 0),
         ("in flight", counts.in_flight, counts.in_flight > 0),
         ("open at most", counts.held_max, counts.held_max > 0),
     ];

@@ -137,9 +137,13 @@ fn counts(out: &mut String, result: &RunResult) {
         ("ok", counts.ok),
         ("failed", counts.failed),
         ("skipped", counts.skipped),
+        ("cut short", counts.cut_short),
         ("in flight", counts.in_flight),
     ];
-    filled(out, &parts.map(|(name, count)| format!("{name} {}", thousands(count))));
+    // Few plans have conversations that can be cut.
+    let told = parts.iter().filter(|(name, count)| *name != "cut short" || *count > 0);
+    let told: Vec<String> = told.map(|(name, count)| format!("{name} {}", thousands(*count))).collect();
+    filled(out, &told);
     let skipped: Vec<String> = result
         .skipped
         .iter()

@@ -120,7 +120,7 @@ pub enum Verdict {
     Interrupted,
 }
 
-/// Attempts by outcome. planned = started + skipped; started = ok + failed + in flight.
+/// Attempts by outcome. planned = started + skipped; started = ok + failed + cut short + in flight.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Counts {
     /// Arrivals that became due.
@@ -131,9 +131,12 @@ pub struct Counts {
     pub ok: u64,
     /// Attempts that failed.
     pub failed: u64,
+    /// Attempts that the end of the run closed in the midst of their conversation: neither ok nor failed.
+    #[serde(default)]
+    pub cut_short: u64,
     /// Arrivals that were not started.
     pub skipped: u64,
-    /// Attempts that neither ended well nor failed: an interruption came first.
+    /// Attempts that had not ended when an interruption came.
     pub in_flight: u64,
     /// The most connections open at once. With several workers: the most at the end of a window.
     pub held_max: u64,
@@ -298,6 +301,7 @@ impl RunResult {
                 started: tally.started(),
                 ok: tally.ok(),
                 failed: tally.failed(),
+                cut_short: tally.cut_short(),
                 skipped: tally.skipped(),
                 in_flight: tally.in_flight().max(0).unsigned_abs(),
                 held_max: run.held_max,

@@ -71,6 +71,7 @@ impl RunResult {
             Counter::Started => counts.started,
             Counter::Ok => counts.ok,
             Counter::Failed => counts.failed,
+            Counter::CutShort => counts.cut_short,
             Counter::Skipped => counts.skipped,
             Counter::InFlight => counts.in_flight,
             Counter::Backoffs => counts.backoffs,

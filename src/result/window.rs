@@ -19,6 +19,9 @@ pub struct WindowSummary {
     pub ok: u64,
     /// Attempts that failed.
     pub failed: u64,
+    /// Attempts whose conversation the end of the run cut.
+    #[serde(default)]
+    pub cut_short: u64,
     /// Arrivals that were skipped.
     pub skipped: u64,
     /// Connections open at its end.
@@ -95,6 +98,7 @@ impl WindowSummary {
             opened: row.opened,
             ok: row.ok,
             failed: row.failed,
+            cut_short: row.cut_short,
             skipped: row.skipped,
             open: row.open,
             connect_p50_us,

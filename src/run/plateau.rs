@@ -50,6 +50,7 @@ mod tests {
             opened: 1,
             ok: 0,
             failed: refused,
+            cut_short: 0,
             skipped: 0,
             connect_us: [0; 4],
             connect_histogram: None,

@@ -4,7 +4,7 @@
 //! Invariant: a slot with a session has one nearest deadline in the heap, its `until`; what a session could
 //! not send is kept and sent before anything else, and only then is the socket watched for room to write.
 
-use super::{Connections, SessionIo, Slot, errno_of, nowhere};
+use super::{Connections, Ending, SessionIo, Slot, errno_of, nowhere};
 use crate::engine::deadlines::Timed;
 use crate::engine::session::{Context, Session, SessionError, Step, StepResult};
 use crate::linux::epoll::Interest;
@@ -36,15 +36,10 @@ impl Connections {
             return self.end(slot, Outcome::Failed(failure));
         }
         vacant.insert(slot);
-        let ending = self.ending;
         self.drive(key, |slot, context| {
-            let (session, mut stepped) = Session::begin(context);
+            let (session, stepped) = Session::begin(context);
             let session_io = SessionIo { session, unsent: Vec::new(), bytes_out: 0 };
-            let session_io = slot.session.insert(Box::new(session_io));
-            // A run that ended while the connection was on its way.
-            if ending && stepped.is_ok() {
-                stepped = session_io.session.stop(context);
-            }
+            slot.session = Some(Box::new(session_io));
             stepped
         });
     }
@@ -76,9 +71,9 @@ impl Connections {
         self.drive_open(key, Session::tick);
     }
 
-    /// The run is over.
+    /// The run is over: what is to end does so as it does after each step from now on.
     pub(super) fn stop_session(&mut self, key: usize) {
-        self.drive_open(key, Session::stop);
+        self.drive_open(key, |_, _| Ok(Step::Continue));
     }
 
     fn drive_open(&mut self, key: usize, act: impl FnOnce(&mut Session, &mut Context<'_>) -> StepResult) {
@@ -106,8 +101,16 @@ impl Connections {
             ordinal: slot.started.ticket.ordinal,
             destination: lease.destination,
         };
-        let stepped = act(slot, &mut context);
+        let mut stepped = act(slot, &mut context);
         let Some(session_io) = &mut slot.session else { return };
+        let is_to_stop = match self.ending {
+            Ending::No => false,
+            Ending::Draining => !session_io.session.is_unfinished(script, context.ordinal),
+            Ending::AtOnce => true,
+        };
+        if is_to_stop && !matches!(stepped, Ok(Step::Done) | Err(_)) {
+            stepped = session_io.session.stop(&mut context);
+        }
         if matches!(stepped, Ok(Step::Done)) {
             session_io.session.farewell();
         }
@@ -133,7 +136,11 @@ impl Connections {
         self.tally.traffic.unanswered += unanswered;
         let ordinal = slot.started.ticket.ordinal;
         let Some(SessionError { failure, reply }) = trouble else {
-            return self.end(slot, Outcome::Ok);
+            let session = slot.session.as_ref().map(|session_io| &session_io.session);
+            let is_cut = session
+                .zip(self.script.as_deref())
+                .is_some_and(|(s, script)| s.was_cut_short(script, ordinal));
+            return self.end(slot, if is_cut { Outcome::CutShort } else { Outcome::Ok });
         };
         match failure.cause {
             crate::model::Cause::TimedOut => self.end_by_timeout(slot, failure),

@@ -146,6 +146,11 @@ impl MessageSchedule {
         !self.waiting.is_empty()
     }
 
+    /// Messages that were sent.
+    pub(super) fn sent(&self) -> u64 {
+        self.sent
+    }
+
     fn step(&self, context: &Context<'_>) -> Step {
         if !self.waiting.is_empty() || self.next_at.is_some() {
             return Step::Continue;

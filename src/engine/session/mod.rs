@@ -7,6 +7,7 @@
 //! handshake.
 
 mod context;
+mod conversation;
 mod http;
 mod last_words;
 mod message_schedule;
@@ -225,7 +226,15 @@ impl Session {
         self.ending = Ending::AtOnce;
         match self.phase {
             Phase::Securing | Phase::Judged | Phase::Opening => Ok(Step::Continue),
-            Phase::Open => self.wind_down(context),
+            Phase::Open => {
+                let waits = self.wind_down(context);
+                // It had its time: an answer more does not complete it.
+                if self.has_more_to_say(context.script, context.ordinal) {
+                    self.finish(context)
+                } else {
+                    waits
+                }
+            }
             Phase::Closing => Ok(Step::Done),
         }
     }

@@ -72,7 +72,20 @@ pub enum ScriptError {
     Tls(String),
 }
 
+/// Longest time that conversations under way are given after the end of a run.
+const LONGEST_DRAIN: Duration = Duration::from_secs(30);
+
 impl Script {
+    /// Time that conversations under way are given after the end of the run: all pauses and one reply. `None` where
+    /// no conversation has a number of messages to come to its end with.
+    pub(in crate::engine) fn drain(&self) -> Option<Duration> {
+        let messages = &self.messages;
+        let count = messages.count.filter(|_| messages.send.is_some())?;
+        let pauses = u32::try_from(count.saturating_sub(1)).unwrap_or(u32::MAX);
+        let pause = messages.every.unwrap_or(messages.think);
+        Some(pause.saturating_mul(pauses).saturating_add(messages.timeout).min(LONGEST_DRAIN))
+    }
+
     /// The script of a plan; `None` where nothing is said above TCP.
     ///
     /// # Errors

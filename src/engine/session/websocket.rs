@@ -210,6 +210,14 @@ impl WebSocket {
         active.message_schedule.as_mut().is_some_and(MessageSchedule::stop_sending)
     }
 
+    /// Messages that were sent.
+    pub(super) fn sent(&self) -> u64 {
+        self.active
+            .as_ref()
+            .and_then(|active| active.message_schedule.as_ref())
+            .map_or(0, MessageSchedule::sent)
+    }
+
     /// Messages that wait for an answer.
     pub(super) fn unanswered(&self) -> u64 {
         self.active
