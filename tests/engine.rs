@@ -148,7 +148,8 @@ fn explicit_ports_are_those_of_the_range_each_once() {
     assert_eq!((run.tally.ok(), run.tally.failed(), run.held_max), (120, 10, 120));
     let failure = &run.tally.failures()[0];
     assert_eq!((failure.failure.stage, failure.failure.cause), (Stage::Lease, Cause::NoFreePort));
-    assert_eq!(failure.first_ordinal, 120);
+    // The 61st attempt of either worker, whichever comes first.
+    assert!((120..=121).contains(&failure.first_ordinal), "{}", failure.first_ordinal);
     let peers: HashSet<SocketAddr> = server.peers(120).into_iter().collect();
     assert_eq!(peers.len(), 120);
     assert!(peers.iter().all(|peer| (21_000..=21_039).contains(&peer.port())));

@@ -65,7 +65,7 @@ findings! {
     NothingListens = "nothing-listens", "refused by RST: no socket listens there";
     WrongPort = "wrong-port", "refused by RST: a server listens on a port much like it";
     ListensOnAnotherAddress = "listens-on-another-address", "refused by RST: a server listens on that port of another address";
-    ListenerIsV6Only = "listener-is-v6only", "refused by RST: the listener at [::] takes no IPv4 (IPV6_V6ONLY)";
+    ListenerIsV6Only = "listener-is-v6only", "refused by RST: the listener at `[::]` takes no IPv4 (IPV6_V6ONLY)";
     ListenerIsBoundToDevice = "listener-is-bound-to-a-device", "refused by RST: the listener takes one interface only (SO_BINDTODEVICE)";
     TranslatedToDeadHost = "translated-destination", "address translation (DNAT, a published container port) leads to another host, where nothing listens";
     SelfConnect = "self-connect", "a socket connected to itself: nothing listens there";

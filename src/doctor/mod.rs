@@ -75,7 +75,11 @@ pub fn target(
     let mut probes = probe_all(&tried, scripts, local, timeouts);
     // What fails at once is tried again: a second failure of the kind is no chance.
     let failed_at_once = |probe: &&Probe| {
-        probe.report.failure.as_ref().is_some_and(|failure| failure.cause != Cause::TimedOut)
+        probe
+            .report
+            .failure
+            .as_ref()
+            .is_some_and(|failure| !matches!(failure.cause, Cause::TimedOut | Cause::Stalled))
     };
     let again: Vec<SocketAddr> =
         probes.iter().filter(failed_at_once).map(|probe| probe.report.destination).collect();

@@ -1,6 +1,6 @@
 //! Watches the listeners of a local target while a run goes on: a listener that is gone while connections are
-//! refused can't be seen afterwards. Its process is looked at only when a failure asks for it
-//! ([`super::moment`]).
+//! refused can't be seen afterwards, nor a server whose descriptors are used up. Its process is looked at only
+//! when a failure asks for it (`host::moment`), or when connections wait that nobody accepts.
 
 use crate::diagnose::TargetFacts;
 use crate::linux::holders::Table;
@@ -11,6 +11,8 @@ use std::net::SocketAddr;
 
 /// Descriptors that one look may go through.
 const BUDGET: u32 = 60_000;
+/// Looks at the server's descriptors, at most: each may cost some 0.1 s of CPU.
+const LOOKS: u32 = 2;
 
 /// See the module.
 #[derive(Debug)]
@@ -23,6 +25,11 @@ pub(crate) struct ServerWatch {
     drops_before: Option<u64>,
     /// More connections than the backlog allows waited at a listener of a destination.
     seen_full: bool,
+    /// Connections that waited for accept() at the last look.
+    waited: u32,
+    looks: u32,
+    /// The server's descriptors, once connections waited and nobody accepted them.
+    pub(crate) table: Option<Table>,
 }
 
 impl ServerWatch {
@@ -31,7 +38,16 @@ impl ServerWatch {
         let diag = if is_local { SockDiag::open().ok() } else { None };
         let drops_before = if is_local { own_drops(destinations) } else { None };
         let destinations = destinations.to_vec();
-        ServerWatch { destinations, diag, seen_gone: false, seen_full: false, drops_before }
+        ServerWatch {
+            destinations,
+            diag,
+            seen_gone: false,
+            seen_full: false,
+            drops_before,
+            waited: 0,
+            looks: 0,
+            table: None,
+        }
     }
 
     /// The target's own numbers, as they are now that the run is over.
@@ -56,6 +72,16 @@ impl ServerWatch {
         self.seen_gone |= refused && self.destinations.iter().any(|to| serving(to).is_none());
         self.seen_full |=
             self.destinations.iter().filter_map(serving).any(|at| at.receive_queue > at.send_queue);
+        let longest = self.destinations.iter().filter_map(serving).max_by_key(|at| at.receive_queue);
+        if let Some(at) = longest {
+            // A busy server takes some between two looks; one without descriptors takes none.
+            let nobody_accepts = self.waited > 0 && at.receive_queue >= self.waited;
+            self.waited = at.receive_queue;
+            if nobody_accepts && self.looks < LOOKS && !self.table.as_ref().is_some_and(Table::is_full) {
+                self.looks += 1;
+                self.table = holders::table_of(at.inode, BUDGET).or(self.table.take());
+            }
+        }
     }
 }
 

@@ -147,7 +147,7 @@ impl Observer {
                 (now, over.and_then(|over| over.conntrack_drops).unwrap_or(ConntrackDrops::default()))
             }),
             foreign_sources: foreign_sources(plan),
-            server_table: server_table(&moments),
+            server_table: server_table(&moments, self.server.table.as_ref()),
             listener_seen_gone: self.server.seen_gone,
             refusals: Some(refusals(&run.windows)),
             sources: plan.source.addresses.len(),
@@ -241,10 +241,11 @@ fn foreign_of(moments: &[Moment]) -> Option<ForeignSockets> {
     })
 }
 
-/// The descriptor table of the server when connections to it failed; the full one, if any was full.
-fn server_table(moments: &[Moment]) -> Option<Table> {
+/// The descriptor table of the server when connections to it failed, or waited and were not accepted; the full
+/// one, if any was full.
+fn server_table(moments: &[Moment], watched: Option<&Table>) -> Option<Table> {
     let tables = moments.iter().filter_map(|moment| moment.listener.as_ref()?.table.as_ref());
-    tables.max_by_key(|table| table.is_full()).cloned()
+    tables.chain(watched).max_by_key(|table| table.is_full()).cloned()
 }
 
 fn is_exact(sample: &Sample) -> bool {
