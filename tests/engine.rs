@@ -135,6 +135,16 @@ fn a_number_of_attempts_is_made_in_full_however_late() {
     assert_eq!((run.tally.started(), run.tally.ok(), run.tally.skipped()), (2000, 2000, 0));
 }
 
+/// A worker that got no CPU at the last moment skipped what was due in it.
+#[test]
+fn arrivals_due_at_the_last_moment_are_late_and_not_skipped() {
+    let server = Server::start();
+    // 300 fall due in the run's only millisecond, and no number of attempts is asked for.
+    let run = go(&Plan { load: open(300_000.0, Duration::from_millis(1)), ..plan(server.address) });
+    assert_eq!((run.planned, run.tally.ok(), run.tally.skipped()), (300, 300, 0));
+    assert_eq!(run.tally.latencies.lateness.count(), 300);
+}
+
 #[test]
 fn explicit_ports_are_those_of_the_range_each_once() {
     let server = Server::start();

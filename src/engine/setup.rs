@@ -45,14 +45,17 @@ pub(super) struct Setup {
     arrivals: Due,
     /// When the run ends by time.
     pub end: Option<Duration>,
-    /// How long after it late attempts are still started: where a number of them was asked for.
+    /// Time after the end in which attempts that were due before it are still started.
     pub grace: Duration,
     /// Whom workers tell the first failures of each kind; `None`: nobody.
     pub first_failures: Option<Sender<FirstFailure>>,
 }
 
-/// How long a run of a number of attempts goes past its plan to start those that are late.
-const GRACE: Duration = Duration::from_secs(10);
+/// Time past its plan that a run of a number of attempts has to start those that are late.
+const GRACE_OF_A_NUMBER: Duration = Duration::from_secs(10);
+
+/// The same for a run of a duration: a worker that got no CPU at the last moment skips nothing for that.
+const GRACE_OF_A_TIME: Duration = Duration::from_secs(1);
 
 /// When attempts become due: the arrivals of the plan, made ready.
 #[derive(Debug)]
@@ -91,7 +94,7 @@ impl Setup {
             Arrivals::Open(stages) => {
                 let schedule = Schedule::new(stages, plan.load.connections);
                 let end = schedule.end();
-                let grace = if schedule.ends_by_count() { GRACE } else { Duration::ZERO };
+                let grace = if schedule.ends_by_count() { GRACE_OF_A_NUMBER } else { GRACE_OF_A_TIME };
                 (Due::Planned(Arc::new(schedule)), Some(end), grace)
             }
             Arrivals::Closed { slots, duration } => {
