@@ -8,7 +8,6 @@ use super::lifetimes::WorkerRng;
 use super::setup::Setup;
 use super::worker::{Worker, WorkerConfig};
 use crate::linux::clock::Clock;
-use crate::linux::epoll::Epoll;
 use crate::linux::fd_table::{self, NoDescriptors};
 use crate::linux::timer_slack;
 use crate::model::Handover;
@@ -88,11 +87,13 @@ struct ThreadStart {
 impl ThreadStart {
     /// The thread's whole life.
     fn run(self, table: io::Result<()>) -> io::Result<()> {
-        if let Err(error) = table.and_then(|()| set_up()) {
+        if let Err(error) = table {
             // Told to the main thread, which gives the run up.
             let _ = self.ready.send(Err(RunError::Worker { worker: self.worker, error }));
             return Ok(());
         }
+        // Where it is refused, sleeps are as much as 50 µs longer, and the run tells how late it was.
+        let _ = timer_slack::shortest();
         let (signal, start_signal) = channel();
         let ThreadStart { setup, worker, control, to_main, ready } = self;
         let _ = ready.send(Ok(signal));
@@ -113,11 +114,4 @@ impl ThreadStart {
         connections.first_failures = FirstFailures::new(setup.first_failures.clone());
         Worker::new(config, setup.pacer(part), connections).work()
     }
-}
-
-/// On the worker's thread: what has to be right before its first attempt.
-fn set_up() -> io::Result<()> {
-    // Where it is refused, sleeps are as much as 50 µs longer, and the run tells how late it was.
-    let _ = timer_slack::shortest();
-    Epoll::has_exact_waits()
 }
