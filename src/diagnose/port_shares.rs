@@ -97,9 +97,9 @@ fn keeps_others_away(id: FindingId) -> bool {
 fn holders(ports: &TuplePorts) -> Vec<String> {
     let named = |held: &super::PortHolder| match &held.owner {
         PortOwner::Process(holder) => {
-            Some(format!("{} (pid {}, {} ports)", holder.name, holder.pid, held.ports))
+            Some(format!("{} (pid {}, {} sockets)", holder.name, holder.pid, held.ports))
         }
-        PortOwner::OtherUser(uid) => Some(format!("processes of the user {uid} ({} ports)", held.ports)),
+        PortOwner::OtherUser(uid) => Some(format!("processes of the user {uid} ({} sockets)", held.ports)),
         PortOwner::Kernel | PortOwner::Unknown => None,
     };
     ports.holders.iter().filter_map(named).collect()

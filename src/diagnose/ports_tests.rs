@@ -153,7 +153,7 @@ fn listeners_of_others_are_no_poisoned_buckets() {
         (finding.id.as_str(), finding.certainty),
         ("ports-exhausted-by-other-sockets", Certainty::Proved)
     );
-    assert!(finding.says.contains("proxy (pid 7, 400 ports) (400 listening"), "{}", finding.says);
+    assert!(finding.says.contains("proxy (pid 7, 400 sockets) (400 listening"), "{}", finding.says);
 }
 
 #[test]
@@ -170,7 +170,7 @@ fn poisoned_buckets_need_every_port_to_be_barred() {
         (finding.id.as_str(), finding.certainty),
         ("ports-exhausted-by-poisoned-buckets", Certainty::Proved)
     );
-    assert!(finding.says.contains("proxy (pid 7, 500 ports)"), "{}", finding.says);
+    assert!(finding.says.contains("proxy (pid 7, 500 sockets)"), "{}", finding.says);
     assert_eq!(first(&poisoned(300)), ("ports-exhausted".into(), Certainty::Possible), "200 ports were free");
 }
 

@@ -288,7 +288,7 @@ impl Connections {
     /// destination's port is one that can be chosen.
     fn is_connected_to_itself(&self, slot: &Slot) -> bool {
         let Some(pool) = &self.pool else { return false };
-        let destination = pool.describe(slot.lease).destination;
+        let destination = pool.destination(slot.lease);
         let (low, high) = self.connection_config.source_ports;
         (low..=high).contains(&destination.port()) && slot.socket.local_address() == Some(destination)
     }
