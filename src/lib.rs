@@ -27,7 +27,7 @@
 //!   It runs in a throw-away network namespace, without root.
 //! - [`doctor`] makes one careful connection to each address of a target and collects facts. [`find`] repeats
 //!   a run with larger and smaller loads until the largest that passes is known.
-//! - [`run`] prepares a plan, starts the engine and the observation beside it, and has the diagnosis made.
+//! - [`run`] prepares a plan, starts the engine and a monitor thread beside it, and has the diagnosis made.
 //!   `connstorm run`, `find` and `lab` start runs only here.
 //! - [`engine`] turns the plan into attempts: pacer, stop rule, workers, connections, sessions. A worker is one
 //!   thread with a descriptor table of its own, and shares nothing on the path of a connection.
@@ -59,6 +59,7 @@
 //! | backlog | the length of the accept queue that listen() asked for; the kernel takes min(backlog, somaxconn) |
 //! | cause | why an attempt failed, as the attempt itself saw it: refused, timeout, address not available |
 //! | closed loop | a load of a fixed number of slots, each of which starts when its last attempt has ended |
+//! | claim | what a rule of the diagnosis counted: failures explained, owner, moments, rivals; a finding is computed from it |
 //! | coordinated omission | the error of leaving out, or of timing from their late start, the attempts that a slow target delays |
 //! | ephemeral port | a source port that the kernel chooses, from `ip_local_port_range` |
 //! | evidence | the numbers that a finding or an onset rests on |
@@ -80,6 +81,7 @@
 //! | port policy | who chooses the source port: `kernel`, `explicit`, `naive-bind`, or the kernel within a range |
 //! | private descriptor table | a file table of one thread's own, so that `RLIMIT_NOFILE` bounds a thread, not the process |
 //! | remedy | what mends the cause of a finding, as it is typed |
+//! | rival | another cause of the same symptom, which a number has to rule out before a finding is proved |
 //! | sample | what the kernel answered at one moment: sockets by state, counters, limits, with its age |
 //! | session | what is said over a connection after connect(): TLS, HTTP, WebSocket, messages |
 //! | side | who has to change something: generator, path or target |

@@ -75,6 +75,18 @@ fn exit_4_the_generator_was_the_limit() {
 }
 
 #[test]
+fn exit_5_too_noisy_to_tell() {
+    let (_target, url) = echo();
+    let folder = tempfile::tempdir().unwrap();
+    let json = folder.path().join("six.json");
+    let json = json.to_str().unwrap();
+    assert_eq!(run(&[&url, "--connections", "6", "--concurrency", "1", "--json", json]), Exit::Passed as i32);
+    let output = connstorm().args(["compare", json, json]).output().unwrap();
+    assert_eq!(output.status.code(), Some(Exit::TooNoisy as i32), "{output:?}");
+    assert!(String::from_utf8_lossy(&output.stdout).starts_with("too noisy to tell"), "{output:?}");
+}
+
+#[test]
 fn exit_130_interrupted() {
     let (_target, url) = echo();
     let mut process = connstorm()
@@ -97,6 +109,7 @@ fn the_readme_has_them_all() {
         Exit::Usage,
         Exit::ThresholdsFailed,
         Exit::Invalid,
+        Exit::TooNoisy,
         Exit::Interrupted,
     ] {
         let row = format!("| {} | ", code as u8);

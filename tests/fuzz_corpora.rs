@@ -35,8 +35,18 @@ fn replies() {
 }
 
 #[test]
-fn frames() {
+fn requests() {
+    run("http_request", targets::http_request);
+}
+
+#[test]
+fn frames_of_a_server() {
     run("websocket", targets::websocket);
+}
+
+#[test]
+fn frames_of_a_client() {
+    run("client_frames", targets::client_frames);
 }
 
 #[test]

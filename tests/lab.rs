@@ -20,15 +20,16 @@ fn lab(arguments: &str) -> Output {
 /// Runs an experiment with all its cures, and holds it against what it is for.
 fn holds(name: &str) {
     let experiment = lab::find(name).unwrap();
+    let intended = experiment.intended.map(|id| id.as_str());
     let output = lab(&format!("{name} --cure=all --json -"));
     let errors = String::from_utf8_lossy(&output.stderr);
     let had: Value =
         serde_json::from_slice(&output.stdout).unwrap_or_else(|e| panic!("{name}: {e}: {errors}"));
     let before = &had["before"];
     let found = ids(before, |_| true);
-    assert_eq!(found.first().map(String::as_str), experiment.intended, "{name}: {:#}", before["findings"]);
+    assert_eq!(found.first().map(String::as_str), intended, "{name}: {:#}", before["findings"]);
     let proved = ids(before, |finding| finding["certainty"] == "proved");
-    let others: Vec<&String> = proved.iter().filter(|id| Some(id.as_str()) != experiment.intended).collect();
+    let others: Vec<&String> = proved.iter().filter(|id| Some(id.as_str()) != intended).collect();
     assert!(others.is_empty(), "{name} also proves {others:?}: {:#}", before["findings"]);
     for finding in before["findings"].as_array().unwrap() {
         assert!(!finding["remedies"].as_array().unwrap().is_empty(), "{name}: no remedy in {finding:#}");
@@ -39,7 +40,7 @@ fn holds(name: &str) {
         let (cure, result) = (&cured["cure"], &cured["result"]);
         assert_eq!(result["counts"]["failed"], 0, "{name} with {cure}: {:#}", result["failures"]);
         assert_ne!(result["counts"]["ok"], 0, "{name} with {cure}");
-        let still: Vec<String> = ids(result, |f| Some(f["id"].as_str().unwrap()) == experiment.intended);
+        let still: Vec<String> = ids(result, |f| Some(f["id"].as_str().unwrap()) == intended);
         assert!(still.is_empty(), "{name} with {cure}: {:#}", result["findings"]);
     }
     assert_eq!(output.status.code(), Some(0), "{name}: {errors}");
@@ -95,6 +96,28 @@ experiments! {
     emfile_in_client = "emfile-in-client";
     conntrack_full = "conntrack-full";
     time_wait_capped = "time-wait-capped";
+    routed_private_network = "routed-private-network";
+    ipv6_off = "ipv6-off";
+    idle_timeout = "idle-timeout";
+    reload = "reload";
+    crash_for_good = "crash-for-good";
+    connection_limit = "connection-limit";
+}
+
+/// Some experiments beside each thing that is not their cause; `lab --all --distractors` does all.
+#[test]
+fn nothing_beside_an_experiment_is_taken_for_its_cause() {
+    for name in ["nothing-listens", "drop-rule"] {
+        let output = lab(&format!("{name} --distractors"));
+        let (text, errors) =
+            (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        let all = lab::Distractor::ALL.len();
+        assert!(
+            text.contains(&format!("{all} of {all} as intended, with nothing else proved.")),
+            "{text}{errors}"
+        );
+        assert_eq!(output.status.code(), Some(0), "{errors}");
+    }
 }
 
 /// What a person sees: the application's words, onsets, the finding, the cure side by side.

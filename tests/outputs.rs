@@ -173,7 +173,8 @@ fn figures_can_be_had_while_the_run_goes_on() {
     let limit = Instant::now() + Duration::from_secs(15);
     let text = loop {
         match get(free, "/metrics") {
-            Ok(text) if text.contains("connstorm_started_total") => break text,
+            // The look at the kernel comes after the window that it belongs to.
+            Ok(text) if text.contains("connstorm_ports_in_use") => break text,
             other => assert!(Instant::now() < limit, "{other:?}"),
         }
         std::thread::sleep(Duration::from_millis(50));
@@ -346,4 +347,171 @@ fn a_disk_that_is_full_leaves_the_earlier_file_whole() {
     assert!(String::from_utf8_lossy(&output.stderr).contains("cannot write"), "{output:?}");
     assert_eq!(std::fs::read_to_string(&json).unwrap(), "of yesterday");
     assert_eq!(names(&folder), ["r.json"]);
+}
+
+/// A scenario with a secret in every place where people put one.
+const WITH_SECRETS: &str = r#"
+name = "job ${CI_TOKEN}"
+[target]
+url = "ws://127.0.0.1:PORT/chat?access_token=SECRET-query"
+headers = { X-Auth-Token = "${CI_TOKEN}", PRIVATE-TOKEN = "SECRET-gitlab", Authorization = "Bearer SECRET-bearer" }
+subprotocols = ["base64url.bearer.authorization.k8s.io.SECRET-k8s"]
+[messages]
+send = '{"login":"me","password":"SECRET-message"}'
+[load]
+connections = 2
+closed = { slots = 1, duration = "2s" }
+"#;
+
+/// Answers every connection with what it said itself: what we said comes back to us.
+fn parrot() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let Ok(mut stream) = stream else { continue };
+            let mut said = [0; 4096];
+            let read = stream.read(&mut said).unwrap_or(0);
+            let body = String::from_utf8_lossy(&said[..read]).replace(['\r', '\n'], " ");
+            let _ =
+                write!(stream, "HTTP/1.1 403 no SECRET-env\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+        }
+    });
+    address
+}
+
+#[test]
+fn no_output_holds_a_secret_even_where_the_peer_repeats_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let scenario = path(&folder, "s.toml");
+    std::fs::write(&scenario, WITH_SECRETS.replace("PORT", &parrot().port().to_string())).unwrap();
+    let storm = |more: &[&str]| {
+        connstorm()
+            .env("CI_TOKEN", "SECRET-env")
+            .args(["run", &scenario, "--progress", "never"])
+            .args(more)
+            .args(arguments(&folder))
+            .output()
+            .unwrap()
+    };
+    let output = storm(&[]);
+    let shown = |output: &Output| {
+        let mut shown = vec![
+            ("stdout", String::from_utf8_lossy(&output.stdout).into_owned()),
+            ("stderr", String::from_utf8_lossy(&output.stderr).into_owned()),
+        ];
+        shown.extend(
+            FORMATS.map(|(format, _)| (format, std::fs::read_to_string(folder.path().join(format)).unwrap())),
+        );
+        shown
+    };
+    for (what, text) in shown(&output) {
+        let secrets: Vec<&str> =
+            text.match_indices("SECRET").map(|(at, _)| &text[at..(at + 20).min(text.len())]).collect();
+        assert!(secrets.is_empty(), "{what}: {secrets:?}");
+    }
+    let result = json(&folder.path().join("json"));
+    assert!(result["failures"][0]["count"].as_u64() >= Some(2), "{result}");
+    assert!(result["failures"][0]["samples"][0]["reply"].to_string().contains("(redacted)"), "{result}");
+    // Nor does what is written while a run goes on.
+    let mut process = connstorm()
+        .env("CI_TOKEN", "SECRET-env")
+        .args(["run", &scenario, "--duration", "30s", "--connections", "100000", "--quiet"])
+        .args(["--json", &path(&folder, "live")])
+        .spawn()
+        .unwrap();
+    let partial = folder.path().join("live.partial");
+    let told = || std::fs::read_to_string(&partial).is_ok_and(|text| text.contains("\"reply\""));
+    assert!(support::eventually(true, told));
+    process.kill().unwrap();
+    process.wait().unwrap();
+    assert!(!std::fs::read_to_string(&partial).unwrap().contains("SECRET"));
+    // And with the flag, everything is there.
+    let output = storm(&["--show-secrets"]);
+    let text = &shown(&output)[2].1;
+    for secret in ["query", "env", "gitlab", "bearer", "k8s", "message"] {
+        assert!(text.contains(&format!("SECRET-{secret}")), "{secret}");
+    }
+}
+
+#[test]
+fn an_error_quotes_no_secret() {
+    let folder = tempfile::tempdir().unwrap();
+    let scenario = path(&folder, "s.toml");
+    std::fs::write(&scenario, "[target]\nurl = \"ws://h:1\"\nheaders = { A = \"${T}\", \"B C\" = \"x\" }\n[load]\nrate = \"${T}\"\n").unwrap();
+    let cases: [&[&str]; 8] = [
+        &["ws://127.0.0.1:9/", "--auth", "basic(SECRET-flag)"],
+        &["ws://127.0.0.1:9/", "--auth", "digest(user:SECRET-flag)"],
+        &["ws://127.0.0.1:9/", "--header", "X Y: SECRET-header"],
+        &["ws://127.0.0.1:9/", "--header", "X-Y: SECRET-head\u{7}er"],
+        &["ws://u:SECRET-url@/"],
+        &["wss://h:99999/?token=SECRET-query"],
+        &[
+            "ws://u:SECRET-a-very-long-password-that-is-longer-than-eighty-characters-and-so-is-cut-somewhere@/",
+        ],
+        &[&scenario],
+    ];
+    for arguments in cases {
+        let output = connstorm().env("T", "SECRET-\u{7}env").arg("run").args(arguments).output().unwrap();
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {text}");
+        assert!(!text.contains("SECRET"), "{arguments:?}: {text}");
+    }
+    let doctor: [&[&str]; 2] =
+        [&["ws://u:SECRET-url@/"], &["ws://127.0.0.1:9/", "--header", "X Y: SECRET-header"]];
+    for arguments in doctor {
+        let output = connstorm().arg("doctor").args(arguments).output().unwrap();
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {text}");
+        assert!(!text.contains("SECRET") && text.contains("(redacted)"), "{arguments:?}: {text}");
+    }
+}
+
+#[test]
+fn a_silent_scraper_delays_nobody_and_the_figures_never_say_that_it_passed() {
+    let (_target, address) = targets::start(Kind::Tcp, Behaviour::Echo);
+    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let mut process = connstorm()
+        .args(["run", &format!("tcp://{address}"), "--rate", "100/s", "--duration", "30s", "--quiet"])
+        .args(["--listen", &free.to_string()])
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let answers = || get(free, "/metrics").is_ok_and(|text| text.contains("connstorm_started_total"));
+    assert!(support::eventually(true, answers));
+    // More than are answered side by side, and each says nothing.
+    let silent: Vec<TcpStream> = (0..200).map(|_| TcpStream::connect(free).unwrap()).collect();
+    let began = Instant::now();
+    for _ in 0..20 {
+        let text = get(free, "/metrics").unwrap();
+        assert!(text.contains("verdict=\"running\"") && !text.contains("passed\""), "{text}");
+    }
+    // One after the other they would take minutes: no duration of ours is asserted beyond that.
+    assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
+    drop(silent);
+    rustix::process::kill_process(rustix::process::Pid::from_child(&process), rustix::process::Signal::INT)
+        .unwrap();
+    assert_eq!(process.wait().unwrap().code(), Some(130));
+}
+
+#[test]
+fn no_error_lets_through_what_a_file_or_its_name_holds() {
+    let folder = tempfile::tempdir().unwrap();
+    let name = path(&folder, "a\u{1b}[2J\nall passed\u{9b}\u{202e}.toml");
+    std::fs::write(&name, "name = \"x\u{1b}[31my\u{9b}z\"\nfoo\u{202e} = 1\n").unwrap();
+    for arguments in [
+        vec!["run", &name],
+        vec!["report", &name],
+        vec!["compare", &name, &name],
+        vec!["merge", &name, &name],
+    ] {
+        for colour in ["never", "auto"] {
+            let output = connstorm().args(&arguments).args(["--color", colour]).output().unwrap();
+            let text = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert!(matches!(output.status.code(), Some(1 | 2)), "{arguments:?}: {text}");
+            let harmful = |c: char| (c.is_control() && c != '\n') || c == '\u{202e}';
+            assert!(!text.contains(harmful), "{arguments:?}: {text:?}");
+            assert!(!text.lines().any(|line| line.starts_with("all passed")), "{arguments:?}: {text}");
+        }
+    }
 }

@@ -1,7 +1,7 @@
 //! The target against real sockets: what a peer sees of each behaviour, and how many it holds.
 
 use connstorm::linux::fd_table;
-use connstorm::server::{Behaviour, Config, Counters, Running, StartError, Target};
+use connstorm::server::{Behaviour, Config, Counters, Kind, Limits, Running, StartError, Target};
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::num::NonZeroU32;
@@ -388,4 +388,44 @@ fn workers_run_on_the_cpu_asked_for() {
     };
     assert!(tasks.filter_map(allowed_of).filter(|list| list == "0").count() >= 2);
     drop(running);
+}
+
+#[test]
+fn a_client_that_is_slow_with_what_it_began_is_closed_and_an_idle_one_is_not() {
+    let limits = Limits { slow_client: Duration::from_millis(300), ..Limits::default() };
+    let kind = Kind::Http;
+    let running = Target::start(Config { kind, limits, ..config(Behaviour::Echo) }).unwrap();
+    let address = running.addresses()[0];
+    let idle = TcpStream::connect(address).unwrap();
+    let mut slow = TcpStream::connect(address).unwrap();
+    slow.write_all(b"GET / HTTP/1.1\r\nHost").unwrap();
+    slow.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    assert_eq!(slow.read(&mut [0; 8]).unwrap(), 0, "it is closed");
+    let closed = eventually(&running, |counters| counters.closed == 1);
+    assert_eq!((closed.closed_as_slow, closed.open), (1, 1));
+    drop(idle);
+}
+
+#[test]
+fn unfinished_messages_beyond_the_limit_of_all_are_closed_and_the_others_stay() {
+    let limits = Limits { memory: 1 << 20, ..Limits::default() };
+    let kind = Kind::Http;
+    let running = Target::start(Config { kind, limits, ..config(Behaviour::Echo) }).unwrap();
+    let address = running.addresses()[0];
+    let small = TcpStream::connect(address).unwrap();
+    let begin = b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 9000000\r\n\r\n";
+    let mut large = TcpStream::connect(address).unwrap();
+    large.write_all(begin).unwrap();
+    // It is reset in the midst of it.
+    let _ = large.write_all(&vec![b'x'; 8_000_000]);
+    let closed = eventually(&running, |counters| counters.closed == 1);
+    assert_eq!((closed.closed_for_memory, closed.open), (1, 1));
+    // What it held is free for the next.
+    let mut next = TcpStream::connect(address).unwrap();
+    next.write_all(b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\nabc").unwrap();
+    next.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    let mut answer = [0; 12];
+    next.read_exact(&mut answer).unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 200");
+    drop(small);
 }

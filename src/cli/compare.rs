@@ -1,7 +1,7 @@
 //! `connstorm compare`: what became slower or worse from one side of results to another.
 
 use super::exit::Exit;
-use super::output::{Output, say, style_for};
+use super::output::{Output, named, say_styled, style_for};
 use super::saved;
 use crate::report::compare_table;
 use crate::result::compare::{Change, Comparison};
@@ -22,7 +22,7 @@ Examples:
   # All results of two folders, for a CI job
   connstorm compare results/main results/branch --tolerance 15% --summary \"$GITHUB_STEP_SUMMARY\"
 
-Exit codes: 0 no regression past the tolerance; 3 a regression; 1 can't be compared; 2 wrong usage";
+Exit codes: 0 no regression past the tolerance; 3 a regression; 5 too noisy to tell; 1 can't be compared; 2 wrong usage";
 
 /// Compares results of one scenario: the change of each percentile with an interval that takes noise into
 /// account
@@ -57,7 +57,11 @@ pub(super) fn run(args: &CompareArgs) -> anyhow::Result<Exit> {
     let (base, new) = (read(&base)?, read(&new)?);
     let comparison = compare::compare(&base, &new, args.tolerance).context("cannot compare")?;
     write(&comparison, json, summary)?;
-    Ok(if comparison.verdict == Change::Regressed { Exit::ThresholdsFailed } else { Exit::Passed })
+    Ok(match comparison.verdict {
+        Change::Regressed => Exit::ThresholdsFailed,
+        Change::TooNoisy => Exit::TooNoisy,
+        Change::Improved | Change::NoChangeSeen => Exit::Passed,
+    })
 }
 
 fn write(comparison: &Comparison, json: Option<Output>, summary: Option<Output>) -> anyhow::Result<()> {
@@ -69,7 +73,7 @@ fn write(comparison: &Comparison, json: Option<Output>, summary: Option<Output>)
         summary.write(&compare_table::render_markdown(comparison))?;
     }
     if stdout_is_taken {
-        say(compare_table::render(comparison, style_for(&io::stderr())).trim_end());
+        say_styled(&compare_table::render(comparison, style_for(&io::stderr())));
         return Ok(());
     }
     Output::Stdout.write(&compare_table::render(comparison, style_for(&io::stdout())))
@@ -83,12 +87,12 @@ fn side(text: &str) -> anyhow::Result<Vec<PathBuf>> {
             results.push(path.to_owned());
             continue;
         }
-        let entries = std::fs::read_dir(path).with_context(|| format!("cannot read '{}'", path.display()))?;
+        let entries = std::fs::read_dir(path).with_context(|| format!("cannot read '{}'", named(path)))?;
         let mut files: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
         files.retain(|file| file.extension().is_some_and(|extension| extension == "json"));
         files.sort();
         if files.is_empty() {
-            bail!("the folder '{}' has no result in it: no file that ends in .json", path.display());
+            bail!("the folder '{}' has no result in it: no file that ends in .json", named(path));
         }
         results.extend(files);
     }

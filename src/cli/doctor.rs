@@ -5,8 +5,10 @@ use super::output::{Output, say, style_for};
 use crate::doctor;
 use crate::doctor::{TargetUrl, Timeouts};
 use crate::host::snapshot::SavedHost;
+use crate::plan::secrets::hide_in;
 use crate::plan::{Header, Request, Session, Statuses, Tls};
 use crate::report::examination;
+use crate::report::shown::Shown;
 use clap::Args;
 use std::io;
 use std::net::IpAddr;
@@ -36,7 +38,7 @@ Exit codes:
 /// Examines this host and one target: what its settings are worth, and why connections fail
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
-pub struct DoctorArgs {
+pub(super) struct DoctorArgs {
     /// The target: HOST:PORT, or a URL of tcp, tls, http, https, ws or wss [default: this host alone]
     #[arg(value_name = "TARGET", value_parser = clap::value_parser!(TargetUrl))]
     target: Option<TargetUrl>,
@@ -83,7 +85,9 @@ pub(super) fn run(args: &DoctorArgs) -> anyhow::Result<Exit> {
         None => doctor::host(),
         Some(whom) => {
             let timeouts = Timeouts { connect: args.timeout, ..Timeouts::default() };
-            doctor::target(whom, &args.session(whom), &args.expect, timeouts)?
+            let session = args.session(whom);
+            let found = doctor::target(whom, &session, &args.expect, timeouts)?;
+            hide_in(found, &session.secret_texts())
         }
     };
     if let Some(save) = save {
@@ -94,6 +98,7 @@ pub(super) fn run(args: &DoctorArgs) -> anyhow::Result<Exit> {
     }
     if !quiet {
         let (mut text, style) = (String::new(), style_for(&io::stdout()));
+        let examination = Shown::of(&examination)?;
         match &examination.target {
             Some(target) => examination::render_target(&mut text, target, style),
             None => examination::render_host(&mut text, &examination, style),

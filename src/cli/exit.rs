@@ -17,6 +17,8 @@ pub enum Exit {
     ThresholdsFailed = 3,
     /// It ran, and the result says nothing about the target: the generator was the limit.
     Invalid = 4,
+    /// It compared, and noise hides whether anything changed.
+    TooNoisy = 5,
     /// It was interrupted; the report of what ran is written. 128 + SIGINT, as shells have it.
     Interrupted = 130,
 }

@@ -1,8 +1,9 @@
 //! `connstorm merge`: the results of several processes or machines as one.
 
 use super::exit::Exit;
-use super::outputs::{OutputFlags, summarise};
+use super::outputs::{OutputFlags, Summary};
 use super::saved;
+use crate::report::shown::clean;
 use crate::result::merge::{Named, merge};
 use clap::Args;
 use std::path::{Path, PathBuf};
@@ -33,9 +34,11 @@ pub(super) fn run(args: &MergeArgs) -> anyhow::Result<Exit> {
     let outputs = args.output.open(&inputs)?;
     let read = |path: &PathBuf| Ok(Named { name: path.display().to_string(), result: saved::read(path)? });
     let parts = args.results.iter().map(read).collect::<anyhow::Result<Vec<Named>>>()?;
-    let merged = merge(parts).map_err(|error| anyhow::anyhow!("cannot merge: {error}"))?;
+    let merged =
+        merge(parts).map_err(|error| anyhow::anyhow!("cannot merge: {}", clean(&error.to_string())))?;
     let stdout_is_taken = outputs.use_stdout();
     outputs.write(&merged)?;
-    summarise(&merged, stdout_is_taken)?;
-    Ok(Exit::of(merged.verdict))
+    let exit = Exit::of(merged.verdict);
+    Summary { verbose: args.output.verbose, stdout_is_taken, exit: Some(exit) }.show(&merged)?;
+    Ok(exit)
 }

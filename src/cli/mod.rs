@@ -22,6 +22,7 @@ mod shell;
 
 pub use exit::Exit;
 
+use crate::plan::secrets::{hidden, in_flag};
 use clap::{CommandFactory, Parser, Subcommand};
 use std::process::ExitCode;
 
@@ -29,6 +30,9 @@ use std::process::ExitCode;
 #[derive(Debug, Parser)]
 #[command(name = "connstorm", version = env!("CONNSTORM_VERSION"), max_term_width = 110)]
 struct Cli {
+    /// Use colours: auto is on a terminal only, unless NO_COLOR is set
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
+    color: output::ColourWhen,
     #[command(subcommand)]
     command: Command,
 }
@@ -51,7 +55,9 @@ enum Command {
 
 /// The whole program. Wrong usage is told by the parser, with [`Exit::Usage`].
 pub fn main() -> ExitCode {
-    let done = match Cli::parse().command {
+    let Cli { color, command } = Cli::try_parse().unwrap_or_else(|error| refuse(&error));
+    output::use_colours(color);
+    let done = match command {
         Command::Run(args) => run::run(&args),
         Command::Plan(args) => plan::run(&args),
         Command::Find(args) => find::run(&args),
@@ -68,14 +74,29 @@ pub fn main() -> ExitCode {
     ended(done.map(ExitCode::from))
 }
 
+/// Ends the program with the parser's own words, which quote what was given: but for what is secret in it.
+fn refuse(error: &clap::Error) -> ! {
+    use clap::error::{ContextKind, ContextValue};
+    let context = |kind| match error.get(kind) {
+        Some(ContextValue::String(text)) => text.as_str(),
+        _ => "",
+    };
+    // `--header <NAME: VALUE>`: the flag is its first word.
+    let flag = context(ContextKind::InvalidArg).split_whitespace().next().unwrap_or_default();
+    let secrets = in_flag(flag, context(ContextKind::InvalidValue));
+    if secrets.is_empty() {
+        error.exit();
+    }
+    output::say(hidden(&error.render().to_string(), &secrets).trim_end());
+    std::process::exit(Exit::Usage as i32);
+}
+
 /// The exit code; an error is told first.
 fn ended(done: anyhow::Result<ExitCode>) -> ExitCode {
     match done {
         Ok(exit) => exit,
         Err(error) => {
-            use std::io::Write;
-            // If the terminal is gone, the exit code still tells.
-            let _ = writeln!(std::io::stderr(), "connstorm: {error:#}");
+            output::say(&format!("connstorm: {error:#}"));
             Exit::CouldNotRun.into()
         }
     }

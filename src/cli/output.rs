@@ -3,19 +3,60 @@
 use super::file_identity::Identity;
 use super::replacement::Replacement;
 use crate::report::Style;
+use crate::report::shown::{clean, clean_lines, json_text};
 use anyhow::Context;
+use clap::ValueEnum;
 use serde::Serialize;
 use std::fs::{File, OpenOptions};
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
-/// Tells the user something. If standard error is gone there is nobody to tell.
+/// Tells the user something, whatever names and replies it quotes. If standard error is gone there is nobody
+/// to tell.
 pub(super) fn say(text: &str) {
-    let _ = writeln!(io::stderr(), "{text}");
+    let _ = writeln!(io::stderr(), "{}", clean_lines(text));
 }
 
-/// The style of a stream: colours only on a terminal, and never against `NO_COLOR` (no-color.org).
+/// The name of a file as a message may quote it.
+pub(super) fn named(path: &Path) -> String {
+    clean(&path.display().to_string())
+}
+
+/// Tells the user a text that `report/` made: escaped where it has to be, and coloured where that is wanted.
+pub(super) fn say_styled(text: &str) {
+    let _ = writeln!(io::stderr(), "{}", text.trim_end());
+}
+
+/// Whether colours are used.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub(super) enum ColourWhen {
+    /// On a terminal, unless `NO_COLOR` is set.
+    #[default]
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// What `--color` says; told once, before anything is written.
+static COLOUR: OnceLock<ColourWhen> = OnceLock::new();
+
+/// From now on colours are used then.
+pub(super) fn use_colours(when: ColourWhen) {
+    // The first holds; there is one command line.
+    let _ = COLOUR.set(when);
+}
+
+/// The style of a stream: what `--color` says, and by default colours only on a terminal, and never against `NO_COLOR`
+/// (no-color.org).
 pub(super) fn style_for(stream: &impl IsTerminal) -> Style {
+    match COLOUR.get() {
+        Some(ColourWhen::Always) => return Style::Coloured,
+        Some(ColourWhen::Never) => return Style::Plain,
+        Some(ColourWhen::Auto) | None => {}
+    }
     let unwanted = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
     if stream.is_terminal() && !unwanted && !dumb { Style::Coloured } else { Style::Plain }
@@ -38,9 +79,8 @@ impl Output {
     /// # Errors
     /// When it can't be written.
     pub(super) fn open(path: &Path) -> anyhow::Result<Output> {
-        let cannot = || {
-            format!("cannot write '{}'; give a file in a directory that exists and is yours", path.display())
-        };
+        let cannot =
+            || format!("cannot write '{}'; give a file in a directory that exists and is yours", named(path));
         let opened = Identity::of(path).and_then(|identity| Output::of(&identity, path));
         opened.with_context(cannot)
     }
@@ -100,7 +140,7 @@ impl Output {
             Output::Stream(mut stream, path) => (stream.write_all(text.as_bytes()), path),
             Output::File(file, path) => (file.write(text.as_bytes()), path),
         };
-        written.with_context(|| format!("cannot write '{}'", path.display()))
+        written.with_context(|| format!("cannot write '{}'", named(&path)))
     }
 
     /// Writes a value as JSON, indented, with a line end.
@@ -108,7 +148,7 @@ impl Output {
     /// # Errors
     /// As for [`Output::write`].
     pub(super) fn write_json(self, value: &impl Serialize) -> anyhow::Result<()> {
-        let mut text = serde_json::to_string_pretty(value)?;
+        let mut text = json_text(&serde_json::to_string_pretty(value)?);
         text.push('\n');
         self.write(&text)
     }
@@ -127,7 +167,7 @@ pub(super) fn are_apart(outputs: &[&Path], inputs: &[&Path]) -> anyhow::Result<(
     };
     for (n, path) in outputs.iter().enumerate() {
         if let Some(earlier) = (0..n).find(|earlier| one(&known[*earlier], &known[n])) {
-            let (first, second) = (outputs[earlier].display(), path.display());
+            let (first, second) = (named(outputs[earlier]), named(path));
             let also =
                 if outputs[earlier] == *path { String::new() } else { format!(", which is '{first}',") };
             anyhow::bail!("two results can't both go to '{second}'{also}; give each a file of its own");
@@ -137,8 +177,8 @@ pub(super) fn are_apart(outputs: &[&Path], inputs: &[&Path]) -> anyhow::Result<(
         if let Some(input) = read.into_iter().find(|input| one(&identity(input), &known[n])) {
             anyhow::bail!(
                 "'{}' would be written over '{}', which is read; give the result a file of its own",
-                path.display(),
-                input.display()
+                named(path),
+                named(input)
             );
         }
     }

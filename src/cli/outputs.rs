@@ -1,9 +1,10 @@
 //! The outputs of a result: a flag a format, each to a file or to standard output, for every command that
 //! has a result.
 
-use super::output::{Output, say, style_for};
+use super::exit::Exit;
+use super::output::{Output, say, say_styled, style_for};
 use crate::report::output::{Csv, Format, Hlog, Html, Json, Junit, Markdown, OpenMetrics};
-use crate::report::summary;
+use crate::report::{screen, summary};
 use crate::result::RunResult;
 use clap::Args;
 use std::io;
@@ -35,6 +36,9 @@ pub(super) struct OutputFlags {
     /// Write the windows (one a second) as CSV
     #[arg(long, value_name = "FILE|-")]
     pub(super) csv: Option<PathBuf>,
+    /// Show the whole summary, with every figure, finding and remedy, rather than what fits a screen
+    #[arg(long, short)]
+    pub(super) verbose: bool,
 }
 
 /// Outputs that are open.
@@ -95,14 +99,31 @@ impl Outputs {
     }
 }
 
-/// The summary for people: to standard output or, where that holds a result, to standard error.
-///
-/// # Errors
-/// When standard output can't be written to.
-pub(super) fn summarise(result: &RunResult, stdout_is_taken: bool) -> anyhow::Result<()> {
-    if stdout_is_taken {
-        say(summary::render(result, style_for(&io::stderr())).trim_end());
-        return Ok(());
+/// How the summary for people is shown.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Summary {
+    /// With every figure, rather than what fits a screen.
+    pub(super) verbose: bool,
+    /// Standard output holds a result: the summary goes to standard error.
+    pub(super) stdout_is_taken: bool,
+    /// The code that the program will end with, where it tells something.
+    pub(super) exit: Option<Exit>,
+}
+
+impl Summary {
+    /// Shows it.
+    ///
+    /// # Errors
+    /// When standard output can't be written to.
+    pub(super) fn show(self, result: &RunResult) -> anyhow::Result<()> {
+        let render = |style| match self.verbose {
+            true => summary::render(result, style),
+            false => screen::render(result, style, self.exit.map(|exit| exit as u8)),
+        };
+        if self.stdout_is_taken {
+            say_styled(&render(style_for(&io::stderr())));
+            return Ok(());
+        }
+        Output::Stdout.write(&render(style_for(&io::stdout())))
     }
-    Output::Stdout.write(&summary::render(result, style_for(&io::stdout())))
 }

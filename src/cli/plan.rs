@@ -1,7 +1,7 @@
 //! `connstorm plan`: what a load would do to a host, before it is run.
 
 use super::exit::Exit;
-use super::output::{Output, say, style_for};
+use super::output::{Output, say_styled, style_for};
 use crate::capacity::{
     self, Advice, Demand, Ends, Forecast, HostLimits, RateCourse, SweepPoint, forecast, remedies,
 };
@@ -40,7 +40,7 @@ const WIDTH: usize = 80;
 /// Forecasts what a load does to this host: what breaks first, when, and what to change
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
-pub struct PlanArgs {
+pub(super) struct PlanArgs {
     /// Attempts a second, such as 2000/s; or a range of rates, such as 100..5000
     #[arg(long, value_name = "RATE|A..B")]
     rate: Option<String>,
@@ -105,7 +105,7 @@ pub(super) fn run(args: &PlanArgs) -> anyhow::Result<Exit> {
     let asked = match asked(args) {
         Ok(asked) => asked,
         Err(mistake) => {
-            say(mistake.trim_end());
+            say_styled(&mistake);
             return Ok(Exit::Usage);
         }
     };
@@ -179,9 +179,9 @@ fn spoken(args: &PlanArgs, rate: Rate) -> Result<Demand, String> {
     let asks = rate > Rate::ZERO;
     // Nothing is connected to; flags are read as part of a scenario, which has a target.
     let mut overrides = Overrides::to("tcp://127.0.0.1:1");
-    let written = asks.then(|| rate.to_string());
+    let asked_rate = asks.then(|| rate.to_string());
     for (flag, given) in [
-        ("--rate", &written),
+        ("--rate", &asked_rate),
         ("--ramp", &args.ramp.clone().filter(|_| asks)),
         ("--duration", &args.duration),
         ("--lifetime", &args.lifetime),

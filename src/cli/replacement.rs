@@ -57,12 +57,26 @@ impl Replacement {
     /// # Errors
     /// When it can't be written; what was there before is then whole, if a file could be made beside it.
     pub(super) fn write(&self, text: &[u8]) -> io::Result<()> {
+        self.write_until(text, File::sync_all)
+    }
+
+    /// The same without waiting for the disk: whole after a crash of this program, not of the machine.
+    ///
+    /// # Errors
+    /// As for [`Replacement::write`].
+    pub(super) fn write_soon(&self, text: &[u8]) -> io::Result<()> {
+        self.write_until(text, |_| Ok(()))
+    }
+
+    fn write_until(&self, text: &[u8], safe: fn(&File) -> io::Result<()>) -> io::Result<()> {
         if !self.beside {
             return self.write_into(text);
         }
         let before = fs::metadata(&self.target).ok();
         let (file, temporary) = self.temporary()?;
-        let replaced = fill(file, text, before.as_ref()).and_then(|()| fs::rename(&temporary, &self.target));
+        let replaced = fill(&file, text, before.as_ref())
+            .and_then(|()| safe(&file))
+            .and_then(|()| fs::rename(&temporary, &self.target));
         let Err(error) = replaced else { return Ok(()) };
         // Nothing can be done about one that stays; the error that led here is told.
         let _ = fs::remove_file(&temporary);
@@ -98,18 +112,18 @@ impl Replacement {
     }
 }
 
-/// Writes the text to the disk, with mode and owner of what was there before.
-fn fill(mut file: File, text: &[u8], before: Option<&Metadata>) -> io::Result<()> {
+/// Writes the text, with mode and owner of what was there before.
+fn fill(mut file: &File, text: &[u8], before: Option<&Metadata>) -> io::Result<()> {
     file.write_all(text)?;
     if let Some(before) = before {
         let own = file.metadata()?;
         let same = (own.uid(), own.gid()) == (before.uid(), before.gid());
-        let kept = same || fchown(&file, Some(before.uid()), Some(before.gid())).is_ok();
+        let kept = same || fchown(file, Some(before.uid()), Some(before.gid())).is_ok();
         // Rights of a group that is now another one are given to nobody.
         let mode = if kept { before.mode() & 0o777 } else { before.mode() & 0o707 };
         file.set_permissions(Permissions::from_mode(mode))?;
     }
-    file.sync_all()
+    Ok(())
 }
 
 #[cfg(test)]

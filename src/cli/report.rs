@@ -1,7 +1,7 @@
 //! `connstorm report`: any output, from a result that was saved.
 
 use super::exit::Exit;
-use super::outputs::{OutputFlags, summarise};
+use super::outputs::{OutputFlags, Summary};
 use super::saved;
 use clap::Args;
 use std::path::PathBuf;
@@ -36,7 +36,7 @@ pub(super) fn run(args: &ReportArgs) -> anyhow::Result<Exit> {
     let outputs = args.output.open(&[&args.result])?;
     let result = saved::read(&args.result)?;
     if outputs.is_empty() {
-        summarise(&result, false)?;
+        Summary { verbose: args.output.verbose, stdout_is_taken: false, exit: None }.show(&result)?;
     }
     outputs.write(&result)?;
     Ok(Exit::Passed)

@@ -1,5 +1,6 @@
 //! Results that were saved, read from files.
 
+use super::output::named;
 use crate::result::RunResult;
 use anyhow::{Context, bail};
 use std::fs::File;
@@ -19,8 +20,8 @@ pub(super) fn read(path: &Path) -> anyhow::Result<RunResult> {
     } else {
         File::open(path).map_err(Into::into).and_then(text)
     };
-    let text = text.with_context(|| format!("cannot read the result '{}'", path.display()))?;
-    RunResult::from_json(&text).with_context(|| format!("cannot read the result '{}'", path.display()))
+    let text = text.with_context(|| format!("cannot read the result '{}'", named(path)))?;
+    RunResult::from_json(&text).with_context(|| format!("cannot read the result '{}'", named(path)))
 }
 
 fn text(file: impl Read) -> anyhow::Result<String> {

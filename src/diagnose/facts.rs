@@ -1,9 +1,9 @@
 //! What rules may look at: plain facts, whoever gathered them. What is not known is `None` or empty, and
 //! proves nothing.
 
-use super::{Listening, Moment, Place, Proxy};
+use super::{Listening, Moment, Place, Plateau, Proxy, TargetFacts};
 use crate::linux::addresses::Neighbour;
-use crate::linux::holders::{Holder, Table};
+use crate::linux::holders::Table;
 use crate::linux::proc_net::{Conntrack, ConntrackDrops, Counters};
 use crate::linux::sysctl::HostSettings;
 use crate::linux::tcp_state::TcpState;
@@ -12,10 +12,13 @@ use crate::model::{Acknowledged, AtTimeout, Cause, Failure, Lease, Reply, SlowSe
 use crate::protocol::Kind;
 use serde::{Deserialize, Serialize};
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
 /// The facts of a run, or of one careful connection.
 #[derive(Debug, Clone, Default)]
 pub struct Facts {
+    /// Whether the target, spoken to in plain text, has answered a ClientHello with a TLS record.
+    pub speaks_tls: bool,
     /// Where connections went.
     pub destinations: Vec<SocketAddr>,
     /// Attempts started.
@@ -44,10 +47,8 @@ pub struct Facts {
     pub explicit_ports: bool,
     /// Ports that one tuple can have.
     pub usable_ports: Option<u32>,
-    /// The fullest tuple when ports ran out, or at the end.
+    /// The fullest tuple of any sample: it proves nothing of another, nor of another moment.
     pub tuple: Option<TupleFact>,
-    /// Sockets of others in the port range, when ports ran out.
-    pub foreign: Option<ForeignSockets>,
     /// The port range of the namespace: whether TIME_WAIT of a tuple can be taken again, and when, in
     /// seconds. 60 without `tcp_tw_reuse`.
     pub time_wait_blocks_s: f64,
@@ -79,6 +80,16 @@ pub struct Facts {
     pub no_proxy: Option<String>,
     /// Source addresses that the connections came from; 0 where the kernel chose.
     pub sources: u64,
+    /// The same, each with its weight; empty where the kernel chose, or there are too many.
+    pub source_weights: Vec<(IpAddr, u64)>,
+    /// The target's own numbers, where it is on this host.
+    pub target: TargetFacts,
+    /// The number of connections held at which others failed.
+    pub plateau: Option<Plateau>,
+    /// The shortest time to an established connection.
+    pub connect_min: Option<Duration>,
+    /// Attempts were started so late, or windows closed so late, that failures may be this machine's own.
+    pub generator_late: bool,
     /// Failing tuples, each looked at when the first failure of its kind came; by time.
     pub moments: Vec<Moment>,
 }
@@ -142,6 +153,10 @@ pub struct FailureFact {
     pub at_timeout: Vec<AtTimeout>,
     /// Code of the ICMP message "destination unreachable" behind the first, where one was kept.
     pub icmp_code: Option<u8>,
+    /// Time from their start to their end: of the first and of the last hundredth.
+    pub ages: Option<(Duration, Duration)>,
+    /// Who sent that message.
+    pub icmp_offender: Option<IpAddr>,
 }
 
 /// The sockets of one tuple.
@@ -157,16 +172,6 @@ pub struct TupleFact {
     pub exact: bool,
 }
 
-/// What others hold of the port range.
-#[derive(Debug, Clone, Default)]
-pub struct ForeignSockets {
-    /// Ports of the range that the tuple does not use and that other sockets hold, on whatever address: to
-    /// connect()'s search a bucket belongs to its port alone.
-    pub ports: u32,
-    /// The processes that hold them, as far as a short search found them, each with its number of sockets.
-    pub holders: Vec<(Holder, u32)>,
-}
-
 /// What keeps the ports of a tuple.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Blocked {
@@ -174,8 +179,6 @@ pub enum Blocked {
     Live,
     /// Connections that have ended, in TIME_WAIT.
     TimeWait,
-    /// Not this tuple's sockets: others in the range.
-    Foreign,
 }
 
 impl Facts {
@@ -210,6 +213,13 @@ impl Facts {
             .filter(move |moment| (moment.failure.stage, moment.failure.cause) == (stage, cause))
     }
 
+    /// The descriptor table of the local server while connections to it failed; the full one, if any was full.
+    pub(super) fn server_table(&self) -> Option<&Table> {
+        let during = self.moments.iter().filter(|moment| !moment.after_the_end);
+        let tables = during.filter_map(|moment| moment.listener.as_ref()?.table.as_ref());
+        tables.chain(&self.server_table).max_by_key(|table| table.is_full())
+    }
+
     /// How many attempts failed, by whatever cause.
     pub fn failed_attempts(&self) -> u64 {
         self.failures.iter().map(|fact| fact.count).sum()
@@ -221,18 +231,21 @@ impl Facts {
         listeners.into_iter().find(|at| at.is_full())
     }
 
-    /// Whether connections to some of several destinations failed so, while others took connections.
-    pub fn only_some_destinations(&self, failed: &FailureFact) -> bool {
-        let failing = failed.by_destination.len();
-        self.opened > 0 && failing > 0 && failing < self.destinations.len()
-    }
-
     /// Whether nobody can answer at the destination of a failure: no such host, or out of reach.
     pub(super) fn is_out_of_reach(&self, failed: &FailureFact) -> bool {
         let destination = failed.lease.map(|lease| lease.destination).or(self.destinations.first().copied());
-        destination.and_then(|to| self.place(to.ip())).is_some_and(|place| {
-            place.is_private_from_elsewhere() || place.neighbour == Some(Neighbour::Silent)
-        })
+        // A connection that opened rules it out.
+        self.opened == 0
+            && destination.and_then(|to| self.place(to.ip())).is_some_and(|place| {
+                place.is_private_from_elsewhere() || place.neighbour == Some(Neighbour::Silent)
+            })
+    }
+
+    /// Whether address translation of this host is ruled out: what it translates has an entry in the table of
+    /// connections, for 10 s at least, and the table was seen to be empty.
+    pub(super) fn translates_nothing(&self) -> Option<&'static str> {
+        let (now, _) = self.conntrack?;
+        (now.count == 0).then_some("the table of tracked connections is empty: nothing is translated")
     }
 
     /// What the peer said to the first of these.
@@ -261,6 +274,8 @@ impl FailureFact {
             acknowledged: Acknowledged::default(),
             at_timeout: Vec::new(),
             icmp_code: None,
+            icmp_offender: None,
+            ages: None,
         }
     }
 }

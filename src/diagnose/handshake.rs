@@ -2,10 +2,12 @@
 //!
 //! A browser's words for the same are quoted where there are any, so that who searches for them finds them.
 
+mod close;
 mod status;
 mod tls;
 
-use super::{Certainty, Facts, FailureFact, Finding, timeout};
+use super::claim::{Claim, Owner, Span};
+use super::{Facts, FailureFact, FindingId, rivals, server_end, timeout, unanswered};
 use crate::model::{Cause, Evidence, Reply, Side, Stage};
 use crate::protocol::{ECHO, Kind};
 
@@ -13,19 +15,20 @@ use crate::protocol::{ECHO, Kind};
 const INVALID_RESPONSE: &str =
     "browsers say: 'Error during WebSocket handshake: net::ERR_INVALID_HTTP_RESPONSE'";
 
-/// A finding for each kind of failure above TCP, with the number of attempts that it explains.
-pub(super) fn all(facts: &Facts) -> Vec<(u64, Finding)> {
-    let restart = restarted(facts);
-    let is_told = |failed: &FailureFact| restart.is_some() && is_lost(failed);
-    let kinds = facts.failures.iter().filter(|failed| !is_told(failed));
-    let mut found: Vec<(u64, Finding)> = kinds
+/// A claim for each kind of failure above TCP that no shape in time explains.
+pub(super) fn all(facts: &Facts) -> Vec<Claim> {
+    let shapes = server_end::all(facts);
+    let is_told = |failed: &FailureFact| shapes.iter().any(|claim| claim.explained_of(failed.failure) > 0);
+    let each = facts
+        .failures
+        .iter()
+        .filter(|failed| !is_told(failed) && !unanswered::is_of_the_way(failed))
         .filter_map(|failed| {
             let case = Case { facts, failed, reply: facts.reply_to(failed) };
-            Some((failed.count, case.finding()?.resting_on(case.evidence())))
-        })
-        .collect();
-    found.extend(restart);
-    found
+            Some(case.claim()?.explaining(failed).resting_on(case.evidence()))
+        });
+    let each: Vec<Claim> = each.collect();
+    shapes.into_iter().chain(each).collect()
 }
 
 /// One kind of failure with what is known of it.
@@ -36,7 +39,7 @@ struct Case<'f> {
 }
 
 impl Case<'_> {
-    fn finding(&self) -> Option<Finding> {
+    fn claim(&self) -> Option<Claim> {
         use Cause as C;
         let stage = self.failed.failure.stage;
         if matches!(stage, Stage::Lease | Stage::Bind | Stage::Connect) {
@@ -46,17 +49,18 @@ impl Case<'_> {
             C::HttpStatus => status::finding(self),
             C::NotHttp => self.not_http(),
             C::Http10 => self.http10(),
-            C::ReplyTooLong => self.target(
-                "reply-too-long",
+            C::ReplyTooLong => self.target(FindingId::ReplyTooLong,
                 format!(
                     "the reply of {} has a head of more than 32 KiB or 128 headers: no client takes it",
                     self.url()
                 ),
             )
             .remedy("let the server send fewer headers"),
-            C::WrongAcceptKey | C::BadUpgrade | C::UnrequestedSubprotocol | C::UnrequestedExtension => {
-                self.violated()
-            }
+            C::WrongAcceptKey
+            | C::BadUpgrade
+            | C::UnrequestedSubprotocol
+            | C::SubprotocolNotSelected
+            | C::UnrequestedExtension => self.violated(),
             C::TlsOnPlainText => self.tls_on_plain_text(),
             C::PlainTextOnTls | C::NotTls | C::TlsAlert | C::TlsError => tls::finding(self),
             C::CertificateExpired
@@ -64,21 +68,27 @@ impl Case<'_> {
             | C::UnknownIssuer
             | C::NameMismatch
             | C::CertificateInvalid => tls::certificate(self),
+            C::ClosedEarly | C::Reset | C::TimedOut if stage == Stage::Close => close::at_the_close(self),
+            C::ClosedEarly | C::Reset if stage == Stage::Handshake && self.facts.speaks_tls => {
+                self.tls_on_plain_text()
+            }
             C::ClosedEarly if stage != Stage::Session => self.closed_before_reply(),
             C::Reset if stage != Stage::Session => self.reset_in_handshake(),
+            C::ClosedEarly if self.failed.failure.code.is_some() => close::by_code(self),
+            C::Stalled => self.stalled(),
+            C::TimedOut if stage == Stage::Handshake && self.facts.speaks_tls => self.tls_on_plain_text(),
             C::Reset if timeout::resets_on_overflow(self.facts) => return None,
             C::ClosedEarly | C::Reset => self.ended_by_the_server(),
             C::TimedOut if matches!(stage, Stage::Tls | Stage::Handshake) => {
                 return (!self.facts.silence_is_explained()).then(|| self.silent());
             }
-            C::TimedOut if stage == Stage::Session => self.target(
-                "no-answer-in-the-session",
+            C::TimedOut if self.facts.is_stopped() => return None,
+            C::TimedOut if stage == Stage::Session => self.target(FindingId::NoAnswerInTheSession,
                 format!("{} took a message and did not answer it in time: {}", self.url(), self.says()),
             )
             .remedy("--reply-timeout: the longest wait; look into the server's log for what it did with the message"),
             C::UnexpectedReply => self.unexpected_reply(),
-            C::ProtocolViolation => self.target(
-                "protocol-violated",
+            C::ProtocolViolation => self.target(FindingId::ProtocolViolated,
                 format!("{} broke the rules of its protocol: {}", self.url(), self.says()),
             )
             .remedy("mend the server; RFC 6455 for WebSocket, RFC 9112 for HTTP"),
@@ -86,12 +96,9 @@ impl Case<'_> {
         })
     }
 
-    fn target(&self, id: &str, says: String) -> Finding {
-        Finding::new(id, Side::Target, Certainty::Proved, says)
-    }
-
-    fn likely(&self, id: &str, says: String) -> Finding {
-        Finding::new(id, Side::Target, Certainty::Likely, says)
+    /// A claim of what the attempt itself saw.
+    fn target(&self, id: FindingId, says: String) -> Claim {
+        Claim::new(id, Side::Target, says).seen(Owner::Attempts, Span::EachAttempt)
     }
 
     fn evidence(&self) -> Evidence {
@@ -109,7 +116,8 @@ impl Case<'_> {
             .with_known("code", failure.code.map(u32::from))
             .with_known("reply", self.reply.and_then(|reply| reply.status.clone()))
             .with_known("headers", headers.filter(|lines| !lines.is_empty()))
-            .with_known("body", self.reply.and_then(|reply| reply.body.clone()))
+            .with_known("body", self.reply.and_then(Reply::body_text))
+            .with_known("close_reason", self.reply.and_then(|reply| reply.close_reason.clone()))
             .with_known("protocol", self.reply.and_then(|reply| reply.protocol.clone()))
             .with_known("bytes", self.reply.and_then(|reply| reply.bytes.clone()))
             .with_known("says", self.reply.and_then(|reply| reply.says.clone()))
@@ -165,8 +173,9 @@ impl Case<'_> {
         bytes.map_or(String::new(), |bytes| format!(" (its first bytes: {bytes})"))
     }
 
-    fn not_http(&self) -> Finding {
+    fn not_http(&self) -> Claim {
         let found = match self.protocol() {
+            Some("HTTP") => "it begins as HTTP, and its status line breaks the rules".to_owned(),
             Some(ECHO) => "the port sends back whatever it gets, as an echo server does".to_owned(),
             Some(protocol) => format!("the port speaks {protocol}"),
             None => "the port speaks another protocol".to_owned(),
@@ -178,27 +187,30 @@ impl Case<'_> {
             self.url(),
             self.bytes()
         );
-        self.target("reply-is-not-http", says)
+        self.target(FindingId::ReplyIsNotHttp, says)
             .remedy("connect to the port of the HTTP or WebSocket server: ss -ltnp on the server shows which is which")
             .remedy("Workerman, GatewayWorker: let it listen on websocket://0.0.0.0:PORT, not on tcp:// or text://")
     }
 
-    fn http10(&self) -> Finding {
+    fn http10(&self) -> Claim {
+        let status = self.reply.and_then(|reply| reply.status.as_deref()).unwrap_or("a status");
         let says = format!(
-            "{} replied by HTTP/1.0, which has no upgrade: an old server, or a proxy that speaks HTTP/1.0 to its \
-             backend (nginx does by default)",
+            "{} answered {status}, by a version that has no upgrade: a plain HTTP server that knows nothing of WebSocket \
+             (python3 -m http.server is one), or a proxy that speaks HTTP/1.0 to its backend (nginx does by default)",
             self.url()
         );
-        self.target("reply-is-http-1-0", says)
+        self.target(FindingId::ReplyIsHttp10, says)
+            .remedy("give the port and the path of the WebSocket endpoint: ss -ltnp on the server shows what listens where")
             .remedy("nginx: proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection \"upgrade\";")
     }
 
-    fn violated(&self) -> Finding {
+    fn violated(&self) -> Claim {
         let id = match self.failed.failure.cause {
-            Cause::WrongAcceptKey => "wrong-accept-key",
-            Cause::BadUpgrade => "bad-upgrade",
-            Cause::UnrequestedSubprotocol => "unrequested-subprotocol",
-            _ => "unrequested-extension",
+            Cause::WrongAcceptKey => FindingId::WrongAcceptKey,
+            Cause::BadUpgrade => FindingId::BadUpgrade,
+            Cause::UnrequestedSubprotocol => FindingId::UnrequestedSubprotocol,
+            Cause::SubprotocolNotSelected => FindingId::SubprotocolNotSelected,
+            _ => FindingId::UnrequestedExtension,
         };
         let quoted = match self.failed.failure.cause {
             Cause::WrongAcceptKey => {
@@ -220,6 +232,9 @@ impl Case<'_> {
             Cause::UnrequestedSubprotocol => finding.remedy(
                 "offer the subprotocol that the server wants: --subprotocol NAME, or subprotocols in [target]",
             ),
+            Cause::SubprotocolNotSelected => finding
+                .remedy("offer a subprotocol that the server knows, or none: --subprotocol NAME; subprotocols in [target]")
+                .remedy("let the server answer with the Sec-WebSocket-Protocol that it chose from those offered"),
             Cause::UnrequestedExtension => {
                 finding.remedy("let the server agree to offered extensions only; connstorm offers none")
             }
@@ -227,52 +242,79 @@ impl Case<'_> {
         }
     }
 
-    fn tls_on_plain_text(&self) -> Finding {
+    fn tls_on_plain_text(&self) -> Claim {
         let quoted = if self.is_websocket() { format!("; {INVALID_RESPONSE}") } else { String::new() };
         let other = self.url_with(self.other_scheme());
-        let says = format!("{} is a TLS port: it answered plain text with a TLS record{quoted}", self.url());
-        self.target("plain-text-to-a-tls-port", says).remedy(format!("use {other}"))
+        let proof = match self.failed.failure.cause {
+            Cause::TlsOnPlainText => "it answered plain text with a TLS record",
+            _ => "it did not answer plain text, and answers a TLS ClientHello with a TLS record",
+        };
+        let says = format!("{} is a TLS port: {proof}{quoted}", self.url());
+        let claim = self.target(FindingId::PlainTextToATlsPort, says).remedy(format!("use {other}"));
+        if self.failed.failure.cause == Cause::TlsOnPlainText {
+            return claim;
+        }
+        let seen = "a ClientHello on a connection of its own was answered with TLS";
+        claim.without(rivals::IN_THE_HANDSHAKE, seen).without(rivals::SILENCES, seen)
     }
 
-    fn closed_before_reply(&self) -> Finding {
+    fn closed_before_reply(&self) -> Claim {
         let stage = self.failed.failure.stage;
         let (what, id) = match stage {
-            Stage::Tls => ("TLS handshake was done", "closed-in-the-tls-handshake"),
-            Stage::Close => ("close frame was answered", "closed-without-a-close-frame"),
-            _ => ("reply", "closed-before-the-reply"),
+            Stage::Tls => ("TLS handshake was done", FindingId::ClosedInTheTlsHandshake),
+            _ => ("reply", FindingId::ClosedBeforeTheReply),
         };
         let says = format!(
-            "{} took the connection and closed it before its {what}: another protocol on that port (redis-server does so with HTTP), a limit of \
-             connections, a proxy whose backend is away, or a server that refuses this client",
+            "{} took the connection and closed it before its {what}: another protocol on that port (redis-server does so with HTTP, \
+             many TLS servers with plain text), a limit of connections, a proxy whose backend is away, or a server that refuses this \
+             client",
             self.url()
         );
-        let finding = self.likely(id, says).remedy("look into the server's log, and the proxy's");
+        let finding = self.target(id, says).remedy("look into the server's log, and the proxy's");
         if stage == Stage::Tls {
             return finding
                 .remedy(format!("if that port has no TLS: {}", self.url_with(self.other_scheme())));
         }
+        if !self.kind().is_encrypted() {
+            let other = self.url_with(self.other_scheme());
+            return finding.remedy(format!(
+                "if that port has TLS: {other}; `connstorm doctor {}` tries it",
+                self.url()
+            ));
+        }
         finding
     }
 
-    fn reset_in_handshake(&self) -> Finding {
+    fn reset_in_handshake(&self) -> Claim {
         let says = format!(
             "{} reset connections in the {} stage, after they were established: a full accept queue with \
              tcp_abort_on_overflow, a proxy whose backend is away, or a server that closes with our request unread",
             self.url(),
             self.failed.failure.stage
         );
-        self.likely("reset-in-the-handshake", says)
+        self.target(FindingId::ResetInTheHandshake, says)
             .remedy("on the server: sysctl net.ipv4.tcp_abort_on_overflow; nstat -az TcpExtListenOverflows")
             .remedy("look into the log of the server, and of a proxy before it")
     }
 
     /// It stood, and the server ended it before its time.
-    fn ended_by_the_server(&self) -> Finding {
+    fn ended_by_the_server(&self) -> Claim {
         let (id, did) = match self.failed.failure.cause {
-            Cause::Reset => ("reset-by-the-server", "reset"),
-            _ => ("closed-by-the-server", "closed"),
+            Cause::Reset => (FindingId::ResetByTheServer, "reset"),
+            _ => (FindingId::ClosedByTheServer, "closed"),
         };
         let code = self.failed.failure.code.map_or(String::new(), |code| format!(" (close code {code})"));
+        if let Some(words) = self.last_words() {
+            let says = format!(
+                "{} {did} {} that stood, and said before: '{words}'{}",
+                self.url(),
+                connections(self.failed.count),
+                self.protocol().map_or(String::new(), |protocol| format!(" ({protocol})"))
+            );
+            return self
+                .target(id, says)
+                .remedy("the server's own words say why; look into its log and its limits");
+        }
         let says = format!(
             "{} {did} {} that stood, before our time to close them{code}: an idle timeout, a limit of connections, a \
              restart or a crash of the server, or of a proxy before it; or it does so by design",
@@ -280,13 +322,14 @@ impl Case<'_> {
             connections(self.failed.count)
         );
         // A server of bare TCP may well be the one that closes.
-        let certainty = if self.kind() == Kind::Tcp { Certainty::Possible } else { Certainty::Likely };
-        Finding::new(id, Side::Target, certainty, says)
+        let span = if self.kind() == Kind::Tcp { Span::Unknown } else { Span::EachAttempt };
+        Claim::new(id, Side::Target, says)
+            .seen(Owner::Attempts, span)
             .remedy("look into the server's log, and the proxy's, for its idle timeout and its limits")
             .remedy("--close peer, if the server is meant to be the one that closes")
     }
 
-    fn silent(&self) -> Finding {
+    fn silent(&self) -> Claim {
         let says = format!(
             "{} took connections and said nothing until the timeout of the {} stage: TCP works (the kernel \
              completes handshakes by itself), the server does not answer. It is stuck, stopped, out of descriptors, or \
@@ -294,7 +337,7 @@ impl Case<'_> {
             self.url(),
             self.failed.failure.stage
         );
-        let finding = self.likely("silent-after-connect", says).remedy(
+        let finding = self.target(FindingId::SilentAfterConnect, says).remedy(
             "on the server: ss -ltn (Recv-Q above 0: nobody accepts); its limit of open files; its log",
         );
         if self.failed.failure.stage == Stage::Tls {
@@ -304,9 +347,30 @@ impl Case<'_> {
         finding
     }
 
-    fn unexpected_reply(&self) -> Finding {
+    /// What a peer of bare TCP said last, as one line.
+    fn last_words(&self) -> Option<String> {
+        let text = self.reply?.body_text()?;
+        let is_text = !text.contains('\u{fffd}') && text.chars().any(char::is_alphanumeric);
+        is_text.then_some(text)
+    }
+
+    /// It began to answer, and did not go on.
+    fn stalled(&self) -> Claim {
+        let says = format!(
+            "{} began to answer and {}, until the timeout of the {} stage: the server is stuck in the midst of its answer, or \
+             what it sent was lost on the way",
+            self.url(),
+            self.says(),
+            self.failed.failure.stage
+        );
+        self.target(FindingId::StalledInTheReply, says)
+            .remedy("look into the log of the server, and of a proxy before it, for this request")
+            .remedy("--handshake-timeout TIME, or --reply-timeout TIME in the session, if it is only slow")
+    }
+
+    fn unexpected_reply(&self) -> Claim {
         let says = format!("{} answered otherwise than expected: {}", self.url(), self.says());
-        self.target("unexpected-reply", says)
+        self.target(FindingId::UnexpectedReply, says)
             .remedy("see `expect`: echo, any, contains(TEXT) or json(/POINTER == VALUE)")
     }
 }
@@ -314,46 +378,6 @@ impl Case<'_> {
 /// A number of them, in words.
 fn connections(count: u64) -> String {
     if count == 1 { "a connection".to_owned() } else { format!("{count} connections") }
-}
-
-/// Whether it is the loss of an open session.
-fn is_lost(failed: &FailureFact) -> bool {
-    failed.failure.stage == Stage::Session
-        && matches!(failed.failure.cause, Cause::Reset | Cause::ClosedEarly)
-}
-
-/// Sessions were lost, and then connections refused: the server went away, and came back or did not.
-fn restarted(facts: &Facts) -> Option<(u64, Finding)> {
-    let lost: Vec<&FailureFact> = facts.failures.iter().filter(|failed| is_lost(failed)).collect();
-    let refused = facts.failed(Stage::Connect, Cause::Refused)?;
-    let first_lost = lost.iter().map(|failed| failed.first_at).min()?;
-    let last_lost = lost.iter().map(|failed| failed.last_at).max()?;
-    if refused.last_at < first_lost {
-        return None;
-    }
-    let count: u64 = lost.iter().map(|failed| failed.count).sum();
-    let seconds = |at: std::time::Duration| at.as_secs_f64();
-    let says = format!(
-        "the server went away in mid-run: {count} sessions were lost from {:.1} s to {:.1} s, then {} attempts were \
-         refused from {:.1} s to {:.1} s. So looks a restart",
-        seconds(first_lost),
-        seconds(last_lost),
-        refused.count,
-        seconds(refused.first_at),
-        seconds(refused.last_at)
-    );
-    let evidence = Evidence::default()
-        .with("sessions_lost", count)
-        .with("lost_from_s", seconds(first_lost))
-        .with("lost_to_s", seconds(last_lost))
-        .with("refused", refused.count)
-        .with("refused_from_s", seconds(refused.first_at))
-        .with("refused_to_s", seconds(refused.last_at));
-    let finding = Finding::new("server-restarted", Side::Target, Certainty::Likely, says)
-        .resting_on(evidence)
-        .remedy("look into the server's log at that time")
-        .remedy("let clients wait before they come back, each another time: [reconnect] backoff and jitter");
-    Some((count, finding))
 }
 
 #[cfg(test)]

@@ -16,14 +16,34 @@ pub struct Listening {
     /// Who listens, where this user may see it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub holder: Option<Holder>,
+    /// It takes IPv6 only (`IPV6_V6ONLY`), where that was seen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub v6_only: Option<bool>,
+    /// Index of the one interface that it takes connections by (`SO_BINDTODEVICE`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device: Option<u32>,
+    /// SYNs and ACKs that it dropped since it was made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drops: Option<u32>,
 }
 
 impl Listening {
+    /// A listener with an empty queue, of which nothing more is known.
+    pub fn at(address: SocketAddr, backlog: u32) -> Listening {
+        Listening { address, waiting: 0, backlog, holder: None, v6_only: None, device: None, drops: None }
+    }
+
+    /// Whether it is known to take IPv6 only.
+    pub fn is_v6_only(&self) -> bool {
+        self.v6_only == Some(true)
+    }
+
     /// Whether connections to an address arrive here.
     pub fn serves(&self, to: SocketAddr) -> bool {
         let own = self.address.ip();
-        // A listener at [::] takes IPv4 as well, unless it says IPV6_V6ONLY, which is rare.
-        let any = own.is_unspecified() && (own.is_ipv6() || to.is_ipv4());
+        // A listener at [::] takes IPv4 as well, unless it says IPV6_V6ONLY.
+        let any = own.is_unspecified()
+            && if own.is_ipv6() { to.is_ipv6() || !self.is_v6_only() } else { to.is_ipv4() };
         self.address.port() == to.port() && (own == to.ip() || any)
     }
 
@@ -111,7 +131,7 @@ mod tests {
     use super::*;
 
     fn at(address: &str) -> Listening {
-        Listening { address: address.parse().unwrap(), waiting: 0, backlog: 128, holder: None }
+        Listening::at(address.parse().unwrap(), 128)
     }
 
     #[test]

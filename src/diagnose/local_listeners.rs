@@ -1,6 +1,7 @@
 //! A refusal by this host itself: its own listeners tell why.
 
-use super::{Certainty, Facts, Finding, Listening};
+use super::claim::{Claim, Owner, Span};
+use super::{Facts, FailureFact, FindingId, Listening};
 use crate::model::{Evidence, Side};
 use std::net::SocketAddr;
 
@@ -8,14 +9,15 @@ use std::net::SocketAddr;
 const NAMED: usize = 5;
 
 /// Why an address of this host refuses.
-pub(super) fn local(facts: &Facts, destination: SocketAddr) -> Finding {
+pub(super) fn local(facts: &Facts, failed: &FailureFact, destination: SocketAddr) -> Claim {
     let port = destination.port();
     if let Some(listener) = facts.listener_for(destination) {
-        return rejected(destination, listener);
+        return rejected(facts, failed, destination, listener);
     }
     let of_port: Vec<&Listening> = facts.listening.iter().filter(|at| at.address.port() == port).collect();
-    if !of_port.is_empty() {
-        return another_address(destination, &of_port);
+    let sent = resets_sent(facts, failed);
+    if sent == Resets::ByAnother {
+        return translated(facts, destination, &of_port);
     }
     let here: Vec<&Listening> = facts
         .listening
@@ -23,10 +25,114 @@ pub(super) fn local(facts: &Facts, destination: SocketAddr) -> Finding {
         .filter(|at| at.serves(SocketAddr::new(destination.ip(), at.address.port())))
         .collect();
     let near: Vec<&Listening> = here.iter().copied().filter(|at| is_slip(at.address.port(), port)).collect();
-    if near.is_empty() { nothing(destination, &here) } else { wrong_port(destination, &near) }
+    let claim = if !of_port.is_empty() {
+        let listed = described(&of_port);
+        let claim = match of_port.iter().find(|at| at.is_v6_only() && at.address.ip().is_unspecified()) {
+            Some(only) if destination.is_ipv4() => v6_only(destination, only),
+            _ => another_address(destination, &of_port),
+        };
+        claim.without(
+            &[FindingId::NothingListens, FindingId::ListensOnAnotherAddress, FindingId::ListenerIsV6Only],
+            format!("on port {port} listens {listed}"),
+        )
+    } else if near.is_empty() {
+        nothing(destination, &here)
+    } else {
+        wrong_port(destination, &near)
+    };
+    let none = format!("no socket of this host listens on {destination}");
+    claim
+        .seen(Owner::Listener(destination), Span::Throughout)
+        .without(
+            &[
+                FindingId::ListensOnAnotherAddress,
+                FindingId::ListenerIsV6Only,
+                FindingId::ListenerIsBoundToDevice,
+                FindingId::SomeAddressesFail,
+            ],
+            none,
+        )
+        .without(
+            &[
+                FindingId::ListenerAway,
+                FindingId::ServerGone,
+                FindingId::RefusedForOneSource,
+                FindingId::ConnectionLimit,
+            ],
+            "not one connection was taken",
+        )
+        .without_if(
+            &[FindingId::TranslatedToDeadHost, FindingId::RefusedByFirewall],
+            (sent == Resets::ByThisHost)
+                .then(|| format!("this host's kernel itself sent a RST for each of {}", failed.count)),
+            "nft list ruleset: chains of the types nat and filter",
+        )
 }
 
-fn another_address(destination: SocketAddr, listeners: &[&Listening]) -> Finding {
+/// Whose the RSTs are that refused: the kernel counts each that it sends (`OutRsts`); one of a firewall's rule
+/// (`nf_send_reset`) or of another host is not among them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Resets {
+    /// As many as were refused.
+    ByThisHost,
+    /// Fewer than were refused: others sent them.
+    ByAnother,
+    /// Not counted, or many more: the counter is everybody's in this namespace.
+    Unknown,
+}
+
+fn resets_sent(facts: &Facts, failed: &FailureFact) -> Resets {
+    match facts.counters.map(|counters| counters.resets_sent) {
+        Some(sent) if sent < failed.count.div_ceil(2) => Resets::ByAnother,
+        Some(sent) if sent >= failed.count && sent <= failed.count + failed.count.div_ceil(10) => {
+            Resets::ByThisHost
+        }
+        _ => Resets::Unknown,
+    }
+}
+
+/// The kernel of this host sent no RST, and the connections were refused by one.
+fn translated(facts: &Facts, destination: SocketAddr, of_port: &[&Listening]) -> Claim {
+    let listens = if of_port.is_empty() { "nothing".to_owned() } else { described(of_port) };
+    let says = format!(
+        "{destination} is an address of this host, and yet it was not this host's kernel that refused: it sent {} RSTs. \
+         A rule leads the connections to another host (DNAT, the published port of a container) in which nothing \
+         listens, or a firewall's rule rejects with tcp reset. On that port of this host itself listens {listens}",
+        facts.counters.map_or(0, |counters| counters.resets_sent)
+    );
+    Claim::new(FindingId::TranslatedToDeadHost, Side::Path, says)
+        .seen(Owner::Destinations, Span::Throughout)
+        .without(
+            &[
+                FindingId::NothingListens,
+                FindingId::ListensOnAnotherAddress,
+                FindingId::ListenerIsV6Only,
+                FindingId::ListenerIsBoundToDevice,
+            ],
+            "this host's kernel sent no RST",
+        )
+        .without(
+            &[FindingId::ListenerAway, FindingId::ServerGone, FindingId::RefusedForOneSource, FindingId::ConnectionLimit],
+            "not one connection was taken",
+        )
+        .unless(&[FindingId::RefusedByFirewall], "nft list ruleset: a chain of the type nat, or a rule with reject")
+        .remedy("nft list ruleset | grep -n dnat    # or: iptables -t nat -S; where does the rule lead?")
+        .remedy("docker ps; docker port CONTAINER    # does the program in the container listen on that port, on 0.0.0.0?")
+}
+
+/// It listens at [::], and takes no IPv4.
+fn v6_only(destination: SocketAddr, listener: &Listening) -> Claim {
+    let says = format!(
+        "{} listens on that port for IPv6 only (IPV6_V6ONLY is set), and {destination} is IPv4",
+        listener.described()
+    );
+    Claim::new(FindingId::ListenerIsV6Only, Side::Target, says)
+        .resting_on(Evidence::default().with("listens_on", listener.described()).with("ipv6_only", "yes"))
+        .remedy("let the server clear IPV6_V6ONLY before bind(), or listen on 0.0.0.0 as well (nginx: listen [::]:PORT ipv6only=off)")
+        .remedy(format!("or connect to [::1]:{}", destination.port()))
+}
+
+fn another_address(destination: SocketAddr, listeners: &[&Listening]) -> Claim {
     let port = destination.port();
     let mut addresses: Vec<String> = listeners.iter().map(|at| at.address.to_string()).collect();
     addresses.dedup();
@@ -41,14 +147,14 @@ fn another_address(destination: SocketAddr, listeners: &[&Listening]) -> Finding
             "A server can be reached only by the addresses that it listens on"
         }
     );
-    Finding::new("listens-on-another-address", Side::Target, Certainty::Proved, says)
+    Claim::new(FindingId::ListensOnAnotherAddress, Side::Target, says)
         .resting_on(Evidence::default().with("listens_on", described(listeners)))
         .remedy(format!("let the server listen on 0.0.0.0:{port} (or [::]:{port})"))
         .remedy(format!("or connect to {}", listeners.first().map_or(destination, |at| at.address)))
 }
 
 /// What listens is known; that it is what was meant is not.
-fn wrong_port(destination: SocketAddr, near: &[&Listening]) -> Finding {
+fn wrong_port(destination: SocketAddr, near: &[&Listening]) -> Claim {
     let other = near.first().map_or(destination, |at| SocketAddr::new(destination.ip(), at.address.port()));
     let says = format!(
         "nothing listens on port {} of this host at all; on a port much like it something does: {}. The port is \
@@ -56,20 +162,20 @@ fn wrong_port(destination: SocketAddr, near: &[&Listening]) -> Finding {
         destination.port(),
         described(near)
     );
-    Finding::new("wrong-port", Side::Target, Certainty::Likely, says)
+    Claim::new(FindingId::WrongPort, Side::Target, says)
         .resting_on(Evidence::default().with("listens_on", described(near)))
         .remedy(format!("connect to {other}, if that is the server"))
         .remedy("or start the server; then look where it listens: ss -ltnp")
 }
 
-fn nothing(destination: SocketAddr, others: &[&Listening]) -> Finding {
+fn nothing(destination: SocketAddr, others: &[&Listening]) -> Claim {
     let port = destination.port();
     let says = format!(
         "nothing listens on {destination}: this host answered with RST, and has no listener on port {port} at all. \
          The server is not running, or the port is wrong"
     );
     let elsewhere = (!others.is_empty()).then(|| described(others));
-    let finding = Finding::new("nothing-listens", Side::Target, Certainty::Proved, says)
+    let finding = Claim::new(FindingId::NothingListens, Side::Target, says)
         .remedy("start the server; then look where it listens: ss -ltnp");
     let finding = match &elsewhere {
         Some(others) => finding.remedy(format!("wrong port? On this address something listens on {others}")),
@@ -79,15 +185,61 @@ fn nothing(destination: SocketAddr, others: &[&Listening]) -> Finding {
 }
 
 /// A listener is there, and yet the answer was RST.
-fn rejected(destination: SocketAddr, listener: &Listening) -> Finding {
+fn rejected(facts: &Facts, failed: &FailureFact, destination: SocketAddr, listener: &Listening) -> Claim {
+    let sent = resets_sent(facts, failed);
+    if let Some(device) = listener.device {
+        let says = format!(
+            "{} listens on that very address and port, and takes what comes by the interface {device} only \
+             (SO_BINDTODEVICE): connections to {destination} by another way are refused",
+            listener.described()
+        );
+        return Claim::new(FindingId::ListenerIsBoundToDevice, Side::Target, says)
+            .seen(Owner::Listener(listener.address), Span::Throughout)
+            .without(
+                &[FindingId::NothingListens, FindingId::ListensOnAnotherAddress, FindingId::ListenerIsV6Only],
+                "a listener is at that address",
+            )
+            .without(&[FindingId::ListenerAway, FindingId::ServerGone, FindingId::ConnectionLimit, FindingId::RefusedForOneSource, FindingId::SomeAddressesFail], "not one connection was taken, and the listener is there")
+            .without_if(
+                &[FindingId::RefusedByFirewall, FindingId::TranslatedToDeadHost],
+                (sent == Resets::ByThisHost).then_some("this host's kernel itself sent the RSTs"),
+                "nft list ruleset",
+            )
+            .resting_on(Evidence::default().with("listens_on", described(&[listener])).with("interface_index", device))
+            .remedy("let the server listen without SO_BINDTODEVICE, or connect by that interface: ip link; ss -ltnp");
+    }
     let says = format!(
-        "{} listens on that very address and port, and yet {destination} was refused by RST: a firewall's rule on \
-         this host rejects with tcp reset, or the listener has begun only just now",
-        described(&[listener])
+        "{} listens on that very address and port, and yet {destination} was refused by RST: a firewall's rule \
+         rejects with tcp reset{}, or the listener has begun only just now",
+        described(&[listener]),
+        if sent == Resets::ByAnother { " (this host's kernel sent none)" } else { "" }
     );
-    Finding::new("refused-by-firewall", Side::Path, Certainty::Likely, says)
+    Claim::new(FindingId::RefusedByFirewall, Side::Path, says)
+        .seen(Owner::Listener(listener.address), Span::Throughout)
+        .without(
+            &[
+                FindingId::ListensOnAnotherAddress,
+                FindingId::ListenerIsV6Only,
+                FindingId::ListenerIsBoundToDevice,
+            ],
+            format!("{} listens there, for every interface", listener.address),
+        )
+        .without_if(
+            &[FindingId::NothingListens, FindingId::ListenerAway, FindingId::ServerGone],
+            (sent == Resets::ByAnother).then_some("this host's kernel sent no RST"),
+            "ss -ltn, again: has it begun only just now?",
+        )
+        .without_if(
+            &[FindingId::TranslatedToDeadHost],
+            facts.translates_nothing(),
+            "nft list ruleset: a chain of the type nat",
+        )
+        .without(
+            &[FindingId::ConnectionLimit, FindingId::RefusedForOneSource, FindingId::SomeAddressesFail],
+            "not one connection was taken",
+        )
         .resting_on(Evidence::default().with("listens_on", described(&[listener])))
-        .remedy("nft list ruleset    # or: iptables -S | grep -i reject")
+        .remedy("nft list ruleset    # or: iptables -S | grep -i reject; its output chain as well")
 }
 
 /// Listeners with their programs, the first few.
@@ -125,17 +277,24 @@ fn is_slip(one: u16, other: u16) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::diagnose::certainty::judge;
+    use crate::diagnose::{Certainty, Finding};
     use crate::linux::holders::Holder;
+    use crate::linux::proc_net::Counters;
+    use crate::model::{Errno, Failure, Stage};
     use proptest::prelude::*;
 
     fn at(address: &str) -> Listening {
         let holder = Some(Holder { pid: 7, name: "nginx".into() });
-        Listening { address: address.parse().unwrap(), waiting: 0, backlog: 128, holder }
+        Listening { holder, ..Listening::at(address.parse().unwrap(), 128) }
     }
 
     fn found(listening: &[&str], destination: &str) -> Finding {
         let listening = listening.iter().map(|address| at(address)).collect();
-        local(&Facts { listening, ..Facts::default() }, destination.parse().unwrap())
+        let refused = FailureFact::new(Failure::from_errno(Stage::Connect, Errno::ECONNREFUSED), 5);
+        let counters = Some(Counters { resets_sent: 5, ..Counters::default() });
+        let facts = Facts { listening, counters, ..Facts::default() };
+        judge(local(&facts, &refused, destination.parse().unwrap()).explaining(&refused)).unwrap()
     }
 
     #[test]

@@ -23,6 +23,8 @@ pub struct Moment {
     pub failed_at: Stamp,
     /// When the sockets had been counted: `looked_at − failed_at` is how late the look is.
     pub looked_at: Stamp,
+    /// The look came when the run had ended, and had closed its connections.
+    pub after_the_end: bool,
     /// The source address: the one leased, or the one that the kernel chooses for this destination.
     pub source: Option<IpAddr>,
     /// The destination as the kernel's sockets have it: 127.0.0.1 where the lease says 0.0.0.0.
@@ -94,14 +96,14 @@ pub struct TuplePorts {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PortHolder {
     /// Who.
-    pub owner: Owner,
+    pub owner: PortOwner,
     /// Ports of the range that this owner holds.
     pub ports: u32,
 }
 
 /// Who holds a socket.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Owner {
+pub enum PortOwner {
     /// A process that could be seen.
     Process(Holder),
     /// Processes of another user, whose descriptors this user may not look at.
@@ -178,6 +180,7 @@ impl Moment {
             ordinal,
             failed_at,
             looked_at: failed_at,
+            after_the_end: false,
             source: lease.source,
             destination: lease.destination,
             ports: None,

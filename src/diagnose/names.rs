@@ -1,11 +1,12 @@
 //! The target's name: that it leads nowhere, elsewhere, or to several addresses of which some fail.
 
-use super::{Certainty, Facts, Finding, Name, Scope};
+use super::claim::{Claim, Owner, Span};
+use super::{Facts, FailureFact, FindingId, Name, Scope};
 use crate::model::{Cause, Evidence, Side, Stage};
 use std::net::IpAddr;
 
 /// The name has no address.
-pub(super) fn unresolved(facts: &Facts) -> Option<(u64, Finding)> {
+pub(super) fn unresolved(facts: &Facts) -> Option<Claim> {
     let failed = facts.failed_by(Cause::NameResolution);
     let error = facts.name.as_ref().and_then(|name| name.error.clone());
     if failed == 0 && error.is_none() {
@@ -17,22 +18,23 @@ pub(super) fn unresolved(facts: &Facts) -> Option<(u64, Finding)> {
         error.as_ref().map_or(String::new(), |error| format!(" ({error})"))
     );
     let host = facts.name.as_ref().map_or("NAME", |name| name.name.as_str());
-    let finding = Finding::new("name-does-not-resolve", Side::Path, Certainty::Proved, says)
+    let finding = Claim::new(FindingId::NameDoesNotResolve, Side::Path, says)
         .resting_on(Evidence::default().with("failed", failed).with_known("resolver", error))
         .remedy(format!(
             "getent ahosts {host}    # what the system's resolver says; look for a slip in the name"
         ))
         .remedy("cat /etc/resolv.conf; resolvectl status    # is a name server there, and does it answer?");
-    Some((failed.max(1), finding))
+    let kinds = facts.failures.iter().filter(|kind| kind.failure.cause == Cause::NameResolution);
+    Some(kinds.fold(finding, Claim::explaining).seen(Owner::Attempts, Span::EachAttempt))
 }
 
 /// The name leads to another address than the user, or DNS, or good sense expects.
-pub(super) fn elsewhere(facts: &Facts) -> Option<(u64, Finding)> {
+pub(super) fn elsewhere(facts: &Facts) -> Option<Claim> {
     let name = facts.name.as_ref().filter(|name| !name.answers.is_empty())?;
     let failed = facts.failed_attempts();
-    let (certainty, says, remedy) = unexpected(name).or_else(|| {
+    let (fit, says, remedy) = unexpected(name).or_else(|| {
         // Without a failure there is nothing that these would explain.
-        if failed == 0 { None } else { overridden(name, facts.opened).or_else(|| this_host(name)) }
+        if failed == 0 { None } else { overridden(name).or_else(|| this_host(name)) }
     })?;
     let evidence = Evidence::default()
         .with("name", name.name.clone())
@@ -41,28 +43,42 @@ pub(super) fn elsewhere(facts: &Facts) -> Option<(u64, Finding)> {
         .with_known("dns", (!name.by_dns.is_empty()).then(|| listed(&name.by_dns)))
         .with_known("expected", (!name.expected.is_empty()).then(|| listed(&name.expected)));
     let finding =
-        Finding::new("name-leads-elsewhere", Side::Path, certainty, says).resting_on(evidence).remedy(remedy);
-    Some((failed, finding))
+        Claim::new(FindingId::NameLeadsElsewhere, Side::Path, says).resting_on(evidence).remedy(remedy);
+    let kinds = facts.failures.iter().filter(|kind| kind.failure.stage <= Stage::Handshake);
+    Some(match fit {
+        Fit::Asked => kinds
+            .fold(finding, |claim, kind| explained(claim.explaining(kind), kind))
+            .seen(Owner::Destinations, Span::Throughout),
+        Fit::Contradicted => {
+            kinds.fold(finding, Claim::explaining).seen(Owner::Destinations, Span::Throughout)
+        }
+        // Nothing says that the address is wrong: no failure is explained by it.
+        Fit::Suspect => kinds
+            .fold(finding, |claim, kind| claim.explaining_some(kind, 0))
+            .seen(Owner::Destinations, Span::Unknown),
+    })
 }
 
-/// Several addresses, of which some fail.
-pub(super) fn some_fail(facts: &Facts) -> Option<(u64, Finding)> {
-    let failed = facts.failures.iter().find(|failed| facts.only_some_destinations(failed))?;
-    let failing: Vec<String> = failed.by_destination.iter().map(|(to, _)| to.to_string()).collect();
+/// Several addresses, of which some fail with all of their attempts, and others do not.
+pub(super) fn some_fail(facts: &Facts) -> Option<Claim> {
+    let (failed, those) =
+        facts.failures.iter().find_map(|failed| Some((failed, facts.failing_destinations(failed)?)))?;
+    let failing: Vec<String> = those.failing.iter().map(|(to, _)| to.to_string()).collect();
     let fine: Vec<String> = facts
         .destinations
         .iter()
-        .filter(|to| failed.by_destination.iter().all(|(failing, _)| failing != *to))
+        .filter(|to| those.failing.iter().all(|(failing, _)| failing != *to))
         .map(ToString::to_string)
         .collect();
     let whose = facts.name.as_ref().map_or("the target".to_owned(), |name| format!("'{}'", name.name));
-    let listens = failed.by_destination.first().map(|(to, _)| to).filter(|to| facts.is_local(to.ip()));
-    let local = listens.map_or(String::new(), |to| match facts.listener_for(*to) {
+    let local = those.failing.first().map(|(to, _)| to).filter(|to| facts.is_local(to.ip()));
+    let listener = local.and_then(|to| facts.listener_for(*to));
+    let told = local.map_or(String::new(), |to| match listener {
         Some(at) => format!(", although {} listens there", at.described()),
         None => format!(": no socket of this host listens on {to}"),
     });
     let says = format!(
-        "{whose} has several addresses, and only some work: {} failed ({}){local}, and {} took connections. A client \
+        "{whose} has several addresses, and only some work: {} failed ({}){told}, and {} took connections. A client \
          that tries the wrong one first fails, or is slow",
         failing.join(", "),
         failed.failure,
@@ -71,17 +87,63 @@ pub(super) fn some_fail(facts: &Facts) -> Option<(u64, Finding)> {
     let evidence = Evidence::default()
         .with("failing", failing.join(", "))
         .with("failed", failed.count)
+        .with("failed_at_these", those.count)
         .with("error", failed.failure.to_string())
         .with("working", fine.join(", "));
     let side = if failed.failure.stage == Stage::Connect { failed.failure.side() } else { Side::Target };
-    let finding = Finding::new("some-addresses-fail", side, Certainty::Proved, says)
-        .resting_on(evidence)
-        .remedy("let the server listen on all of its addresses ([::] and 0.0.0.0)")
-        .remedy("or take the addresses that do not work out of DNS or the hosts file");
-    Some((failed.count, finding))
+    let nobody = local.is_some() && listener.is_none() && !facts.listening.is_empty();
+    let seen = match (nobody, those.is_significant) {
+        (true, _) => Some("no socket listens at the failing address".to_owned()),
+        (_, true) => Some(format!("{} of {} failures fell on it", those.count, failed.count)),
+        _ => None,
+    };
+    let rivals: Vec<FindingId> = super::rivals::of(FindingId::SomeAddressesFail, failed.failure).collect();
+    let claim = Claim::new(FindingId::SomeAddressesFail, side, says)
+        .explaining_some(failed, those.count)
+        .seen(Owner::Destinations, Span::EachAttempt)
+        .resting_on(evidence);
+    let claim = if nobody {
+        claim.without_if(&rivals, seen, "more attempts to each address")
+    } else {
+        // That it is this address is counted; why it fails is not seen.
+        claim.without_if(BY_CHANCE, seen, "more attempts to each address")
+    };
+    Some(
+        claim
+            .remedy("let the server listen on all of its addresses ([::] and 0.0.0.0)")
+            .remedy("or take the addresses that do not work out of DNS or the hosts file"),
+    )
 }
 
-type Told = (Certainty, String, String);
+/// Causes that hit every address alike.
+const BY_CHANCE: &[FindingId] = &[
+    FindingId::SomeTimedOut,
+    FindingId::ListenerAway,
+    FindingId::ServerGone,
+    FindingId::ConnectionLimit,
+    FindingId::RefusedForOneSource,
+    FindingId::SomeSourcesTimeOut,
+    FindingId::GeneratorLate,
+];
+
+/// What speaks against the address.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Fit {
+    /// The user says that it should be another.
+    Asked,
+    /// DNS says another.
+    Contradicted,
+    /// It looks odd.
+    Suspect,
+}
+
+/// The address is not the one that was meant: whatever goes wrong there is not the meant server's.
+fn explained(claim: Claim, kind: &FailureFact) -> Claim {
+    let rivals: Vec<FindingId> = super::rivals::of(FindingId::NameLeadsElsewhere, kind.failure).collect();
+    claim.without(&rivals, "the address is not the one that the user expects")
+}
+
+type Told = (Fit, String, String);
 
 /// Not what the user said that it should be.
 fn unexpected(name: &Name) -> Option<Told> {
@@ -100,11 +162,11 @@ fn unexpected(name: &Name) -> Option<Told> {
     } else {
         format!("grep -n '{}' /etc/hosts    # mend or delete that line", name.name)
     };
-    Some((Certainty::Proved, says, remedy))
+    Some((Fit::Asked, says, remedy))
 }
 
 /// The hosts file has an answer of its own.
-fn overridden(name: &Name, opened: u64) -> Option<Told> {
+fn overridden(name: &Name) -> Option<Told> {
     if name.in_hosts_file.is_empty() || is_localhost(&name.name) {
         return None;
     }
@@ -119,18 +181,10 @@ fn overridden(name: &Name, opened: u64) -> Option<Told> {
             listed(&name.in_hosts_file),
             listed(&name.by_dns)
         );
-        return Some((Certainty::Likely, says, remedy));
+        return Some((Fit::Contradicted, says, remedy));
     }
-    // An entry by hand for another host, at which nothing answers as it should.
-    let leads_away = opened == 0 && name.in_hosts_file.iter().all(|ip| Scope::of(*ip) != Scope::Loopback);
-    let certainty = if leads_away { Certainty::Likely } else { Certainty::Possible };
-    let says = format!(
-        "'{}' leads to {} because the hosts file says so, and not DNS: an old line there leads to a server that has \
-         moved",
-        name.name,
-        listed(&name.in_hosts_file)
-    );
-    Some((certainty, says, remedy))
+    // A line in the hosts file alone says nothing: containers have one for every name.
+    None
 }
 
 /// A name of some server leads to the very host that asks.
@@ -141,7 +195,7 @@ fn this_host(name: &Name) -> Option<Told> {
     }
     let says =
         format!("'{}' leads to {}: to this host itself, and to no server", name.name, listed(&name.answers));
-    Some((Certainty::Possible, says, format!("getent ahosts {}", name.name)))
+    Some((Fit::Suspect, says, format!("getent ahosts {}", name.name)))
 }
 
 /// Whether a name is this host's by definition (RFC 6761).
@@ -156,7 +210,7 @@ fn listed(addresses: &[IpAddr]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::diagnose::{FailureFact, diagnose};
+    use crate::diagnose::{Certainty, FailureFact, diagnose};
     use crate::model::{Errno, Failure};
 
     fn ip(text: &str) -> IpAddr {
@@ -195,10 +249,11 @@ mod tests {
         assert_eq!(certainty(&facts(expecting("10.0.0.5")), id), None);
         let mut hosts = named(&["10.0.0.5"]);
         hosts.in_hosts_file = vec![ip("10.0.0.5")];
-        assert_eq!(certainty(&facts(hosts.clone()), id), Some(Certainty::Likely));
-        let mut some = facts(hosts.clone());
-        some.opened = 1;
-        assert_eq!(certainty(&some, id), Some(Certainty::Possible), "there is a server");
+        assert_eq!(
+            certainty(&facts(hosts.clone()), id),
+            None,
+            "a line of the hosts file says nothing by itself"
+        );
         hosts.by_dns = vec![ip("203.0.113.5")];
         assert_eq!(certainty(&facts(hosts.clone()), id), Some(Certainty::Likely));
         hosts.by_dns = vec![ip("10.0.0.5")];
@@ -216,10 +271,14 @@ mod tests {
         facts.destinations = vec!["[::1]:80".parse().unwrap(), "127.0.0.1:80".parse().unwrap()];
         facts.failures[0].failure = Failure::from_errno(Stage::Connect, Errno::ECONNREFUSED);
         facts.failures[0].by_destination = vec![(facts.destinations[0], 1)];
-        facts.opened = 1;
+        (facts.opened, facts.started, facts.target_is_local) = (1, 2, Some(true));
+        facts.listening = vec![crate::diagnose::Listening::at("127.0.0.1:80".parse().unwrap(), 128)];
         let finding = diagnose(&facts).remove(0);
         assert_eq!((finding.id.as_str(), finding.certainty), ("some-addresses-fail", Certainty::Proved));
         assert!(finding.says.contains("[::1]:80 failed") && finding.says.contains("127.0.0.1:80 took"));
+        let mut unseen = facts.clone();
+        unseen.target_is_local = Some(false);
+        assert_eq!(certainty(&unseen, "some-addresses-fail"), Some(Certainty::Likely), "one attempt each");
         facts.opened = 0;
         assert_eq!(certainty(&facts, "some-addresses-fail"), None);
     }

@@ -1,15 +1,17 @@
 //! Connections that are there, and a server that says nothing: the kernel completes handshakes for a program
 //! that does not, or can't, call accept().
 
-use super::{Certainty, Facts, Finding};
+use super::claim::{Claim, Owner, Span};
+use super::{Facts, FailureFact, FindingId};
 use crate::linux::holders::Table;
-use crate::model::{Evidence, Side};
+use crate::model::{Cause, Evidence, Side, Stage};
 
 /// The local server's descriptor table is full while connections wait for it.
-pub(super) fn out_of_descriptors(facts: &Facts) -> Option<(u64, Finding)> {
-    let table = facts.server_table.as_ref().filter(|table| table.is_full())?;
-    let waiting: u32 =
-        facts.destinations.iter().filter_map(|to| facts.listener_for(*to)).map(|at| at.waiting).max()?;
+pub(super) fn out_of_descriptors(facts: &Facts) -> Option<Claim> {
+    let table = facts.server_table().filter(|table| table.is_full())?;
+    let listener =
+        facts.destinations.iter().filter_map(|to| facts.listener_for(*to)).max_by_key(|at| at.waiting)?;
+    let waiting = listener.waiting;
     let limit = table.limit?;
     let says = format!(
         "the server {} (pid {}) has all {limit} descriptors in use that it may have (EMFILE in accept()): the kernel \
@@ -22,7 +24,8 @@ pub(super) fn out_of_descriptors(facts: &Facts) -> Option<(u64, Finding)> {
         .with("limit", limit)
         .with("pid", table.holder.pid)
         .with("waiting_for_accept", waiting);
-    let finding = Finding::new("target-out-of-descriptors", Side::Target, Certainty::Proved, says)
+    let finding = Claim::new(FindingId::TargetOutOfDescriptors, Side::Target, says)
+        .seen(Owner::Listener(listener.address), Span::Throughout)
         .resting_on(evidence)
         .remedy(format!(
             "prlimit --pid {} --nofile=1048576    # at once, up to its hard limit",
@@ -31,12 +34,50 @@ pub(super) fn out_of_descriptors(facts: &Facts) -> Option<(u64, Finding)> {
         .remedy(
             "for good: LimitNOFILE= of its systemd unit, or worker_rlimit_nofile and the like of the server",
         );
-    Some((facts.failed_attempts().max(u64::from(waiting)), finding))
+    let seen = format!("{} of {limit} descriptors in use", table.open);
+    Some(silent_failures(facts).fold(finding, Claim::explaining).without(super::rivals::SILENCES, seen))
+}
+
+/// The process of the local server is stopped: whatever waits for it waits in vain.
+pub(super) fn stopped(facts: &Facts) -> Option<Claim> {
+    if !facts.is_stopped() {
+        return None;
+    }
+    let listener = facts.destinations.iter().find_map(|to| facts.listener_for(*to))?;
+    let (who, pid) = (listener.described(), listener.holder.as_ref().map(|holder| holder.pid));
+    let says = format!(
+        "the server {who} is stopped (state T: SIGSTOP, SIGTSTP or a debugger): its kernel completes handshakes until the accept \
+         queue is full, and nobody answers"
+    );
+    let pid_text = pid.map_or("PID".to_owned(), |pid| pid.to_string());
+    let kinds = facts.failures.iter().filter(|failed| failed.failure.cause == Cause::TimedOut);
+    let claim = kinds.fold(Claim::new(FindingId::TargetStopped, Side::Target, says), Claim::explaining);
+    let rivals: Vec<FindingId> =
+        claim.kinds().flat_map(|kind| super::rivals::of(FindingId::TargetStopped, kind)).collect();
+    Some(
+        claim
+            .seen(Owner::Listener(listener.address), Span::Throughout)
+            .without(
+                &rivals,
+                format!("its process {pid_text} is in state T, and {} connections wait", listener.waiting),
+            )
+            .resting_on(
+                Evidence::default()
+                    .with_known("pid", pid)
+                    .with_known("state", facts.target.process_state.map(|state| state.to_string()))
+                    .with("waiting_for_accept", listener.waiting),
+            )
+            .remedy(format!("kill -CONT {pid_text}    # or leave the debugger"))
+            .remedy(format!(
+                "ps -o pid,stat,wchan,cmd -p {pid_text}    # T: stopped by a signal; t: by a debugger"
+            )),
+    )
+    .filter(|claim| claim.claimed() > 0)
 }
 
 /// A local server whose descriptor table is not the reason does not take its connections.
-pub(super) fn not_accepted(facts: &Facts) -> Option<(u64, Finding)> {
-    let unaccepted = facts.unaccepted.filter(|_| !facts.is_out_of_descriptors())?;
+pub(super) fn not_accepted(facts: &Facts) -> Option<Claim> {
+    let unaccepted = facts.unaccepted.filter(|_| !facts.is_out_of_descriptors() && !facts.is_stopped())?;
     let listener = facts.listener_for(unaccepted);
     let who = listener.map_or(unaccepted.to_string(), super::Listening::described);
     let says = format!(
@@ -46,28 +87,47 @@ pub(super) fn not_accepted(facts: &Facts) -> Option<(u64, Finding)> {
     let evidence = Evidence::default()
         .with_known("waiting_for_accept", listener.map(|at| at.waiting))
         .with_known("backlog", listener.map(|at| at.backlog));
-    let finding = Finding::new("not-accepted", Side::Target, Certainty::Proved, says)
+    let finding = Claim::new(FindingId::NotAccepted, Side::Target, says)
         .resting_on(evidence)
         .remedy("look at the program: ps -o stat,wchan -p PID (T: stopped), its log, its limits");
-    Some((facts.failed_attempts().max(1), finding))
+    let seen = format!("{unaccepted} had not accepted the connection when the time was over");
+    Some(
+        silent_failures(facts)
+            .fold(finding, Claim::explaining)
+            .seen(Owner::Listener(unaccepted), Span::Throughout)
+            .without(super::rivals::SILENCES, seen),
+    )
+}
+
+/// Failures by which a server shows that nobody takes its connections: silence, and then no room in its queue.
+fn silent_failures(facts: &Facts) -> impl Iterator<Item = &FailureFact> {
+    facts
+        .failures
+        .iter()
+        .filter(|failed| failed.failure.cause == Cause::TimedOut && failed.failure.stage != Stage::Session)
 }
 
 impl Facts {
     /// Whether the local server's descriptor table is full.
     fn is_out_of_descriptors(&self) -> bool {
-        self.server_table.as_ref().is_some_and(Table::is_full)
+        self.server_table().is_some_and(Table::is_full)
+    }
+
+    /// Whether the process of the local server was seen to be stopped.
+    pub(super) fn is_stopped(&self) -> bool {
+        self.target_is_local == Some(true) && matches!(self.target.process_state, Some('T' | 't'))
     }
 
     /// Whether it is known why the server says nothing.
     pub(super) fn silence_is_explained(&self) -> bool {
-        self.unaccepted.is_some() || self.is_out_of_descriptors()
+        self.is_stopped() || self.unaccepted.is_some() || self.is_out_of_descriptors()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::diagnose::{FailureFact, Listening, diagnose};
+    use crate::diagnose::{Certainty, FailureFact, Listening, diagnose};
     use crate::linux::holders::Holder;
     use crate::model::{Cause, Failure, Stage};
     use crate::protocol::Kind;
@@ -78,7 +138,7 @@ mod tests {
         let silence = Failure::new(Stage::Handshake, Cause::TimedOut);
         Facts {
             destinations: vec![to],
-            listening: vec![Listening { address: to, waiting: 3, backlog: 128, holder: None }],
+            listening: vec![Listening { waiting: 3, ..Listening::at(to, 128) }],
             server_table: Some(Table { holder, open, limit: Some(64) }),
             spoken: Some(Kind::Ws),
             failures: vec![FailureFact::new(silence, 1)],
@@ -88,13 +148,23 @@ mod tests {
 
     fn first(facts: &Facts) -> (String, Certainty) {
         let finding = diagnose(facts).remove(0);
-        (finding.id, finding.certainty)
+        (finding.id.to_string(), finding.certainty)
     }
 
     #[test]
     fn a_full_table_is_the_cause_and_one_with_room_is_not() {
         assert_eq!(first(&facts(64)), ("target-out-of-descriptors".into(), Certainty::Proved));
         assert_eq!(first(&facts(63)), ("silent-after-connect".into(), Certainty::Likely));
+    }
+
+    #[test]
+    fn a_server_that_is_stopped_is_told_and_one_that_sleeps_is_not() {
+        let mut facts = facts(9);
+        facts.target_is_local = Some(true);
+        facts.target.process_state = Some('T');
+        assert_eq!(first(&facts), ("target-stopped".into(), Certainty::Proved));
+        facts.target.process_state = Some('S');
+        assert_eq!(first(&facts).0, "silent-after-connect");
     }
 
     #[test]

@@ -1,39 +1,54 @@
 //! A source address that is not this host's.
 
-use super::{Certainty, Facts, Finding};
+use super::claim::{Claim, Owner, Span};
+use super::{Facts, FindingId};
 use crate::model::{Cause, Evidence, Side, Stage};
 
 /// EADDRNOTAVAIL from bind(): the address is not local, or an IPv6 address is not ready (tentative).
-pub(super) fn not_local(facts: &Facts) -> Option<(u64, Finding)> {
+pub(super) fn not_local(facts: &Facts) -> Option<Claim> {
     let failed = facts.failed(Stage::Bind, Cause::AddressNotAvailable)?;
+    if super::no_source::is_no_source(facts) {
+        return None;
+    }
     let known: Vec<String> = facts.foreign_sources.iter().map(ToString::to_string).collect();
     let address = known
         .first()
         .cloned()
         .or_else(|| failed.lease?.source.map(|source| source.to_string()))
         .unwrap_or_else(|| "the source address".to_owned());
-    let certainty = if known.is_empty() { Certainty::Likely } else { Certainty::Proved };
     let says = format!(
         "{address} is not an address of this host: bind() refused it with \"Cannot assign requested address\" \
-         before any connection was tried. This is no want of ports"
+         before any connection was tried. Ports are not the cause"
     );
     let evidence = Evidence::default()
         .with("failed", failed.count)
         .with("error", failed.failure.to_string())
         .with_known("not_local", (!known.is_empty()).then(|| known.join(", ")));
     let prefix = if address.contains(':') { 128 } else { 32 };
-    let finding = Finding::new("source-address-not-local", Side::Generator, certainty, says)
+    let finding = Claim::new(FindingId::SourceAddressNotLocal, Side::Generator, says)
+        .explaining(failed)
+        .seen(Owner::Sources, Span::Throughout)
+        .without_if(
+            &[FindingId::SourceAddressNotReady, FindingId::AddressDuplicate, FindingId::Ipv6Off],
+            (!known.is_empty()).then(|| format!("{} is in no list of this host's addresses", known.join(", "))),
+            "ip addr show",
+        )
         .resting_on(evidence)
-        .remedy(format!("ip addr add {address}/{prefix} dev lo"))
+        // An address that is there already can't be added.
+        .remedy(if known.is_empty() {
+            format!("ip addr show to {address}    # is it there, and ready?")
+        } else {
+            format!("ip addr add {address}/{prefix} dev lo")
+        })
         .remedy(format!("ip route add local {address}/{prefix} dev lo    # for a whole block: its CIDR (IPv6 also wants sysctl net.ipv6.ip_nonlocal_bind=1)"))
         .remedy("use an address that this host has: --source 127.0.0.2");
-    Some((failed.count, finding))
+    Some(finding)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::diagnose::{FailureFact, diagnose};
+    use crate::diagnose::{Certainty, FailureFact, diagnose};
     use crate::model::{Errno, Failure, Lease};
 
     #[test]

@@ -1,6 +1,6 @@
 //! Where an address is, seen from this host.
 
-use crate::linux::addresses::{Neighbour, Route};
+use crate::linux::addresses::{Neighbour, Route, RouteRefusal};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
@@ -83,6 +83,9 @@ pub struct Place {
     pub route: Option<Route>,
     /// Whether it is reached by the default route only.
     pub by_default_route: Option<bool>,
+    /// How the routing table refuses it, where it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refusal: Option<RouteRefusal>,
     /// The source address that connect() chooses for it.
     pub source: Option<IpAddr>,
     /// The interface in whose network it lies.
@@ -101,6 +104,7 @@ impl Place {
             has_route: None,
             route: None,
             by_default_route: None,
+            refusal: None,
             source: None,
             network: None,
             neighbour: None,

@@ -5,7 +5,12 @@
 //! sockets, live or in TIME_WAIT; or, where those are fewer, by buckets that somebody's bind() made, which
 //! connect()'s search passes over (`inet_hash_connect`, net/ipv4/inet_hashtables.c: `tb->fastreuse >= 0`).
 
-use super::{Blocked, Certainty, Facts, FailureFact, Finding, TupleFact};
+use super::claim::{Claim, Owner, Span};
+use super::port_shares::PortShares;
+use super::remedies::{bind_without_port, ports_ran_out};
+use super::rivals::NO_PORT;
+use super::{Blocked, Facts, FailureFact, FindingId, TupleFact};
+use crate::linux::tcp_state::TcpState;
 use crate::model::{Cause, Evidence, Side, Stage};
 use std::time::Duration;
 
@@ -16,49 +21,149 @@ const FULL: f64 = 0.97;
 const MOSTLY: f64 = 0.6;
 
 /// Ports have run out.
-pub(super) fn exhausted(facts: &Facts) -> Option<(u64, Finding)> {
+pub(super) fn exhausted(facts: &Facts) -> Option<Claim> {
     if let Some(naive) = facts.failed(Stage::Bind, Cause::AddressInUse) {
         let finding = if facts.explicit_ports { port_taken(naive) } else { naive_bind(facts, naive) };
-        return Some((naive.count, finding));
+        return Some(finding.explaining(naive).seen(Owner::Attempts, Span::EachAttempt));
     }
     if let Some(leased) = facts.failed(Stage::Lease, Cause::NoFreePort) {
-        return Some((leased.count, all_leased(facts, leased)));
+        let claim = all_leased(facts, leased);
+        return Some(claim.explaining(leased).seen(Owner::Process, Span::EachAttempt));
     }
     let failed = facts.failed(Stage::Connect, Cause::AddressNotAvailable)?;
+    if super::no_source::is_no_source(facts) {
+        return None;
+    }
+    if let Some(shares) = PortShares::of(facts, failed) {
+        let claim = at_the_moment(facts, failed, &shares).explaining(failed);
+        return Some(claim.resting_on(with_failure(Evidence::default(), failed)));
+    }
     let finding = match (facts.tuple, facts.usable_ports) {
         (Some(tuple), Some(usable)) => exhausted_tuple(facts, failed, &tuple, usable),
-        _ => Finding::new(
-            "ports-exhausted",
+        _ => Claim::new(
+            FindingId::PortsExhausted,
             Side::Generator,
-            Certainty::Likely,
             "connect() found no free source port, and the sockets of this host could not be counted, so that \
              what keeps the ports is not known",
         ),
     };
-    let first = Evidence::default();
-    let evidence = finding.evidence.iter().fold(first, |e, (name, fact)| e.with(name, fact.clone()));
-    Some((failed.count, finding.resting_on(with_failure(evidence, failed))))
+    Some(finding.explaining(failed).resting_on(with_failure(Evidence::default(), failed)))
 }
 
-fn exhausted_tuple(facts: &Facts, failed: &FailureFact, tuple: &TupleFact, usable: u32) -> Finding {
+/// What kept the ports when the first attempt failed.
+fn at_the_moment(facts: &Facts, failed: &FailureFact, shares: &PortShares<'_>) -> Claim {
+    let (ports, moment) = (shares.ports, shares.moment);
+    let source = shares.source.map_or("this host".to_owned(), |source| source.to_string());
+    let begin = format!(
+        "from attempt {} on, {source} to {} had no source port left",
+        failed.first_ordinal + 1,
+        moment.destination
+    );
+    // The sockets may be closed when they are counted; this run's own books are not.
+    let held_them_all = facts.held_max as f64 >= f64::from(ports.usable) * facts.tuples.max(1) as f64 * FULL;
+    let (id, says, counted) = match shares.cause() {
+        _ if held_them_all => (
+            FindingId::PortsExhaustedByLiveConnections,
+            format!(
+                "{begin}: {} connections were open on its {} ports",
+                facts.held_max / facts.tuples.max(1),
+                ports.usable
+            ),
+            true,
+        ),
+        Some((cause, nearly_all)) => {
+            (cause.id, format!("{begin}: {}", shares.told()), nearly_all && shares.is_exact())
+        }
+        None => {
+            let late = if moment.after_the_end {
+                "the run had closed its connections when"
+            } else {
+                "it was over when"
+            };
+            (
+                FindingId::PortsExhausted,
+                format!("{begin}; {late} the sockets were counted: {}", shares.told()),
+                false,
+            )
+        }
+    };
+    let side = match id {
+        FindingId::PortsExhaustedByFinWait2 => Side::Target,
+        FindingId::PortsExhaustedByLastAck => Side::Path,
+        _ => Side::Generator,
+    };
+    let holders = shares.holders();
+    let evidence = Evidence::default()
+        .with("tuple", format!("{source} to {}", moment.destination))
+        .with("ports_in_use", ports.taken())
+        .with("time_wait", ports.in_state(TcpState::TimeWait))
+        .with("live", ports.taken() - ports.in_state(TcpState::TimeWait))
+        .with("held_max", facts.held_max)
+        .with("ports_usable", ports.usable)
+        .with("ports_free", ports.free)
+        .with("port_range", format!("{} {}", ports.low, ports.high))
+        .with("ports_reserved", ports.reserved)
+        .with("ports_held_by_others", ports.listening + ports.bound.unwrap_or(0) + ports.elsewhere)
+        .with_known("held_by", (!holders.is_empty()).then(|| holders.join(", ")))
+        .with_known("tcp_tw_reuse", facts.host.tcp_tw_reuse);
+    let span = if id == FindingId::PortsExhausted { Span::Unknown } else { Span::Throughout };
+    let claim = Claim::new(id, side, says)
+        .resting_on(evidence)
+        .seen(Owner::Tuple(shares.source, moment.destination), span)
+        .without_if(
+            NO_PORT,
+            counted.then(|| format!("every port of the tuple was counted: {}", shares.told())),
+            "ss -tanp, every socket in the range, while attempts fail",
+        );
+    with_reserved(facts, ports.reserved, ports.usable, mended(facts, claim))
+}
+
+/// The same with what mends it.
+fn mended(facts: &Facts, claim: Claim) -> Claim {
+    match claim.id {
+        FindingId::PortsExhaustedByFinWait2 => claim.remedy(
+            "on the server: close() each connection whose client has closed; its own side shows them in CLOSE_WAIT",
+        ),
+        FindingId::PortsExhaustedByCloseWait => {
+            claim.remedy("in the program that connects: close() each connection whose peer has closed")
+        }
+        FindingId::PortsExhaustedByLastAck => {
+            claim.remedy("ss -tno state last-ack    # FINs that are sent again: look for what drops them or the answers")
+        }
+        FindingId::PortsExhaustedByPoisonedBuckets => claim
+            .then(bind_without_port)
+            .remedy("--ports explicit: ports that are bound explicitly are not searched for, and those of other tuples are no obstacle")
+            .remedy("give that program a network namespace of its own; another source address does not help, a bucket is every address's"),
+        FindingId::PortsExhaustedByOtherSockets => claim
+            .remedy("move those sockets out of net.ipv4.ip_local_port_range, or the range away from them")
+            .remedy("give that program a network namespace of its own"),
+        FindingId::PortsExhaustedByTimeWait => ports_ran_out(facts, Blocked::TimeWait, claim),
+        _ => ports_ran_out(facts, Blocked::Live, claim),
+    }
+}
+
+fn exhausted_tuple(facts: &Facts, failed: &FailureFact, tuple: &TupleFact, usable: u32) -> Claim {
     let used = tuple.sockets.total();
     let tuple_text = format!("{} to {}", tuple.source, tuple.destination);
     let own_fill_it = used as f64 >= f64::from(usable) * FULL;
     // In a short run the sockets may be closed by the time they are counted; our own books are not.
     let held_them_all = facts.held_max as f64 >= f64::from(usable) * facts.tuples.max(1) as f64 * FULL;
-    let certainty = if tuple.exact || held_them_all { Certainty::Proved } else { Certainty::Likely };
+    let seen = if held_them_all {
+        format!("{} connections were held at once on {usable} ports", facts.held_max)
+    } else {
+        format!("{used} of its {usable} ports in use, {} of them in TIME_WAIT", tuple.time_wait())
+    };
     let cause = match () {
         // They have ended since, and it is their TIME_WAIT that is counted.
         () if held_them_all => Blocked::Live,
-        () if !own_fill_it => Blocked::Foreign,
+        () if !own_fill_it => return not_seen(facts, failed, tuple, usable),
         () if tuple.time_wait() as f64 >= used as f64 * MOSTLY => Blocked::TimeWait,
         () => Blocked::Live,
     };
     let finding = match cause {
-        Blocked::TimeWait => Finding::new(
-            "ports-exhausted-by-time-wait",
+        Blocked::TimeWait => Claim::new(
+            FindingId::PortsExhaustedByTimeWait,
             Side::Generator,
-            certainty,
             format!(
                 "from attempt {} on, {tuple_text} had no source port left: {} of its {usable} ports were in \
                  TIME_WAIT, which connections keep for 60 s after this side closed them first",
@@ -66,10 +171,9 @@ fn exhausted_tuple(facts: &Facts, failed: &FailureFact, tuple: &TupleFact, usabl
                 tuple.time_wait()
             ),
         ),
-        Blocked::Live => Finding::new(
-            "ports-exhausted-by-live-connections",
+        Blocked::Live => Claim::new(
+            FindingId::PortsExhaustedByLiveConnections,
             Side::Generator,
-            certainty,
             format!(
                 "from attempt {} on, {tuple_text} had no source port left: {} connections were open on its \
                  {usable} ports",
@@ -77,53 +181,30 @@ fn exhausted_tuple(facts: &Facts, failed: &FailureFact, tuple: &TupleFact, usabl
                 tuple.live().max(facts.held_max / facts.tuples.max(1))
             ),
         ),
-        Blocked::Foreign => return foreign(facts, failed, tuple, usable),
     };
-    let finding = finding.resting_on(occupation(facts, tuple, usable));
-    with_reserved(facts, with_remedies(facts, cause, finding))
+    let finding =
+        finding.resting_on(occupation(facts, tuple, usable)).seen(owner(failed, tuple), Span::Throughout);
+    let counted = tuple.exact || held_them_all;
+    let finding = finding.without_if(NO_PORT, counted.then_some(seen), "ss -tan, every socket of the tuple");
+    with_reserved(facts, reserved(facts), usable, ports_ran_out(facts, cause, finding))
 }
 
-/// The tuple's own sockets are too few: somebody else's binds keep the rest.
-fn foreign(facts: &Facts, failed: &FailureFact, tuple: &TupleFact, usable: u32) -> Finding {
-    let used = tuple.sockets.total();
-    let missing = u64::from(usable).saturating_sub(used);
-    let foreign = facts.foreign.clone().unwrap_or_default();
-    let explained = f64::from(foreign.ports) >= missing as f64 * FULL && missing > 0;
-    let holders: Vec<String> = foreign
-        .holders
-        .iter()
-        .map(|(holder, sockets)| format!("{} (pid {}, {sockets} sockets)", holder.name, holder.pid))
-        .collect();
-    let by = if holders.is_empty() { "other sockets".to_owned() } else { holders.join(", ") };
-    let says = if explained {
-        format!(
-            "from attempt {} on, {} to {} had no source port left although its own sockets took only {used} of \
-             {usable}: {} ports of the range were bound by {by}. connect() passes over every port that a \
-             bind() without IP_BIND_ADDRESS_NO_PORT has taken, even one to another destination",
-            failed.first_ordinal + 1,
-            tuple.source,
-            tuple.destination,
-            foreign.ports
-        )
-    } else {
-        format!(
-            "connect() found no source port for {} to {} although its sockets, when counted, took only {used} of \
-             {usable}; {} other ports of the range were held by {by}",
-            tuple.source, tuple.destination, foreign.ports
-        )
-    };
-    let certainty = if explained && tuple.exact { Certainty::Proved } else { Certainty::Possible };
-    let evidence = occupation(facts, tuple, usable)
-        .with("ports_held_by_others", foreign.ports)
-        .with_known("held_by", (!holders.is_empty()).then(|| holders.join(", ")));
-    Finding::new("ports-exhausted-by-poisoned-buckets", Side::Generator, certainty, says)
-        .resting_on(evidence)
-        .remedy("set IP_BIND_ADDRESS_NO_PORT before bind(address, 0) in the program that binds (Go: Dialer.Control; connstorm: --ports kernel)")
-        .remedy("--ports explicit: ports that are bound explicitly are not searched for, and those of other tuples are no obstacle")
-        .remedy("give that program a network namespace of its own; another source address does not help, a bucket is every address's")
+/// The tuple's own sockets are too few, and nobody looked at the others in time.
+fn not_seen(facts: &Facts, failed: &FailureFact, tuple: &TupleFact, usable: u32) -> Claim {
+    let says = format!(
+        "connect() found no source port for {} to {} although its sockets, when counted, took only {} of {usable}",
+        tuple.source,
+        tuple.destination,
+        tuple.sockets.total()
+    );
+    Claim::new(FindingId::PortsExhausted, Side::Generator, says)
+        .resting_on(occupation(facts, tuple, usable))
+        .seen(owner(failed, tuple), Span::Unknown)
+        .unless(NO_PORT, "ss -tanp, every socket in the range")
+        .then(bind_without_port)
 }
 
-fn naive_bind(facts: &Facts, failed: &FailureFact) -> Finding {
+fn naive_bind(facts: &Facts, failed: &FailureFact) -> Claim {
     let usable = facts.usable_ports.map_or("all".to_owned(), |usable| usable.to_string());
     let says = format!(
         "from attempt {} on, bind(address, 0) found no port: without IP_BIND_ADDRESS_NO_PORT a port is chosen \
@@ -131,39 +212,39 @@ fn naive_bind(facts: &Facts, failed: &FailureFact) -> Finding {
          destinations, and running out is EADDRINUSE from bind(), not EADDRNOTAVAIL from connect()",
         failed.first_ordinal + 1
     );
-    // EADDRINUSE from bind() to port 0 has no other cause.
-    Finding::new("ports-exhausted-by-naive-bind", Side::Generator, Certainty::Proved, says)
+    Claim::new(FindingId::PortsExhaustedByNaiveBind, Side::Generator, says)
         .resting_on(with_failure(Evidence::default().with_known("ports_usable", facts.usable_ports), failed))
-        .remedy("set IP_BIND_ADDRESS_NO_PORT before bind() (connstorm: --ports kernel)")
-        .remedy("add source addresses: --source 127.0.0.2-127.0.0.9")
+        .without(&[FindingId::ExplicitPortTaken], "bind() asked for any port")
+        .then(bind_without_port)
+        .remedy("connstorm itself: --ports kernel; or more source addresses: --source 127.0.0.2-127.0.0.9")
 }
 
-fn port_taken(failed: &FailureFact) -> Finding {
+fn port_taken(failed: &FailureFact) -> Claim {
     let port = failed.lease.and_then(|lease| lease.port);
     let says = format!(
         "a port that was to be bound explicitly{} is taken: by another program, or by a TIME_WAIT of a \
          connection that was made without SO_REUSEADDR on the same source address",
         port.map_or(String::new(), |port| format!(" ({port})"))
     );
-    Finding::new("explicit-port-taken", Side::Generator, Certainty::Likely, says)
+    Claim::new(FindingId::ExplicitPortTaken, Side::Generator, says)
         .resting_on(with_failure(Evidence::default().with_known("port", port.map(u32::from)), failed))
         .remedy("use source addresses that no other program uses: --source 127.0.0.2-127.0.0.9")
         .remedy("choose other ports: --ports explicit:LO-HI; or wait 60 s for TIME_WAIT to end")
 }
 
-fn all_leased(facts: &Facts, failed: &FailureFact) -> Finding {
+fn all_leased(facts: &Facts, failed: &FailureFact) -> Claim {
     let says = format!(
         "from attempt {} on, every explicit port of every tuple was leased to an open connection",
         failed.first_ordinal + 1
     );
-    Finding::new("explicit-ports-all-leased", Side::Generator, Certainty::Proved, says)
+    Claim::new(FindingId::ExplicitPortsAllLeased, Side::Generator, says)
         .resting_on(with_failure(Evidence::default().with_known("ports_usable", facts.usable_ports), failed))
         .remedy("add source addresses: --source 127.0.0.2-127.0.0.9")
         .remedy("--ports explicit uses 1024-65535, 64,512 ports a tuple")
 }
 
 /// connect() became expensive: half of the range is taken.
-pub(super) fn search_slow(facts: &Facts) -> Option<(u64, Finding)> {
+pub(super) fn search_slow(facts: &Facts) -> Option<Claim> {
     let slow = facts.slow_search?;
     let (tuple, usable) = (facts.tuple?, facts.usable_ports?);
     let us = |call: Duration| call.as_secs_f64() * 1e6;
@@ -179,11 +260,19 @@ pub(super) fn search_slow(facts: &Facts) -> Option<(u64, Finding)> {
         .with_known("connect_call_before_us", slow.before.map(us))
         .with("connect_call_after_us", us(slow.after))
         .with("attempt", slow.ordinal + 1);
-    let finding = Finding::new("port-search-slow", Side::Generator, Certainty::Likely, says)
+    let finding = Claim::new(FindingId::PortSearchSlow, Side::Generator, says)
         .resting_on(evidence)
         .remedy("more source addresses, so that each tuple stays below half: --source 127.0.0.2-127.0.0.9")
         .remedy("choose the ports yourself, at a flat cost: --ports explicit");
-    Some((0, finding))
+    Some(finding.seen(Owner::Process, Span::Unknown))
+}
+
+/// The failing tuple's, where the sockets counted are those of the failed attempt's source and destination.
+fn owner(failed: &FailureFact, tuple: &TupleFact) -> Owner {
+    let is_its_own = failed.lease.is_none_or(|lease| {
+        lease.destination == tuple.destination && lease.source.is_none_or(|source| source == tuple.source)
+    });
+    if is_its_own { Owner::Tuple(Some(tuple.source), tuple.destination) } else { Owner::Everybody }
 }
 
 fn occupation(facts: &Facts, tuple: &TupleFact, usable: u32) -> Evidence {
@@ -208,162 +297,32 @@ fn with_failure(evidence: Evidence, failed: &FailureFact) -> Evidence {
         .with("first_at_s", failed.first_at.as_secs_f64())
 }
 
+/// Reserved ports inside the range that this run's sockets use; none where that is another than the host's.
 fn reserved(facts: &Facts) -> u32 {
     let range = facts.host.ports();
-    range.reserved.count_in(&(range.low..=range.high))
+    let reserved = range.reserved.count_in(&(range.low..=range.high));
+    let all = u32::from(range.high) - u32::from(range.low) + 1;
+    if facts.usable_ports.is_none_or(|usable| usable + reserved == all) { reserved } else { 0 }
 }
 
 /// Reserved ports are part of the cause, and the cause itself where more are kept back than are left.
-fn with_reserved(facts: &Facts, mut finding: Finding) -> Finding {
-    let (reserved, range) = (reserved(facts), facts.host.ports());
+fn with_reserved(facts: &Facts, reserved: u32, usable: u32, mut finding: Claim) -> Claim {
     if reserved == 0 || facts.explicit_ports {
         return finding;
     }
-    if facts.usable_ports.is_some_and(|usable| reserved > usable) {
-        finding.id = "ports-exhausted-by-reserved-ports".into();
+    if reserved > usable && finding.id != FindingId::PortsExhausted {
+        finding.id = FindingId::PortsExhaustedByReservedPorts;
+        finding.side = Side::Generator;
         // What mends it, and nothing else does as much.
         finding.remedies.clear();
     }
     finding.says += &format!(
         "; net.ipv4.ip_local_reserved_ports keeps {reserved} of the {} ports of the range from it",
-        u32::from(range.high) - u32::from(range.low) + 1
+        usable + reserved
     );
     finding.remedy("take ports off the list: sysctl -w net.ipv4.ip_local_reserved_ports=\"…\"")
 }
 
-fn with_remedies(facts: &Facts, cause: Blocked, mut finding: Finding) -> Finding {
-    if cause == Blocked::TimeWait {
-        if facts.host.tcp_tw_reuse != Some(1) {
-            finding = finding.remedy(
-                "sysctl -w net.ipv4.tcp_tw_reuse=1    # ports come back after 1 s (needs tcp_timestamps)",
-            );
-        }
-        finding = finding
-            .remedy("let the server close first: it then keeps TIME_WAIT, and has no such limit")
-            .remedy("close by RST (SO_LINGER 0): --close rst");
-    }
-    let range = facts.host.ports();
-    if u32::from(range.high) - u32::from(range.low) + 1 < 60_000 {
-        finding = finding
-            .remedy("sysctl -w net.ipv4.ip_local_port_range=\"1024 65535\"    # 64,512 ports a tuple; reserve those of listeners");
-    }
-    finding
-        .remedy("more source addresses, each with its own ports: --source 127.0.0.2-127.0.0.9")
-        .remedy("choose the ports yourself: --ports explicit    # 64,512 a source address, TIME_WAIT taken again at once")
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::diagnose::{ForeignSockets, diagnose};
-    use crate::linux::holders::Holder;
-    use crate::linux::tcp_state::TcpState;
-    use crate::linux::tuple_usage::StateCounts;
-    use crate::model::{Errno, Failure, Lease};
-
-    fn facts(time_wait: u64, established: u64) -> Facts {
-        let destination = ([127, 0, 0, 1], 9000).into();
-        let source = "127.0.0.2".parse().unwrap();
-        let mut sockets = StateCounts::default();
-        sockets.add(TcpState::TimeWait, time_wait);
-        sockets.add(TcpState::Established, established);
-        let mut facts = Facts {
-            usable_ports: Some(1024),
-            tuple: Some(TupleFact { source, destination, sockets, exact: true }),
-            failures: vec![FailureFact {
-                first_ordinal: 1024,
-                lease: Some(Lease { source: Some(source), port: None, destination }),
-                ..FailureFact::new(Failure::from_errno(Stage::Connect, Errno::EADDRNOTAVAIL), 76)
-            }],
-            ..Facts::default()
-        };
-        facts.host.ip_local_port_range = Some((40_000, 41_023));
-        facts.host.tcp_tw_reuse = Some(0);
-        facts
-    }
-
-    fn first(facts: &Facts) -> (String, Certainty) {
-        let finding = diagnose(facts).remove(0);
-        (finding.id, finding.certainty)
-    }
-
-    #[test]
-    fn time_wait_and_live_connections_are_told_apart() {
-        assert_eq!(first(&facts(1024, 0)), ("ports-exhausted-by-time-wait".into(), Certainty::Proved));
-        assert_eq!(first(&facts(0, 1024)), ("ports-exhausted-by-live-connections".into(), Certainty::Proved));
-        assert_eq!(first(&facts(300, 720)).0, "ports-exhausted-by-live-connections");
-    }
-
-    #[test]
-    fn an_estimate_proves_nothing() {
-        let mut facts = facts(1024, 0);
-        facts.tuple.as_mut().unwrap().exact = false;
-        assert_eq!(first(&facts).1, Certainty::Likely);
-    }
-
-    #[test]
-    fn reserved_ports_are_named_with_their_number() {
-        let mut facts = facts(0, 924);
-        facts.usable_ports = Some(924);
-        facts.host.ip_local_reserved_ports = "40100-40199".parse().unwrap();
-        let finding = diagnose(&facts).remove(0);
-        assert_eq!(finding.certainty, Certainty::Proved);
-        assert!(finding.says.contains("keeps 100 of the 1024 ports"), "{}", finding.says);
-        assert!(finding.remedies.iter().any(|r| r.contains("ip_local_reserved_ports")));
-    }
-
-    #[test]
-    fn reserved_ports_are_the_cause_where_they_are_more_than_are_left() {
-        let mut facts = facts(0, 512);
-        facts.usable_ports = Some(512);
-        facts.host.ip_local_reserved_ports = "40000-40511".parse().unwrap();
-        assert_eq!(first(&facts).0, "ports-exhausted-by-live-connections");
-        facts.usable_ports = Some(511);
-        facts.host.ip_local_reserved_ports = "40000-40512".parse().unwrap();
-        let finding = diagnose(&facts).remove(0);
-        assert_eq!(
-            (finding.id.as_str(), finding.certainty),
-            ("ports-exhausted-by-reserved-ports", Certainty::Proved)
-        );
-        assert!(finding.remedies[0].contains("ip_local_reserved_ports"), "{:?}", finding.remedies);
-    }
-
-    #[test]
-    fn connections_that_were_counted_after_they_ended_were_live() {
-        let mut facts = facts(1024, 0);
-        facts.held_max = 1024;
-        facts.tuples = 1;
-        assert_eq!(first(&facts), ("ports-exhausted-by-live-connections".into(), Certainty::Proved));
-    }
-
-    #[test]
-    fn poisoned_buckets_need_both_the_gap_and_who_fills_it() {
-        let mut facts = facts(0, 524);
-        let holder = Holder { pid: 7, name: "proxy".into() };
-        facts.foreign = Some(ForeignSockets { ports: 500, holders: vec![(holder, 500)] });
-        let finding = diagnose(&facts).remove(0);
-        assert_eq!(
-            (finding.id.as_str(), finding.certainty),
-            ("ports-exhausted-by-poisoned-buckets", Certainty::Proved)
-        );
-        assert!(finding.says.contains("proxy (pid 7, 500 sockets)"), "{}", finding.says);
-        facts.foreign = Some(ForeignSockets { ports: 300, holders: vec![] });
-        assert_eq!(first(&facts).1, Certainty::Possible, "300 others don't explain 500 missing");
-    }
-
-    #[test]
-    fn address_in_use_from_bind_is_a_naive_bind_or_a_port_that_is_taken() {
-        let mut facts = facts(0, 0);
-        facts.failures[0].failure = Failure::from_errno(Stage::Bind, Errno::EADDRINUSE);
-        assert_eq!(first(&facts).0, "ports-exhausted-by-naive-bind");
-        facts.explicit_ports = true;
-        assert_eq!(first(&facts).0, "explicit-port-taken");
-    }
-
-    #[test]
-    fn nothing_is_said_where_nothing_failed() {
-        let mut facts = facts(1024, 0);
-        facts.failures.clear();
-        assert!(diagnose(&facts).is_empty());
-    }
-}
+#[path = "ports_tests.rs"]
+mod tests;

@@ -1,11 +1,13 @@
 //! Proxy software in the way. Connstorm itself connects directly, whatever the variables say.
 
-use super::{Certainty, Facts, Finding, Proxy, ProxyListener, exempted};
+use super::claim::{Claim, Owner, Span};
+use super::rivals::REFUSALS;
+use super::{Facts, FailureFact, FindingId, Proxy, ProxyListener, exempted};
 use crate::model::{Cause, Evidence, Side, Stage};
 use std::net::SocketAddr;
 
 /// It is the proxy itself that was connected to, as programs do that obey the variables.
-fn refuses(facts: &Facts) -> Option<(u64, Finding)> {
+fn refuses(facts: &Facts) -> Option<Claim> {
     let failed = facts.failed(Stage::Connect, Cause::Refused).filter(|_| facts.opened == 0)?;
     let destination = failed.lease.map(|lease| lease.destination).or(facts.destinations.first().copied())?;
     let proxy = facts.proxy_at(destination)?;
@@ -16,17 +18,23 @@ fn refuses(facts: &Facts) -> Option<(u64, Finding)> {
          that was ended leaves its settings behind"
     );
     let sure = proxy.listener(&facts.listening) == ProxyListener::None;
-    let certainty = if sure { Certainty::Proved } else { Certainty::Likely };
     let evidence = Evidence::default().with("proxy", format!("{name}={shown}")).with("refused", failed.count);
-    let finding = Finding::new("proxy-in-the-way", Side::Path, certainty, says)
+    let finding = Claim::new(FindingId::ProxyInTheWay, Side::Path, says)
         .resting_on(evidence)
+        .explaining(failed)
+        .seen(Owner::Destinations, Span::Throughout)
+        .without_if(
+            REFUSALS,
+            sure.then(|| format!("{destination} is the proxy's own address, and no socket listens there")),
+            "ss -ltn on the proxy's host",
+        )
         .remedy(format!("unset {name}    # then connect to the target itself"))
         .remedy("or start the proxy again");
-    Some((failed.count, finding))
+    Some(finding)
 }
 
 /// Proxy variables that hold for a target that can't be reached directly.
-pub(super) fn in_the_way(facts: &Facts) -> Option<(u64, Finding)> {
+pub(super) fn in_the_way(facts: &Facts) -> Option<Claim> {
     if let Some(finding) = refuses(facts) {
         return Some(finding);
     }
@@ -37,8 +45,9 @@ pub(super) fn in_the_way(facts: &Facts) -> Option<(u64, Finding)> {
         Cause::HostUnreachable,
         Cause::NetworkUnreachable,
     ];
-    let failed: u64 =
-        causes.iter().filter_map(|cause| facts.failed(Stage::Connect, *cause)).map(|fact| fact.count).sum();
+    let kinds: Vec<&FailureFact> =
+        causes.iter().filter_map(|cause| facts.failed(Stage::Connect, *cause)).collect();
+    let failed: u64 = kinds.iter().map(|fact| fact.count).sum();
     let hold: Vec<&Proxy> = facts.proxies.iter().filter(|_| !facts.is_exempted()).collect();
     let proxy = *hold.first()?;
     if failed == 0
@@ -61,11 +70,17 @@ pub(super) fn in_the_way(facts: &Facts) -> Option<(u64, Finding)> {
             named.join(", ")
         )
     };
-    let finding = Finding::new("proxy-in-the-way", Side::Path, Certainty::Possible, says)
+    let finding = Claim::new(FindingId::ProxyInTheWay, Side::Path, says)
         .resting_on(Evidence::default().with("proxies", named.join(", ")).with("failed", failed))
         .remedy(format!("unset {}", hold.iter().map(|p| p.name.as_str()).collect::<Vec<_>>().join(" ")))
         .remedy(format!("or leave the target out: export no_proxy={}", facts.host_as_named()));
-    Some((failed, finding))
+    // Connstorm itself did not go by the proxy: nothing that failed is explained by it.
+    Some(
+        kinds
+            .into_iter()
+            .fold(finding, |claim, kind| claim.explaining_some(kind, 0))
+            .seen(Owner::Process, Span::Unknown),
+    )
 }
 
 impl Facts {
@@ -91,7 +106,7 @@ impl Facts {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::diagnose::{FailureFact, Listening, diagnose};
+    use crate::diagnose::{Certainty, FailureFact, Listening, diagnose};
     use crate::model::{Errno, Failure};
 
     #[test]
@@ -119,13 +134,13 @@ mod tests {
         let mut facts = Facts {
             destinations: vec![at(3128)],
             target_is_local: Some(true),
-            listening: vec![Listening { address: at(9000), waiting: 0, backlog: 128, holder: None }],
+            listening: vec![Listening::at(at(9000), 128)],
             proxies: vec![Proxy::new("http_proxy", "http://127.0.0.1:3128")],
             failures: vec![FailureFact::new(failure, 5)],
             ..Facts::default()
         };
         let ids = |facts: &Facts| -> Vec<(String, Certainty)> {
-            diagnose(facts).into_iter().map(|finding| (finding.id, finding.certainty)).collect()
+            diagnose(facts).into_iter().map(|finding| (finding.id.to_string(), finding.certainty)).collect()
         };
         assert_eq!(ids(&facts), [("proxy-in-the-way".into(), Certainty::Proved)]);
         facts.listening.clear();

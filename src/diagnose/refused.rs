@@ -1,7 +1,8 @@
 //! Refusals: by RST, nothing listens there; by ICMP, somebody on the way said no.
 
+use super::claim::{Claim, Owner, Span};
 use super::local_listeners::{described, local};
-use super::{Certainty, Facts, FailureFact, Finding};
+use super::{Facts, FailureFact, FindingId};
 use crate::model::{Cause, Evidence, Side, Stage};
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -9,55 +10,72 @@ use std::time::Duration;
 /// Refusals over so long a time have a whole window of a second among them, or more.
 const MIXED: Duration = Duration::from_millis(2500);
 
-/// ECONNREFUSED.
-pub(super) fn refused(facts: &Facts) -> Option<(u64, Finding)> {
-    if let Some(failed) = facts.failed(Stage::Connect, Cause::RefusedIcmp) {
-        return Some((failed.count, by_icmp(failed)));
-    }
+/// ECONNREFUSED by RST.
+pub(super) fn refused(facts: &Facts) -> Option<Claim> {
     let failed = facts.failed(Stage::Connect, Cause::Refused)?;
     let destination = failed.lease.map(|lease| lease.destination).or(facts.destinations.first().copied())?;
-    let finding = if facts.only_some_destinations(failed) {
+    if facts.failing_destinations(failed).is_some() {
         // Said by its own rule, with each address.
         return None;
-    } else if facts.opened == 0 && facts.proxy_at(destination).is_some() {
+    }
+    let claim = if facts.opened > 0 {
+        some_refused(facts, failed, destination)?
+    } else if facts.proxy_at(destination).is_some() {
         // Not the server that was meant: said by the rule about proxies.
         return None;
-    } else if facts.opened > 0 {
-        for_a_while(facts, failed, destination)
     } else if facts.is_local(destination.ip()) {
-        local(facts, destination)
+        local(facts, failed, destination)
     } else {
-        remote(destination)
+        remote(destination).seen(Owner::Destinations, Span::EachAttempt).without(
+            &[
+                FindingId::RefusedForOneSource,
+                FindingId::ListenerAway,
+                FindingId::ServerGone,
+                FindingId::ConnectionLimit,
+            ],
+            "not one connection was taken",
+        )
     };
     let evidence = Evidence::default()
         .with("destination", destination.to_string())
         .with("refused", failed.count)
         .with("opened", facts.opened)
         .with("first_at_s", failed.first_at.as_secs_f64())
-        .with("last_at_s", failed.last_at.as_secs_f64());
-    let evidence = finding.evidence.iter().fold(evidence, |all, (name, fact)| all.with(name, fact.clone()));
-    Some((failed.count, finding.resting_on(evidence)))
+        .with("last_at_s", failed.last_at.as_secs_f64())
+        .with_known("resets_sent_by_this_host", facts.counters.map(|counters| counters.resets_sent));
+    let claim = if claim.claimed() == 0 { claim.explaining(failed) } else { claim };
+    Some(claim.resting_on(evidence))
 }
 
-fn by_icmp(failed: &FailureFact) -> Finding {
+/// ECONNREFUSED by an ICMP message.
+pub(super) fn refused_by_icmp(facts: &Facts) -> Option<Claim> {
+    let failed = facts.failed(Stage::Connect, Cause::RefusedIcmp)?;
     let to = failed.lease.map_or(String::new(), |lease| format!(" to {}", lease.destination));
+    let by = failed.icmp_offender.map_or(String::new(), |by| format!(" from {by}"));
     let says = format!(
-        "connections{to} were refused by an ICMP message and not by RST: a firewall's reject rule, or a service \
+        "connections{to} were refused by an ICMP message{by} and not by RST: a firewall's reject rule, or a service \
          without endpoints, answered in the server's place"
     );
-    Finding::new("refused-by-firewall", Side::Path, Certainty::Proved, says)
-        .resting_on(
-            Evidence::default().with("refused", failed.count).with("error", failed.failure.to_string()),
-        )
-        .remedy("nft list ruleset    # or: iptables -L -n -v, on the server and on the way")
-        .remedy("Kubernetes: kubectl get endpoints SERVICE")
+    let claim = Claim::new(FindingId::RefusedByFirewall, Side::Path, says).explaining(failed);
+    Some(
+        super::unreachable::with_silent_ones(facts, failed, claim)
+            .seen(Owner::Attempts, Span::EachAttempt)
+            .resting_on(
+                Evidence::default()
+                    .with("refused", failed.count)
+                    .with("error", failed.failure.to_string())
+                    .with_known("icmp_code", failed.icmp_code.map(u32::from))
+                    .with_known("icmp_from", failed.icmp_offender.map(|by| by.to_string())),
+            )
+            .remedy("nft list ruleset    # or: iptables -L -n -v, on the server and on the way; also the output chain of this host")
+            .remedy("Kubernetes: kubectl get endpoints SERVICE"),
+    )
 }
 
-fn remote(destination: SocketAddr) -> Finding {
-    Finding::new(
-        "nothing-listens",
+fn remote(destination: SocketAddr) -> Claim {
+    Claim::new(
+        FindingId::NothingListens,
         Side::Target,
-        Certainty::Likely,
         format!(
             "{destination} answered every attempt with RST: the host is there, and nothing listens on that port at \
              that address. The server is not running, listens on another address (127.0.0.1 only?), or the port or \
@@ -68,53 +86,144 @@ fn remote(destination: SocketAddr) -> Finding {
     .remedy("check that the name leads to the right host: getent ahosts NAME")
 }
 
-/// Connections succeeded as well: in one interval none did, or now and then one was refused.
-fn for_a_while(facts: &Facts, failed: &FailureFact, destination: SocketAddr) -> Finding {
-    let (from, to) = (failed.first_at.as_secs_f64(), failed.last_at.as_secs_f64());
+/// Connections succeeded as well.
+fn some_refused(facts: &Facts, failed: &FailureFact, destination: SocketAddr) -> Option<Claim> {
+    if let Some(sources) = facts.failing_sources(failed) {
+        return Some(for_some_sources(facts, failed, &sources, destination));
+    }
+    if facts.plateau.is_some() && !facts.listener_seen_gone {
+        // Said by the rule about limits.
+        return None;
+    }
     let refusals = facts.refusals.unwrap_or_default();
     // A listener that is away for so long leaves at least one window without a connection.
     let is_mixed = refusals.windows_closed == 0 && failed.last_at.saturating_sub(failed.first_at) >= MIXED;
     if (refusals.intervals > 1 || is_mixed) && !facts.listener_seen_gone {
-        let says = format!(
-            "{destination} refused {} attempts and took {} others, now and then from {from:.1} s to {to:.1} s: some of \
-             several servers behind that address are not there, or one restarts again and again",
-            failed.count, facts.opened
-        );
-        return Finding::new("refused-at-times", Side::Target, Certainty::Likely, says)
-            .resting_on(
-                Evidence::default()
-                    .with("intervals", refusals.intervals)
-                    .with("windows_without_a_connection", refusals.windows_closed),
-            )
-            .remedy(
-                "look at each server behind the balancer, and at their logs: restarts, failed health checks",
-            );
+        return Some(at_times(facts, failed, destination));
     }
+    if facts.is_gone_for_good() {
+        return None;
+    }
+    Some(for_a_while(facts, failed, destination))
+}
+
+fn for_some_sources(
+    facts: &Facts,
+    failed: &FailureFact,
+    sources: &super::spread::Concentration<std::net::IpAddr>,
+    destination: SocketAddr,
+) -> Claim {
+    let named: Vec<String> = sources.failing.iter().take(5).map(|(source, _)| source.to_string()).collect();
+    let others = sources.of - sources.failing.len();
+    let says = format!(
+        "{destination} refused every attempt from {}, and took those from the other {others} source addresses all the \
+         while: a rule for that source (a firewall's reject rule, an access list of the server)",
+        named.join(", ")
+    );
+    let significant =
+        sources.is_significant.then(|| format!("{} connections from the others opened", facts.opened));
+    Claim::new(FindingId::RefusedForOneSource, Side::Path, says)
+        .explaining_some(failed, sources.count)
+        .seen(Owner::Sources, Span::EachAttempt)
+        .without_if(
+            &[
+                FindingId::NothingListens,
+                FindingId::ListensOnAnotherAddress,
+                FindingId::ListenerAway,
+                FindingId::ServerGone,
+                FindingId::ListenerIsV6Only,
+                FindingId::SomeAddressesFail,
+            ],
+            significant,
+            "more attempts from each source address",
+        )
+        .unless(
+            &[FindingId::RefusedByFirewall, FindingId::ConnectionLimit],
+            "nft list ruleset, on the server and on the way; the server's access list",
+        )
+        .resting_on(
+            Evidence::default()
+                .with("sources_refused", named.join(", "))
+                .with("sources", sources.of as u64)
+                .with("refused_of_these_sources", sources.count),
+        )
+        .remedy("nft list ruleset    # or: iptables -L -n -v, on the server: a rule with that source address")
+        .remedy("the server's own list of clients: allow and deny of nginx, hosts.allow")
+}
+
+fn at_times(facts: &Facts, failed: &FailureFact, destination: SocketAddr) -> Claim {
+    let refusals = facts.refusals.unwrap_or_default();
+    let (from, to) = (failed.first_at.as_secs_f64(), failed.last_at.as_secs_f64());
+    let says = format!(
+        "{destination} refused {} attempts and took {} others, now and then from {from:.1} s to {to:.1} s: some of \
+         several servers behind that address are not there, or one restarts again and again",
+        failed.count, facts.opened
+    );
+    Claim::new(FindingId::RefusedAtTimes, Side::Target, says)
+        .seen(Owner::Destinations, Span::EachAttempt)
+        .unless(&[FindingId::ListenerAway, FindingId::ConnectionLimit], "the servers' logs at these times")
+        .resting_on(
+            Evidence::default()
+                .with("intervals", refusals.intervals)
+                .with("windows_without_a_connection", refusals.windows_closed),
+        )
+        .remedy("look at each server behind the balancer, and at their logs: restarts, failed health checks")
+}
+
+/// In one interval no connection opened.
+fn for_a_while(facts: &Facts, failed: &FailureFact, destination: SocketAddr) -> Claim {
+    let (from, to) = (failed.first_at.as_secs_f64(), failed.last_at.as_secs_f64());
+    let refusals = facts.refusals.unwrap_or_default();
     let seen = facts.listener_seen_gone;
+    let came_back = refusals.opened_after > 0 || facts.target.listens_at_end == Some(true);
     let says = format!(
         "{destination} refused {} attempts in one interval, from {from:.1} s to {to:.1} s, and took {} others: its \
-         listener was away for that time, as in a restart{}",
+         listener was away for that time{}{}",
         failed.count,
         facts.opened,
+        if came_back { ", as in a restart" } else { "; that it came back was not seen" },
         if seen { ", and this host saw it gone" } else { "" }
     );
-    let certainty = if seen { Certainty::Proved } else { Certainty::Likely };
     let evidence = Evidence::default()
         .with("intervals", refusals.intervals)
         .with("windows_without_a_connection", refusals.windows_closed)
         .with("opened_before", refusals.opened_before)
         .with("opened_after", refusals.opened_after)
         .with_known("listens_now_on", facts.listener_for(destination).map(|at| described(&[at])));
-    Finding::new("listener-away", Side::Target, certainty, says)
+    let gone =
+        (seen && refusals.intervals <= 1).then_some("the listener was seen to be gone in that interval");
+    Claim::new(FindingId::ListenerAway, Side::Target, says)
+        .seen(Owner::Listener(destination), Span::EachAttempt)
+        .without_if(super::rivals::REFUSALS, gone, "the server's log at that time; ss -ltn during it")
         .resting_on(evidence)
         .remedy("look into the server's log at that time")
         .remedy("keep the listening socket over restarts: socket activation, or SO_REUSEPORT with an overlap")
 }
 
+impl Facts {
+    /// Whether the listener ended in mid-run and was seen not to be there at the end.
+    pub(super) fn is_gone_for_good(&self) -> bool {
+        let none_after =
+            self.refusals.is_some_and(|refusals| refusals.opened_before > 0 && refusals.opened_after == 0);
+        let unseen_at_end = self.target.listens_at_end != Some(true);
+        none_after && unseen_at_end && (self.target.listens_at_end == Some(false) || self.sessions_lost() > 0)
+    }
+
+    /// Open sessions that ended by the peer.
+    pub(super) fn sessions_lost(&self) -> u64 {
+        let lost = |failed: &&FailureFact| {
+            failed.failure.stage == Stage::Session
+                && matches!(failed.failure.cause, Cause::Reset | Cause::ClosedEarly)
+        };
+        self.failures.iter().filter(lost).map(|failed| failed.count).sum()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::diagnose::{Listening, Refusals, diagnose};
+    use crate::diagnose::{Certainty, Listening, Refusals, diagnose};
+    use crate::linux::proc_net::Counters;
     use crate::model::{Errno, Failure, Lease};
 
     fn facts(cause: Cause) -> Facts {
@@ -129,12 +238,12 @@ mod tests {
     }
 
     fn at(address: &str) -> Listening {
-        Listening { address: address.parse().unwrap(), waiting: 0, backlog: 128, holder: None }
+        Listening::at(address.parse().unwrap(), 128)
     }
 
     fn first(facts: &Facts) -> (String, Certainty, Side) {
         let finding = diagnose(facts).remove(0);
-        (finding.id, finding.certainty, finding.side)
+        (finding.id.to_string(), finding.certainty, finding.side)
     }
 
     #[test]
@@ -144,6 +253,8 @@ mod tests {
 
         let mut local = facts(Cause::Refused);
         local.target_is_local = Some(true);
+        assert_eq!(first(&local), ("nothing-listens".into(), Certainty::Likely, Side::Target), "whose RSTs?");
+        local.counters = Some(Counters { resets_sent: 10, ..Counters::default() });
         assert_eq!(first(&local), ("nothing-listens".into(), Certainty::Proved, Side::Target));
         local.listening = vec![at("127.0.0.1:9000"), at("192.0.2.1:9001")];
         assert_eq!(first(&local), ("listens-on-another-address".into(), Certainty::Proved, Side::Target));
@@ -152,6 +263,39 @@ mod tests {
             first(&facts(Cause::RefusedIcmp)),
             ("refused-by-firewall".into(), Certainty::Proved, Side::Path)
         );
+    }
+
+    #[test]
+    fn a_refusal_that_this_hosts_kernel_did_not_send_is_of_another_host_or_a_firewall() {
+        let mut published = facts(Cause::Refused);
+        published.target_is_local = Some(true);
+        published.counters = Some(Counters::default());
+        assert_eq!(first(&published), ("translated-destination".into(), Certainty::Likely, Side::Path));
+        published.listening = vec![at("0.0.0.0:9000")];
+        assert_eq!(first(&published), ("refused-by-firewall".into(), Certainty::Likely, Side::Path));
+    }
+
+    #[test]
+    fn a_listener_for_ipv6_alone_is_named_and_no_firewall() {
+        let mut facts = facts(Cause::Refused);
+        facts.target_is_local = Some(true);
+        facts.counters = Some(Counters { resets_sent: 10, ..Counters::default() });
+        facts.listening = vec![Listening { v6_only: Some(true), ..at("[::]:9000") }];
+        assert_eq!(first(&facts), ("listener-is-v6only".into(), Certainty::Proved, Side::Target));
+        facts.listening[0].v6_only = Some(false);
+        assert_eq!(first(&facts).0, "refused-by-firewall", "it takes IPv4 as well");
+    }
+
+    #[test]
+    fn a_source_that_is_refused_beside_others_that_are_not_is_no_restart() {
+        let one = "127.0.0.3".parse().unwrap();
+        let mut facts = facts(Cause::Refused);
+        (facts.opened, facts.started, facts.sources) = (10, 20, 2);
+        facts.failures[0].by_source = vec![(one, 10)];
+        facts.refusals = Some(Refusals { intervals: 4, ..Refusals::default() });
+        assert_eq!(first(&facts), ("refused-for-some-sources".into(), Certainty::Likely, Side::Path));
+        facts.failures[0].by_source = vec![(one, 6), ("127.0.0.4".parse().unwrap(), 4)];
+        assert_eq!(first(&facts).0, "refused-at-times", "of both, by chance");
     }
 
     #[test]

@@ -1,14 +1,28 @@
 //! No way to the address: no route, no host, a private address of another network.
 
-use super::{Certainty, Facts, FailureFact, Finding, Place};
-use crate::model::{Cause, Evidence, Side, Stage};
+use super::claim::{Claim, Owner, Span};
+use super::rivals::TIMEOUTS;
+use super::{Facts, FailureFact, FindingId, Place};
+use crate::linux::addresses::RouteRefusal;
+use crate::model::{Cause, Errno, Evidence, Side, Stage};
 use std::net::SocketAddr;
 
 /// ICMP destination unreachable, "administratively prohibited" of network, host, and communication (RFC 1812).
 const PROHIBITED: [u8; 3] = [9, 10, 13];
 
+/// Causes of "unreachable", all of them.
+const OTHERS: &[FindingId] = &[
+    FindingId::NoSuchHost,
+    FindingId::GatewaySilent,
+    FindingId::NoRoute,
+    FindingId::RouteForbids,
+    FindingId::PrivateAddressOutOfReach,
+    FindingId::HostUnreachable,
+    FindingId::RefusedByFirewall,
+];
+
 /// EHOSTUNREACH and ENETUNREACH, and time-outs where it is known that nobody can answer.
-pub(super) fn unreachable(facts: &Facts) -> Option<(u64, Finding)> {
+pub(super) fn unreachable(facts: &Facts) -> Option<Claim> {
     let causes = [Cause::NetworkUnreachable, Cause::HostUnreachable, Cause::TimedOut];
     let (failed, destination) = causes
         .iter()
@@ -18,7 +32,10 @@ pub(super) fn unreachable(facts: &Facts) -> Option<(u64, Finding)> {
     let place = facts.place(destination.ip()).unwrap_or(&unknown);
     let cause = failed.failure.cause;
     let finding = match () {
-        () if facts.only_some_destinations(failed) => return None,
+        () if facts.failing_destinations(failed).is_some() => return None,
+        // A connection that opened rules out that nobody can be reached.
+        () if facts.opened > 0 && cause == Cause::TimedOut => return None,
+        () if forbids(place) => return None,
         () if place.is_private_from_elsewhere() => private(destination, place),
         () if place.is_silent_neighbour() => no_host(destination),
         () if gateway_is_silent(place) => silent_gateway(destination, place),
@@ -35,20 +52,124 @@ pub(super) fn unreachable(facts: &Facts) -> Option<(u64, Finding)> {
         .with_known("icmp_code", failed.icmp_code.map(u32::from))
         .with_known("interface", place.route.as_ref().and_then(|route| route.interface.clone()))
         .with_known("gateway", place.route.as_ref().and_then(|route| route.gateway).map(|ip| ip.to_string()));
-    Some((failed.count, finding.resting_on(evidence)))
+    Some(with_silent_ones(facts, failed, finding.explaining(failed)).resting_on(evidence))
+}
+
+/// Routers limit how many ICMP errors they send (Linux: one a second to each host, `icmp_ratelimit`): attempts that
+/// time out beside them, where none opened, have the same cause.
+pub(super) fn with_silent_ones(facts: &Facts, failed: &FailureFact, claim: Claim) -> Claim {
+    let silent = facts.failed(Stage::Connect, Cause::TimedOut).filter(|_| is_limited_icmp(facts));
+    let Some(silent) = silent.filter(|silent| silent.failure != failed.failure) else { return claim };
+    let mut claim = claim
+        .explaining(silent)
+        .without(
+            &[FindingId::SomeTimedOut, FindingId::LongRoundTrip, FindingId::GeneratorLate],
+            "an ICMP error answered others of the same destination",
+        )
+        .resting_on(Evidence::default().with("timed_out_beside_it", silent.count));
+    claim.says += &format!(
+        "; {} further attempts got no answer at all, as ICMP errors are sent at a limited rate (one a second by a Linux router)",
+        silent.count
+    );
+    claim
+}
+
+/// Whether ICMP errors answered some attempts, and nothing the others.
+pub(super) fn is_limited_icmp(facts: &Facts) -> bool {
+    let by_icmp = [Cause::RefusedIcmp, Cause::HostUnreachable, Cause::NetworkUnreachable]
+        .iter()
+        .any(|cause| facts.failed(Stage::Connect, *cause).is_some());
+    let to_one = |cause| facts.failed(Stage::Connect, cause).map(|failed| failed.by_destination.len() <= 1);
+    by_icmp && facts.opened == 0 && to_one(Cause::TimedOut) == Some(true)
 }
 
 /// EACCES or EPERM from connect().
-pub(super) fn not_permitted(facts: &Facts) -> Option<(u64, Finding)> {
+pub(super) fn not_permitted(facts: &Facts) -> Option<Claim> {
     let failed = facts.failed(Stage::Connect, Cause::Permission)?;
-    let says = "this host itself does not permit the connection: connect() failed before a packet was sent. A route of \
-                the kind prohibit, a policy (SELinux, a cgroup's program) or a rule of its firewall says no";
-    let finding = Finding::new("connect-not-permitted", Side::Generator, Certainty::Proved, says)
-        .resting_on(
-            Evidence::default().with("failed", failed.count).with("error", failed.failure.to_string()),
-        )
-        .remedy("ip route get ADDRESS; ip rule; nft list ruleset");
-    Some((failed.count, finding))
+    let prohibited =
+        place_of(facts, failed).is_some_and(|place| place.refusal == Some(RouteRefusal::Prohibit));
+    let by = if prohibited {
+        "A route of the kind prohibit of this host covers the address"
+    } else {
+        "A policy (SELinux, a cgroup's program) or a rule of the output chain of its firewall says no"
+    };
+    let says = format!(
+        "this host itself does not permit the connection: connect() failed before a packet was sent. {by}"
+    );
+    let address = destination(facts, failed).map_or("ADDRESS".to_owned(), |to| to.ip().to_string());
+    Some(
+        Claim::new(FindingId::ConnectNotPermitted, Side::Generator, says)
+            .explaining(failed)
+            .seen(Owner::Attempts, Span::EachAttempt)
+            // The error number says that it is this host; a route of the kind prohibit is one of the ways.
+            .without(&[FindingId::RouteForbids], "EACCES and EPERM are this host's own answer")
+            .resting_on(
+                Evidence::default()
+                    .with("failed", failed.count)
+                    .with("error", failed.failure.to_string())
+                    .with_known("route", prohibited.then_some("prohibit")),
+            )
+            .remedy(format!("ip route get {address}; ip rule; nft list ruleset")),
+    )
+}
+
+/// A route of this host refuses the address: each kind by its own error number.
+pub(super) fn route_forbids(facts: &Facts) -> Option<Claim> {
+    let failed = facts.failures.iter().find(|failed| {
+        failed.failure.stage == Stage::Connect && place_of(facts, failed).is_some_and(forbids)
+    })?;
+    let (place, destination) = (place_of(facts, failed)?, destination(facts, failed)?);
+    let (word, address) = (place.refusal?.word()?, destination.ip());
+    let says = format!(
+        "a route of the kind {word} of this host covers {address}: connect() fails before a packet is sent ({})",
+        failed.failure
+    );
+    let errno_fits = failed.failure.errno == Some(errno_of(place.refusal?));
+    Some(
+        Claim::new(FindingId::RouteForbids, Side::Generator, says)
+            .explaining_some(failed, if errno_fits { failed.count } else { 0 })
+            .seen(Owner::Destinations, Span::Throughout)
+            .without(
+                &[
+                    FindingId::NoRoute,
+                    FindingId::NoSuchHost,
+                    FindingId::GatewaySilent,
+                    FindingId::HostUnreachable,
+                    FindingId::PrivateAddressOutOfReach,
+                    FindingId::RefusedByFirewall,
+                    FindingId::ConnectNotPermitted,
+                ],
+                format!("the routing table itself answers {word}"),
+            )
+            .resting_on(
+                Evidence::default()
+                    .with("destination", destination.to_string())
+                    .with("failed", failed.count)
+                    .with("error", failed.failure.to_string())
+                    .with("route", word),
+            )
+            .remedy(format!(
+                "ip route get {address}; ip route show type {word}    # the route, and what put it there"
+            ))
+            .remedy(format!("ip route del {word} NETWORK    # if it is not meant")),
+    )
+}
+
+fn forbids(place: &Place) -> bool {
+    matches!(place.refusal, Some(RouteRefusal::Blackhole | RouteRefusal::Unreachable))
+}
+
+fn errno_of(refusal: RouteRefusal) -> Errno {
+    match refusal {
+        RouteRefusal::Blackhole => Errno::EINVAL,
+        RouteRefusal::Unreachable => Errno::EHOSTUNREACH,
+        RouteRefusal::Prohibit => Errno::EACCES,
+        RouteRefusal::NoRoute => Errno::ENETUNREACH,
+    }
+}
+
+fn place_of<'f>(facts: &'f Facts, failed: &FailureFact) -> Option<&'f Place> {
+    facts.place(destination(facts, failed)?.ip())
 }
 
 fn destination(facts: &Facts, failed: &FailureFact) -> Option<SocketAddr> {
@@ -60,14 +181,12 @@ fn gateway_is_silent(place: &Place) -> bool {
         && place.neighbour == Some(crate::linux::addresses::Neighbour::Silent)
 }
 
-fn private(destination: SocketAddr, place: &Place) -> Finding {
-    let (certainty, way) = if place.has_route == Some(false) {
-        (Certainty::Proved, "no route leads to it")
+fn private(destination: SocketAddr, place: &Place) -> Claim {
+    let no_route = place.has_route == Some(false);
+    let way = if no_route {
+        "no route leads to it"
     } else {
-        (
-            Certainty::Likely,
-            "only the default route leads there, and the internet does not forward such addresses",
-        )
+        "only the default route leads there, and the internet does not forward such addresses"
     };
     let says = format!(
         "{} is an internal address ({}), and this host is in no network that it belongs to: {way}. Client and server \
@@ -75,61 +194,86 @@ fn private(destination: SocketAddr, place: &Place) -> Finding {
         destination.ip(),
         place.sort
     );
-    Finding::new("private-address-out-of-reach", Side::Path, certainty, says)
+    Claim::new(FindingId::PrivateAddressOutOfReach, Side::Path, says)
+        .seen(Owner::Destinations, Span::Throughout)
+        .without(&[FindingId::RouteForbids], "no route of this host forbids it")
+        .without_if(
+            OTHERS,
+            no_route.then_some("the routing table has no route, not even a default one"),
+            "ip route get ADDRESS; traceroute -T",
+        )
+        .without_if(
+            TIMEOUTS,
+            no_route.then_some("there is no route"),
+            "a connection from a host in that network",
+        )
         .remedy("connect to the server's public address, or to a name that leads to it")
         .remedy("join its network: a VPN, a tunnel (ssh -L), or a route: ip route add NETWORK via GATEWAY")
 }
 
-fn no_host(destination: SocketAddr) -> Finding {
+fn no_host(destination: SocketAddr) -> Claim {
     let says = format!(
         "no host answers to {} in its own network: this host asked for its link address (ARP, or IPv6 neighbour \
          discovery) and got no answer. The server is off, or the address is wrong",
         destination.ip()
     );
-    Finding::new("no-such-host", Side::Path, Certainty::Proved, says)
+    Claim::new(FindingId::NoSuchHost, Side::Path, says)
+        .seen(Owner::Destinations, Span::Throughout)
+        .without(OTHERS, "it is a neighbour, and asked for its link address it did not answer")
+        .without(TIMEOUTS, "it is a neighbour, and asked for its link address it did not answer")
         .remedy(format!("ip neigh show {}    # FAILED or INCOMPLETE: nobody answered", destination.ip()))
         .remedy("start the server, or mend the address")
 }
 
-fn silent_gateway(destination: SocketAddr, place: &Place) -> Finding {
+fn silent_gateway(destination: SocketAddr, place: &Place) -> Claim {
     let gateway =
         place.route.as_ref().and_then(|route| route.gateway).map_or(String::new(), |ip| ip.to_string());
     let says = format!("the gateway {gateway} on the way to {} does not answer (ARP)", destination.ip());
-    Finding::new("gateway-silent", Side::Path, Certainty::Proved, says)
+    Claim::new(FindingId::GatewaySilent, Side::Path, says)
+        .seen(Owner::Destinations, Span::Throughout)
+        .without(OTHERS, "the gateway, asked for its link address, did not answer")
+        .without(TIMEOUTS, "the gateway, asked for its link address, did not answer")
         .remedy(format!("ip neigh show {gateway}; ip route get {}", destination.ip()))
 }
 
-fn no_route(destination: SocketAddr) -> Finding {
+fn no_route(destination: SocketAddr) -> Claim {
     let says = format!("this host has no route to {}: not even a default route fits", destination.ip());
-    Finding::new("no-route", Side::Path, Certainty::Proved, says)
+    Claim::new(FindingId::NoRoute, Side::Path, says)
+        .seen(Owner::Destinations, Span::Throughout)
+        .without(OTHERS, "the routing table answers that there is none")
         .remedy(format!("ip route get {}    # then: ip route add default via GATEWAY", destination.ip()))
         .remedy("an IPv6 address on a host without IPv6: use the IPv4 address")
 }
 
-fn prohibited(destination: SocketAddr) -> Finding {
+fn prohibited(destination: SocketAddr) -> Claim {
     let says = format!(
         "an ICMP message says that {destination} is administratively prohibited: a firewall's reject rule answered"
     );
-    Finding::new("refused-by-firewall", Side::Path, Certainty::Proved, says)
+    Claim::new(FindingId::RefusedByFirewall, Side::Path, says)
+        .seen(Owner::Attempts, Span::EachAttempt)
+        .without(OTHERS, "the ICMP message itself says so")
         .remedy("nft list ruleset    # or: iptables -L -n -v, on the server and on the way")
 }
 
-fn by_router(destination: SocketAddr) -> Finding {
+fn by_router(destination: SocketAddr) -> Claim {
     let says = format!(
         "somebody on the way says by ICMP that {} can't be reached: behind a router no host answers to that address, \
          or a firewall's reject rule says so in its place",
         destination.ip()
     );
-    Finding::new("host-unreachable", Side::Path, Certainty::Likely, says).remedy(format!(
-        "traceroute -T -p {} {}    # the last that answers says it",
-        destination.port(),
-        destination.ip()
-    ))
+    Claim::new(FindingId::HostUnreachable, Side::Path, says).seen(Owner::Attempts, Span::EachAttempt).remedy(
+        format!(
+            "traceroute -T -p {} {}    # the last that answers says it",
+            destination.port(),
+            destination.ip()
+        ),
+    )
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::diagnose::Certainty;
     use crate::diagnose::diagnose;
     use crate::linux::addresses::{Neighbour, Route, RouteKind};
     use crate::model::{Errno, Failure, Lease};
@@ -157,7 +301,7 @@ mod tests {
 
     fn first(facts: &Facts) -> (String, Certainty) {
         let finding = diagnose(facts).remove(0);
-        (finding.id, finding.certainty)
+        (finding.id.to_string(), finding.certainty)
     }
 
     #[test]

@@ -11,17 +11,18 @@ pub use target_url::{TargetUrl, TargetUrlError};
 use crate::diagnose::host::checks;
 use crate::diagnose::{Facts, FailureFact, Listening, TupleFact, diagnose};
 use crate::engine::{Destinations, Script, ScriptError};
-use crate::host::server_process::server_table;
+use crate::host::server_process::{own_drops, server_table};
 use crate::host::{state, target};
 use crate::linux::addresses::{is_local, route_to};
 use crate::linux::clock::Clock;
 use crate::linux::proc_net::{Conntrack, ConntrackDrops, Counters, ProcNet};
 use crate::linux::sysctl::HostSettings;
 use crate::model::{Cause, Failure, Lease, Stage};
-use crate::plan::{Close, Connection, Lifetime, Scheme, Session, Target};
+use crate::plan::{Close, Connection, Lifetime, Scheme, Session, Target, Tls};
+use crate::protocol::{Application, Kind};
 use crate::result::SCHEMA_VERSION;
 use crate::result::examination::{AttemptReport, Examination, TargetExamination};
-use probe::{Probe, probe};
+use probe::{Probe, Scripts, probe_all};
 use std::net::{IpAddr, SocketAddr};
 
 /// Addresses of a name that are tried.
@@ -62,17 +63,30 @@ pub fn target(
         handshake_timeout: timeouts.reply,
     };
     let script = Script::new(target.kind, Some(target.host.clone()), session, connection)?;
+    let tls = clientside_tls(target, connection)?;
     let examination = host();
     let asked = Target { scheme: Scheme::Tcp, host: target.host.clone(), ports: vec![target.port] };
     let resolved = Destinations::resolve(&asked);
     let destinations = resolved.addresses();
     let (tried, untried) = choose(destinations);
-    let before = Counted::now();
-    let probes: Vec<Probe> = tried
-        .iter()
-        .map(|to| probe(*to, script.as_ref(), is_local(to.ip()).unwrap_or(false), timeouts))
-        .collect();
-    let after = Counted::now();
+    let scripts = Scripts { asked: script.as_ref(), tls: tls.as_ref() };
+    let local = |to: SocketAddr| is_local(to.ip()).unwrap_or(false);
+    let before = Counted::now(&tried);
+    let mut probes = probe_all(&tried, scripts, local, timeouts);
+    // What fails at once is tried again: a second failure of the kind is no chance.
+    let failed_at_once = |probe: &&Probe| {
+        probe
+            .report
+            .failure
+            .as_ref()
+            .is_some_and(|failure| !matches!(failure.cause, Cause::TimedOut | Cause::Stalled))
+    };
+    let again: Vec<SocketAddr> =
+        probes.iter().filter(failed_at_once).map(|probe| probe.report.destination).collect();
+    let second = probe_all(&again, scripts, local, timeouts);
+    let after = Counted::now(&tried);
+    let first = probes.len();
+    probes.extend(second);
     let mut facts = Facts {
         destinations: tried,
         spoken: Some(target.kind),
@@ -96,10 +110,19 @@ pub fn target(
         name: facts.name,
         places: facts.places,
         listening: facts.listening.iter().filter(|at| on_port(at)).cloned().collect(),
-        attempts: probes.into_iter().map(|probe| probe.report).collect(),
+        attempts: probes.into_iter().take(first).map(|probe| probe.report).collect(),
         untried,
     };
     Ok(Examination { target: Some(target), findings, ..examination })
+}
+
+/// TLS and nothing more, to a target whose scheme has none: any certificate will do.
+fn clientside_tls(target: &TargetUrl, connection: Connection) -> Result<Option<Script>, ScriptError> {
+    if target.kind.is_encrypted() || target.kind.application() == Application::Stream {
+        return Ok(None);
+    }
+    let session = Session { tls: Tls { insecure: true, ..Tls::default() }, ..Session::default() };
+    Script::new(Kind::Tls, Some(target.host.clone()), &session, connection)
 }
 
 /// Addresses to try, and the others. Those without a route are left out where others have one, as a
@@ -123,6 +146,7 @@ fn add_probes(facts: &mut Facts, probes: &[Probe]) {
     for (ordinal, probe) in (0..).zip(probes) {
         let report = &probe.report;
         facts.syn_retransmits += u64::from(report.syn_retransmits > 0);
+        facts.speaks_tls |= report.speaks_tls == Some(true);
         if report.accepted == Some(false) && facts.unaccepted.is_none() {
             facts.unaccepted = Some(report.destination);
             facts.server_table = server_table(report.destination);
@@ -143,7 +167,10 @@ fn add_failure(facts: &mut Facts, failure: Failure, ordinal: u64, report: &Attem
     let to = report.destination;
     if let Some(known) = facts.failures.iter_mut().find(|known| known.failure == failure) {
         known.count += 1;
-        known.by_destination.push((to, 1));
+        match known.by_destination.iter_mut().find(|(known, _)| *known == to) {
+            Some((_, count)) => *count += 1,
+            None => known.by_destination.push((to, 1)),
+        }
         return;
     }
     facts.replies.extend(report.reply.clone().map(|reply| (failure, reply)));
@@ -152,6 +179,7 @@ fn add_failure(facts: &mut Facts, failure: Failure, ordinal: u64, report: &Attem
         lease: Some(Lease { source: None, port: None, destination: to }),
         by_destination: vec![(to, 1)],
         icmp_code: report.icmp.map(|(_, code)| code),
+        icmp_offender: report.icmp_from,
         ..FailureFact::new(failure, 1)
     });
 }
@@ -161,17 +189,26 @@ fn add_failure(facts: &mut Facts, failure: Failure, ordinal: u64, report: &Attem
 struct Counted {
     counters: Option<Counters>,
     conntrack: Option<Conntrack>,
+    own_drops: Option<u64>,
 }
 
 impl Counted {
-    fn now() -> Counted {
+    fn now(destinations: &[SocketAddr]) -> Counted {
         let Ok(mut files) = ProcNet::open() else { return Counted::default() };
-        Counted { counters: files.counters().ok(), conntrack: files.conntrack().ok().flatten() }
+        Counted {
+            counters: files.counters().ok(),
+            conntrack: files.conntrack().ok().flatten(),
+            own_drops: own_drops(destinations),
+        }
     }
 }
 
 fn add_counted(facts: &mut Facts, before: &Counted, after: &Counted) {
     facts.counters = after.counters.zip(before.counters).map(|(after, before)| after.since(&before));
+    if facts.target_is_local == Some(true) {
+        let drops = after.own_drops.zip(before.own_drops);
+        facts.target.listener_drops = drops.map(|(after, before)| after.saturating_sub(before));
+    }
     facts.conntrack = after.conntrack.map(|now| {
         let drops = now.drops.zip(before.conntrack.and_then(|before| before.drops));
         (now, drops.map_or(ConntrackDrops::default(), |(now, before)| now.since(&before)))

@@ -39,9 +39,45 @@ pub(super) struct Probe {
     _stream: Option<TcpStream>,
 }
 
-/// Tries one destination: connects, and says what `script` says. `is_local`: whether its other end can be seen
+/// What is said on the connections of an examination.
+#[derive(Clone, Copy)]
+pub(super) struct Scripts<'s> {
+    /// As the target's scheme has it; `None`: bare TCP.
+    pub(super) asked: Option<&'s Script>,
+    /// TLS and nothing more, to be tried where plain text is not answered; `None` where the scheme has TLS itself.
+    pub(super) tls: Option<&'s Script>,
+}
+
+/// Tries all destinations side by side: what takes longest is what one takes, not all.
+pub(super) fn probe_all(
+    destinations: &[SocketAddr],
+    scripts: Scripts<'_>,
+    is_local: impl Fn(SocketAddr) -> bool + Sync,
+    timeouts: Timeouts,
+) -> Vec<Probe> {
+    let one = |to: SocketAddr| probe(to, scripts, is_local(to), timeouts);
+    std::thread::scope(|scope| {
+        let probes: Vec<_> = destinations
+            .iter()
+            .map(|to| (*to, std::thread::Builder::new().spawn_scoped(scope, || one(*to))))
+            .collect();
+        let mut found = Vec::with_capacity(probes.len());
+        for (to, thread) in probes {
+            // Where no thread can be had it is tried here, after the others.
+            found.push(match thread.map(std::thread::ScopedJoinHandle::join) {
+                Ok(Ok(probe)) => probe,
+                Ok(Err(panic)) => std::panic::resume_unwind(panic),
+                Err(_) => one(to),
+            });
+        }
+        found
+    })
+}
+
+/// Tries one destination: connects, and says what the scripts say. `is_local`: whether its other end can be seen
 /// on this host.
-pub(super) fn probe(to: SocketAddr, script: Option<&Script>, is_local: bool, timeouts: Timeouts) -> Probe {
+fn probe(to: SocketAddr, scripts: Scripts<'_>, is_local: bool, timeouts: Timeouts) -> Probe {
+    let script = scripts.asked;
     let mut report = AttemptReport::of(to);
     let clock = Clock::start();
     let connected = connect(to, timeouts.connect, &mut report);
@@ -64,11 +100,31 @@ pub(super) fn probe(to: SocketAddr, script: Option<&Script>, is_local: bool, tim
             !has_answered && shaken.failure.is_none_or(|failure| failure.cause == Cause::TimedOut);
         report.accepted = accepted(&stream, to, if is_silent { timeouts.reply } else { Duration::ZERO });
     }
+    if let (Some(failure), Some(tls)) = (shaken.failure, scripts.tls)
+        && is_no_answer(failure)
+    {
+        report.speaks_tls = speaks_tls(to, tls, timeouts);
+    }
     report.failure = shaken.failure.map(FailureReport::from);
     report.tls = shaken.tls;
     report.greeting = (!shaken.first.is_empty()).then(|| shown(&shaken.first));
     report.reply = shaken.reply;
     Probe { report, _stream: Some(stream) }
+}
+
+/// Whether plain text was not answered at all, as it is by many TLS servers.
+fn is_no_answer(failure: Failure) -> bool {
+    failure.stage == Stage::Handshake
+        && matches!(failure.cause, Cause::ClosedEarly | Cause::Reset | Cause::TimedOut)
+}
+
+/// Whether a ClientHello, on a connection of its own, is answered with TLS: a handshake, or an alert. `None` where no
+/// connection could be had.
+fn speaks_tls(to: SocketAddr, tls: &Script, timeouts: Timeouts) -> Option<bool> {
+    let stream = connect(to, timeouts.connect, &mut AttemptReport::of(to)).ok()?;
+    let shaken = handshake(&stream, to, Some(tls));
+    let is_alert = shaken.failure.is_some_and(|failure| failure.cause == Cause::TlsAlert);
+    Some(is_alert || shaken.tls.is_some())
 }
 
 /// The first line of text, or the first bytes in hexadecimal, for a person: at most 60 characters.
@@ -114,6 +170,7 @@ fn explained(error: CallError, icmp: Option<IcmpError>, report: &mut AttemptRepo
     let mut failure = Failure::from(error);
     if let Some(icmp) = icmp {
         report.icmp = Some((icmp.icmp_type, icmp.icmp_code));
+        report.icmp_from = icmp.offender;
         if failure.cause == Cause::Refused {
             failure.cause = Cause::RefusedIcmp;
         }

@@ -70,7 +70,12 @@ impl FromStr for TargetUrl {
         if path.bytes().any(|byte| byte <= b' ' || byte == 0x7f) {
             return Err(TargetUrlError::Host(text.to_owned()));
         }
-        Ok(TargetUrl { kind, host: host.to_owned(), port, path })
+        // A zone as the resolver takes it: RFC 6874 writes its `%` as `%25` in a URL.
+        let host = match host.split_once("%25") {
+            Some((address, zone)) if !zone.is_empty() => format!("{address}%{zone}"),
+            _ => host.to_owned(),
+        };
+        Ok(TargetUrl { kind, host, port, path })
     }
 }
 
@@ -93,7 +98,7 @@ fn split(authority: &str) -> Option<(&str, Option<&str>)> {
 impl TargetUrl {
     /// The host as it stands in a URL and in the header Host.
     pub fn authority(&self) -> String {
-        match self.host.parse::<IpAddr>() {
+        match self.host.split('%').next().unwrap_or_default().parse::<IpAddr>() {
             Ok(IpAddr::V6(_)) => format!("[{}]:{}", self.host, self.port),
             _ => format!("{}:{}", self.host, self.port),
         }
@@ -118,7 +123,7 @@ mod tests {
             ("127.0.0.1:9000", "tcp://127.0.0.1:9000", "/"),
             ("[::1]:9000", "tcp://[::1]:9000", "/"),
             ("ws://host.example/chat?a=1#x", "ws://host.example:80/chat?a=1", "/chat?a=1"),
-            ("WSS://[fe80::1%eth0]", "wss://fe80::1%eth0:443", "/"),
+            ("WSS://[fe80::1%eth0]", "wss://[fe80::1%eth0]:443", "/"),
             ("https://a?x", "https://a:443/?x", "/?x"),
         ] {
             let target: TargetUrl = text.parse().unwrap();

@@ -10,14 +10,14 @@ use std::time::Duration;
 const WATCH_EVERY: Duration = Duration::from_millis(100);
 
 /// What has come in.
-pub struct Gathered {
+pub(super) struct Gathered {
     timeline: Option<Timeline>,
     totals: Totals,
 }
 
 /// What all windows come to.
 #[derive(Debug, Default)]
-pub struct Totals {
+pub(super) struct Totals {
     /// Arrivals that were due.
     pub planned: u64,
     /// Everything that was counted.
@@ -42,12 +42,12 @@ impl Totals {
 
 impl Gathered {
     /// Nothing yet, from this many workers.
-    pub fn new(workers: u32) -> Gathered {
+    pub(super) fn new(workers: u32) -> Gathered {
         Gathered { timeline: Some(Timeline::new(workers)), totals: Totals::default() }
     }
 
     /// Takes what workers hand over until the last of them has hung up.
-    pub fn until_all_have_ended(
+    pub(super) fn until_all_have_ended(
         &mut self,
         handovers: &Receiver<Handover>,
         clock: Clock,
@@ -71,7 +71,7 @@ impl Gathered {
     }
 
     /// Everything, with the windows that a worker which broke down still owes.
-    pub fn finish(mut self) -> Totals {
+    pub(super) fn finish(mut self) -> Totals {
         let owed = self.timeline.take().map_or_else(Vec::new, Timeline::finish);
         owed.iter().for_each(|window| self.totals.add(window));
         self.totals

@@ -1,17 +1,17 @@
 //! The connections of attempts through one worker: from a ticket to its one record.
 //!
 //! Invariant: each ticket that [`Connections::attempt`] takes leaves one record in the tally, gives its lease
-//! back and frees its slot, in that order and after its socket is closed; or it is in flight, and has a
-//! place. An open connection is a place in a slab and a member of one epoll set, not a task.
+//! back and says what follows ([`Finished`]), in that order and after its socket is closed; or it is in flight,
+//! and has a slot. An open connection is a slot in a slab and a member of one epoll set, not a task.
 
 use super::deadlines::{Deadlines, Timed};
+use super::first_failures::FirstFailures;
 use super::lifetimes::WorkerRng;
-use super::pacer::Pacer;
-use super::session::{Script, Session};
+use super::pacer::{Finished, Pacing};
+use super::session::{LastWords, Script, Session};
 use crate::linux::clock::Clock;
 use crate::linux::epoll::{Epoll, Interest};
-use crate::linux::socket::{CallError, Connection as Socket, PortChoice, Progress};
-use crate::linux::tcp_info::TcpInfo;
+use crate::linux::socket::{Connection as Socket, PortChoice, Progress};
 use crate::model::{
     Cause, Errno, Failure, Lease, LeaseKey, Opening, Outcome, Pool, PortSearch, Stage, Stamp, Tally, Ticket,
 };
@@ -21,31 +21,37 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::io::unix::AsyncFd;
 
+mod bare;
+mod connecting;
 mod ending;
 mod sessions;
 
+use connecting::{explained, keep_icmp_errors, syn_was_sent_again};
 use sessions::Buffers;
 
 /// The slice of the plan that attempts go by.
 #[derive(Debug, Clone, Copy)]
-pub struct ConnectionConfig {
+pub(super) struct ConnectionConfig {
     /// Which system calls choose the source port.
     pub choice: PortChoice,
     /// How a connection lives and ends.
     pub connection: Connection,
     /// Attempts that may be open or opening at once.
     pub max_open: u64,
+    /// What makes an attempt due.
+    pub pacing: Pacing,
     /// What is done when a connection is lost or can't be had.
     pub reconnect: Option<Reconnect>,
     /// First port of the range that the kernel searches, one parity after the other; `None` where it does
     /// not: at bind(), in a range of the socket's own (`IP_LOCAL_PORT_RANGE`), and where ports are leased.
     pub searched_from: Option<u16>,
+    /// First and last port that can be chosen as the source.
+    pub source_ports: (u16, u16),
 }
 
 /// See the module.
-pub struct Connections {
+pub(super) struct Connections {
     connection_config: ConnectionConfig,
     clock: Clock,
     /// `None` when the target's name could not be resolved: every attempt fails by that.
@@ -54,20 +60,35 @@ pub struct Connections {
     /// What is said above TCP; `None`: nothing.
     script: Option<Arc<Script>>,
     buffers: Buffers,
-    /// Whether the run is over, and sessions end when they can.
-    ending: bool,
-    places: Slab<Slot>,
+    /// How far the run has ended.
+    ending: Ending,
+    slots: Slab<Slot>,
     buffer: Box<[u8]>,
     open: u64,
     open_max: u64,
     /// `None` where the kernel does not search by parity, and when there is no more to learn.
     port_search: Option<PortSearch>,
-    /// Every socket that has a place. Watched by the runtime as one descriptor.
-    pub epoll: AsyncFd<Epoll>,
+    /// Every socket that has a slot.
+    pub epoll: Epoll,
     /// What falls due.
     pub deadlines: Deadlines,
     /// What was counted since the last handover.
     pub tally: Tally,
+    /// Whom the first failures of each kind are told.
+    pub(super) first_failures: FirstFailures,
+    /// Attempts that have ended and that the pacer has not heard of.
+    finished: Vec<Finished>,
+}
+
+/// How far the run has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ending {
+    /// It goes on.
+    No,
+    /// It is over but for counted conversations, which go on to their end.
+    Draining,
+    /// It is over, and sessions end when they can.
+    AtOnce,
 }
 
 /// An attempt from its start to its record.
@@ -90,6 +111,8 @@ struct Slot {
     /// When the wait is over, if ever.
     until: Option<Stamp>,
     bytes_in: u64,
+    /// Last bytes of a peer to whom nothing is said.
+    words: LastWords,
     /// What is said above TCP.
     session: Option<Box<SessionIo>>,
 }
@@ -103,18 +126,18 @@ struct SessionIo {
 }
 
 impl Connections {
-    /// A connections in which nothing has happened yet, on the calling thread and inside its runtime.
+    /// The connections of a worker that has not begun, on its own thread.
     ///
     /// # Errors
     /// When a descriptor for the epoll set can't be had.
-    pub fn new(
+    pub(super) fn new(
         connection_config: ConnectionConfig,
         clock: Clock,
         pool: Option<Pool>,
         rng: WorkerRng,
         script: Option<Arc<Script>>,
     ) -> io::Result<Connections> {
-        let epoll = Epoll::new()?.watched()?;
+        let epoll = Epoll::new()?;
         Ok(Connections {
             connection_config,
             clock,
@@ -122,8 +145,8 @@ impl Connections {
             rng,
             script,
             buffers: Buffers::default(),
-            ending: false,
-            places: Slab::new(),
+            ending: Ending::No,
+            slots: Slab::new(),
             buffer: vec![0; 64 * 1024].into(),
             open: 0,
             open_max: 0,
@@ -131,44 +154,51 @@ impl Connections {
             epoll,
             deadlines: Deadlines::default(),
             tally: Tally::default(),
+            first_failures: FirstFailures::default(),
+            finished: Vec::new(),
         })
     }
 
     /// Whether nothing is in flight.
-    pub fn is_empty(&self) -> bool {
-        self.places.is_empty()
+    pub(super) fn is_empty(&self) -> bool {
+        self.slots.is_empty()
     }
 
     /// Whether as much is in flight as may be.
-    pub fn is_full(&self) -> bool {
-        self.places.len() as u64 >= self.connection_config.max_open
+    pub(super) fn is_full(&self) -> bool {
+        self.slots.len() as u64 >= self.connection_config.max_open
     }
 
     /// Established connections.
-    pub fn open(&self) -> u64 {
+    pub(super) fn open(&self) -> u64 {
         self.open
     }
 
     /// What was counted, and the most that was open at once, since the last call.
-    pub fn take_counts(&mut self) -> (Tally, u64) {
+    pub(super) fn take_counts(&mut self) -> (Tally, u64) {
         let open_max = std::mem::replace(&mut self.open_max, self.open);
         (std::mem::take(&mut self.tally), open_max)
     }
 
+    /// What has ended since the last call, and is for the pacer to know.
+    pub(super) fn take_finished(&mut self) -> std::vec::Drain<'_, Finished> {
+        self.finished.drain(..)
+    }
+
     /// One attempt, as far as it goes without waiting. On loopback that is to its end.
-    pub fn attempt(&mut self, ticket: Ticket, failures: u32, now: Stamp, pacer: &mut Pacer) {
+    pub(super) fn attempt(&mut self, ticket: Ticket, failures: u32, now: Stamp) {
         let started = Started { ticket, at: now, failures };
         self.tally.start();
         if failures > 0 && self.connection_config.reconnect.is_some() {
             self.tally.traffic.reconnects += 1;
         }
-        if !pacer.is_closed() {
+        if self.connection_config.pacing == Pacing::Planned {
             self.tally.latencies.lateness.record(now.saturating_sub(ticket.due));
         }
         match self.open_socket(started) {
-            Ok((place, Progress::Established)) => self.established(place, pacer),
-            Ok((place, Progress::Pending)) => self.await_connection(place, pacer),
-            Err((failure, lease)) => self.record_failure(started, self.in_its_place(failure), lease, pacer),
+            Ok((slot, Progress::Established)) => self.established(slot),
+            Ok((slot, Progress::Pending)) => self.await_connection(slot),
+            Err((failure, lease)) => self.record_failure(started, self.in_its_place(failure), lease),
         }
     }
 
@@ -188,6 +218,7 @@ impl Connections {
                     connected: None,
                     until: None,
                     bytes_in: 0,
+                    words: LastWords::default(),
                     session: None,
                 },
                 progress,
@@ -225,103 +256,107 @@ impl Connections {
     }
 
     /// The connection is there: it lives from now on.
-    fn established(&mut self, mut place: Slot, pacer: &mut Pacer) {
+    fn established(&mut self, mut slot: Slot) {
         let now = self.clock.now();
-        let opening = Opening { due: place.started.ticket.due, started: place.started.at, connected: now };
+        if self.is_connected_to_itself(&slot) {
+            let failure = Failure::new(Stage::Connect, Cause::SelfConnect);
+            return self.end(slot, Outcome::Failed(failure));
+        }
+        let opening = Opening { due: slot.started.ticket.due, started: slot.started.at, connected: now };
         self.tally.open(opening);
-        place.connected = Some(now);
+        slot.connected = Some(now);
         self.open += 1;
         self.open_max = self.open_max.max(self.open);
         if self.script.is_some() {
-            return self.begin_session(place, pacer);
+            return self.begin_session(slot);
+        }
+        if self.ending != Ending::No {
+            // A run that ended while the connection was on its way.
+            return self.end(slot, Outcome::Ok);
         }
         let lifetime = self.rng.lifetime(self.connection_config.connection.lifetime);
         let waits_for_peer = self.connection_config.connection.close == Close::Peer;
         match lifetime {
-            Some(time) if time.is_zero() && !waits_for_peer => self.end(place, Outcome::Ok, pacer),
-            Some(time) if !time.is_zero() => self.seat(place, Some(now + time), pacer),
-            Some(_) | None => self.seat(place, None, pacer),
+            Some(time) if time.is_zero() && !waits_for_peer => self.end(slot, Outcome::Ok),
+            Some(time) if !time.is_zero() => self.seat(slot, Some(now + time)),
+            Some(_) | None => self.seat(slot, None),
         }
+    }
+
+    /// Whether both ends of a connection are one socket: nobody listens on the destination's port, and it was
+    /// chosen as the source port as well (simultaneous open, RFC 9293, section 3.5). Asked only where the
+    /// destination's port is one that can be chosen.
+    fn is_connected_to_itself(&self, slot: &Slot) -> bool {
+        let Some(pool) = &self.pool else { return false };
+        let destination = pool.destination(slot.lease);
+        let (low, high) = self.connection_config.source_ports;
+        (low..=high).contains(&destination.port()) && slot.socket.local_address() == Some(destination)
     }
 
     /// SYN_SENT: the slow path, on which waiting costs nothing that matters.
-    fn await_connection(&mut self, place: Slot, pacer: &mut Pacer) {
-        if let Some(lease) = self.pool.as_ref().map(|pool| pool.describe(place.lease)) {
-            keep_icmp_errors(&place.socket, lease.destination, true);
+    fn await_connection(&mut self, slot: Slot) {
+        if let Some(lease) = self.pool.as_ref().map(|pool| pool.describe(slot.lease)) {
+            keep_icmp_errors(&slot.socket, lease.destination, true);
         }
-        let until = place.started.at + self.connection_config.connection.connect_timeout;
-        self.seat(place, Some(until), pacer);
+        let until = slot.started.at + self.connection_config.connection.connect_timeout;
+        self.seat(slot, Some(until));
     }
 
-    /// Gives an attempt a place to wait in, until something happens to its socket or the time is over.
-    fn seat(&mut self, mut place: Slot, until: Option<Stamp>, pacer: &mut Pacer) {
-        let interest = if place.connected.is_some() {
+    /// Gives an attempt a slot to wait in, until something happens to its socket or the time is over.
+    fn seat(&mut self, mut slot: Slot, until: Option<Stamp>) {
+        let interest = if slot.connected.is_some() {
             Interest::READABLE | Interest::PEER_CLOSED
         } else {
             Interest::WRITABLE
         };
-        let ordinal = place.started.ticket.ordinal;
-        place.until = until;
-        let vacant = self.places.vacant_entry();
+        let ordinal = slot.started.ticket.ordinal;
+        slot.until = until;
+        let vacant = self.slots.vacant_entry();
         let key = vacant.key();
-        if let Err(error) = self.epoll.get_ref().add(&place.socket, key as u64, interest) {
-            let failure = Failure::from_errno(stage_of(&place), errno_of(&error));
-            return self.end(place, Outcome::Failed(failure), pacer);
+        if let Err(error) = self.epoll.add(&slot.socket, key as u64, interest) {
+            let failure = Failure::from_errno(stage_of(&slot), errno_of(&error));
+            return self.end(slot, Outcome::Failed(failure));
         }
-        vacant.insert(place);
+        vacant.insert(slot);
         if let Some(until) = until {
             self.deadlines.set(until, Timed { key: key as u32, ordinal });
         }
     }
 
-    /// Something happened to the socket in this place. Spurious news, which a place's next tenant may
+    /// Something happened to the socket in this slot. Spurious news, which a slot's next tenant may
     /// get, change nothing: each step asks the kernel.
-    pub fn ready(&mut self, key: u64, pacer: &mut Pacer) {
+    pub(super) fn ready(&mut self, key: u64) {
         let key = key as usize;
-        let Some(place) = self.places.get_mut(key) else { return };
-        if place.connected.is_none() {
-            match place.socket.progress() {
+        let Some(slot) = self.slots.get_mut(key) else { return };
+        if slot.connected.is_none() {
+            match slot.socket.progress() {
                 Ok(Progress::Pending) => {}
-                Ok(Progress::Established) => self.connected_late(key, pacer),
+                Ok(Progress::Established) => self.connected_late(key),
                 Err(error) => {
-                    let failure = explained(error, &place.socket);
+                    let failure = explained(error, &slot.socket);
                     let failure = self.in_its_place(failure);
-                    self.end_place(key, Outcome::Failed(failure), pacer);
+                    self.end_slot(key, Outcome::Failed(failure));
                 }
             }
             return;
         }
-        if place.session.is_some() {
-            return self.ready_session(key, pacer);
+        if slot.session.is_some() {
+            return self.ready_session(key);
         }
-        match place.socket.read(&mut self.buffer) {
-            Ok(0) if self.connection_config.connection.close == Close::Peer => {
-                self.end_place(key, Outcome::Ok, pacer)
-            }
-            Ok(0) => {
-                let failure = Failure::new(Stage::Session, Cause::ClosedEarly);
-                self.end_place(key, Outcome::Failed(failure), pacer);
-            }
-            Ok(bytes) => place.bytes_in += bytes as u64,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            Err(error) => {
-                let failure = Failure::from_errno(Stage::Session, errno_of(&error));
-                self.end_place(key, Outcome::Failed(failure), pacer);
-            }
-        }
+        self.ready_bare(key);
     }
 
     /// A handshake that took longer than connect() itself is complete.
-    fn connected_late(&mut self, key: usize, pacer: &mut Pacer) {
-        let place = self.places.remove(key);
-        if let Some(lease) = self.pool.as_ref().map(|pool| pool.describe(place.lease)) {
-            keep_icmp_errors(&place.socket, lease.destination, false);
+    fn connected_late(&mut self, key: usize) {
+        let slot = self.slots.remove(key);
+        if let Some(lease) = self.pool.as_ref().map(|pool| pool.describe(slot.lease)) {
+            keep_icmp_errors(&slot.socket, lease.destination, false);
         }
-        self.count_retransmit(place.started.at, &place.socket);
+        self.count_retransmit(slot.started.at, &slot.socket);
         // Watched anew, with another interest, if it stays.
-        let removed = self.epoll.get_ref().remove(&place.socket);
-        debug_assert!(removed.is_ok(), "a place is a member of the set");
-        self.established(place, pacer);
+        let removed = self.epoll.remove(&slot.socket);
+        debug_assert!(removed.is_ok(), "a slot is a member of the set");
+        self.established(slot);
     }
 
     fn count_retransmit(&mut self, started: Stamp, socket: &Socket) {
@@ -331,20 +366,20 @@ impl Connections {
     }
 
     /// A deadline has passed. It may be that of an attempt that has long ended.
-    pub fn expire(&mut self, timed: Timed, pacer: &mut Pacer) {
+    pub(super) fn expire(&mut self, timed: Timed) {
         let key = timed.key as usize;
-        let Some(place) = self.places.get(key) else { return };
-        if place.started.ticket.ordinal != timed.ordinal {
+        let Some(slot) = self.slots.get(key) else { return };
+        if slot.started.ticket.ordinal != timed.ordinal {
             return;
         }
         // The deadline of the handshake falls due also where the handshake was in time.
-        if place.until.is_none_or(|until| self.clock.now() < until) {
+        if slot.until.is_none_or(|until| self.clock.now() < until) {
             return;
         }
-        if place.session.is_some() {
-            return self.expire_session(key, pacer);
+        if slot.session.is_some() {
+            return self.expire_session(key);
         }
-        let connecting = place.connected.is_none();
+        let connecting = slot.connected.is_none();
         let outcome = if connecting {
             Outcome::Failed(Failure::new(Stage::Connect, Cause::TimedOut))
         } else if self.connection_config.connection.close == Close::Peer {
@@ -352,58 +387,48 @@ impl Connections {
         } else {
             Outcome::Ok
         };
-        let place = self.places.remove(key);
+        let slot = self.slots.remove(key);
         if connecting {
-            self.count_retransmit(place.started.at, &place.socket);
+            self.count_retransmit(slot.started.at, &slot.socket);
         }
-        self.end(place, outcome, pacer);
+        match outcome {
+            Outcome::Failed(failure) => self.end_by_timeout(slot, failure),
+            Outcome::Ok | Outcome::CutShort => self.end(slot, outcome),
+        }
     }
 
     /// Closes every established connection as the plan says. Where the peer was to close, we do: the
-    /// run has ended, and nobody failed.
-    pub fn close_all(&mut self, pacer: &mut Pacer) {
+    /// run has ended, and nobody failed. Counted conversations under way go on where they are given time for
+    /// it ([`Connections::drain`]), until [`Connections::cut`].
+    pub(super) fn close_all(&mut self) {
+        self.close_but_for(if self.drain().is_some() { Ending::Draining } else { Ending::AtOnce });
+    }
+
+    /// Closes every established connection, and cuts conversations under way.
+    pub(super) fn cut(&mut self) {
+        self.close_but_for(Ending::AtOnce);
+    }
+
+    /// Time that conversations under way are given after the end; `None` where there are none.
+    pub(super) fn drain(&self) -> Option<Duration> {
+        self.script.as_ref().and_then(|script| script.drain())
+    }
+
+    fn close_but_for(&mut self, ending: Ending) {
         let open: Vec<usize> =
-            self.places.iter().filter(|(_, place)| place.connected.is_some()).map(|(key, _)| key).collect();
-        self.ending = true;
+            self.slots.iter().filter(|(_, slot)| slot.connected.is_some()).map(|(key, _)| key).collect();
+        self.ending = ending;
         for key in open {
-            match self.places.get(key) {
-                Some(Slot { session: Some(_), .. }) => self.stop_session(key, pacer),
-                _ => self.end_place(key, Outcome::Ok, pacer),
+            match self.slots.get(key) {
+                Some(Slot { session: Some(_), .. }) => self.stop_session(key),
+                _ => self.end_slot(key, Outcome::Ok),
             }
         }
     }
 }
 
-impl From<CallError> for Failure {
-    fn from(error: CallError) -> Failure {
-        Failure::from_errno(error.stage, error.errno)
-    }
-}
-
-/// The failure that an error means, with the ICMP message behind it, if the kernel kept one.
-fn explained(error: CallError, socket: &Socket) -> Failure {
-    let mut failure = Failure::from(error);
-    if failure.cause == Cause::Refused && socket.icmp_error().is_some() {
-        failure.cause = Cause::RefusedIcmp;
-    }
-    failure
-}
-
-/// Whether a handshake that took so long had its SYN sent again. Asked only where that can be: the first
-/// retransmit comes after a second (`TCP_TIMEOUT_INIT`).
-fn syn_was_sent_again(waited: Duration, socket: &Socket) -> bool {
-    const SHORTLY_BEFORE_THE_FIRST: Duration = Duration::from_millis(900);
-    waited >= SHORTLY_BEFORE_THE_FIRST
-        && TcpInfo::of(socket).is_ok_and(|info| info.retransmits > 0 || info.total_retransmits > Some(0))
-}
-
-fn keep_icmp_errors(socket: &Socket, destination: SocketAddr, keep: bool) {
-    let set = socket.keep_icmp_errors(destination, keep);
-    debug_assert!(set.is_ok(), "every kernel knows IP_RECVERR: {set:?}");
-}
-
-fn stage_of(place: &Slot) -> Stage {
-    if place.connected.is_some() { Stage::Session } else { Stage::Connect }
+fn stage_of(slot: &Slot) -> Stage {
+    if slot.connected.is_some() { Stage::Session } else { Stage::Connect }
 }
 
 /// The error number of a failed call.

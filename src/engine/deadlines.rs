@@ -6,11 +6,11 @@ use crate::model::Stamp;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-/// Which attempt a deadline is for. The key of its place is used again by later attempts, its ordinal
+/// Which attempt a deadline is for. The key of its slot is used again by later attempts, its ordinal
 /// is not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Timed {
-    /// Key of the attempt's place.
+pub(super) struct Timed {
+    /// Key of the attempt's slot.
     pub key: u32,
     /// Ordinal of the attempt.
     pub ordinal: u64,
@@ -18,21 +18,21 @@ pub struct Timed {
 
 /// Deadlines, the nearest first.
 #[derive(Debug, Default)]
-pub struct Deadlines(BinaryHeap<Reverse<(Stamp, Timed)>>);
+pub(super) struct Deadlines(BinaryHeap<Reverse<(Stamp, Timed)>>);
 
 impl Deadlines {
     /// Sets a deadline.
-    pub fn set(&mut self, at: Stamp, timed: Timed) {
+    pub(super) fn set(&mut self, at: Stamp, timed: Timed) {
         self.0.push(Reverse((at, timed)));
     }
 
     /// When the next one falls due.
-    pub fn next_at(&self) -> Option<Stamp> {
+    pub(super) fn next_at(&self) -> Option<Stamp> {
         self.0.peek().map(|Reverse((at, _))| *at)
     }
 
     /// Takes the next one that has fallen due.
-    pub fn expired(&mut self, now: Stamp) -> Option<Timed> {
+    pub(super) fn expired(&mut self, now: Stamp) -> Option<Timed> {
         if self.next_at()? > now {
             return None;
         }

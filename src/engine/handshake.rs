@@ -35,7 +35,7 @@ pub struct Handshake {
 pub fn handshake(stream: &TcpStream, destination: SocketAddr, script: Option<&Script>) -> Handshake {
     let mut handshake = Handshake::default();
     let heard = match script {
-        Some(script) => Hail::new(stream, destination, script).until_open(&mut handshake),
+        Some(script) => Exchange::new(stream, destination, script).until_open(&mut handshake),
         None => listen(stream, &mut handshake.first).map_err(SessionError::from),
     };
     if let Err(SessionError { failure, reply }) = heard {
@@ -60,7 +60,7 @@ fn listen(mut stream: &TcpStream, first: &mut Vec<u8>) -> Result<(), Failure> {
 }
 
 /// One session and everything around it.
-struct Hail<'h> {
+struct Exchange<'h> {
     stream: &'h TcpStream,
     destination: SocketAddr,
     script: &'h Script,
@@ -70,10 +70,10 @@ struct Hail<'h> {
     plain: Vec<u8>,
 }
 
-impl<'h> Hail<'h> {
-    fn new(stream: &'h TcpStream, destination: SocketAddr, script: &'h Script) -> Hail<'h> {
+impl<'h> Exchange<'h> {
+    fn new(stream: &'h TcpStream, destination: SocketAddr, script: &'h Script) -> Exchange<'h> {
         let (clock, rng, tally) = (Clock::start(), WorkerRng::new(0, 0), Tally::default());
-        Hail { stream, destination, script, clock, rng, tally, plain: Vec::new() }
+        Exchange { stream, destination, script, clock, rng, tally, plain: Vec::new() }
     }
 
     fn until_open(&mut self, handshake: &mut Handshake) -> Result<(), SessionError> {
@@ -87,9 +87,11 @@ impl<'h> Hail<'h> {
                 return Ok(());
             }
             let left = session.next_due(self.script).map(|due| due.saturating_sub(self.clock.now()));
-            // A timeout of zero would be none; what is due already is looked at a moment later.
-            let wait = left.map(|left| left.max(Duration::from_millis(1)));
-            let read = self.stream.set_read_timeout(wait).and_then(|()| self.stream.read(&mut buffer));
+            // What is due goes before what came: a peer that never ceases to send would else hold us for ever.
+            let read = match left {
+                Some(Duration::ZERO) => Err(io::ErrorKind::TimedOut.into()),
+                wait => self.stream.set_read_timeout(wait).and_then(|()| self.stream.read(&mut buffer)),
+            };
             out.clear();
             self.plain.clear();
             let stepped = match &read {

@@ -12,11 +12,11 @@ const BACK_OFF_LONGEST: Duration = Duration::from_secs(1);
 
 /// The choices of one worker. The same seed and part choose the same.
 #[derive(Debug)]
-pub struct WorkerRng(SmallRng);
+pub(super) struct WorkerRng(SmallRng);
 
 impl WorkerRng {
     /// The choices of part `part` of a run with this seed.
-    pub fn new(seed: u64, part: u32) -> WorkerRng {
+    pub(super) fn new(seed: u64, part: u32) -> WorkerRng {
         // Distinct streams for workers: the odd constant is 2^64 divided by the golden ratio.
         WorkerRng(SmallRng::seed_from_u64(
             seed.wrapping_add(u64::from(part).wrapping_mul(0x9e37_79b9_7f4a_7c15)),
@@ -24,7 +24,7 @@ impl WorkerRng {
     }
 
     /// How long the next connection is to live; `None`: until the run ends.
-    pub fn lifetime(&mut self, lifetime: Lifetime) -> Option<Duration> {
+    pub(super) fn lifetime(&mut self, lifetime: Lifetime) -> Option<Duration> {
         match lifetime {
             Lifetime::Fixed(duration) => Some(duration),
             Lifetime::Uniform(low, high) => {
@@ -40,17 +40,17 @@ impl WorkerRng {
     }
 
     /// A source of random numbers for everything else.
-    pub fn random(&mut self) -> &mut dyn RngCore {
+    pub(super) fn random(&mut self) -> &mut dyn RngCore {
         &mut self.0
     }
 
     /// 32 random bits.
-    pub fn word(&mut self) -> u32 {
+    pub(super) fn word(&mut self) -> u32 {
         self.0.next_u32()
     }
 
     /// How long a reconnection waits after the n-th failure in a row (from 1), as the plan has it.
-    pub fn reconnect_after(&mut self, failures: u32, plan: &Reconnect) -> Duration {
+    pub(super) fn reconnect_after(&mut self, failures: u32, plan: &Reconnect) -> Duration {
         let doublings = failures.saturating_sub(1).min(31);
         let doubled = plan.backoff.saturating_mul(2u32.saturating_pow(doublings)).min(plan.max);
         doubled.mul_f64(1.0 - plan.jitter + 2.0 * plan.jitter * self.0.random::<f64>())
@@ -58,7 +58,7 @@ impl WorkerRng {
 
     /// How long a slot waits after its n-th failure in a row (from 1): 10 ms, doubling up to 1 s, each
     /// spread over 50 % to 150 % so that slots don't fall into step.
-    pub fn back_off(&mut self, failures: u32) -> Duration {
+    pub(super) fn back_off(&mut self, failures: u32) -> Duration {
         let doubled = BACK_OFF_FIRST * 2u32.saturating_pow(failures.saturating_sub(1).min(16));
         doubled.min(BACK_OFF_LONGEST).mul_f64(0.5 + self.0.random::<f64>())
     }

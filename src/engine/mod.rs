@@ -11,6 +11,7 @@ mod connections;
 mod control;
 mod deadlines;
 mod error;
+mod first_failures;
 mod handshake;
 mod lifetimes;
 mod pacer;
@@ -26,8 +27,9 @@ mod workers;
 
 pub use control::Control;
 pub use error::RunError;
+pub use first_failures::FirstFailure;
 pub use handshake::{Handshake, handshake};
-pub use pacer::{Next, Pacer, Part};
+pub use pacer::{Finished, Next, Pacer, Pacing, Part};
 pub use progress::Progress;
 pub use resolve::Destinations;
 pub use run::run;

@@ -48,6 +48,34 @@ pub enum Next {
     Never,
 }
 
+/// What makes an attempt due.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pacing {
+    /// A planned time: open loop.
+    Planned,
+    /// A free slot: closed loop.
+    Slots,
+}
+
+/// An attempt that has ended: when its slot of the closed loop, or its client that reconnects, goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Finished {
+    /// It ended well, or was not started: its slot is free.
+    Well {
+        /// From when on.
+        at: Stamp,
+    },
+    /// It failed, and its client tries again.
+    Failed {
+        /// From when on.
+        again_at: Stamp,
+        /// Failures in a row that the client has behind it.
+        failures: u32,
+    },
+    /// It failed once more than its client puts up with: its slot is not used any more.
+    GaveUp,
+}
+
 /// The arrivals of one worker.
 #[derive(Debug)]
 pub enum Pacer {
@@ -74,36 +102,28 @@ impl Pacer {
         }
     }
 
-    /// Whether attempts wait for slots to become free.
-    pub fn is_closed(&self) -> bool {
-        matches!(self, Pacer::Closed(_))
-    }
-
-    /// A slot of the closed loop is free from `ready` on, with so many failures in a row behind it.
-    /// Means nothing in open loop.
-    pub fn slot_free(&mut self, ready: Stamp, failures: u32) {
-        if let Pacer::Closed(closed) = self {
-            closed.free.push(Reverse((ready, failures)));
-        }
-    }
-
-    /// Another attempt is owed from `ready` on, with so many failures in a row behind it: that of a slot, or,
-    /// in open loop, one beyond the schedule.
-    pub fn again(&mut self, ready: Stamp, failures: u32) {
-        match self {
-            Pacer::Closed(_) => self.slot_free(ready, failures),
-            Pacer::Open(open) if open.given_up.is_none() => open.owed.push(Reverse((ready, failures))),
-            Pacer::Open(_) => {}
-        }
-    }
-
-    /// A slot of the closed loop is not used any more.
-    pub fn give_slot_up(&mut self) {
-        if let Pacer::Closed(closed) = self {
-            closed.slots = closed.slots.saturating_sub(1);
-            if closed.slots == 0 {
-                closed.limit = closed.issued;
+    /// An attempt has ended, or was not started.
+    pub fn finished(&mut self, finished: Finished) {
+        match (self, finished) {
+            (Pacer::Closed(closed), Finished::Well { at }) => closed.free.push(Reverse((at, 0))),
+            (Pacer::Closed(closed), Finished::Failed { again_at, failures }) => {
+                closed.free.push(Reverse((again_at, failures)));
             }
+            (Pacer::Closed(closed), Finished::GaveUp) => closed.give_slot_up(),
+            (Pacer::Open(open), Finished::Failed { again_at, failures })
+                if open.reconnects == Reconnects::Go =>
+            {
+                open.owed.push(Reverse((again_at, failures)));
+            }
+            (Pacer::Open(_), _) => {}
+        }
+    }
+
+    /// The time of the run is over: what failed is not tried again. Arrivals that are late may still be issued.
+    pub fn end_reconnects(&mut self) {
+        if let Pacer::Open(open) = self {
+            open.owed.clear();
+            open.reconnects = Reconnects::Over;
         }
     }
 
@@ -114,6 +134,7 @@ impl Pacer {
             Pacer::Open(open) => {
                 let planned = *open.given_up.get_or_insert(open.planned(now));
                 open.owed.clear();
+                open.reconnects = Reconnects::Over;
                 planned - open.issued - open.extra
             }
             Pacer::Closed(closed) => {
@@ -135,6 +156,14 @@ impl Pacer {
     }
 }
 
+/// Whether attempts that failed are made again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reconnects {
+    Go,
+    /// The time of the run is over.
+    Over,
+}
+
 /// Open loop: arrivals of a schedule.
 #[derive(Debug)]
 pub struct OpenPacer {
@@ -147,6 +176,7 @@ pub struct OpenPacer {
     upcoming: Option<Stamp>,
     /// Attempts beyond the schedule: when each is due, and the failures in a row behind it.
     owed: BinaryHeap<Reverse<(Stamp, u32)>>,
+    reconnects: Reconnects,
     /// How many of those were issued; each counts as planned from then on.
     extra: u64,
 }
@@ -161,6 +191,7 @@ impl OpenPacer {
             given_up: None,
             upcoming: None,
             owed: BinaryHeap::new(),
+            reconnects: Reconnects::Go,
             extra: 0,
         }
     }
@@ -221,6 +252,13 @@ impl ClosedPacer {
         let free = (0..part.share(slots)).map(|_| Reverse((Stamp::ZERO, 0))).collect();
         let limit = attempts.map_or(u64::MAX, |attempts| part.share(attempts));
         ClosedPacer { part, limit, issued: 0, slots: part.share(slots), free }
+    }
+
+    fn give_slot_up(&mut self) {
+        self.slots = self.slots.saturating_sub(1);
+        if self.slots == 0 {
+            self.limit = self.issued;
+        }
     }
 
     fn next(&mut self, now: Stamp) -> Next {
@@ -292,7 +330,7 @@ mod tests {
         assert_eq!(pacer.next(ms(5)), open(0, 5));
         assert_eq!(pacer.next(ms(5)), open(1, 5));
         assert_eq!(pacer.next(ms(6)), Next::WhenFree);
-        pacer.slot_free(ms(20), 3);
+        pacer.finished(Finished::Failed { again_at: ms(20), failures: 3 });
         assert_eq!(pacer.next(ms(7)), Next::At(ms(20)), "a slot that backs off is not used before");
         let again = Next::Start { ticket: Ticket { ordinal: 2, due: ms(21) }, failures: 3 };
         assert_eq!(pacer.next(ms(21)), again);
@@ -313,8 +351,8 @@ mod tests {
         };
         start(&mut pacer, Duration::from_secs(1));
         assert!(pacer.is_done());
-        pacer.again(Duration::from_secs(3), 2);
-        pacer.again(Duration::from_secs(2), 1);
+        pacer.finished(Finished::Failed { again_at: Duration::from_secs(3), failures: 2 });
+        pacer.finished(Finished::Failed { again_at: Duration::from_secs(2), failures: 1 });
         assert!(!pacer.is_done());
         assert_eq!(pacer.next(Duration::from_secs(1)), Next::At(Duration::from_secs(2)));
         start(&mut pacer, Duration::from_secs(2));

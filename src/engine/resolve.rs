@@ -16,7 +16,7 @@ impl Destinations {
     /// Asks the system's resolver for every address of the target. May take as long as the resolver does.
     pub fn resolve(target: &Target) -> Destinations {
         let mut addresses = match (target.host.as_str(), 0).to_socket_addrs() {
-            Ok(addresses) => addresses.map(|address| address.ip()).collect::<Vec<_>>(),
+            Ok(addresses) => addresses.collect::<Vec<_>>(),
             Err(error) => return Destinations::Unresolved(error.to_string()),
         };
         if addresses.is_empty() {
@@ -24,7 +24,14 @@ impl Destinations {
         }
         let mut seen = std::collections::HashSet::new();
         addresses.retain(|address| seen.insert(*address));
-        let with_ports = |ip| target.ports.iter().map(move |&port| SocketAddr::new(ip, port));
+        // The zone of a link-local address is kept: without it connect() fails by EINVAL.
+        let with_ports = |address: SocketAddr| {
+            target.ports.iter().map(move |&port| {
+                let mut address = address;
+                address.set_port(port);
+                address
+            })
+        };
         Destinations::Known(addresses.into_iter().flat_map(with_ports).collect())
     }
 
@@ -61,6 +68,13 @@ mod tests {
         assert_eq!(found.addresses(), expected);
         let local = Destinations::resolve(&target("localhost", &[7]));
         assert!(local.addresses().contains(&"127.0.0.1:7".parse().unwrap()), "{local:?}");
+    }
+
+    #[test]
+    fn the_zone_of_a_link_local_address_is_kept() {
+        let found = Destinations::resolve(&target("fe80::1%lo", &[80]));
+        let [SocketAddr::V6(address)] = found.addresses() else { panic!("{found:?}") };
+        assert_eq!((address.scope_id(), address.port()), (1, 80));
     }
 
     #[test]

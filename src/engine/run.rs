@@ -3,6 +3,7 @@
 use super::collector::Gathered;
 use super::control::Control;
 use super::error::RunError;
+use super::first_failures::FirstFailure;
 use super::progress::Progress;
 use super::resolve::Destinations;
 use super::setup::Setup;
@@ -11,9 +12,10 @@ use crate::linux::usage::{peak_resident_bytes, process_cpu, resident_bytes};
 use crate::model::{Run, Stamp};
 use crate::plan::Plan;
 use std::sync::Arc;
-use std::sync::mpsc::channel;
+use std::sync::mpsc::{Sender, channel};
 
-/// Runs a plan to its end against these destinations, and tells `watch` of every window and at least ten times a second.
+/// Runs a plan to its end against these destinations, and tells `watch` of every window and at least ten times a
+/// second. Whoever listens to `first_failures` hears of the first failures of each kind as they come, until the end.
 ///
 /// # Errors
 /// When the run could not begin. Whatever happens after that is in the [`Run`].
@@ -21,9 +23,12 @@ pub fn run(
     plan: &Plan,
     destinations: &Destinations,
     control: &Control,
+    first_failures: Option<Sender<FirstFailure>>,
     mut watch: impl FnMut(&Progress<'_>),
 ) -> Result<Run, RunError> {
-    let setup = Arc::new(Setup::new(plan, destinations)?);
+    let mut setup = Setup::new(plan, destinations)?;
+    setup.first_failures = first_failures;
+    let setup = Arc::new(setup);
     // 0 where /proc is not there: the report then shows that it is not known.
     let memory_before = resident_bytes().unwrap_or(0);
     let cpu_before = process_cpu();

@@ -2,7 +2,8 @@
 
 use super::connections::ConnectionConfig;
 use super::error::RunError;
-use super::pacer::{ClosedPacer, OpenPacer, Pacer, Part};
+use super::first_failures::FirstFailure;
+use super::pacer::{ClosedPacer, OpenPacer, Pacer, Pacing, Part};
 use super::resolve::Destinations;
 use super::schedule::Schedule;
 use super::session::Script;
@@ -18,11 +19,12 @@ use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::mpsc::Sender;
 use std::time::Duration;
 
 /// The settled setup of a run; workers are made from it.
 #[derive(Debug)]
-pub struct Setup {
+pub(super) struct Setup {
     /// The plan.
     pub plan: Plan,
     /// How many workers.
@@ -31,8 +33,8 @@ pub struct Setup {
     pub routes: Option<Arc<Routes>>,
     /// How source ports are chosen.
     pub choice: PortChoice,
-    /// First port of `ip_local_port_range`.
-    range_low: u16,
+    /// First and last port of `ip_local_port_range`.
+    range: (u16, u16),
     /// Ports that leases leave out.
     excluded: BTreeSet<u16>,
     /// Ports to lease on each tuple; `None` where the kernel chooses.
@@ -43,12 +45,17 @@ pub struct Setup {
     arrivals: Due,
     /// When the run ends by time.
     pub end: Option<Duration>,
-    /// How long after it late attempts are still started: where a number of them was asked for.
+    /// Time after the end in which attempts that were due before it are still started.
     pub grace: Duration,
+    /// Whom workers tell the first failures of each kind; `None`: nobody.
+    pub first_failures: Option<Sender<FirstFailure>>,
 }
 
-/// How long a run of a number of attempts goes past its plan to start those that are late.
-const GRACE: Duration = Duration::from_secs(10);
+/// Time past its plan that a run of a number of attempts has to start those that are late.
+const GRACE_OF_A_NUMBER: Duration = Duration::from_secs(10);
+
+/// The same for a run of a duration: a worker that got no CPU at the last moment skips nothing for that.
+const GRACE_OF_A_TIME: Duration = Duration::from_secs(1);
 
 /// When attempts become due: the arrivals of the plan, made ready.
 #[derive(Debug)]
@@ -64,7 +71,7 @@ impl Setup {
     ///
     /// # Errors
     /// Whatever keeps the run from beginning.
-    pub fn new(plan: &Plan, destinations: &Destinations) -> Result<Setup, RunError> {
+    pub(super) fn new(plan: &Plan, destinations: &Destinations) -> Result<Setup, RunError> {
         let host = HostSettings::read();
         let (choice, leased) = port_choice(plan.source.ports, &host)?;
         let excluded = if leased { ports_to_leave_out(&host)? } else { BTreeSet::new() };
@@ -87,38 +94,41 @@ impl Setup {
             Arrivals::Open(stages) => {
                 let schedule = Schedule::new(stages, plan.load.connections);
                 let end = schedule.end();
-                let grace = if schedule.ends_by_count() { GRACE } else { Duration::ZERO };
+                let grace = if schedule.ends_by_count() { GRACE_OF_A_NUMBER } else { GRACE_OF_A_TIME };
                 (Due::Planned(Arc::new(schedule)), Some(end), grace)
             }
-            Arrivals::Closed { slots, duration } => (Due::Slots(*slots), *duration, Duration::ZERO),
+            Arrivals::Closed { slots, duration } => {
+                (Due::Slots(workers::slots_used(plan, *slots)), *duration, Duration::ZERO)
+            }
         };
         // Raising the soft limit to the hard one takes no privilege; where it fails, it stays as it is.
         let table_limit = fd_table::raise_soft_limit().ok().or(fd_table::limits().0);
         let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get) as u64;
         let workers = workers::how_many(plan, cores, table_limit);
-        let range_low = host.ports().low;
+        let range = (host.ports().low, host.ports().high);
         Ok(Setup {
             plan: plan.clone(),
             workers,
             routes,
             choice,
-            range_low,
+            range,
             excluded,
             leasable,
             script,
             arrivals,
             end,
             grace,
+            first_failures: None,
         })
     }
 
     /// The part of a worker.
-    pub fn part(&self, worker: u32) -> Part {
+    pub(super) fn part(&self, worker: u32) -> Part {
         Part { index: worker, of: self.workers }
     }
 
     /// The arrivals of a worker.
-    pub fn pacer(&self, part: Part) -> Pacer {
+    pub(super) fn pacer(&self, part: Part) -> Pacer {
         match &self.arrivals {
             Due::Planned(schedule) => Pacer::Open(OpenPacer::new(schedule.clone(), part)),
             Due::Slots(slots) => Pacer::Closed(ClosedPacer::new(*slots, self.plan.load.connections, part)),
@@ -126,18 +136,26 @@ impl Setup {
     }
 
     /// What a worker's attempts go by.
-    pub fn connection_config(&self, part: Part) -> ConnectionConfig {
+    pub(super) fn connection_config(&self, part: Part) -> ConnectionConfig {
         ConnectionConfig {
             choice: self.choice,
             connection: self.plan.connection,
-            searched_from: (self.choice == PortChoice::AtConnect).then_some(self.range_low),
+            searched_from: (self.choice == PortChoice::AtConnect).then_some(self.range.0),
+            source_ports: match self.plan.source.ports {
+                PortPolicy::Explicit { low, high } | PortPolicy::Range { low, high } => (low, high),
+                _ => self.range,
+            },
+            pacing: match self.arrivals {
+                Due::Planned(_) => Pacing::Planned,
+                Due::Slots(_) => Pacing::Slots,
+            },
             max_open: self.plan.load.max_open.map_or(u64::MAX, |most| part.share(most)),
             reconnect: self.plan.session.reconnect,
         }
     }
 
     /// The leases of a worker.
-    pub fn pool(&self, part: Part) -> Option<Pool> {
+    pub(super) fn pool(&self, part: Part) -> Option<Pool> {
         let routes = self.routes.clone()?;
         Some(match self.plan.source.ports {
             PortPolicy::Explicit { low, high } => {

@@ -1,13 +1,15 @@
-//! The threads of a run: each gets a private descriptor table, then its runtime, then its worker.
+//! The threads of a run: each gets a private descriptor table, then its worker.
 
 use super::connections::Connections;
 use super::control::Control;
 use super::error::RunError;
+use super::first_failures::FirstFailures;
 use super::lifetimes::WorkerRng;
 use super::setup::Setup;
 use super::worker::{Worker, WorkerConfig};
 use crate::linux::clock::Clock;
 use crate::linux::fd_table::{self, NoDescriptors};
+use crate::linux::timer_slack;
 use crate::model::Handover;
 use std::io;
 use std::sync::Arc;
@@ -18,7 +20,7 @@ use std::thread::{self, JoinHandle};
 const STACK: usize = 512 * 1024;
 
 /// Workers under way.
-pub struct WorkerThreads {
+pub(super) struct WorkerThreads {
     threads: Vec<JoinHandle<io::Result<()>>>,
 }
 
@@ -30,7 +32,7 @@ impl WorkerThreads {
     ///
     /// # Errors
     /// When one could not be set up; the others end without having done anything.
-    pub fn start(
+    pub(super) fn start(
         setup: &Arc<Setup>,
         control: &Control,
         to_main: &Sender<Handover>,
@@ -60,7 +62,7 @@ impl WorkerThreads {
     }
 
     /// Waits for every worker; says what those met that ended before their time.
-    pub fn join(self) -> Vec<String> {
+    pub(super) fn join(self) -> Vec<String> {
         let mut errors = Vec::new();
         for (worker, thread) in self.threads.into_iter().enumerate() {
             match thread.join() {
@@ -85,14 +87,13 @@ struct ThreadStart {
 impl ThreadStart {
     /// The thread's whole life.
     fn run(self, table: io::Result<()>) -> io::Result<()> {
-        let runtime = match table.and_then(|()| runtime()) {
-            Ok(runtime) => runtime,
-            Err(error) => {
-                // Told to the main thread, which gives the run up.
-                let _ = self.ready.send(Err(RunError::Worker { worker: self.worker, error }));
-                return Ok(());
-            }
-        };
+        if let Err(error) = table {
+            // Told to the main thread, which gives the run up.
+            let _ = self.ready.send(Err(RunError::Worker { worker: self.worker, error }));
+            return Ok(());
+        }
+        // Where it is refused, sleeps are as much as 50 µs longer, and the run tells how late it was.
+        let _ = timer_slack::shortest();
         let (signal, start_signal) = channel();
         let ThreadStart { setup, worker, control, to_main, ready } = self;
         let _ = ready.send(Ok(signal));
@@ -103,20 +104,14 @@ impl ThreadStart {
         let rng = WorkerRng::new(setup.plan.seed, worker);
         let config =
             WorkerConfig { number: worker, end: setup.end, grace: setup.grace, clock, control, to_main };
-        runtime.block_on(async {
-            let connections = Connections::new(
-                setup.connection_config(part),
-                clock,
-                setup.pool(part),
-                rng,
-                setup.script.clone(),
-            )?;
-            Worker::new(config, setup.pacer(part), connections)?.work().await
-        })
+        let mut connections = Connections::new(
+            setup.connection_config(part),
+            clock,
+            setup.pool(part),
+            rng,
+            setup.script.clone(),
+        )?;
+        connections.first_failures = FirstFailures::new(setup.first_failures.clone());
+        Worker::new(config, setup.pacer(part), connections).work()
     }
-}
-
-/// On the worker's thread: what the runtime opens has to be in the thread's table.
-fn runtime() -> io::Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()
 }

@@ -1,15 +1,14 @@
-//! One worker: an OS thread with its own descriptor table, runtime, leases, tickets and tally.
+//! One worker: an OS thread with its own descriptor table, epoll set, leases, tickets and tally.
 //!
 //! Nothing in it is shared on the way. It looks at one flag ([`Control`]), and hands a whole tally over
-//! once a window. This file is its turn: windows, pacing, rest, end. What becomes of an attempt is in
+//! once a window. This file is its turn: windows, pacing, waiting, end. What becomes of an attempt is in
 //! [`super::connections`].
 
 use super::connections::Connections;
 use super::control::Control;
-use super::pacer::{Next, Pacer};
+use super::pacer::{Finished, Next, Pacer};
 use crate::linux::clock::Clock;
-use crate::linux::epoll::{Events, Interest};
-use crate::linux::timerfd::TimerFd;
+use crate::linux::epoll::Events;
 use crate::linux::usage::thread_cpu;
 use crate::model::{Handover, SkipReason, Stamp};
 use std::io;
@@ -17,16 +16,16 @@ use std::sync::mpsc::Sender;
 use std::time::Duration;
 
 /// Length of a window.
-pub const WINDOW: Duration = Duration::from_secs(1);
+pub(super) const WINDOW: Duration = Duration::from_secs(1);
 /// Attempts started before other work gets its turn.
 const BATCH: u32 = 64;
+/// Deadlines that attempts get before other work gets its turn.
+const DEADLINES: u32 = 128;
 /// Longest rest: how soon an interruption is seen.
 const LONGEST_REST: Duration = Duration::from_millis(100);
-/// Key of the timer in the epoll set; places in a slab never get that far.
-const ALARM: u64 = u64::MAX;
 
 /// See the module.
-pub struct Worker {
+pub(super) struct Worker {
     number: u32,
     /// When the run ends; `None`: when every attempt has been made and has ended.
     end: Option<Stamp>,
@@ -35,10 +34,11 @@ pub struct Worker {
     control: Control,
     pacer: Pacer,
     connections: Connections,
-    timer: TimerFd,
     events: Events,
     window: WindowState,
     draining: bool,
+    /// When conversations that are still under way are cut.
+    cut_at: Option<Stamp>,
     to_main: Sender<Handover>,
 }
 
@@ -50,7 +50,7 @@ struct WindowState {
 }
 
 /// What a worker's turn needs, besides its connections of attempts.
-pub struct WorkerConfig {
+pub(super) struct WorkerConfig {
     /// Number of the worker.
     pub number: u32,
     /// When the run ends; `None`: when every attempt has been made and has ended.
@@ -66,16 +66,10 @@ pub struct WorkerConfig {
 }
 
 impl Worker {
-    /// A worker of the calling thread, inside its runtime.
-    ///
-    /// # Errors
-    /// When a descriptor for the timer can't be had.
-    pub fn new(turn: WorkerConfig, pacer: Pacer, connections: Connections) -> io::Result<Worker> {
+    /// A worker of the calling thread.
+    pub(super) fn new(turn: WorkerConfig, pacer: Pacer, connections: Connections) -> Worker {
         let WorkerConfig { number, end, grace, clock, control, to_main } = turn;
-        let timer = TimerFd::new()?;
-        // Edge-triggered: it is set anew before every rest and never read.
-        connections.epoll.get_ref().add(&timer, ALARM, Interest::READABLE | Interest::EDGE)?;
-        Ok(Worker {
+        Worker {
             number,
             end,
             grace,
@@ -83,20 +77,20 @@ impl Worker {
             control,
             pacer,
             connections,
-            timer,
             events: Events::with_capacity(256),
             window: WindowState { index: 0, planned: 0, cpu: thread_cpu() },
             draining: false,
+            cut_at: None,
             to_main,
-        })
+        }
     }
 
     /// Works until the run has ended, and hands the last window over.
     ///
     /// # Errors
     /// When the epoll set fails; what was counted is handed over all the same.
-    pub async fn work(mut self) -> io::Result<()> {
-        let result = self.turn_by_turn().await;
+    pub(super) fn work(mut self) -> io::Result<()> {
+        let result = self.turn_by_turn();
         let now = self.clock.now();
         if result.is_err() {
             self.stop(now);
@@ -106,7 +100,7 @@ impl Worker {
         result
     }
 
-    async fn turn_by_turn(&mut self) -> io::Result<()> {
+    fn turn_by_turn(&mut self) -> io::Result<()> {
         loop {
             let now = self.clock.now();
             self.turn_windows(now);
@@ -114,22 +108,37 @@ impl Worker {
                 self.stop(now);
                 return Ok(());
             }
+            if self.end.is_some_and(|end| now >= end) {
+                self.pacer.end_reconnects();
+            }
             if self.is_over(now) && !self.draining {
                 self.drain(now);
             }
-            let next = self.start_what_is_due();
-            while let Some(timed) = self.connections.deadlines.expired(self.clock.now()) {
-                self.connections.expire(timed, &mut self.pacer);
+            if self.draining && self.is_drained(now) {
+                self.connections.cut();
+                self.tell_pacer();
             }
+            // First: what comes to its end frees a slot for what begins.
+            self.expire_what_is_due();
+            let next = self.start_what_is_due();
             if self.pacer.is_done() && self.connections.is_empty() {
                 return Ok(());
             }
-            match next {
-                Next::Start { .. } => self.take_events()?,
-                Next::At(at) => self.rest(Some(at)).await?,
-                Next::WhenFree | Next::Never => self.rest(None).await?,
+            let longest = match next {
+                Next::Start { .. } if self.connections.is_empty() => continue,
+                Next::Start { .. } => Duration::ZERO,
+                Next::At(at) => self.time_to_wait(Some(at)),
+                Next::WhenFree | Next::Never => self.time_to_wait(None),
             };
+            self.serve(longest)?;
         }
+    }
+
+    /// Whether the time that conversations under way were given is over, once.
+    fn is_drained(&mut self, now: Stamp) -> bool {
+        let is_drained = self.cut_at.is_some_and(|at| now >= at);
+        self.cut_at = self.cut_at.filter(|_| !is_drained);
+        is_drained
     }
 
     fn is_over(&self, now: Stamp) -> bool {
@@ -149,21 +158,25 @@ impl Worker {
             let Next::Start { ticket, failures } = next else { break };
             if self.connections.is_full() {
                 self.connections.tally.skip(SkipReason::MaxOpen, 1);
+                self.pacer.finished(Finished::Well { at: now });
             } else {
-                self.connections.attempt(ticket, failures, now, &mut self.pacer);
+                self.connections.attempt(ticket, failures, now);
+                self.tell_pacer();
             }
         }
         next
     }
 
     /// The run's time is over: no new attempts, what is open is closed, and what is still opening may
-    /// come to its end within its timeout.
+    /// come to its end within its timeout, counted conversations within their drain time.
     fn drain(&mut self, now: Stamp) {
         self.draining = true;
+        self.cut_at = self.connections.drain().map(|drain| self.end.unwrap_or(now) + drain);
         let late = self.pacer.give_up(self.end.unwrap_or(now));
         self.connections.tally.skip(SkipReason::Late, late);
         self.hand_over_before_closing(now);
-        self.connections.close_all(&mut self.pacer);
+        self.connections.close_all();
+        self.tell_pacer();
     }
 
     /// The run is interrupted: what is open is closed as planned, what is still opening stays in flight.
@@ -171,7 +184,8 @@ impl Worker {
         let late = self.pacer.give_up(now);
         self.connections.tally.skip(SkipReason::Late, late);
         self.hand_over_before_closing(now);
-        self.connections.close_all(&mut self.pacer);
+        self.connections.cut();
+        self.tell_pacer();
     }
 
     /// Closing thousands of connections must not wipe out that they were held.
@@ -181,39 +195,39 @@ impl Worker {
         }
     }
 
-    /// Takes what the epoll set has, without waiting; whether there was anything.
-    fn take_events(&mut self) -> io::Result<bool> {
-        if self.connections.is_empty() {
-            return Ok(false);
+    /// Lets attempts have the deadlines that are due, up to a batch: where messages fall due faster than they
+    /// can be sent, windows, sockets, signals and the end of the run still get their turn.
+    fn expire_what_is_due(&mut self) {
+        for _ in 0..DEADLINES {
+            let Some(timed) = self.connections.deadlines.expired(self.clock.now()) else { return };
+            self.connections.expire(timed);
+            self.tell_pacer();
         }
-        let Worker { events, connections, pacer, .. } = self;
-        let mut any = false;
-        for event in connections.epoll.get_ref().wait(events, Some(Duration::ZERO))? {
-            if event.key != ALARM {
-                any = true;
-                connections.ready(event.key, pacer);
-            }
-        }
-        Ok(any)
     }
 
-    /// Waits until a connection has something to report, the next deadline, or `until`.
-    async fn rest(&mut self, until: Option<Stamp>) -> io::Result<bool> {
-        if self.take_events()? {
-            return Ok(true);
-        }
+    /// Time until something is due: `until`, a deadline, the end of the window or of the run; no longer than
+    /// an interruption may go unseen.
+    fn time_to_wait(&self, until: Option<Stamp>) -> Duration {
         let now = self.clock.now();
         let window_end = WINDOW * u32::try_from(self.window.index + 1).unwrap_or(u32::MAX);
         let nearest = [until, self.connections.deadlines.next_at(), self.end.filter(|_| !self.draining)];
         let wake = nearest.into_iter().flatten().fold(window_end.min(now + LONGEST_REST), Stamp::min);
-        if wake > now {
-            self.timer.set(wake - now)?;
-            let mut guard = self.connections.epoll.readable().await?;
-            // The set stays readable as long as it holds events; they are taken at the next turn, and
-            // the runtime has to ask again after that.
-            guard.clear_ready();
+        wake.saturating_sub(now)
+    }
+
+    /// Waits for at most this long until sockets have something to report, and lets their attempts have it.
+    fn serve(&mut self, longest: Duration) -> io::Result<()> {
+        let Worker { events, connections, pacer, .. } = self;
+        for event in connections.epoll.wait(events, Some(longest))? {
+            connections.ready(event.key);
+            connections.take_finished().for_each(|finished| pacer.finished(finished));
         }
-        self.take_events()
+        Ok(())
+    }
+
+    fn tell_pacer(&mut self) {
+        let Worker { connections, pacer, .. } = self;
+        connections.take_finished().for_each(|finished| pacer.finished(finished));
     }
 
     fn turn_windows(&mut self, now: Stamp) {

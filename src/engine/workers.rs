@@ -4,30 +4,40 @@ use super::Schedule;
 use crate::plan::{Arrivals, Lifetime, Plan};
 use std::time::Duration;
 
-/// Descriptors of a table that are not connections: standard streams, two epolls, a waker, an timer, and
-/// some to spare for name resolution and the like.
-pub const OVERHEAD: u64 = 32;
+/// Descriptors of a table that are not connections: standard streams, an epoll set, and some to
+/// spare for name resolution and the like.
+pub(super) const OVERHEAD: u64 = 32;
 
 /// The number of workers for a plan that does not say.
 ///
 /// As many as cores, or as many private tables as the connections open at once ask for; never more than
 /// there are attempts or slots to divide.
-pub fn how_many(plan: &Plan, cores: u64, table_limit: Option<u64>) -> u32 {
+pub(super) fn how_many(plan: &Plan, cores: u64, table_limit: Option<u64>) -> u32 {
     let open = open_at_once(plan);
     let tables = table_limit.map_or(1, |limit| open.div_ceil(limit.saturating_sub(OVERHEAD).max(1)));
     let wanted = plan.workers.map_or(cores.max(tables), |workers| workers.get().into());
     let most = match plan.load.arrivals {
-        Arrivals::Closed { slots, .. } => slots,
+        Arrivals::Closed { slots, .. } => slots_used(plan, slots),
         Arrivals::Open(_) => plan.load.connections.unwrap_or(u64::MAX),
     };
+    // A worker without its share of what may be open could start nothing.
+    let most = most.min(plan.load.max_open.unwrap_or(u64::MAX));
     u32::try_from(wanted.clamp(1, most.max(1)).min(4096)).unwrap_or(4096)
+}
+
+/// How many of a closed loop's slots are used: no more than connections may be open. A slot beyond that would
+/// only ever be skipped.
+pub(super) fn slots_used(plan: &Plan, slots: u64) -> u64 {
+    slots.min(plan.load.max_open.unwrap_or(u64::MAX))
 }
 
 /// An upper estimate of the connections open or opening at once (Little's law, with room for rng
 /// and for a target that answers nothing until the timeout).
-pub fn open_at_once(plan: &Plan) -> u64 {
+pub(super) fn open_at_once(plan: &Plan) -> u64 {
     let stages = match &plan.load.arrivals {
-        Arrivals::Closed { slots, .. } => return (*slots).min(plan.load.connections.unwrap_or(u64::MAX)),
+        Arrivals::Closed { slots, .. } => {
+            return slots_used(plan, *slots).min(plan.load.connections.unwrap_or(u64::MAX));
+        }
         Arrivals::Open(stages) => stages,
     };
     let total = Schedule::new(stages, plan.load.connections).total();

@@ -78,7 +78,7 @@ pub fn find(
     if thresholds.is_empty() {
         thresholds.push(DEFAULT_THRESHOLD.to_owned());
     }
-    let mut report = FindReport::new(&plan.name, asked.quantity, thresholds);
+    let mut report = FindReport::new(&plan.redacted().name, asked.quantity, thresholds);
     while let Some(next) = search.next() {
         search_run.cooldown(next.value, interrupted, &mut tell);
         if interrupted() {

@@ -26,26 +26,31 @@ pub struct HeldLook {
 /// # Errors
 /// When the kernel refuses to list its sockets (seccomp, gVisor).
 pub fn look(supply: &PortSupply) -> io::Result<HeldLook> {
-    let mut diag = SockDiag::open()?;
-    let mut seen = HeldLook::default();
-    let span = || vec![supply.span()];
-    let bound = StateSet::LISTEN.with(TcpState::BoundInactive);
-    let mut dump = |filter: Filter| -> io::Result<()> {
-        let stats = diag.dump(&filter, |socket| seen.sockets.push(held(socket)))?;
-        seen.truncated |= stats.truncated;
-        Ok(())
-    };
-    dump(Filter { source_ports: span(), limit: MOST, ..Filter::states(bound) })?;
+    let mut seen = HeldLook { sockets: bound(supply)?, truncated: false };
     // bind() that chooses meets connections to whatever destination.
     let destinations =
         if supply.policy() == PortPolicy::NaiveBind { Vec::new() } else { supply.destinations() };
-    dump(Filter {
-        source_ports: span(),
+    let filter = Filter {
+        source_ports: vec![supply.span()],
         destinations,
         limit: MOST,
         ..Filter::states(StateSet::CONNECTIONS)
-    })?;
+    };
+    let stats = SockDiag::open()?.dump(&filter, |socket| seen.sockets.push(held(socket)))?;
+    seen.truncated = stats.truncated;
     Ok(seen)
+}
+
+/// Looks at the sockets alone that are bound to a port of the supply, or listen on one.
+///
+/// # Errors
+/// As [`look`].
+pub fn bound(supply: &PortSupply) -> io::Result<Vec<HeldSocket>> {
+    let states = StateSet::LISTEN.with(TcpState::BoundInactive);
+    let filter = Filter { source_ports: vec![supply.span()], limit: MOST, ..Filter::states(states) };
+    let mut found = Vec::new();
+    SockDiag::open()?.dump(&filter, |socket| found.push(held(socket)))?;
+    Ok(found)
 }
 
 fn held(socket: &Socket) -> HeldSocket {

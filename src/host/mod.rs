@@ -4,6 +4,7 @@
 
 mod dns;
 pub mod held_ports;
+pub(crate) mod moment;
 pub mod server_process;
 pub mod snapshot;
 pub mod state;

@@ -9,7 +9,7 @@ use crate::linux::sock_diag::{Filter, SockDiag};
 use crate::linux::sysctl::HostSettings;
 use crate::linux::tcp_state::{StateSet, TcpState};
 use crate::linux::tuple_usage::TupleUsage;
-use crate::linux::{addresses, holders};
+use crate::linux::{addresses, holders, listeners};
 use std::collections::HashSet;
 use std::io;
 use std::path::Path;
@@ -72,10 +72,8 @@ fn connections(settings: &HostSettings, state: &mut HostState) {
 
 /// Sockets that listen, with their programs as far as this user may see them.
 pub(super) fn listening(unseen: &mut Vec<String>) -> Vec<Listening> {
-    let found = SockDiag::open().and_then(|mut diag| diag.listeners());
-    let sockets = noted(found, "listeners (sock_diag)", unseen).unwrap_or_default();
-    let inodes: HashSet<u32> =
-        sockets.iter().map(|socket| socket.inode).filter(|inode| *inode != 0).collect();
+    let sockets = noted(listeners::all(), "listeners (sock_diag)", unseen).unwrap_or_default();
+    let inodes: HashSet<u32> = sockets.iter().map(|at| at.socket.inode).filter(|inode| *inode != 0).collect();
     let found = holders::find(&inodes, HOLDERS_BUDGET);
     let programs = found.by_inode;
     if programs.len() < inodes.len() && (found.hidden > 0 || found.truncated) {
@@ -87,11 +85,13 @@ pub(super) fn listening(unseen: &mut Vec<String>) -> Vec<Listening> {
     }
     let mut listening: Vec<Listening> = sockets
         .iter()
-        .map(|socket| Listening {
-            address: socket.source,
-            waiting: socket.receive_queue,
-            backlog: socket.send_queue,
-            holder: programs.get(&socket.inode).cloned(),
+        .map(|at| Listening {
+            waiting: at.socket.receive_queue,
+            holder: programs.get(&at.socket.inode).cloned(),
+            v6_only: at.v6_only,
+            device: at.interface,
+            drops: at.drops,
+            ..Listening::at(at.socket.source, at.socket.send_queue)
         })
         .collect();
     listening.sort_by_key(|at| (at.address.port(), at.address.ip()));

@@ -1,12 +1,12 @@
 //! What surrounds a target, seen from this host: its name's answers, its addresses and the ways to them, the
 //! listeners of this host, proxies. The same for a run and for one careful connection.
 
-use crate::diagnose::{Facts, Name, Place, is_localhost};
+use crate::diagnose::{Facts, Name, Place, TargetFacts, is_localhost};
 use crate::host::dns;
 use crate::host::state::{listening, proxies, variable};
 use crate::linux::addresses::{
-    AssignedAddress, Neighbour, RouteKind, assigned, by_default_route, is_local, neighbours, route_to,
-    source_for,
+    AssignedAddress, Neighbour, RouteKind, assigned, by_default_route, is_local, neighbours, route_refusal,
+    route_to, source_for,
 };
 use std::collections::HashSet;
 use std::net::{IpAddr, SocketAddr};
@@ -19,16 +19,27 @@ const LOOKED_AT: usize = 32;
 pub(crate) fn look(host: Option<&str>, destinations: &[SocketAddr]) -> Facts {
     // What can't be seen is unknown, and proves nothing.
     let mut unseen = Vec::new();
+    let listening = listening(&mut unseen);
+    let facts = Facts { destinations: destinations.to_vec(), listening, ..Facts::default() };
+    let server =
+        destinations.iter().filter_map(|to| facts.listener_for(*to)).find_map(|at| at.holder.as_ref());
+    let process_state = server.and_then(|holder| process_state(holder.pid));
     Facts {
-        destinations: destinations.to_vec(),
+        target: TargetFacts { process_state, ..TargetFacts::default() },
         target_is_local: Some(are_local(destinations)),
-        listening: listening(&mut unseen),
         places: places(destinations),
         name: host.and_then(|host| name(host, destinations)),
         proxies: proxies(),
         no_proxy: variable("no_proxy").map(|(_, value)| value),
-        ..Facts::default()
+        ..facts
     }
+}
+
+/// State of a process as `/proc/PID/stat` has it; `T` and `t` are stopped.
+fn process_state(pid: u32) -> Option<char> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The name, in parentheses, may hold anything.
+    stat.rsplit_once(')')?.1.trim_start().chars().next()
 }
 
 /// Whether every destination is an address of this host. Not known is no.
@@ -58,6 +69,7 @@ fn place(to: SocketAddr, own: &[AssignedAddress], neighbours: &[(IpAddr, Neighbo
         is_local: known.then(|| route.as_ref().is_some_and(|route| route.kind == RouteKind::Local)),
         has_route: known.then(|| route.as_ref().is_some_and(|route| usable(route.kind))),
         by_default_route: by_default_route(address).ok().flatten(),
+        refusal: route_refusal(address),
         source: source_for(to).ok(),
         network: in_network.map(|own| own.interface.clone()),
         neighbour: neighbours.iter().find(|(ip, _)| *ip == next).map(|(_, state)| *state),

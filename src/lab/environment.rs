@@ -1,5 +1,6 @@
 //! Makes a setting true in the namespace that this process is in, and keeps it so until it is dropped.
 
+use super::distractor::Distractor;
 use super::name_server;
 use super::setting::{Binder, Cable, Server, Setting, Socket, Tracking};
 use crate::linux::clock::Clock;
@@ -25,7 +26,7 @@ const MOST_TRACKED: u64 = 1_100_000;
 
 /// Why a setting could not be made true.
 #[derive(Debug, thiserror::Error)]
-pub enum EnvironmentError {
+pub(super) enum EnvironmentError {
     /// Something is missing on this host.
     #[error("{what}: {error}; {remedy}")]
     Missing {
@@ -71,11 +72,14 @@ pub(super) fn set(setting: &Setting) -> Result<Environment, EnvironmentError> {
     for address in &setting.addresses {
         links::add_address("lo", *address, 32).map_err(no_link)?;
     }
+    // Before the servers, whose times run from their start.
+    let beside = setting.beside.map(other_program).transpose()?;
     let mut environment = Environment::default();
     match &setting.cable {
         None => environment.serve(setting)?,
         Some(cable) => environment = beyond(cable, setting)?,
     }
+    environment.processes.extend(beside);
     environment.restarts.extend(names(setting)?);
     track(setting.tracking)?;
     if let Some(binder) = setting.binder {
@@ -156,7 +160,9 @@ impl Environment {
         for server in &setting.servers {
             match server {
                 Server::Ours(config) => self.targets.push(start(config.clone())?),
-                Server::Ordinary { listen, nofile } => self.processes.push(ordinary(*listen, *nofile)?),
+                Server::Ordinary { listen, nofile, at_most } => {
+                    self.processes.push(ordinary(*listen, *nofile, *at_most)?);
+                }
                 Server::Restarting { listen, away, socket } => {
                     self.restarts.push(Restart::start(*listen, *away, *socket)?);
                 }
@@ -170,21 +176,35 @@ fn start(config: Config) -> Result<Running, EnvironmentError> {
     Target::start(config).map_err(|error| EnvironmentError::Server(error.to_string()))
 }
 
+/// The other program, beside the experiment.
+fn other_program(distractor: Distractor) -> Result<Child, EnvironmentError> {
+    let own = std::process::id().to_string();
+    child(&["--beside", distractor.name(), "--generator", &own], distractor.name(), None)
+}
+
 /// An ordinary server in a process of its own, under a limit on descriptors.
-fn ordinary(listen: SocketAddr, nofile: u64) -> Result<Child, EnvironmentError> {
-    let failed = |error: io::Error| EnvironmentError::Server(format!("{listen}: {error}"));
+fn ordinary(listen: SocketAddr, nofile: u64, at_most: usize) -> Result<Child, EnvironmentError> {
+    let (listen, at_most) = (listen.to_string(), at_most.to_string());
+    child(&["--ordinary-server", &listen, "--at-most", &at_most], &listen, Some(nofile))
+}
+
+/// This program again, as `connstorm lab` with these arguments, in this namespace.
+fn child(arguments: &[&str], named: &str, nofile: Option<u64>) -> Result<Child, EnvironmentError> {
+    let failed = |error: io::Error| EnvironmentError::Server(format!("{named}: {error}"));
     let mut command = Command::new(std::env::current_exe().map_err(failed)?);
-    command.args(["lab", "--ordinary-server", &listen.to_string()]);
+    command.arg("lab").args(arguments);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
-    sandbox::bind_to_us(sandbox::limited(&mut command, nofile));
-    let mut child = command.spawn().map_err(failed)?;
-    // It says a line when it listens, and nothing when it can't.
+    if let Some(nofile) = nofile {
+        sandbox::limited(&mut command, nofile);
+    }
+    let mut child = sandbox::bind_to_us(&mut command).spawn().map_err(failed)?;
+    // It says a line when it is ready, and nothing when it can't be.
     let mut ready = String::new();
     let said = child.stdout.take().map(|stdout| BufReader::new(stdout).read_line(&mut ready));
     if ready.is_empty() {
         let _ = child.kill();
         let _ = child.wait();
-        return Err(EnvironmentError::Server(format!("{listen}: it does not listen ({said:?})")));
+        return Err(EnvironmentError::Server(format!("{named}: it does not begin ({said:?})")));
     }
     Ok(child)
 }

@@ -2,6 +2,7 @@
 
 use super::load;
 use super::setting::Setting;
+use crate::diagnose::FindingId;
 use crate::plan::Plan;
 use std::fmt;
 
@@ -21,7 +22,7 @@ pub struct Experiment {
     /// What is run: the target and the flags of `connstorm run`.
     pub load: String,
     /// The id of the finding that the diagnosis should begin with; `None` where nothing should fail.
-    pub intended: Option<&'static str>,
+    pub intended: Option<FindingId>,
     /// What mends it, the first best.
     pub cures: Vec<Cure>,
 }
@@ -50,12 +51,20 @@ pub enum Group {
     WrongProtocol,
     /// A limit of the host was met.
     Limits,
+    /// It stood, and the server ended it.
+    Ended,
 }
 
 impl Group {
     /// All of them, in the order of the list.
-    pub const ALL: [Group; 5] =
-        [Group::Refused, Group::Timeout, Group::CannotAssign, Group::WrongProtocol, Group::Limits];
+    pub const ALL: [Group; 6] = [
+        Group::Refused,
+        Group::Timeout,
+        Group::CannotAssign,
+        Group::WrongProtocol,
+        Group::Limits,
+        Group::Ended,
+    ];
 }
 
 impl fmt::Display for Group {
@@ -66,6 +75,7 @@ impl fmt::Display for Group {
             Group::CannotAssign => "cannot assign requested address",
             Group::WrongProtocol => "wrong protocol",
             Group::Limits => "limits",
+            Group::Ended => "connection ended",
         })
     }
 }
@@ -92,7 +102,7 @@ impl Experiment {
     }
 
     /// What the diagnosis should begin with.
-    pub(super) fn intends(mut self, finding: &'static str) -> Experiment {
+    pub(super) fn intends(mut self, finding: FindingId) -> Experiment {
         self.intended = Some(finding);
         self
     }

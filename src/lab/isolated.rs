@@ -68,6 +68,9 @@ pub fn reproduce(experiment: &Experiment, cure: Option<&Cure>) -> Result<RunResu
     if let Some(cure) = cure {
         command.arg(format!("--cure={}", cure.name));
     }
+    if let Some(beside) = experiment.setting.beside {
+        command.args(["--beside", beside.name()]);
+    }
     let cured = cure.map(|cure| experiment.cured(cure));
     let setting = &cured.as_ref().unwrap_or(experiment).setting;
     for name in PROXIES {

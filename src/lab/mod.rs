@@ -13,6 +13,7 @@
 //! never learns which experiment it looks at.
 
 mod catalogue;
+mod distractor;
 mod environment;
 mod experiment;
 mod inside;
@@ -27,6 +28,7 @@ pub mod text;
 mod watch;
 
 pub use catalogue::{all, find};
+pub use distractor::Distractor;
 pub use experiment::{Cure, Experiment, Group};
 pub use inside::{Answer, inside};
 pub use isolated::{LabError, reproduce};

@@ -1,5 +1,6 @@
 //! What is in an experiment's namespace: kernel settings, addresses, rules, servers.
 
+use super::distractor::Distractor;
 use crate::linux::firewall::{Rule, Verdict};
 use crate::linux::socket::PortChoice;
 use crate::protocol::{Behaviour, Kind};
@@ -42,6 +43,8 @@ pub struct Setting {
     pub servers: Vec<Server>,
     /// Another program, which holds connections that it bound before it connected them.
     pub binder: Option<Binder>,
+    /// A thing that happens beside it and is not its cause.
+    pub beside: Option<Distractor>,
 }
 
 /// Connection tracking.
@@ -68,6 +71,8 @@ pub enum Server {
         listen: SocketAddr,
         /// Its `RLIMIT_NOFILE`.
         nofile: u64,
+        /// Connections that it keeps; it closes what comes above them.
+        at_most: usize,
     },
     /// One that is away for a while.
     Restarting {

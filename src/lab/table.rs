@@ -1,8 +1,9 @@
 //! What the diagnosis says of each experiment, as a table: a row an experiment, and whether the row is as
 //! it should be.
 
+use super::distractor::Distractor;
 use super::experiment::Experiment;
-use crate::diagnose::Certainty;
+use crate::diagnose::{Certainty, FindingId};
 use crate::result::RunResult;
 use std::fmt::Write;
 
@@ -12,13 +13,13 @@ pub struct Row {
     /// The experiment.
     pub name: String,
     /// The finding that was intended.
-    pub intended: Option<String>,
+    pub intended: Option<FindingId>,
     /// The first finding, and how sure it is.
-    pub first: Option<(String, Certainty)>,
+    pub first: Option<(FindingId, Certainty)>,
     /// Findings that are said to be proved, but for the intended one.
-    pub wrongly_proved: Vec<String>,
+    pub wrongly_proved: Vec<FindingId>,
     /// Other findings, not proved.
-    pub beside: Vec<String>,
+    pub beside: Vec<FindingId>,
     /// Failed attempts, and attempts.
     pub failed: (u64, u64),
     /// The cures that were tried: name, failed attempts, and whether the finding is gone.
@@ -29,14 +30,14 @@ impl Row {
     /// The row of a result.
     pub fn of(experiment: &Experiment, result: &RunResult) -> Row {
         let intended = experiment.intended;
-        let others = result.findings.iter().filter(|finding| Some(finding.id.as_str()) != intended);
+        let others = result.findings.iter().filter(|finding| Some(finding.id) != intended);
         let (proved, beside): (Vec<_>, Vec<_>) =
             others.partition(|finding| finding.certainty == Certainty::Proved);
-        let ids = |findings: Vec<&crate::diagnose::Finding>| findings.iter().map(|f| f.id.clone()).collect();
+        let ids = |findings: Vec<&crate::diagnose::Finding>| findings.iter().map(|f| f.id).collect();
         Row {
             name: experiment.name.to_owned(),
-            intended: intended.map(str::to_owned),
-            first: result.findings.first().map(|finding| (finding.id.clone(), finding.certainty)),
+            intended,
+            first: result.findings.first().map(|finding| (finding.id, finding.certainty)),
             wrongly_proved: ids(proved),
             beside: ids(beside),
             failed: (result.counts.failed, result.counts.started),
@@ -46,19 +47,61 @@ impl Row {
 
     /// Adds what a cure came to.
     pub fn cure(&mut self, name: &str, after: &RunResult) {
-        let gone = !after.findings.iter().any(|finding| Some(&finding.id) == self.intended.as_ref());
+        let gone = !after.findings.iter().any(|finding| Some(finding.id) == self.intended);
         self.cured.push((name.to_owned(), after.counts.failed, gone));
     }
 
     /// Whether the diagnosis begins with what was intended, and proves nothing else.
     pub fn is_named(&self) -> bool {
-        self.first.as_ref().map(|(id, _)| id) == self.intended.as_ref() && self.wrongly_proved.is_empty()
+        self.first.map(|(id, _)| id) == self.intended && self.wrongly_proved.is_empty()
+    }
+
+    /// The same beside a distractor. Of a generator that stopped, that it was late is the better first finding: what
+    /// timed out meanwhile says nothing of the target.
+    pub fn is_named_beside(&self, beside: Distractor) -> bool {
+        let late = self.first.is_some_and(|(id, _)| id == FindingId::GeneratorLate);
+        let told = beside == Distractor::GeneratorStops && late && self.wrongly_proved.is_empty();
+        self.is_named() || told
+    }
+
+    /// The row in a cell.
+    fn in_short(&self, beside: Distractor) -> String {
+        if self.is_named_beside(beside) {
+            return self.first.map_or("quiet".to_owned(), |(_, certainty)| certainty.to_string());
+        }
+        let first =
+            self.first.map_or("nothing".to_owned(), |(id, certainty)| format!("**{id}** ({certainty})"));
+        let proved: Vec<&str> = self.wrongly_proved.iter().map(|id| id.as_str()).collect();
+        if proved.is_empty() { first } else { format!("{first}; proved: {}", proved.join(", ")) }
     }
 
     /// Whether each cure that was tried let every attempt through, and the finding is gone.
     pub fn is_cured(&self) -> bool {
         self.cured.iter().all(|(_, failed, gone)| *failed == 0 && *gone)
     }
+}
+
+/// Experiments, each with the rows of the things that happened beside it.
+pub fn beside_markdown(rows: &[(Distractor, Row)]) -> String {
+    let mut out = String::from("| experiment |");
+    for distractor in Distractor::ALL {
+        let _ = write!(out, " {distractor} |");
+    }
+    let _ = writeln!(out, "\n|---|{}", "---|".repeat(Distractor::ALL.len()));
+    let mut names: Vec<&str> = rows.iter().map(|(_, row)| row.name.as_str()).collect();
+    names.dedup();
+    for name in names {
+        let _ = write!(out, "| `{name}` |");
+        for distractor in Distractor::ALL {
+            let row = rows.iter().find(|(beside, row)| beside == distractor && row.name == name);
+            let _ =
+                write!(out, " {} |", row.map_or("not run".to_owned(), |(_, row)| row.in_short(*distractor)));
+        }
+        out.push('\n');
+    }
+    let named = rows.iter().filter(|(distractor, row)| row.is_named_beside(*distractor)).count();
+    let _ = writeln!(out, "\n{named} of {} as intended, with nothing else proved.", rows.len());
+    out
 }
 
 /// The rows as Markdown.
@@ -107,10 +150,10 @@ mod tests {
     fn row() -> Row {
         Row {
             name: "drop-rule".into(),
-            intended: Some("dropped-on-the-way".into()),
-            first: Some(("dropped-on-the-way".into(), Certainty::Likely)),
+            intended: Some(FindingId::of("dropped-on-the-way")),
+            first: Some((FindingId::of("dropped-on-the-way"), Certainty::Likely)),
             wrongly_proved: vec![],
-            beside: vec!["proxy-in-the-way".into()],
+            beside: vec![FindingId::of("proxy-in-the-way")],
             failed: (20, 20),
             cured: vec![("open-the-port".into(), 0, true)],
         }
@@ -120,8 +163,10 @@ mod tests {
     fn a_row_is_as_intended_only_with_the_right_cause_first_and_no_other_proved() {
         assert!(row().is_named() && row().is_cured());
         assert!(!Row { first: None, ..row() }.is_named());
-        assert!(!Row { first: Some(("nothing-listens".into(), Certainty::Proved)), ..row() }.is_named());
-        assert!(!Row { wrongly_proved: vec!["conntrack-full".into()], ..row() }.is_named());
+        assert!(
+            !Row { first: Some((FindingId::of("nothing-listens"), Certainty::Proved)), ..row() }.is_named()
+        );
+        assert!(!Row { wrongly_proved: vec![FindingId::of("conntrack-full")], ..row() }.is_named());
         assert!(Row { intended: None, first: None, ..row() }.is_named());
         assert!(!Row { intended: None, ..row() }.is_named());
     }

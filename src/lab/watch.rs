@@ -10,7 +10,7 @@ use crate::model::{
     AddressSet, Close, Evidence, Onset, OnsetKind, PortDemand, PortPolicy, PortSupply, Stamp, Tally,
     WindowRow,
 };
-use crate::observe::{Delta, Detectors, ObservedWindow, RunContext, Sample, Sampler, SamplerConfig};
+use crate::observe::{Books, Delta, Detectors, ObservedWindow, RunContext, Sample, Sampler, SamplerConfig};
 use crate::result::OnsetReport;
 use std::time::Duration;
 
@@ -47,6 +47,10 @@ impl Watch {
             reserved_ports: supply.reserved(),
             tuples: 1,
             time_wait_blocks: supply.blocks(),
+            largest_share: 1.0,
+            open_for: Some(Duration::ZERO),
+            fin_timeout: Duration::from_secs(host.tcp_fin_timeout.unwrap_or(60)),
+            books: Books::None,
             supply,
             time_wait_cap: host.tcp_max_tw_buckets,
             target_is_local: true,
@@ -182,6 +186,7 @@ fn row(at: Stamp, delta: &Delta) -> WindowRow {
         opened,
         ok: 0,
         failed: 0,
+        cut_short: 0,
         skipped: 0,
         open: 0,
         connect_us: [0; 4],

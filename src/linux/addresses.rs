@@ -37,6 +37,9 @@ pub struct AssignedAddress {
     /// Not usable yet, or found to be another host's (`IFA_F_TENTATIVE`, `IFA_F_DADFAILED`): bind()
     /// answers EADDRNOTAVAIL.
     pub tentative: bool,
+    /// Found to be another host's (`IFA_F_DADFAILED`): it stays unusable.
+    #[serde(default)]
+    pub duplicate: bool,
 }
 
 impl AssignedAddress {
@@ -89,6 +92,50 @@ pub struct Route {
     pub gateway: Option<IpAddr>,
     /// The name of the interface, where there is one.
     pub interface: Option<String>,
+}
+
+/// How the routing table refuses an address (`fib_props`, net/ipv4/fib_semantics.c): each kind of route has its
+/// own error number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RouteRefusal {
+    /// A route of the kind `blackhole`: EINVAL.
+    Blackhole,
+    /// A route of the kind `unreachable`: EHOSTUNREACH.
+    Unreachable,
+    /// A route of the kind `prohibit`: EACCES.
+    Prohibit,
+    /// No route at all, or one of the kind `throw` and none behind it: ENETUNREACH.
+    NoRoute,
+}
+
+impl RouteRefusal {
+    fn of(errno: Option<i32>) -> Option<RouteRefusal> {
+        match errno? {
+            libc::EINVAL => Some(RouteRefusal::Blackhole),
+            libc::EHOSTUNREACH => Some(RouteRefusal::Unreachable),
+            libc::EACCES => Some(RouteRefusal::Prohibit),
+            libc::ENETUNREACH => Some(RouteRefusal::NoRoute),
+            _ => None,
+        }
+    }
+
+    /// The word of `ip route` for it; `None` where there is no route.
+    pub fn word(self) -> Option<&'static str> {
+        match self {
+            RouteRefusal::Blackhole => Some("blackhole"),
+            RouteRefusal::Unreachable => Some("unreachable"),
+            RouteRefusal::Prohibit => Some("prohibit"),
+            RouteRefusal::NoRoute => None,
+        }
+    }
+}
+
+/// How the routing table refuses an address; `None` where it does not, or can't be asked.
+pub fn route_refusal(destination: IpAddr) -> Option<RouteRefusal> {
+    let request = route_request(destination, 0).ok()?;
+    let answer = Netlink::open(None).ok()?.ask(RTM_GETROUTE, 0, &request, |_, _| ControlFlow::Continue(()));
+    RouteRefusal::of(answer.err()?.raw_os_error())
 }
 
 /// The addresses assigned to the interfaces of the calling thread's namespace. Whole local networks,
@@ -257,7 +304,13 @@ fn parse_address(body: &[u8]) -> Option<(u32, AssignedAddress)> {
     let address = local.or(peer)?;
     Some((
         u32_at(header, 4)?,
-        AssignedAddress { address, prefix: header[1], interface: String::new(), tentative },
+        AssignedAddress {
+            address,
+            prefix: header[1],
+            interface: String::new(),
+            tentative,
+            duplicate: flags & libc::IFA_F_DADFAILED != 0,
+        },
     ))
 }
 
@@ -291,7 +344,7 @@ fn address(value: &[u8]) -> Option<IpAddr> {
 }
 
 /// The name, or `#7` for one that has gone in between.
-fn interface_name(index: u32) -> String {
+pub(crate) fn interface_name(index: u32) -> String {
     UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))
         .ok()
         .and_then(|socket| rustix::net::netdevice::index_to_name(socket, index).ok())

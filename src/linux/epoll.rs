@@ -6,11 +6,20 @@
 //! is for one that stays open.
 
 use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
 use std::io;
 use std::ops::BitOr;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
-use tokio::io::unix::AsyncFd;
+
+/// `epoll_pwait2` was tried, and the kernel does not have it.
+static PWAIT2_IS_MISSING: AtomicBool = AtomicBool::new(false);
+
+// An event of rustix is one of the kernel's.
+const _: () = assert!(size_of::<epoll::Event>() == size_of::<libc::epoll_event>());
+const _: () = assert!(align_of::<epoll::Event>() == align_of::<libc::epoll_event>());
 
 /// What a member of a set is watched for. Interests are joined with `|`.
 ///
@@ -103,18 +112,6 @@ impl Epoll {
         Ok(Epoll { epoll: epoll::create(CreateFlags::CLOEXEC)? })
     }
 
-    /// Has the runtime of the calling thread watch the set as one descriptor: it is readable while it
-    /// has events.
-    ///
-    /// # Errors
-    /// EMFILE, ENOMEM. Panics outside a runtime with I/O, as every registration there does.
-    pub fn watched(self) -> io::Result<AsyncFd<Epoll>> {
-        // SAFETY: `as_raw_fd` gives the number of the OwnedFd inside, which nothing replaces or closes
-        // as long as the set lives, and the AsyncFd owns the set.
-        let watched = unsafe { AsyncFd::register_with_interest(self, tokio::io::Interest::READABLE) };
-        Ok(watched?)
-    }
-
     /// Watches `member` and reports it by `key`.
     ///
     /// # Errors
@@ -143,8 +140,9 @@ impl Epoll {
     /// Waits until a member has something to report, at most for `timeout` (`None`: for ever; zero: not
     /// at all), and iterates over what there is. A signal ends the wait with no event.
     ///
-    /// The timeout is exact to the nanosecond and the kernel's timer slack (50 µs), not rounded to
-    /// milliseconds: `epoll_pwait2`, Linux 5.11. Before that it fails with ENOSYS.
+    /// The timeout is exact to the nanosecond and the kernel's timer slack (50 µs, or what [`super::timer_slack`] made it), not rounded to
+    /// milliseconds: `epoll_pwait2`, Linux 5.11. Where that call is missing (an older kernel, a container's seccomp
+    /// profile, valgrind) a `ppoll` of the set waits as exactly, and costs a second call.
     ///
     /// # Errors
     /// What the system call returns, EINTR excepted.
@@ -154,13 +152,48 @@ impl Epoll {
         timeout: Option<Duration>,
     ) -> io::Result<impl ExactSizeIterator<Item = Event> + use<'e>> {
         // Longer than the kernel can express is for ever.
-        let timeout = timeout.and_then(|timeout| rustix::event::Timespec::try_from(timeout).ok());
+        let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout).ok());
         events.0.clear();
-        match epoll::wait(&self.epoll, rustix::buffer::spare_capacity(&mut events.0), timeout.as_ref()) {
-            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+        if !PWAIT2_IS_MISSING.load(Relaxed) {
+            match epoll::wait(&self.epoll, rustix::buffer::spare_capacity(&mut events.0), timeout.as_ref()) {
+                Err(Errno::NOSYS) => PWAIT2_IS_MISSING.store(true, Relaxed),
+                Ok(_) | Err(Errno::INTR) => return Ok(Self::told(events)),
+                Err(error) => return Err(error.into()),
+            }
+        }
+        self.wait_by_poll(events, timeout.as_ref())?;
+        Ok(Self::told(events))
+    }
+
+    /// What [`Epoll::wait`] does without `epoll_pwait2`.
+    fn wait_by_poll(&self, events: &mut Events, timeout: Option<&Timespec>) -> io::Result<()> {
+        match poll(&mut [PollFd::new(&self.epoll, PollFlags::IN)], timeout) {
+            Ok(0) | Err(Errno::INTR) => return Ok(()),
+            Ok(_) => {}
             Err(error) => return Err(error.into()),
         }
-        Ok(events.0.iter().map(|event| Event { key: event.data.u64(), flags: event.flags }))
+        let room = events.0.spare_capacity_mut();
+        let most = i32::try_from(room.len()).unwrap_or(i32::MAX);
+        // SAFETY: `room` has space for `most` events, whose layout is the kernel's (asserted below); the kernel
+        // writes as many as it returns.
+        let count = unsafe {
+            libc::epoll_wait(self.epoll.as_raw_fd(), room.as_mut_ptr().cast::<libc::epoll_event>(), most, 0)
+        };
+        match usize::try_from(count) {
+            // SAFETY: the kernel has written so many events.
+            Ok(count) => unsafe { events.0.set_len(count) },
+            Err(_) => {
+                let error = io::Error::last_os_error();
+                if error.kind() != io::ErrorKind::Interrupted {
+                    return Err(error);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn told(events: &Events) -> impl ExactSizeIterator<Item = Event> + use<'_> {
+        events.0.iter().map(|event| Event { key: event.data.u64(), flags: event.flags })
     }
 }
 
@@ -168,12 +201,6 @@ impl Epoll {
 impl AsFd for Epoll {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.epoll.as_fd()
-    }
-}
-
-impl std::os::fd::AsRawFd for Epoll {
-    fn as_raw_fd(&self) -> std::os::fd::RawFd {
-        self.epoll.as_raw_fd()
     }
 }
 
@@ -193,6 +220,23 @@ mod tests {
 
     fn events(set: &Epoll) -> Vec<Event> {
         set.wait(&mut Events::with_capacity(8), AT_ONCE).unwrap().collect()
+    }
+
+    #[test]
+    fn without_pwait2_the_same_is_told() {
+        let (near, mut far) = pair();
+        let set = Epoll::new().unwrap();
+        set.add(&near, 7, Interest::READABLE).unwrap();
+        let mut room = Events::with_capacity(8);
+        let none = Timespec::try_from(Duration::from_micros(50)).unwrap();
+        let mut told = || {
+            room.0.clear();
+            set.wait_by_poll(&mut room, Some(&none)).unwrap();
+            Epoll::told(&room).map(|event| (event.key, event.readable())).collect::<Vec<_>>()
+        };
+        assert_eq!(told(), []);
+        far.write_all(b"x").unwrap();
+        assert_eq!(told(), [(7, true)]);
     }
 
     #[test]

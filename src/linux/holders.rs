@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// A process that holds a socket.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
@@ -28,29 +28,86 @@ pub struct Holders {
 /// most (about 1.5 µs of CPU each). A socket that was handed on has several holders; the first is told.
 ///
 /// Processes that come, go or refuse to be looked at are no error; refusals are counted.
-pub fn find(inodes: &HashSet<u32>, mut budget: u32) -> Holders {
-    let mut found = Holders::default();
-    let Ok(processes) = fs::read_dir("/proc") else { return found };
-    let pids = processes.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u32>().ok());
-    for pid in pids {
-        if found.by_inode.len() == inodes.len() {
+pub fn find(inodes: &HashSet<u32>, budget: u32) -> Holders {
+    find_while(inodes, budget, &|| true)
+}
+
+/// As [`find`], as long as `keep_on` says so; it is asked now and then. This process is looked at first, then
+/// the youngest: programs that are tested are mostly younger than the system's own.
+pub fn find_while(inodes: &HashSet<u32>, budget: u32, keep_on: &dyn Fn() -> bool) -> Holders {
+    let mut walk = Walk { inodes, budget, keep_on, found: Holders::default() };
+    let tables: Vec<(u32, PathBuf)> = processes()
+        .into_iter()
+        .flat_map(|pid| tables(pid).into_iter().map(move |table| (pid, table)))
+        .collect();
+    // Listeners have low numbers: the first descriptors of every process go before the rest of any.
+    let deep: Vec<bool> = tables.iter().map(|(pid, table)| walk.look_into(table, *pid, 0..FIRST)).collect();
+    for ((pid, table), _) in tables.iter().zip(&deep).filter(|(_, deep)| **deep) {
+        if walk.is_over() {
             break;
         }
-        // A worker thread may have a descriptor table of its own, which /proc/PID/fd does not show.
-        for table in tables(pid) {
-            match fs::read_dir(&table) {
-                Ok(descriptors) => look_into(descriptors, pid, inodes, &mut budget, &mut found),
-                Err(error) => {
-                    found.hidden += u32::from(error.kind() == std::io::ErrorKind::PermissionDenied);
-                    break;
+        walk.look_into(table, *pid, FIRST..usize::MAX);
+    }
+    walk.found
+}
+
+/// Descriptors of a table that are looked at before the rest of other tables.
+const FIRST: usize = 64;
+
+/// Processes, in the order in which they are looked at.
+fn processes() -> Vec<u32> {
+    let entries = fs::read_dir("/proc").into_iter().flatten();
+    let mut pids: Vec<u32> =
+        entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect();
+    let own = std::process::id();
+    pids.sort_unstable_by_key(|&pid| (pid != own, std::cmp::Reverse(pid)));
+    pids
+}
+
+struct Walk<'a> {
+    inodes: &'a HashSet<u32>,
+    budget: u32,
+    keep_on: &'a dyn Fn() -> bool,
+    found: Holders,
+}
+
+impl Walk<'_> {
+    fn is_over(&self) -> bool {
+        self.found.truncated || self.found.by_inode.len() == self.inodes.len()
+    }
+
+    /// Looks at these descriptors of a table; whether there are more behind them.
+    fn look_into(&mut self, table: &Path, pid: u32, part: std::ops::Range<usize>) -> bool {
+        if self.is_over() {
+            return false;
+        }
+        let descriptors = match fs::read_dir(table) {
+            Ok(descriptors) => descriptors,
+            Err(error) => {
+                self.found.hidden += u32::from(error.kind() == std::io::ErrorKind::PermissionDenied);
+                return false;
+            }
+        };
+        for (at, descriptor) in descriptors.flatten().enumerate().skip(part.start) {
+            if at >= part.end {
+                return true;
+            }
+            if self.budget == 0 || (at % 1024 == 0 && !(self.keep_on)()) {
+                self.found.truncated = true;
+                return false;
+            }
+            self.budget -= 1;
+            let Ok(target) = fs::read_link(descriptor.path()) else { continue };
+            let Some(inode) = target.to_str().and_then(socket_inode) else { continue };
+            if self.inodes.contains(&inode) {
+                self.found.by_inode.entry(inode).or_insert_with(|| Holder { pid, name: name(pid) });
+                if self.is_over() {
+                    return false;
                 }
             }
-            if found.truncated {
-                return found;
-            }
         }
+        false
     }
-    found
 }
 
 /// The descriptor table that holds a socket.
@@ -73,30 +130,46 @@ impl Table {
 
 /// The table that holds the socket with this inode, where this user may see it, and `budget` descriptors
 /// are enough to find it.
-pub fn table_of(inode: u32, mut budget: u32) -> Option<Table> {
-    let mut pids: Vec<u32> = fs::read_dir("/proc")
-        .ok()?
-        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
-        .collect();
-    // Servers that are looked at are mostly younger than the system's own.
-    pids.sort_unstable_by_key(|pid| std::cmp::Reverse(*pid));
+pub fn table_of(inode: u32, budget: u32) -> Option<Table> {
     let inodes = HashSet::from([inode]);
-    for pid in pids {
-        for table in tables(pid) {
-            let Ok(descriptors) = fs::read_dir(&table) else { break };
-            let mut found = Holders::default();
-            look_into(descriptors, pid, &inodes, &mut budget, &mut found);
-            if let Some(holder) = found.by_inode.remove(&inode) {
-                let open = fs::read_dir(&table).ok()?.count() as u64;
-                let limits = fs::read_to_string(format!("/proc/{pid}/limits")).ok()?;
-                return Some(Table { holder, open, limit: soft_limit(&limits)? });
-            }
-            if found.truncated {
-                return None;
-            }
+    let mut walk = Walk { inodes: &inodes, budget, keep_on: &|| true, found: Holders::default() };
+    let mut deep = Vec::new();
+    for (pid, table) in processes().into_iter().flat_map(|pid| tables(pid).into_iter().map(move |t| (pid, t)))
+    {
+        if walk.look_into(&table, pid, 0..FIRST) {
+            deep.push((pid, table));
+        } else if walk.is_over() {
+            return described(&table, walk.found.by_inode.remove(&inode)?);
+        }
+    }
+    for (pid, table) in deep {
+        walk.look_into(&table, pid, FIRST..usize::MAX);
+        if walk.is_over() {
+            return described(&table, walk.found.by_inode.remove(&inode)?);
         }
     }
     None
+}
+
+fn described(table: &Path, holder: Holder) -> Option<Table> {
+    let limits = fs::read_to_string(format!("/proc/{}/limits", holder.pid)).ok()?;
+    Some(Table { open: open_in(table)?, limit: soft_limit(&limits)?, holder })
+}
+
+/// Descriptors in a table: the size of its directory since Linux 6.2, at no cost; counted before that.
+fn open_in(table: &Path) -> Option<u64> {
+    match fs::metadata(table).ok()?.len() {
+        0 => Some(fs::read_dir(table).ok()?.count() as u64),
+        open => Some(open),
+    }
+}
+
+/// Whether a process is stopped by a signal or a debugger. `None` where there is no such process.
+pub fn is_stopped(pid: u32) -> Option<bool> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The name, in parentheses, may hold anything.
+    let state = stat.rsplit_once(')')?.1.trim_start().chars().next()?;
+    Some(matches!(state, 'T' | 't'))
 }
 
 /// The soft limit on open files in the text of `/proc/PID/limits`; inside, `None` is no limit.
@@ -108,36 +181,33 @@ fn soft_limit(limits: &str) -> Option<Option<u64>> {
     }
 }
 
-/// The `fd` directory of every thread of a process.
+/// The `fd` directory of every descriptor table of a process: a worker thread may have one of its own, which
+/// `/proc/PID/fd` does not show. Threads that share the first one's are left out.
 fn tables(pid: u32) -> Vec<PathBuf> {
     let threads = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten();
-    threads.filter_map(|entry| Some(entry.ok()?.path().join("fd"))).collect()
+    let ids = threads.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u32>().ok());
+    ids.filter(|&thread| thread == pid || !share_a_table(pid, thread))
+        .map(|thread| PathBuf::from(format!("/proc/{pid}/task/{thread}/fd")))
+        .collect()
 }
 
-fn look_into(
-    descriptors: fs::ReadDir,
-    pid: u32,
-    inodes: &HashSet<u32>,
-    budget: &mut u32,
-    found: &mut Holders,
-) {
-    for descriptor in descriptors.flatten() {
-        let Some(left) = budget.checked_sub(1) else {
-            found.truncated = true;
-            return;
-        };
-        *budget = left;
-        let Ok(target) = fs::read_link(descriptor.path()) else { continue };
-        let Some(inode) = target.to_str().and_then(socket_inode) else { continue };
-        if inodes.contains(&inode) {
-            found.by_inode.entry(inode).or_insert_with(|| Holder { pid, name: name(pid) });
-        }
-    }
+/// Whether two threads have one descriptor table. `false` where the kernel does not tell (kcmp(2) is an option
+/// of its configuration): it is then looked at more than once.
+fn share_a_table(one: u32, other: u32) -> bool {
+    const KCMP_FILES: libc::c_int = 2;
+    // SAFETY: the call takes five integers and no memory.
+    unsafe { libc::syscall(libc::SYS_kcmp, one, other, KCMP_FILES, 0, 0) == 0 }
 }
 
 /// The inode in `socket:[12345]`.
 fn socket_inode(target: &str) -> Option<u32> {
     target.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok()
+}
+
+/// This process, as a holder.
+pub fn this_process() -> Holder {
+    static OWN: std::sync::OnceLock<Holder> = std::sync::OnceLock::new();
+    OWN.get_or_init(|| Holder { pid: std::process::id(), name: name(std::process::id()) }).clone()
 }
 
 fn name(pid: u32) -> String {
@@ -200,6 +270,36 @@ mod tests {
             drop(done);
             thread.join().unwrap();
         });
+    }
+
+    #[test]
+    fn threads_that_share_a_table_are_looked_at_once() {
+        let (done, until_done) = std::sync::mpsc::channel::<()>();
+        let waiting: std::sync::Arc<std::sync::Mutex<_>> = std::sync::Arc::new(until_done.into());
+        let threads: Vec<_> = (0..4)
+            .map(|_| {
+                let waiting = waiting.clone();
+                std::thread::spawn(move || waiting.lock().unwrap().recv())
+            })
+            .collect();
+        let tables = tables(std::process::id());
+        drop(done);
+        threads.into_iter().for_each(|thread| drop(thread.join()));
+        assert!(tables.len() < 4, "{tables:?}");
+    }
+
+    #[test]
+    fn a_stopped_process_is_told_from_one_that_sleeps() {
+        assert_eq!(is_stopped(std::process::id()), Some(false));
+        assert_eq!(is_stopped(u32::MAX), None);
+        let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
+        let pid = rustix::process::Pid::from_child(&child);
+        rustix::process::kill_process(pid, rustix::process::Signal::STOP).unwrap();
+        while is_stopped(child.id()) != Some(true) {
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
     }
 
     #[test]

@@ -19,7 +19,7 @@ const NLM_F_REQUEST: u16 = 0x01;
 const NLM_F_MULTI: u16 = 0x02;
 const NLM_F_DUMP_INTR: u16 = 0x10;
 /// The end is told even where there is no answer: an error, or 0.
-const NLM_F_ACK: u16 = 0x04;
+pub(super) const NLM_F_ACK: u16 = 0x04;
 /// `NLM_F_ROOT | NLM_F_MATCH`: all there are.
 pub(super) const NLM_F_DUMP: u16 = 0x300;
 /// `NLM_F_CREATE | NLM_F_EXCL`: make it, and fail where it is there already.

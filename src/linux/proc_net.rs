@@ -167,6 +167,7 @@ counters! {
     timeouts = "TcpExt" "TCPTimeouts", "retransmit timers that fired.";
     challenge_acks = "TcpExt" "TCPChallengeACK", "challenge ACKs sent, such as for a SYN on a tuple still in use.";
     backlog_drops = "TcpExt" "TCPBacklogDrop", "segments dropped because a socket's backlog was full.";
+    md5_not_found = "TcpExt" "TCPMD5NotFound", "segments without the TCP-MD5 signature that the socket demands.";
     reverse_path_drops = "TcpExt" "IPReversePathFilter", "packets dropped by rp_filter.";
     active_opens = "Tcp" "ActiveOpens", "connect() that sent a SYN.";
     passive_opens = "Tcp" "PassiveOpens", "handshakes begun by a peer.";

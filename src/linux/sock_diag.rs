@@ -17,11 +17,11 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::ops::{ControlFlow, RangeInclusive};
 
 /// `TCPDIAG_GETSOCK`: the older request, the only one that lists both families in one walk.
-const TCPDIAG_GETSOCK: u16 = 18;
+pub(super) const TCPDIAG_GETSOCK: u16 = 18;
 const INET_DIAG_REQ_BYTECODE: u16 = 1;
 /// `sizeof(struct inet_diag_req)` and `sizeof(struct inet_diag_msg)`.
-const REQUEST_BYTES: usize = 60;
-const MESSAGE_BYTES: usize = 72;
+pub(super) const REQUEST_BYTES: usize = 60;
+pub(super) const MESSAGE_BYTES: usize = 72;
 
 /// Which sockets to list. Conditions of different kinds all have to hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -91,7 +91,7 @@ pub struct DumpStats {
     pub sockets: u64,
     /// The kernel says that the list changed in a way that spoils it (`NLM_F_DUMP_INTR`).
     pub inconsistent: bool,
-    /// The filter's limit was reached before the end.
+    /// The filter's limit was reached, or the reader broke off, before the end.
     pub truncated: bool,
     /// Messages that could not be understood: sockets of a state that this program does not know.
     pub unknown: u64,
@@ -120,6 +120,21 @@ impl SockDiag {
     /// `InvalidInput` when the filter has more conditions than a request can hold (some 2,000); ENOENT
     /// where the kernel lacks `inet_diag` (`modprobe inet_diag tcp_diag`); ENOBUFS, ENOMEM.
     pub fn dump(&mut self, filter: &Filter, mut each: impl FnMut(&Socket)) -> io::Result<DumpStats> {
+        self.dump_while(filter, |socket| {
+            each(socket);
+            ControlFlow::Continue(())
+        })
+    }
+
+    /// As [`SockDiag::dump`], until `each` breaks off; [`DumpStats::truncated`] then says so.
+    ///
+    /// # Errors
+    /// As [`SockDiag::dump`].
+    pub fn dump_while(
+        &mut self,
+        filter: &Filter,
+        mut each: impl FnMut(&Socket) -> ControlFlow<()>,
+    ) -> io::Result<DumpStats> {
         let body = request(filter)?;
         let mut stats = DumpStats::default();
         let answer = self.netlink.ask(TCPDIAG_GETSOCK, NLM_F_DUMP, &body, |_, body| {
@@ -129,11 +144,13 @@ impl SockDiag {
             match parse(body) {
                 Some(socket) => {
                     stats.sockets += 1;
-                    each(&socket);
+                    each(&socket)
                 }
-                None => stats.unknown += 1,
+                None => {
+                    stats.unknown += 1;
+                    ControlFlow::Continue(())
+                }
             }
-            ControlFlow::Continue(())
         })?;
         stats.inconsistent = answer.interrupted;
         stats.truncated = answer.stopped;
@@ -182,7 +199,7 @@ fn request(filter: &Filter) -> io::Result<Vec<u8>> {
 }
 
 /// `struct inet_diag_msg`. The attributes behind it are not looked at.
-fn parse(body: &[u8]) -> Option<Socket> {
+pub(super) fn parse(body: &[u8]) -> Option<Socket> {
     let message: &[u8; MESSAGE_BYTES] = body.get(..MESSAGE_BYTES)?.try_into().ok()?;
     let number = |at| u32_at(message, at);
     let port = |at: usize| u16::from_be_bytes([message[at], message[at + 1]]);

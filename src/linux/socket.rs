@@ -64,6 +64,8 @@ pub struct IcmpError {
     pub icmp_type: u8,
     /// ICMP or ICMPv6 code.
     pub icmp_code: u8,
+    /// Who sent it (`SO_EE_OFFENDER`), where the kernel tells.
+    pub offender: Option<std::net::IpAddr>,
 }
 
 impl Connection {
@@ -95,7 +97,13 @@ impl Connection {
             PortChoice::AtConnect | PortChoice::AtConnectWithin { .. } => lease.source,
         };
         if let Some(address) = bind_to {
-            let local = SocketAddr::new(address, lease.port.unwrap_or(0));
+            let mut local = SocketAddr::new(address, lease.port.unwrap_or(0));
+            // A link-local source is of the same link as its destination.
+            if let (SocketAddr::V6(local), SocketAddr::V6(to)) = (&mut local, lease.destination)
+                && local.ip().is_unicast_link_local()
+            {
+                local.set_scope_id(to.scope_id());
+            }
             socket.bind(&SockAddr::from(local)).map_err(failed)?;
         }
         Ok(Connection(socket))
@@ -149,13 +157,14 @@ impl Connection {
     /// The newest ICMP error kept for this socket, if there is one.
     pub fn icmp_error(&self) -> Option<IcmpError> {
         let mut newest = None;
-        while let Some(error) = next_extended_error(self.0.as_fd()) {
+        while let Some((error, offender)) = next_extended_error(self.0.as_fd()) {
             let icmp = matches!(error.ee_origin, libc::SO_EE_ORIGIN_ICMP | libc::SO_EE_ORIGIN_ICMP6);
             if icmp {
                 newest = Some(IcmpError {
                     errno: Errno(error.ee_errno.cast_signed()),
                     icmp_type: error.ee_type,
                     icmp_code: error.ee_code,
+                    offender,
                 });
             }
         }
@@ -229,7 +238,7 @@ fn set_option(socket: &Socket, level: i32, name: i32, value: u32) -> io::Result<
 }
 
 /// Takes one message from the socket's error queue.
-fn next_extended_error(fd: BorrowedFd<'_>) -> Option<libc::sock_extended_err> {
+fn next_extended_error(fd: BorrowedFd<'_>) -> Option<(libc::sock_extended_err, Option<std::net::IpAddr>)> {
     // The control message holds a sock_extended_err and the offender's address; 128 bytes hold either.
     let mut control = [MaybeUninit::<u64>::uninit(); 16];
     // SAFETY: an all-zero msghdr is a valid one that points to nothing.
@@ -253,12 +262,32 @@ fn next_extended_error(fd: BorrowedFd<'_>) -> Option<libc::sock_extended_err> {
                 || (level == libc::IPPROTO_IPV6 && kind == libc::IPV6_RECVERR);
             let needed = libc::CMSG_LEN(size_of::<libc::sock_extended_err>() as u32) as usize;
             if is_error && (*header).cmsg_len as usize >= needed {
-                return Some(libc::CMSG_DATA(header).cast::<libc::sock_extended_err>().read_unaligned());
+                let data = libc::CMSG_DATA(header);
+                let error = data.cast::<libc::sock_extended_err>().read_unaligned();
+                let length = (*header).cmsg_len as usize - libc::CMSG_LEN(0) as usize;
+                let behind = std::slice::from_raw_parts(data, length);
+                return Some((error, offender(&behind[size_of::<libc::sock_extended_err>()..])));
             }
             header = libc::CMSG_NXTHDR(&raw const message, header);
         }
     }
     None
+}
+
+/// The address in the `sockaddr` that follows an extended error; none where it is of no family.
+fn offender(sockaddr: &[u8]) -> Option<std::net::IpAddr> {
+    let family = i32::from(u16::from_ne_bytes(sockaddr.get(..2)?.try_into().ok()?));
+    match family {
+        libc::AF_INET => {
+            let octets: [u8; 4] = sockaddr.get(4..8)?.try_into().ok()?;
+            Some(std::net::IpAddr::from(octets))
+        }
+        libc::AF_INET6 => {
+            let octets: [u8; 16] = sockaddr.get(8..24)?.try_into().ok()?;
+            Some(std::net::IpAddr::from(octets).to_canonical())
+        }
+        _ => None,
+    }
 }
 
 /// Whether this kernel knows `IP_LOCAL_PORT_RANGE` (Linux 6.3).

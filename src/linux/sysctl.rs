@@ -240,6 +240,17 @@ impl Reader {
     }
 }
 
+/// Whether IPv6 is switched off on an interface, or on `all`. `None` where it can't be read.
+pub fn ipv6_is_disabled(interface: &str) -> Option<bool> {
+    if !std::path::Path::new("/proc/sys/net/ipv6").exists() {
+        // ipv6.disable=1 on the kernel's command line, or a kernel without it.
+        return std::path::Path::new("/proc/sys/net/ipv4").exists().then_some(true);
+    }
+    let text =
+        std::fs::read_to_string(sysctl_path(&format!("net/ipv6/conf/{interface}/disable_ipv6"))).ok()?;
+    Some(text.trim() != "0")
+}
+
 /// `uname -r`.
 pub fn kernel_release() -> String {
     rustix::system::uname().release().to_string_lossy().into_owned()

@@ -20,6 +20,11 @@ fn cpu(clock: ClockId) -> Duration {
     Duration::new(seconds, u32::try_from(time.tv_nsec).unwrap_or_default())
 }
 
+/// The effective user of this process.
+pub fn user() -> u32 {
+    rustix::process::geteuid().as_raw()
+}
+
 /// Physical memory that this process occupies, in bytes (`VmRSS`; sockets are not in it, the kernel
 /// holds them).
 ///

@@ -1,6 +1,7 @@
 //! What the detectors know of the run before it begins.
 
-use crate::model::{PortSupply, Stamp};
+use crate::model::{PortSupply, Stamp, TIME_WAIT};
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 /// The context on which a run takes place. Pure data; gathered by whoever starts the run.
@@ -14,9 +15,16 @@ pub struct RunContext {
     pub reserved_ports: u32,
     /// Tuples that the run can use.
     pub tuples: u64,
-    /// After what time the port of a TIME_WAIT of ours can be taken again: 60 s, or the delay of
-    /// `tcp_tw_reuse` where it is at work, or zero for explicit ports with timestamps.
+    /// Longest time that the port of a TIME_WAIT of the run stays taken.
     pub time_wait_blocks: Duration,
+    /// Part of the attempts that the busiest tuple gets.
+    pub largest_share: f64,
+    /// Time that a connection is open, on average; `None`: to the end of the run.
+    pub open_for: Option<Duration>,
+    /// `net.ipv4.tcp_fin_timeout`: the time in FIN_WAIT_2 where the peer does not close.
+    pub fin_timeout: Duration,
+    /// Who counts the connections of the run.
+    pub books: Books,
     /// `net.ipv4.tcp_max_tw_buckets`.
     pub time_wait_cap: Option<u64>,
     /// Whether every destination is an address of this host, so that its counters tell of the target.
@@ -29,25 +37,56 @@ pub struct RunContext {
     pub cores: u32,
 }
 
+/// Who counts the connections that are watched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Books {
+    /// They are the run's own: windows say how many are open, and every tuple of another program is another's.
+    Kept,
+    /// Another program's: nothing is known but what the kernel shows, and every tuple is its own.
+    None,
+}
+
+impl RunContext {
+    /// Whether connections from here to there are what is watched.
+    pub fn is_ours(&self, source: IpAddr, destination: SocketAddr) -> bool {
+        self.books == Books::None || self.supply.has(source, destination)
+    }
+
+    /// Whether connections are still opened at a moment.
+    pub fn opens_at(&self, at: Stamp) -> bool {
+        self.ends_at.is_none_or(|end| at < end)
+    }
+
+    /// The rate that the ports sustain where `tcp_tw_reuse` gives them back, a ceiling rather than a wall:
+    /// ports ÷ (lifetime + delay) of the busiest tuple, in attempts a second of the whole run. `None` where
+    /// reuse is not at work.
+    pub fn ceiling_per_s(&self) -> Option<f64> {
+        let delay = self.time_wait_blocks;
+        let reuse = !delay.is_zero() && delay < TIME_WAIT;
+        let held_for = self.open_for.filter(|_| reuse)?.saturating_add(delay).as_secs_f64();
+        let ports = f64::from(self.supply.usable()) - self.supply.bound() as f64;
+        (self.largest_share > 0.0).then(|| ports.max(0.0) / held_for / self.largest_share)
+    }
+}
+
 /// When a tuple will have no port left, if it goes on like this.
 ///
-/// `now + (usable − used) ÷ growth`, where that comes before the first TIME_WAIT of the run runs out; from
-/// then on ports come back as fast as they are taken and nothing grows any more. `growth` is in ports
-/// per second.
-pub fn forecast(now: Stamp, used: u64, usable: u64, growth: f64, blocks: Duration) -> Option<Stamp> {
+/// `now + (usable − used) ÷ growth`, where that comes before the first port of the run comes back, which is
+/// held for `held` (`None`: to the end); from then on ports come back as fast as they are taken and nothing
+/// grows any more. `growth` is in ports per second.
+pub fn forecast(now: Stamp, used: u64, usable: u64, growth: f64, held: Option<Duration>) -> Option<Stamp> {
     if growth <= 0.0 {
         return None;
     }
     let left = usable.saturating_sub(used) as f64;
     let at = now.as_secs_f64() + left / growth;
-    // What began at 0 is free again at `blocks`.
-    (at <= blocks.as_secs_f64()).then(|| Duration::from_secs_f64(at))
+    // What began at 0 is free again at `held`.
+    held.is_none_or(|held| at <= held.as_secs_f64()).then(|| Duration::try_from_secs_f64(at).ok())?
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::TIME_WAIT;
 
     fn s(seconds: u64) -> Duration {
         Duration::from_secs(seconds)
@@ -55,15 +94,15 @@ mod tests {
 
     #[test]
     fn a_steady_churn_is_forecast_to_the_second() {
-        assert_eq!(forecast(s(5), 500, 1000, 100.0, TIME_WAIT), Some(s(10)));
+        assert_eq!(forecast(s(5), 500, 1000, 100.0, Some(TIME_WAIT)), Some(s(10)));
     }
 
     #[test]
     fn no_exhaustion_is_forecast_where_ports_come_back_first() {
         // 28,232 ports at 470/s: the last would be taken just when the first comes back.
-        assert_eq!(forecast(s(10), 4600, 28_232, 460.0, TIME_WAIT), None);
-        assert!(forecast(s(10), 4800, 28_232, 480.0, TIME_WAIT).is_some());
-        assert_eq!(forecast(s(1), 10, 1000, 0.0, TIME_WAIT), None);
-        assert_eq!(forecast(s(1), 10, 1000, -5.0, TIME_WAIT), None);
+        assert_eq!(forecast(s(10), 4600, 28_232, 460.0, Some(TIME_WAIT)), None);
+        assert!(forecast(s(10), 4800, 28_232, 480.0, Some(TIME_WAIT)).is_some());
+        assert_eq!(forecast(s(1), 10, 1000, 0.0, Some(TIME_WAIT)), None);
+        assert_eq!(forecast(s(1), 10, 1000, -5.0, Some(TIME_WAIT)), None);
     }
 }

@@ -36,19 +36,6 @@ pub struct Part {
     pub inconsistent: bool,
     /// The pairs that have sockets, sorted by destination and source.
     pub rows: Vec<TupleCount>,
-    /// Pairs that were left out to save memory; the fullest are kept.
-    pub rows_dropped: usize,
-}
-
-/// What this program itself used, since it was started, and uses now.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
-pub struct OwnUsage {
-    /// CPU of all threads.
-    pub cpu: Duration,
-    /// Physical memory, in bytes.
-    pub resident_bytes: Option<u64>,
-    /// Descriptors in the sampling thread's table.
-    pub descriptors: Option<u64>,
 }
 
 /// What the kernel said at one moment. What could not be seen is `None`.
@@ -66,8 +53,6 @@ pub struct Sample {
     pub conntrack: Option<Conntrack>,
     /// Open files of the machine.
     pub files: Option<SystemFiles>,
-    /// What this program uses.
-    pub own: OwnUsage,
     /// Connections to the destinations that are not established; possibly of an earlier moment.
     pub passing: Option<Arc<Part>>,
     /// Established connections to the destinations; possibly of an earlier moment.
@@ -96,6 +81,13 @@ impl Sample {
         tuples.into_values().collect()
     }
 
+    /// Whether passing and established connections were looked at in the same moment, so that no connection
+    /// is in both or in neither.
+    pub fn is_one_look(&self) -> bool {
+        let at = |part: &Option<Arc<Part>>| Some(part.as_ref()?.taken_at);
+        at(&self.passing) == at(&self.established)
+    }
+
     /// How old the part about a state is; `None` when it was never looked at.
     pub fn age(&self, state: TcpState) -> Option<Duration> {
         Some(self.taken_at.saturating_sub(self.part(state)?.taken_at))
@@ -113,7 +105,6 @@ impl Sample {
             over: self.taken_at.saturating_sub(earlier.taken_at),
             counters: self.counters.zip(earlier.counters).map(|(now, then)| now.since(&then)),
             conntrack_drops: drops(self).zip(drops(earlier)).map(|(now, then)| now.since(&then)),
-            own_cpu: self.own.cpu.saturating_sub(earlier.own.cpu),
         }
     }
 
@@ -135,6 +126,4 @@ pub struct Delta {
     pub counters: Option<Counters>,
     /// What connection tracking lost, where both samples tell.
     pub conntrack_drops: Option<ConntrackDrops>,
-    /// CPU that this program used, of all cores together.
-    pub own_cpu: Duration,
 }

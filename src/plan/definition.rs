@@ -4,6 +4,7 @@
 //! A plan can be serialised, and divided: the part `k` of `n` of a plan (a thread, a process, a
 //! machine) takes the ordinals congruent to `k` modulo `n`.
 
+use super::secrets::Secrets;
 use super::session::Session;
 use super::units::Count;
 use crate::model::AddressSet;
@@ -40,6 +41,9 @@ pub struct Plan {
     /// What ends the run early as soon as it holds, as the user wrote it.
     #[serde(default)]
     pub abort_when: Vec<String>,
+    /// What its reports must not tell. Never saved.
+    #[serde(skip)]
+    pub secrets: Secrets,
 }
 
 pub use crate::model::{Close, Lifetime, PortPolicy, RateStage};
@@ -67,12 +71,6 @@ impl Plan {
         };
         // Several ports: the first stands for all.
         Some(format!("{}://{host}:{}{path}", target.scheme, ports.first().map_or("", String::as_str)))
-    }
-
-    /// The same without what only its owner may know: for reports.
-    #[must_use]
-    pub fn redacted(&self) -> Plan {
-        Plan { session: self.session.redacted(), ..self.clone() }
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Nothing is printed here: rendering gives a `String`.
 
+use super::secrets::{hidden, in_place};
 use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet};
 use std::fmt;
 use std::ops::Range;
@@ -56,6 +57,14 @@ impl Mistake {
         self
     }
 
+    /// The same with secrets replaced in what it says.
+    pub(super) fn hiding(mut self, secrets: &[String]) -> Mistake {
+        let hide = |text: &mut String| *text = hidden(text, secrets);
+        hide(&mut self.says);
+        [&mut self.expected, &mut self.help].into_iter().flatten().for_each(hide);
+        self
+    }
+
     /// Where it stands.
     pub fn place(&self) -> &Place {
         &self.place
@@ -64,12 +73,9 @@ impl Mistake {
     /// What is wrong, in one line, with the flag's name where it stands in a flag.
     pub fn summary(&self) -> String {
         let Place::Flag { flag, given } = &self.place else { return self.says.clone() };
-        let given = quote(given);
-        if self.says.starts_with(&given) {
-            format!("{flag} {}", self.says)
-        } else {
-            format!("{flag} {given}: {}", self.says)
-        }
+        let secrets = in_place(&self.place);
+        let (given, says) = (quote(&hidden(given, &secrets)), hidden(&self.says, &secrets));
+        if says.starts_with(&given) { format!("{flag} {says}") } else { format!("{flag} {given}: {says}") }
     }
 }
 
@@ -98,7 +104,12 @@ struct SourceFile {
 impl ScenarioErrors {
     /// Mistakes in a file, and in the flags that were to override it.
     pub(super) fn in_file(path: &Path, text: &str, mistakes: Vec<Mistake>) -> ScenarioErrors {
-        let file = SourceFile { path: path.display().to_string(), text: text.to_owned() };
+        // The renderer shows other control characters as pictures, C1 as they are. A replacement of the same
+        // length keeps every place of a mistake right.
+        let text =
+            text.chars().map(|c| if ('\u{80}'..='\u{9f}').contains(&c) { '\u{bf}' } else { c }).collect();
+        let path = escaped(&path.display().to_string());
+        let file = SourceFile { path, text };
         ScenarioErrors { file: Some(file), mistakes: in_order(mistakes) }
     }
 
@@ -133,7 +144,7 @@ impl ScenarioErrors {
             group = group.element(Level::NOTE.message(format!("expected {expected}")));
         }
         if let Some(help) = &mistake.help {
-            group = group.element(Level::HELP.message(help.as_str()));
+            group = group.element(Level::HELP.message(hidden(help, &in_place(&mistake.place))));
         }
         renderer.render(&[group])
     }
@@ -184,9 +195,12 @@ fn in_order(mut mistakes: Vec<Mistake>) -> Vec<Mistake> {
 /// The text in quotes, on one line and no longer than a line bears.
 pub(super) fn quote(text: &str) -> String {
     const LONGEST: usize = 80;
-    let mut shown: String = text.chars().take(LONGEST).flat_map(char::escape_debug).collect();
-    if text.chars().nth(LONGEST).is_some() {
-        shown.push('…');
-    }
-    format!("'{}'", shown.replace("\\'", "'").replace("\\\"", "\""))
+    let cut: String = text.chars().take(LONGEST).collect();
+    let more = if text.chars().nth(LONGEST).is_some() { "…" } else { "" };
+    format!("'{}{more}'", escaped(&cut))
+}
+
+/// The text with what can't be printed escaped, quotation marks as they are.
+fn escaped(text: &str) -> String {
+    text.chars().flat_map(char::escape_debug).collect::<String>().replace("\\'", "'").replace("\\\"", "\"")
 }

@@ -26,6 +26,7 @@ mod reader;
 mod reference;
 mod resolve;
 mod schema;
+pub mod secrets;
 mod serve;
 mod session;
 mod stages;
@@ -50,8 +51,10 @@ pub use load::{DEFAULT_DURATION, DEFAULT_RATE};
 pub use nearest::nearest;
 pub use reference::reference;
 pub use schema::schema;
+pub use secrets::Secrets;
 pub use session::{Expect, Header, Messages, Reconnect, Request, Session, Statuses, Tls, TlsVersion};
 
+use std::cell::RefCell;
 use std::path::Path;
 
 /// The plan of the scenario file whose `text` was read from `path`, with flags laid over it.
@@ -68,11 +71,17 @@ pub fn load_file(
     environment: &Environment<'_>,
     overrides: &Overrides,
 ) -> Result<Plan, ScenarioErrors> {
+    let taken = RefCell::new(Vec::new());
+    let environment = &|name: &str| {
+        let value = environment(name);
+        taken.borrow_mut().extend(value.clone());
+        value
+    };
     let mut mistakes = Vec::new();
     let flags = read_flags(overrides, &mut mistakes);
     let stem = path.file_stem().map(|stem| stem.to_string_lossy().into_owned());
     let name = stem.unwrap_or_else(|| "scenario".to_owned());
-    match file::read(text, environment) {
+    let plan = match file::read(text, environment) {
         Ok((written, found)) => {
             mistakes.extend(found);
             resolve::resolve(written, flags, &name, mistakes)
@@ -81,8 +90,17 @@ pub fn load_file(
             mistakes.extend(found);
             Err(mistakes)
         }
+    };
+    let taken = taken.into_inner();
+    match plan {
+        Ok(plan) => Ok(Plan { secrets: Secrets::from_environment(taken), ..plan }),
+        Err(mistakes) => {
+            // The file's own lines are shown as they stand there; what a variable holds is not.
+            let secrets = secrets::in_order(taken);
+            let mistakes = mistakes.into_iter().map(|mistake| mistake.hiding(&secrets)).collect();
+            Err(ScenarioErrors::in_file(path, text, mistakes))
+        }
     }
-    .map_err(|mistakes| ScenarioErrors::in_file(path, text, mistakes))
 }
 
 /// The plan of a run that is described by flags alone. The target names it where `--name` does not.

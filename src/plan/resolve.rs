@@ -8,6 +8,7 @@ use super::field::Field;
 use super::fields::Settings;
 use super::file::Written;
 use super::load::arrivals;
+use super::secrets::Secrets;
 use super::serve;
 use super::session::{self, Session};
 use super::target_url::TargetUrl;
@@ -93,6 +94,7 @@ fn assemble(
         workers: settings.workers.into_value(),
         thresholds: as_text(settings.thresholds),
         abort_when: as_text(settings.abort_when),
+        secrets: Secrets::default(),
     }
 }
 

@@ -64,11 +64,20 @@ fn target_url(text: &str) -> Result<TargetUrl, Fault> {
     let (host, port_list) = split_host(rest).map_err(|fault| fault.in_part(text, rest))?;
     let shown = if host.is_empty() { rest } else { host };
     check_host(host, rest).map_err(|fault| fault.in_part(text, shown))?;
+    let host = &without_escaped_percent(host);
     let (ports, default_port) = match port_list {
         Some(list) => (ports(list).map_err(|fault| fault.in_part(text, list))?, false),
         None => (own_port(scheme).into_iter().collect(), true),
     };
     Ok(TargetUrl { scheme, host: host.to_owned(), ports, default_port, path, credentials })
+}
+
+/// A zone as the resolver takes it: RFC 6874 writes its `%` as `%25` in a URL.
+fn without_escaped_percent(host: &str) -> String {
+    match host.split_once("%25") {
+        Some((address, zone)) if !zone.is_empty() => format!("{address}%{zone}"),
+        _ => host.to_owned(),
+    }
 }
 
 /// The port that a scheme has where none is given.
@@ -141,7 +150,7 @@ fn unescaped(text: &str) -> Vec<u8> {
 }
 
 fn scheme(name: &str) -> Result<Kind, Fault> {
-    if let Some(kind) = Kind::ALL.into_iter().find(|kind| kind.name() == name) {
+    if let Some(kind) = Kind::ALL.into_iter().find(|kind| kind.name().eq_ignore_ascii_case(name)) {
         return Ok(kind);
     }
     let spoken = "`tcp`, `tls`, `http`, `https`, `ws` or `wss`, as in tcp://host:port";

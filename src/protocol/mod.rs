@@ -5,6 +5,7 @@ pub mod http1;
 mod kind;
 mod sniff;
 mod template;
+pub mod tls;
 pub mod websocket;
 
 pub use behaviour::{Behaviour, Reply};

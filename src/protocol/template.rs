@@ -1,7 +1,7 @@
 //! What is sent, with its placeholders: `{seq}`, `{conn}`, `{now_us}` and `{random:SIZE}`. Pure.
 //!
-//! `{{` and `}}` stand for the braces themselves; a brace that opens none of the placeholders is a brace, so
-//! that JSON can be written as it is.
+//! Any other brace is a brace, so that JSON goes out as it is written, however it is nested. A placeholder in double
+//! braces stands for its own text in single ones: `{{seq}}` is sent as `{seq}`.
 
 use rand::RngCore;
 use serde::{Deserialize, Serialize};
@@ -69,9 +69,9 @@ impl Template {
         let mut at = 0;
         while at < text.len() {
             let rest = &text[at..];
-            if rest.starts_with("{{") || rest.starts_with("}}") {
-                literal.push(rest.as_bytes()[0]);
-                at += 2;
+            if let Some(quoted) = quoted(rest) {
+                literal.extend_from_slice(quoted.as_bytes());
+                at += quoted.len() + 2;
                 continue;
             }
             match placeholder(rest).map_err(|(says, length)| TemplateError { says, part: at..at + length })? {
@@ -133,6 +133,13 @@ impl Template {
         }
         bytes.is_empty().then_some(fields)
     }
+}
+
+/// The placeholder in double braces that `text` begins with, as it stands in single ones.
+fn quoted(text: &str) -> Option<&str> {
+    let inner = text.strip_prefix('{').filter(|inner| inner.starts_with('{'))?;
+    let (_, length) = placeholder(inner).ok().flatten()?;
+    inner[length..].starts_with('}').then(|| &inner[..length])
 }
 
 /// The placeholder that `text` begins with, and its length; or what is wrong with it.
@@ -226,6 +233,18 @@ mod tests {
         assert_eq!(rendered(json, FIELDS, Alphabet::Letters), expected.as_bytes());
         assert_eq!(rendered("", FIELDS, Alphabet::Letters), b"");
         assert_eq!(rendered("{x} }", FIELDS, Alphabet::Letters), b"{x} }");
+        for as_written in [
+            r#"{"a":{"b":{"c":1}}}"#,
+            r#"{{"a":[[{}]]}}"#,
+            "}}{{",
+            r#"{"t":"{{name}}"}"#,
+            "function f() { if (x) { y() }}",
+        ] {
+            assert_eq!(rendered(as_written, FIELDS, Alphabet::Letters), as_written.as_bytes());
+        }
+        let nested = r#"{"a":{"b":{"n":{seq}}}}"#;
+        assert_eq!(rendered(nested, FIELDS, Alphabet::Letters), br#"{"a":{"b":{"n":7}}}"#);
+        assert_eq!(rendered("{{random:4}}{{seq}", FIELDS, Alphabet::Letters), b"{random:4}{7");
     }
 
     #[test]

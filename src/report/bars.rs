@@ -5,7 +5,7 @@ const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█']
 
 /// Values as bars, at most so many: where there are more values, each bar is the largest of its share. The
 /// tallest bar is `full`, or the largest value where that is larger.
-pub fn bars(values: &[f64], most: usize, full: f64) -> String {
+pub(super) fn bars(values: &[f64], most: usize, full: f64) -> String {
     let top = values.iter().copied().filter(|v| v.is_finite()).fold(full, f64::max);
     if values.is_empty() || most == 0 || top <= 0.0 {
         return String::new();

@@ -3,13 +3,15 @@
 use crate::model::format::micros;
 use crate::report::Style;
 use crate::report::findings::{line, wrapped};
+use crate::report::markdown::{code, escaped};
+use crate::report::shown::clean;
 use crate::result::compare::{Change, Comparison, Row, Weight};
 
 /// For a terminal: what decides, then what is only shown.
 pub fn render(comparison: &Comparison, style: Style) -> String {
     let mut out = String::new();
     line(&mut out, format_args!("{}", head(comparison, |change, text| painted(change, text, style))));
-    comparison.notes.iter().for_each(|note| wrapped(&mut out, note, 2));
+    comparison.notes.iter().for_each(|note| wrapped(&mut out, &clean(note), 2));
     for weight in [Weight::Decides, Weight::Shown] {
         let rows: Vec<&Row> = comparison.rows.iter().filter(|row| row.weight == weight).collect();
         if rows.is_empty() {
@@ -27,7 +29,7 @@ pub fn render(comparison: &Comparison, style: Style) -> String {
                 Change::NoChangeSeen => String::new(),
                 change => painted(change, &format!("  {}", word(change)), style),
             };
-            let name = &row.metric;
+            let name = clean(&row.metric);
             line(&mut out, format_args!("  {name:<24}{base:>10}{new:>10}{change:>9}   {interval}{verdict}"));
         }
     }
@@ -41,9 +43,10 @@ pub fn render_markdown(comparison: &Comparison) -> String {
         Change::Regressed => "❌",
         Change::Improved => "✅",
         Change::NoChangeSeen => "➖",
+        Change::TooNoisy => "⚠️",
     };
     line(&mut out, format_args!("## {mark} {}", head(comparison, |_, text| text.to_owned())));
-    comparison.notes.iter().for_each(|note| line(&mut out, format_args!("\n> {note}")));
+    comparison.notes.iter().for_each(|note| line(&mut out, format_args!("\n> {}", escaped(&clean(note)))));
     line(
         &mut out,
         format_args!("\n| metric | base | new | change | 95 % interval | |\n|---|---:|---:|---:|---:|---|"),
@@ -51,6 +54,7 @@ pub fn render_markdown(comparison: &Comparison) -> String {
     for row in &comparison.rows {
         let verdict = match (row.weight, row.verdict) {
             (_, Change::NoChangeSeen) => "",
+            (_, Change::TooNoisy) => "too noisy",
             (Weight::Shown, change) => word(change),
             (Weight::Decides, Change::Regressed) => "❌ regressed",
             (Weight::Decides, _) => "✅ improved",
@@ -58,8 +62,8 @@ pub fn render_markdown(comparison: &Comparison) -> String {
         line(
             &mut out,
             format_args!(
-                "| `{}` | {} | {} | {} | {} | {verdict} |",
-                row.metric,
+                "| {} | {} | {} | {} | {} | {verdict} |",
+                code(&clean(&row.metric)),
                 shown(row, row.base),
                 shown(row, row.new),
                 changed(row, row.change),
@@ -87,6 +91,7 @@ fn word(change: Change) -> &'static str {
         Change::Regressed => "regressed",
         Change::Improved => "improved",
         Change::NoChangeSeen => "no change seen",
+        Change::TooNoisy => "too noisy to tell",
     }
 }
 
@@ -95,6 +100,7 @@ fn painted(change: Change, text: &str, style: Style) -> String {
         Change::Regressed => style.bad(text),
         Change::Improved => style.good(text),
         Change::NoChangeSeen => style.bold(text),
+        Change::TooNoisy => style.warn(text),
     }
 }
 

@@ -1,6 +1,7 @@
 //! The windows as a table, a line a window, for spreadsheets and notebooks.
 
 use crate::report::output::RenderError;
+use crate::report::shown::Shown;
 use crate::result::RunResult;
 use crate::result::windows::spans;
 use std::collections::BTreeSet;
@@ -11,11 +12,12 @@ const COLUMNS: &str = "from_s,to_s,planned,started,opened,ok,failed,skipped,open
                        ports_usable,time_wait,time_wait_total,syn_retransmits,retransmits,listen_overflows";
 
 /// A header, and a line a window. What was not seen is left empty; failures have a column a kind.
-pub(super) fn render(result: &RunResult) -> Result<String, RenderError> {
+pub(super) fn render(result: &Shown<'_, RunResult>) -> Result<String, RenderError> {
     let kinds: BTreeSet<&String> = result.windows.iter().flat_map(|window| window.failures.keys()).collect();
     let mut text = COLUMNS.to_owned();
-    // Names of stages and causes are words with underscores: no quoting is needed.
-    kinds.iter().for_each(|kind| text += &format!(",failed_{}", kind.replace('/', "_")));
+    kinds
+        .iter()
+        .for_each(|kind| text += &format!(",{}", cell(&format!("failed_{}", kind.replace('/', "_")))));
     text.push('\n');
     for span in spans(&result.windows, usize::MAX) {
         let w = &span.window;
@@ -41,9 +43,9 @@ pub(super) fn render(result: &RunResult) -> Result<String, RenderError> {
         let _ = write!(text, ",{:.6}", w.cpu_s);
         let seen = w.kernel.as_ref();
         for known in [
-            seen.map(|kernel| kernel.ports_in_use),
+            seen.and_then(|kernel| kernel.ports_in_use),
             seen.and_then(|kernel| kernel.ports_usable),
-            seen.map(|kernel| kernel.time_wait),
+            seen.and_then(|kernel| kernel.time_wait),
             seen.and_then(|kernel| kernel.time_wait_total),
             seen.and_then(|kernel| kernel.syn_retransmits),
             seen.and_then(|kernel| kernel.retransmits),
@@ -58,4 +60,26 @@ pub(super) fn render(result: &RunResult) -> Result<String, RenderError> {
         text.push('\n');
     }
     Ok(text)
+}
+
+/// A cell of text: quoted where it has to be, and never a formula to a spreadsheet.
+fn cell(text: &str) -> String {
+    let guard = if text.starts_with(['=', '+', '-', '@', '\t', '\r']) { "'" } else { "" };
+    if text.contains(['"', ',', '\n', '\r']) {
+        return format!("\"{guard}{}\"", text.replace('"', "\"\""));
+    }
+    format!("{guard}{text}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cell_is_quoted_and_no_formula() {
+        assert_eq!(
+            ["a", "=1", "a,b", "-\"x\"", "\t1"].map(cell),
+            ["a", "'=1", "\"a,b\"", "\"'-\"\"x\"\"\"", "'\t1"]
+        );
+    }
 }

@@ -62,13 +62,27 @@ fn way(place: &Place) -> String {
 
 /// The checks of a host for a person.
 pub fn render_host(out: &mut String, examination: &Examination, style: Style) {
-    for area in Area::ALL {
-        let checks: Vec<&Check> = examination.checks.iter().filter(|check| check.area == area).collect();
-        if checks.is_empty() {
-            continue;
+    // What has to be done first goes first; what is in order is one line.
+    for worth in [Severity::Warning, Severity::Note, Severity::Unseen] {
+        for area in Area::ALL {
+            let of_it = |check: &&Check| check.area == area && check.worth == worth;
+            let checks: Vec<&Check> = examination.checks.iter().filter(of_it).collect();
+            if checks.is_empty() {
+                continue;
+            }
+            line(out, format_args!("{}", style.bold(area.heading())));
+            checks.iter().for_each(|check| self::check(out, check, style));
+            line(out, format_args!(""));
         }
-        line(out, format_args!("{}", style.bold(area.heading())));
-        checks.iter().for_each(|check| self::check(out, check, style));
+    }
+    let fine: Vec<&str> = examination
+        .checks
+        .iter()
+        .filter(|check| check.worth == Severity::Ok)
+        .map(|check| &*check.name)
+        .collect();
+    if !fine.is_empty() {
+        wrapped(out, &format!("{}: {}", style.good("ok"), fine.join(", ")), 0);
         line(out, format_args!(""));
     }
     let of = |worth| examination.checks.iter().filter(|check| check.worth == worth).count();

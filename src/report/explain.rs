@@ -6,11 +6,16 @@ use crate::model::format::{micros, seconds, thousands};
 use crate::model::{Cause, Stage};
 use crate::plan::Scheme;
 use crate::report::findings::{self, line, wrapped};
+use crate::report::shown::Shown;
 use crate::report::style::Style;
 use crate::result::{FailureKind, OnsetReport, RunResult};
 
 /// The story of a run, several lines with a line end each.
 pub fn render(result: &RunResult, style: Style) -> String {
+    let result = &*match Shown::of(result) {
+        Ok(result) => result,
+        Err(error) => return format!("the result can't be shown: {error}\n"),
+    };
     let mut out = String::new();
     seen(&mut out, result, style);
     onsets(&mut out, result, style);

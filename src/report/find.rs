@@ -2,6 +2,7 @@
 
 use crate::model::format::{micros, thousands};
 use crate::report::findings::{line, wrapped};
+use crate::report::shown::clean;
 use crate::report::style::Style;
 use crate::result::Verdict;
 use crate::result::find::FindReport;
@@ -10,7 +11,7 @@ use crate::result::headline;
 /// The figure, what stopped it, and the probes, for a terminal.
 pub fn render(report: &FindReport, style: Style) -> String {
     let mut out = String::new();
-    let (quantity, name) = (report.quantity, style.bold(&report.name));
+    let (quantity, name) = (report.quantity, style.bold(&clean(&report.name)));
     let figure = match (report.passing, report.failing) {
         (Some(low), Some(high)) => {
             format!(
@@ -29,7 +30,9 @@ pub fn render(report: &FindReport, style: Style) -> String {
         line(&mut out, format_args!("  {}: the figure is that so far", style.warn("interrupted")));
     }
     match &report.stopped_by {
-        Some(stopped) => wrapped(&mut out, &format!("stopped by the {}: {}", stopped.side, stopped.why), 2),
+        Some(stopped) => {
+            wrapped(&mut out, &clean(&format!("stopped by the {}: {}", stopped.side, stopped.why)), 2)
+        }
         None if report.passing.is_some() && report.failing.is_none() => {
             line(&mut out, format_args!("  nothing stopped it: it was not to go further (--most)"));
         }
@@ -54,7 +57,7 @@ pub fn render(report: &FindReport, style: Style) -> String {
         let (value, p99) = (quantity.show(probe.value), micros(probe.connect_p99_us));
         line(&mut out, format_args!("  {value:>14}  {verdict}{}{p99:>12}", counts.concat()));
     }
-    line(&mut out, format_args!("\n  held by: {}", report.thresholds.join(", ")));
+    line(&mut out, format_args!("\n  held by: {}", clean(&report.thresholds.join(", "))));
     out
 }
 #[cfg(test)]

@@ -45,7 +45,7 @@ fn invalid() -> RunResult {
 fn at_the_target() -> RunResult {
     let mut result = sample::exhausted();
     let finding = &mut result.findings[0];
-    finding.id = "nothing-listens".into();
+    finding.id = crate::diagnose::FindingId::NothingListens;
     finding.side = crate::model::Side::Target;
     result
 }

@@ -6,6 +6,7 @@
 use crate::linux::clock::wall_clock;
 use crate::model::Latency;
 use crate::report::output::{RenderError, library};
+use crate::report::shown::Shown;
 use crate::result::RunResult;
 use crate::result::windows::{Span, spans};
 use hdrhistogram::serialization::V2DeflateSerializer;
@@ -23,7 +24,7 @@ struct Line<'a> {
 }
 
 /// The log.
-pub(super) fn render(result: &RunResult) -> Result<String, RenderError> {
+pub(super) fn render(result: &Shown<'_, RunResult>) -> Result<String, RenderError> {
     let mut text = Vec::new();
     let mut serializer = V2DeflateSerializer::new();
     let began = wall_clock(result.began_unix_us);
@@ -58,7 +59,10 @@ fn lines(result: &RunResult) -> Result<Vec<Line<'_>>, RenderError> {
         None => lines.extend(whole(result, "connect", None)?),
     }
     for name in result.latency_us.keys().filter(|name| *name != "connect") {
-        lines.extend(whole(result, name, Tag::new(name))?);
+        // A line without a tag is connect: a name that can't be a tag has no line.
+        if let Some(tag) = Tag::new(name) {
+            lines.extend(whole(result, name, Some(tag))?);
+        }
     }
     Ok(lines)
 }
@@ -94,7 +98,7 @@ fn seconds(seconds: f64) -> Duration {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::report::output::{Format, Hlog};
     use crate::result::sample;
     use base64::Engine as _;
     use hdrhistogram::Histogram;
@@ -120,7 +124,7 @@ mod tests {
     #[test]
     fn the_windows_add_up_to_the_run() {
         let result = sample::good();
-        let lines = read(&render(&result).unwrap());
+        let lines = read(&Hlog.render(&result).unwrap());
         let mut connect = Histogram::<u64>::new(2).unwrap();
         for (_, histogram) in lines.iter().filter(|(tag, _)| tag.is_none()) {
             connect.add(histogram).unwrap();
@@ -135,7 +139,7 @@ mod tests {
     fn a_run_whose_windows_have_no_histograms_is_one_interval() {
         let mut result = sample::good();
         result.windows[2].connect_histogram = None;
-        let lines = read(&render(&result).unwrap());
+        let lines = read(&Hlog.render(&result).unwrap());
         assert_eq!(lines.iter().filter(|(tag, _)| tag.is_none()).count(), 1);
         assert_eq!(lines[0].1.len(), result.latency_us["connect"].count);
     }
@@ -144,6 +148,6 @@ mod tests {
     fn a_damaged_histogram_is_named() {
         let mut result = sample::good();
         result.latency_us.get_mut("lateness").unwrap().histogram.truncate(30);
-        assert!(render(&result).unwrap_err().to_string().contains("histogram of lateness"));
+        assert!(Hlog.render(&result).unwrap_err().to_string().contains("histogram of lateness"));
     }
 }

@@ -3,12 +3,13 @@
 use crate::model::format::{micros, seconds, thousands};
 use crate::report::findings::{line, numbers, until};
 use crate::report::output::RenderError;
+use crate::report::shown::Shown;
 use crate::result::headline;
 use crate::result::{RunResult, Verdict};
 use std::fmt::Write;
 
 /// The text.
-pub(super) fn render(result: &RunResult) -> Result<String, RenderError> {
+pub(super) fn render(result: &Shown<'_, RunResult>) -> Result<String, RenderError> {
     let mut out = String::new();
     head(&mut out, result);
     thresholds(&mut out, result);
@@ -46,13 +47,22 @@ fn thresholds(out: &mut String, result: &RunResult) {
     for judged in &result.thresholds {
         let mark = if judged.passed { "✅" } else { "❌" };
         let margin = judged.margin.map_or(String::new(), |margin| format!("{:+.0} %", margin * 100.0));
-        line(out, format_args!("| {mark} | `{}` | {} | {margin} |", judged.expression, judged.shown));
+        let (expression, shown) = (code(&judged.expression), escaped(&judged.shown));
+        line(out, format_args!("| {mark} | {expression} | {shown} | {margin} |"));
     }
 }
 
 fn findings(out: &mut String, result: &RunResult) {
     for finding in &result.findings {
-        line(out, format_args!("\n### {} ({}, {})", finding.id, finding.certainty, finding.side));
+        line(
+            out,
+            format_args!(
+                "\n### {} ({}, {})",
+                escaped(&finding.id.to_string()),
+                finding.certainty,
+                finding.side
+            ),
+        );
         line(out, format_args!("\n{}\n", escaped(&finding.says)));
         if !finding.remedies.is_empty() {
             line(out, format_args!("```sh"));
@@ -134,22 +144,42 @@ fn figures(out: &mut String, result: &RunResult) {
         rate,
     ];
     line(out, format_args!("| {} |", cells.map(thousands).join(" | ")));
+    if counts.cut_short > 0 {
+        let cut = thousands(counts.cut_short);
+        line(out, format_args!("\nCut short by the end of the run: {cut} conversations."));
+    }
     let said = headline::messages(result).into_iter();
     let said: Vec<String> = said.map(|(name, count)| format!("{} {name}", thousands(count))).collect();
     if !said.is_empty() {
         line(out, format_args!("\nMessages: {}.", said.join(", ")));
     }
+    let closes = headline::closes(result);
+    if !closes.is_empty() {
+        line(out, format_args!("\nClosed by the server: {}.", closes.join("; ")));
+    }
     let measured = result.latency_us.iter().filter(|(_, summary)| summary.count > 0);
     line(out, format_args!("\n| latency | p50 | p90 | p99 | p99.9 | max |\n|---|---:|---:|---:|---:|---:|"));
     for (name, l) in measured {
         let cells = [l.p50, l.p90, l.p99, l.p99_9, l.max].map(micros);
-        line(out, format_args!("| {name} | {} |", cells.join(" | ")));
+        line(out, format_args!("| {} | {} |", escaped(name), cells.join(" | ")));
     }
-    line(out, format_args!("\n<sub>connstorm {}, {}</sub>", result.connstorm_version, result.began));
+    line(
+        out,
+        format_args!(
+            "\n<sub>connstorm {}, {}</sub>",
+            escaped(&result.connstorm_version),
+            escaped(&result.began)
+        ),
+    );
+}
+
+/// Text as code. Within a table, `|` ends a cell even in code; a back-tick would end the code.
+pub(super) fn code(text: &str) -> String {
+    if text.contains(['`', '\\']) { escaped(text) } else { format!("`{}`", text.replace('|', "\\|")) }
 }
 
 /// Text in which nothing is Markdown or HTML.
-fn escaped(text: &str) -> String {
+pub(super) fn escaped(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     for c in text.chars() {
         match c {

@@ -17,6 +17,8 @@ mod markdown;
 pub mod openmetrics;
 pub mod output;
 pub mod plan_text;
+pub mod screen;
+pub mod shown;
 mod style;
 pub mod summary;
 pub mod sweep_text;

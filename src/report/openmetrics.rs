@@ -5,10 +5,11 @@
 
 use crate::model::Latency;
 use crate::report::output::{RenderError, library};
+use crate::report::shown::Shown;
 use crate::result::headline;
 use crate::result::{LatencySummary, RunResult, WindowSummary};
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet, text};
+use prometheus_client::encoding::{self, DescriptorEncoder, MetricEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::{Registry, Unit};
 use std::fmt;
@@ -27,12 +28,25 @@ const GAUGES: [&str; 2] = ["in_flight", "held_max"];
 
 type Labels = Vec<(String, String)>;
 
-/// The text.
-pub fn render(result: &RunResult) -> Result<String, RenderError> {
+/// The text of a run that has ended.
+pub(super) fn render(result: &Shown<'_, RunResult>) -> Result<String, RenderError> {
+    text(result, headline::verdict(result.verdict))
+}
+
+/// The text of a run that goes on, of which nobody knows yet what it is worth.
+///
+/// # Errors
+/// When a histogram can't be read.
+pub fn render_running(result: &RunResult) -> Result<String, RenderError> {
+    let result = Shown::of(result).map_err(|error| library("OpenMetrics", &error))?;
+    text(&result, "running")
+}
+
+fn text(result: &RunResult, verdict: &str) -> Result<String, RenderError> {
     let mut registry = Registry::with_prefix("connstorm");
-    registry.register_collector(Box::new(Figures::of(result)?));
+    registry.register_collector(Box::new(Figures::of(result, verdict)?));
     let mut out = String::new();
-    text::encode(&mut out, &registry).map_err(|error| library("OpenMetrics", &error))?;
+    encoding::text::encode(&mut out, &registry).map_err(|error| library("OpenMetrics", &error))?;
     Ok(out)
 }
 
@@ -65,9 +79,9 @@ struct Buckets {
 struct Figures(Vec<Family>);
 
 impl Figures {
-    fn of(result: &RunResult) -> Result<Figures, RenderError> {
+    fn of(result: &RunResult, verdict: &str) -> Result<Figures, RenderError> {
         let mut figures = Figures(Vec::new());
-        figures.run(result);
+        figures.run(result, verdict);
         figures.counts(result);
         figures.latencies(result)?;
         figures.judgement(result);
@@ -83,10 +97,10 @@ impl Figures {
         &mut self.0[last]
     }
 
-    fn run(&mut self, result: &RunResult) {
+    fn run(&mut self, result: &RunResult, verdict: &str) {
         let labels = labels(&[
             ("name", &result.plan.name),
-            ("verdict", headline::verdict(result.verdict)),
+            ("verdict", verdict),
             ("version", &result.connstorm_version),
         ]);
         self.add("run", "The run", Values::Info(labels));
@@ -173,8 +187,12 @@ impl Figures {
             self.gauge("cpu", "CPU time of the process", cpu).unit = Some(Unit::Seconds);
         }
         let Some(kernel) = &window.kernel else { return };
-        self.gauge("ports_in_use", "Ports in use on the fullest tuple", kernel.ports_in_use as f64);
-        self.gauge("time_wait", "TIME_WAIT on the fullest tuple", kernel.time_wait as f64);
+        if let Some(used) = kernel.ports_in_use {
+            self.gauge("ports_in_use", "Ports in use on the fullest tuple", used as f64);
+        }
+        if let Some(time_wait) = kernel.time_wait {
+            self.gauge("time_wait", "TIME_WAIT on the fullest tuple", time_wait as f64);
+        }
         if let Some(usable) = kernel.ports_usable {
             self.gauge("ports_usable", "Ports that a tuple can have", usable as f64);
         }

@@ -1,5 +1,6 @@
 //! The formats that a result is written in, behind one trait.
 
+use crate::report::shown::{self, Shown};
 use crate::report::{csv, hlog, html, junit, markdown, openmetrics};
 use crate::result::RunResult;
 
@@ -36,7 +37,7 @@ pub struct Json;
 impl Format for Json {
     fn render(&self, result: &RunResult) -> Result<String, RenderError> {
         let text = serde_json::to_string_pretty(result);
-        text.map(|text| text + "\n").map_err(|error| library("JSON", &error))
+        text.map(|text| shown::json_text(&text) + "\n").map_err(|error| library("JSON", &error))
     }
 }
 
@@ -53,11 +54,12 @@ pub struct OpenMetrics;
 /// The windows as a table.
 pub struct Csv;
 
+/// Every format but JSON: each is given a result that was made harmless, and no other.
 macro_rules! formats {
     ($($format:ident: $render:path;)*) => {
         $(impl Format for $format {
             fn render(&self, result: &RunResult) -> Result<String, RenderError> {
-                $render(result)
+                $render(&Shown::of(result).map_err(|error| library(stringify!($format), &error))?)
             }
         })*
     };

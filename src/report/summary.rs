@@ -1,9 +1,12 @@
-//! The result for a person at a terminal: what broke first, then the figures. Fits 80 columns.
+//! The whole result for a person at a terminal (`--verbose`): what broke first, then every figure. Fits 80
+//! columns; [`super::screen`] is what is shown without being asked.
 
 use crate::model::Reply;
 use crate::model::format::{bytes, micros, seconds, thousands};
+use crate::plan::threshold::Evaluation;
 use crate::plan::{Arrivals, Close, Lifetime, PortPolicy};
 use crate::report::findings::{self, WIDTH, line, wrapped};
+use crate::report::shown::Shown;
 use crate::report::style::Style;
 use crate::report::{bars, forecast};
 use crate::result::headline;
@@ -12,6 +15,10 @@ use crate::result::{FailureKind, LatencySummary, RunResult, Verdict};
 
 /// The summary, several lines with a line end each.
 pub fn render(result: &RunResult, style: Style) -> String {
+    let result = &*match Shown::of(result) {
+        Ok(result) => result,
+        Err(error) => return format!("the result can't be shown: {error}\n"),
+    };
     let mut out = String::new();
     head(&mut out, result, style);
     findings::render(&mut out, result, style);
@@ -130,9 +137,13 @@ fn counts(out: &mut String, result: &RunResult) {
         ("ok", counts.ok),
         ("failed", counts.failed),
         ("skipped", counts.skipped),
+        ("cut short", counts.cut_short),
         ("in flight", counts.in_flight),
     ];
-    filled(out, &parts.map(|(name, count)| format!("{name} {}", thousands(count))));
+    // Few plans have conversations that can be cut.
+    let told = parts.iter().filter(|(name, count)| *name != "cut short" || *count > 0);
+    let told: Vec<String> = told.map(|(name, count)| format!("{name} {}", thousands(*count))).collect();
+    filled(out, &told);
     let skipped: Vec<String> = result
         .skipped
         .iter()
@@ -159,7 +170,7 @@ fn counts(out: &mut String, result: &RunResult) {
 }
 
 /// Parts that are not broken, three blanks apart, in as many lines as they need.
-fn filled(out: &mut String, parts: &[String]) {
+pub(super) fn filled(out: &mut String, parts: &[String]) {
     let mut current = String::from("  ");
     for part in parts {
         if current.chars().count() + 3 + part.chars().count() > WIDTH + 2 {
@@ -185,17 +196,18 @@ fn course(out: &mut String, result: &RunResult) {
     line(out, format_args!("  rate   {}  {peak_rate}", bars::bars(&rates, BARS, 0.0)));
     let seen = || result.windows.iter().filter_map(|window| window.kernel.as_ref());
     let (used, usable) = (
-        seen().map(|kernel| kernel.ports_in_use).max(),
+        seen().filter_map(|kernel| kernel.ports_in_use).max(),
         seen().filter_map(|kernel| kernel.ports_usable).max(),
     );
     let (Some(used), Some(usable)) = (used.filter(|used| *used > 0), usable) else { return };
-    let ports = spans.iter().map(|span| span.window.kernel.as_ref().map_or(0.0, |k| k.ports_in_use as f64));
+    let ports =
+        spans.iter().map(|span| span.window.kernel.as_ref().and_then(|k| k.ports_in_use).unwrap_or(0) as f64);
     let bars = bars::bars(&ports.collect::<Vec<f64>>(), BARS, usable as f64);
     line(out, format_args!("  ports  {bars}  {} of {} at most", thousands(used), thousands(usable)));
 }
 
 /// What was said above TCP, if anything was.
-fn messages(out: &mut String, result: &RunResult, style: Style) {
+pub(super) fn messages(out: &mut String, result: &RunResult, style: Style) {
     let said = &result.messages;
     if said.is_silent() {
         return;
@@ -220,10 +232,13 @@ fn messages(out: &mut String, result: &RunResult, style: Style) {
     for pieces in parts.chunks(4) {
         line(out, format_args!("  {}", pieces.join("   ")));
     }
+    for close in headline::closes(result) {
+        line(out, format_args!("  closed by the server: {close}"));
+    }
 }
 
 /// What was done, in two lines.
-fn load(result: &RunResult) -> String {
+pub(super) fn load(result: &RunResult) -> String {
     let plan = &result.plan;
     let arrivals = match &plan.load.arrivals {
         Arrivals::Open(_) => "open loop".to_owned(),
@@ -302,15 +317,20 @@ fn thresholds(out: &mut String, result: &RunResult, style: Style) {
     }
     line(out, format_args!(""));
     for threshold in &result.thresholds {
-        let mark = if threshold.passed { style.good("passed") } else { style.bad("FAILED") };
-        let spare = match threshold.margin {
-            Some(margin) if threshold.passed => format!(", {:.0} % to spare", margin * 100.0),
-            Some(margin) => format!(", missed by {:.0} %", -margin * 100.0),
-            None => String::new(),
-        };
         let default = if result.plan.thresholds.is_empty() { "  (default)" } else { "" };
-        line(out, format_args!("  {mark}  {}: {}{spare}{default}", threshold.expression, threshold.shown));
+        line(out, format_args!("  {}{default}", judged(threshold, style)));
     }
+}
+
+/// A threshold with what was measured, and by how much it holds or not.
+pub(super) fn judged(threshold: &Evaluation, style: Style) -> String {
+    let mark = if threshold.passed { style.good("passed") } else { style.bad("FAILED") };
+    let spare = match threshold.margin {
+        Some(margin) if threshold.passed => format!(", {:.0} % to spare", margin * 100.0),
+        Some(margin) => format!(", missed by {:.0} %", -margin * 100.0),
+        None => String::new(),
+    };
+    format!("{mark}  {}: {}{spare}", threshold.expression, threshold.shown)
 }
 
 fn cost(out: &mut String, result: &RunResult) {

@@ -62,8 +62,8 @@ pub(super) fn imbalance(result: &RunResult) -> Option<String> {
         (
             "started",
             counts.started,
-            "ok + failed + in flight",
-            sum(&[counts.ok, counts.failed, counts.in_flight]),
+            "ok + failed + cut short + in flight",
+            sum(&[counts.ok, counts.failed, counts.cut_short, counts.in_flight]),
         ),
         ("failed", counts.failed, "the sum of all kinds of failures", sum(&failures)),
         ("skipped", counts.skipped, "the sum of all reasons", sum(&skipped)),
@@ -78,11 +78,12 @@ type Pick = (&'static str, fn(&crate::result::WindowSummary) -> u64, fn(&Counts)
 
 /// A count that is not the sum of that of all windows, where there are any.
 fn in_windows(result: &RunResult) -> Option<String> {
-    let picks: [Pick; 5] = [
+    let picks: [Pick; 6] = [
         ("planned", |window| window.planned, |counts| counts.planned),
         ("started", |window| window.started, |counts| counts.started),
         ("ok", |window| window.ok, |counts| counts.ok),
         ("failed", |window| window.failed, |counts| counts.failed),
+        ("cut_short", |window| window.cut_short, |counts| counts.cut_short),
         ("skipped", |window| window.skipped, |counts| counts.skipped),
     ];
     if result.windows.is_empty() {
@@ -134,6 +135,8 @@ mod tests {
         assert_eq!(told(|_| {}), "");
         assert_eq!(told(|r| r.counts.planned += 1), "planned is 2026, and started + skipped is 2025");
         assert!(told(|r| r.counts.in_flight = 1).starts_with("started is 2025"));
+        assert!(told(|r| r.counts.cut_short = 1).contains("ok + failed + cut short + in flight is 2026"));
+        assert!(told(|r| r.windows[0].cut_short = 1).starts_with("cut_short is 0"));
         assert!(told(|r| r.counts.in_flight = u64::MAX).contains("18446744073709553640"), "no overflow");
         assert!(told(|r| r.failures[0].count += 1).contains("kinds of failures is 1002"));
         assert!(told(|r| _ = r.skipped.insert("late".into(), 4)).contains("all reasons is 4"));

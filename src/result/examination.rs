@@ -5,7 +5,7 @@ use crate::diagnose::{Finding, Listening, Name, Place};
 use crate::linux::sysctl::HostSettings;
 use crate::model::{Cause, Errno, Failure, Reply, Side, Stage};
 use serde::{Deserialize, Serialize};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 /// Everything that an examination found. Versioned as results of runs are; fields are only ever added.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -65,6 +65,9 @@ pub struct AttemptReport {
     /// Type and code of an ICMP message that ended it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub icmp: Option<(u8, u8)>,
+    /// Who sent that message.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub icmp_from: Option<IpAddr>,
     /// Why it was not established, or what went wrong after that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<FailureReport>,
@@ -74,6 +77,9 @@ pub struct AttemptReport {
     /// Version of TLS, where its handshake was completed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<String>,
+    /// Whether a ClientHello on a connection of its own was answered with TLS, where plain text was not answered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub speaks_tls: Option<bool>,
     /// The first line that came, or the first bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub greeting: Option<String>,
@@ -123,9 +129,11 @@ impl AttemptReport {
             connect_us: 0,
             syn_retransmits: 0,
             icmp: None,
+            icmp_from: None,
             failure: None,
             accepted: None,
             tls: None,
+            speaks_tls: None,
             greeting: None,
             reply: None,
         }

@@ -4,11 +4,12 @@
 
 use crate::diagnose::Certainty;
 use crate::model::Side;
+use crate::model::close_code_name;
 use crate::model::format::{percent, thousands};
 use crate::result::model::{RunResult, Verdict};
 
 /// One sentence: how much went well and, if not all did, the most frequent trouble.
-pub fn what_happened(result: &RunResult) -> String {
+pub(crate) fn what_happened(result: &RunResult) -> String {
     let counts = result.counts;
     let Some(worst) = result.failures.iter().max_by_key(|kind| kind.count) else {
         return format!("{} connections, none failed", thousands(counts.ok));
@@ -24,7 +25,7 @@ pub fn what_happened(result: &RunResult) -> String {
 
 /// Whose fault it is, and what that rests on: the surest finding, or else the most frequent failure. `None`
 /// where nothing went wrong.
-pub fn whose_fault(result: &RunResult) -> Option<(Side, String)> {
+pub(crate) fn whose_fault(result: &RunResult) -> Option<(Side, String)> {
     if result.verdict == Verdict::Invalid {
         return Some((Side::Generator, "the run says nothing about the target".into()));
     }
@@ -46,8 +47,17 @@ pub fn verdict(verdict: Verdict) -> &'static str {
     }
 }
 
+/// WebSockets that the peer closed first, a line for each code: `3 × code 4401 (a code of the application): 'expired'`.
+pub(crate) fn closes(result: &RunResult) -> Vec<String> {
+    let line = |close: &crate::model::CloseCount| {
+        let reason = close.reasons.first().map_or(String::new(), |reason| format!(": '{reason}'"));
+        format!("{} × code {} ({}){reason}", close.count, close.code, close_code_name(close.code))
+    };
+    result.closes.iter().map(line).collect()
+}
+
 /// What was counted above TCP, those that are not 0, by name and for a person to read.
-pub fn messages(result: &RunResult) -> Vec<(String, u64)> {
+pub(crate) fn messages(result: &RunResult) -> Vec<(String, u64)> {
     let mut counted = result.messages.named();
     counted.retain(|(_, count)| *count > 0);
     counted.sort_unstable();

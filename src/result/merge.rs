@@ -5,7 +5,7 @@
 //! histograms   added, bucket by bucket       onsets    keep their host, moved to the common start
 //! ```
 //!
-//! Invariant: what held for each part (planned = started + skipped; started = ok + failed + in flight) holds
+//! Invariant: what held for each part (planned = started + skipped; started = ok + failed + cut short + in flight) holds
 //! for the whole, in all and in every window; percentiles are those of all values recorded together.
 
 use crate::model::{Latency, SAMPLES};
@@ -101,6 +101,7 @@ pub fn merge(mut parts: Vec<Named>) -> Result<RunResult, MergeError> {
     merged.tuples = parts.iter().map(|part| part.result.tuples).fold(0, u64::saturating_add);
     merged.skipped = whole.skipped();
     merged.messages = whole.messages();
+    merged.closes = whole.closes();
     merged.latency_us = whole.latencies()?;
     merged.failures = whole.failures()?;
     merged.onsets = whole.onsets();
@@ -111,6 +112,8 @@ pub fn merge(mut parts: Vec<Named>) -> Result<RunResult, MergeError> {
     merged.counts = whole.counts(merged.windows.iter().map(|window| window.open).max().unwrap_or(0));
     merged.resources = whole.resources();
     merged.parts = whole.parts();
+    // Each part has its own.
+    merged.command = None;
     merged.aborted = parts.iter().find_map(|part| part.result.aborted.clone());
     whole.judge(&mut merged);
     let value = serde_json::to_value(&merged).unwrap_or_default();
@@ -232,6 +235,12 @@ impl Whole<'_> {
         sum
     }
 
+    fn closes(&self) -> crate::model::Closes {
+        let mut sum = crate::model::Closes::default();
+        self.parts.iter().for_each(|part| sum.merge(&part.result.closes));
+        sum
+    }
+
     fn skipped(&self) -> BTreeMap<String, u64> {
         let mut sum = BTreeMap::new();
         for (reason, count) in self.parts.iter().flat_map(|part| &part.result.skipped) {
@@ -305,8 +314,8 @@ impl Whole<'_> {
                 findings.push(finding);
             }
         }
-        // Stable: within a certainty, in the order of the parts.
-        findings.sort_by_key(|finding| finding.certainty);
+        // Stable: of those that rank alike, in the order of the parts.
+        findings.sort_by_key(crate::diagnose::Finding::rank);
         findings
     }
 

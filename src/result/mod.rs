@@ -27,3 +27,4 @@ pub use model::{
 };
 pub use read::ReadError;
 pub use thresholds::DEFAULT as DEFAULT_THRESHOLD;
+pub(crate) use verdict::LATE_US;

@@ -5,7 +5,7 @@
 use crate::diagnose::Finding;
 use crate::linux::sysctl::HostSettings;
 use crate::model::{
-    Cause, Errno, Evidence, Latency, Onset, OnsetKind, Reply, Run, Sample, Side, Stage, Traffic,
+    Cause, Closes, Errno, Evidence, Latency, Onset, OnsetKind, Reply, Run, Sample, Side, Stage, Traffic,
 };
 use crate::plan::Plan;
 use crate::plan::threshold::Evaluation;
@@ -40,6 +40,9 @@ pub struct RunResult {
     pub plan: Plan,
     /// The settings and limits of this host when it began.
     pub host: HostSettings,
+    /// What could not be seen of the kernel while it ran, and why.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unseen: Vec<String>,
     /// What was forecast before it began, beside what was measured; absent where nothing can be: a closed
     /// loop whose connections are closed at once, or no destination.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -58,6 +61,9 @@ pub struct RunResult {
     /// What was said over connections, above TCP.
     #[serde(default)]
     pub messages: Traffic,
+    /// WebSockets that the peer closed first, by close code.
+    #[serde(default, skip_serializing_if = "Closes::is_empty")]
+    pub closes: Closes,
     /// Failures by kind, in the order of their first appearance.
     pub failures: Vec<FailureKind>,
     /// Latencies of attempts that succeeded in the measured step, in microseconds.
@@ -75,6 +81,9 @@ pub struct RunResult {
     pub resources: Resources,
     /// The run second by second.
     pub windows: Vec<WindowSummary>,
+    /// The command line that made it, secrets replaced; absent where it was not the command line.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub command: Option<String>,
     /// The results that this one was merged from; empty where it is of one run.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub parts: Vec<Part>,
@@ -111,7 +120,7 @@ pub enum Verdict {
     Interrupted,
 }
 
-/// Attempts by outcome. planned = started + skipped; started = ok + failed + in flight.
+/// Attempts by outcome. planned = started + skipped; started = ok + failed + cut short + in flight.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Counts {
     /// Arrivals that became due.
@@ -122,9 +131,12 @@ pub struct Counts {
     pub ok: u64,
     /// Attempts that failed.
     pub failed: u64,
+    /// Attempts that the end of the run closed in the midst of their conversation: neither ok nor failed.
+    #[serde(default)]
+    pub cut_short: u64,
     /// Arrivals that were not started.
     pub skipped: u64,
-    /// Attempts that neither ended well nor failed: an interruption came first.
+    /// Attempts that had not ended when an interruption came.
     pub in_flight: u64,
     /// The most connections open at once. With several workers: the most at the end of a window.
     pub held_max: u64,
@@ -275,6 +287,7 @@ impl RunResult {
             elapsed_s: run.elapsed.as_secs_f64(),
             plan: plan.redacted(),
             host: HostSettings::default(),
+            unseen: Vec::new(),
             forecast: None,
             onsets: Vec::new(),
             findings: Vec::new(),
@@ -288,6 +301,7 @@ impl RunResult {
                 started: tally.started(),
                 ok: tally.ok(),
                 failed: tally.failed(),
+                cut_short: tally.cut_short(),
                 skipped: tally.skipped(),
                 in_flight: tally.in_flight().max(0).unsigned_abs(),
                 held_max: run.held_max,
@@ -298,6 +312,7 @@ impl RunResult {
             },
             skipped: reasons.map(|reason| (reason.name().into(), tally.skipped_for(reason))).into(),
             messages: tally.traffic,
+            closes: tally.closes.clone(),
             failures: tally.failures().iter().map(FailureKind::of).collect(),
             latency_us: tally
                 .latencies
@@ -313,6 +328,7 @@ impl RunResult {
                 rss_peak_bytes: run.memory.1,
             },
             windows: run.windows.iter().map(WindowSummary::of).collect(),
+            command: None,
             parts: Vec::new(),
         }
     }

@@ -44,7 +44,8 @@ impl RunResult {
             Metric::FailedRatio(cause) => share(self.failed_by(cause), counts.started),
             Metric::Skipped(reason) => Some(self.skipped.get(reason.name()).copied().unwrap_or(0) as f64),
             Metric::Onset(kind) => {
-                self.onsets.iter().find(|onset| onset.kind.name() == kind).map(|onset| onset.at_s)
+                let told = self.onsets.iter().find(|onset| onset.kind.name() == kind).map(|onset| onset.at_s);
+                told.or_else(|| self.is_blind_to(kind).then_some(f64::NAN))
             }
             Metric::RateAchieved => Some(self.ok_per_second()),
         }
@@ -70,6 +71,7 @@ impl RunResult {
             Counter::Started => counts.started,
             Counter::Ok => counts.ok,
             Counter::Failed => counts.failed,
+            Counter::CutShort => counts.cut_short,
             Counter::Skipped => counts.skipped,
             Counter::InFlight => counts.in_flight,
             Counter::Backoffs => counts.backoffs,
@@ -90,6 +92,22 @@ impl RunResult {
         }
     }
 
+    /// Whether an onset is told by the kernel's sockets or counters alone, and those could not be seen: that it
+    /// was not told is then no sign that it did not happen.
+    fn is_blind_to(&self, kind: &str) -> bool {
+        let by_attempts = [
+            "port_search_slow",
+            "ports_exhausted",
+            "ports_recovered",
+            "fd_limit",
+            "refusals",
+            "generator_saturated",
+        ];
+        // A merged result or one of 0.1 does not tell.
+        let blind = |note: &String| note.starts_with("sockets (") || note.starts_with("counters (");
+        !by_attempts.contains(&kind) && self.unseen.iter().any(blind)
+    }
+
     fn failed_by(&self, cause: Cause) -> u64 {
         self.failures.iter().filter(|kind| kind.cause == cause).map(|kind| kind.count).sum()
     }
@@ -104,6 +122,19 @@ mod tests {
     fn thresholds_know_every_onset_that_is_told() {
         let told: Vec<&str> = OnsetKind::ALL.iter().map(|kind| kind.name()).collect();
         assert_eq!(told, ONSETS);
+    }
+
+    #[test]
+    fn never_can_not_pass_where_nothing_could_be_seen() {
+        let mut result = crate::result::sample::good();
+        result.onsets.clear();
+        result.plan.thresholds =
+            vec!["onset.time_wait_building == never".into(), "onset.refusals == never".into()];
+        let passed = |result: &RunResult| result.evaluate().iter().map(|t| t.passed).collect::<Vec<_>>();
+        assert_eq!(passed(&result), [true, true]);
+        result.unseen = vec!["sockets (sock_diag): Operation not permitted".into()];
+        assert_eq!(passed(&result), [false, true], "refusals are seen by the attempts themselves");
+        assert!(result.evaluate()[0].says.contains("could not be seen"), "{}", result.evaluate()[0].says);
     }
 
     #[test]

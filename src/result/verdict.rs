@@ -2,12 +2,14 @@
 
 use crate::model::Side;
 use crate::model::format::{micros, percent, thousands};
-use crate::result::model::{FailureKind, RunResult, Verdict};
+use crate::result::model::{Counts, FailureKind, RunResult, Verdict};
 
 /// Share of planned arrivals that the generator may spoil before the run says nothing about the target.
 const SPOILED_SHARE: f64 = 0.001;
 /// 99th percentile of the lateness, in microseconds, above which the generator did not keep to its plan.
-const LATE_US: u64 = 100_000;
+pub(crate) const LATE_US: u64 = 100_000;
+/// Share of started attempts whose conversations the end of the run may cut: what they would have been is not known.
+const CUT_SHARE: f64 = 0.01;
 
 impl RunResult {
     /// Judges the thresholds, and sets the verdict and its reasons. Invalid goes before failed: a run that
@@ -18,6 +20,7 @@ impl RunResult {
         self.thresholds = self.evaluate();
         let broken = self.thresholds.iter().filter(|threshold| !threshold.passed);
         let broken: Vec<String> = troubles.into_iter().chain(broken.map(|t| t.says.clone())).collect();
+        let broken: Vec<String> = broken.into_iter().chain(self.conversations_cut()).collect();
         let mut spoiled: Vec<String> = defects.to_vec();
         spoiled.extend(self.spoiled_attempts());
         spoiled.extend(self.lateness_beyond_reason());
@@ -28,6 +31,22 @@ impl RunResult {
             _ => Verdict::Passed,
         };
         self.reasons = spoiled.into_iter().chain(broken).collect();
+    }
+
+    /// Conversations that were to come to their end and did not, beyond the few that any end cuts. Where the run
+    /// was ended early, by the user or by the condition of the user, nothing was promised.
+    fn conversations_cut(&self) -> Option<String> {
+        let Counts { cut_short, started, .. } = self.counts;
+        let is_much = cut_short as f64 > started as f64 * CUT_SHARE;
+        (is_much && self.aborted.is_none() && self.verdict != Verdict::Interrupted).then(|| {
+            format!(
+                "the end of the run cut {} of {} conversations short ({}): the target answered too slowly for the \
+                 plan, or the plan is too short for its conversations",
+                thousands(cut_short),
+                thousands(started),
+                percent(cut_short, started)
+            )
+        })
     }
 
     /// Attempts that failed on the generator's side, unless a threshold is about just that, and arrivals
@@ -84,6 +103,15 @@ mod tests {
         change(&mut result);
         result.judge(Vec::new(), &[]);
         result.verdict
+    }
+
+    #[test]
+    fn a_run_that_cuts_more_than_one_conversation_in_a_hundred_is_not_passed() {
+        let cut = |share: f64| {
+            judged(0, |result| result.counts.cut_short = (result.counts.started as f64 * share) as u64)
+        };
+        assert_eq!(cut(0.009), Verdict::Passed);
+        assert_eq!(cut(0.011), Verdict::Failed);
     }
 
     #[test]

@@ -19,6 +19,9 @@ pub struct WindowSummary {
     pub ok: u64,
     /// Attempts that failed.
     pub failed: u64,
+    /// Attempts whose conversation the end of the run cut.
+    #[serde(default)]
+    pub cut_short: u64,
     /// Arrivals that were skipped.
     pub skipped: u64,
     /// Connections open at its end.
@@ -49,16 +52,19 @@ pub struct WindowSummary {
     pub kernel: Option<KernelWindow>,
 }
 
-/// What the kernel showed at the end of a window.
+/// What the kernel showed at the end of a window, in the size that a run of an hour can keep.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct KernelWindow {
-    /// Ports in use on the fullest tuple.
-    pub ports_in_use: u64,
+    /// When it was looked at, in seconds since the start; absent in results of 0.1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at_s: Option<f64>,
+    /// Ports in use on the fullest tuple; `null` where the sockets could not be seen.
+    pub ports_in_use: Option<u64>,
     /// Ports that a tuple can have; absent where that is not known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ports_usable: Option<u64>,
-    /// TIME_WAIT among them.
-    pub time_wait: u64,
+    /// TIME_WAIT among them; `null` where the sockets could not be seen.
+    pub time_wait: Option<u64>,
     /// TIME_WAIT sockets of the whole namespace.
     pub time_wait_total: Option<u64>,
     /// When that tuple will have no port left, as it then seemed, in seconds since the start.
@@ -92,6 +98,7 @@ impl WindowSummary {
             opened: row.opened,
             ok: row.ok,
             failed: row.failed,
+            cut_short: row.cut_short,
             skipped: row.skipped,
             open: row.open,
             connect_p50_us,

@@ -1,21 +1,30 @@
 //! What detectors and diagnosis know of a plan on this host before it runs.
 
+use crate::host::held_ports;
 use crate::host::target::are_local;
 use crate::linux::addresses::is_local;
 use crate::linux::sysctl::HostSettings;
-use crate::observe::RunContext;
+use crate::observe::{Books, RunContext};
 use crate::plan::{Arrivals, Plan};
 use crate::run::from_plan::supply;
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
 /// The context of a plan against these destinations.
 pub(crate) fn context(plan: &Plan, destinations: &[SocketAddr], host: &HostSettings) -> RunContext {
     let supply = supply(plan, destinations, host);
+    // The connections of its tuples are seen in every window; what is bound or listened on is not.
+    let bound = held_ports::bound(&supply).unwrap_or_default();
+    let supply = supply.holding(bound);
     RunContext {
         usable_ports: Some(supply.usable()),
         reserved_ports: supply.reserved(),
         tuples: supply.tuples(),
         time_wait_blocks: supply.blocks(),
+        largest_share: supply.groups().iter().map(|group| group.share).fold(0.0, f64::max),
+        open_for: plan.connection.lifetime.mean(),
+        fin_timeout: Duration::from_secs(host.tcp_fin_timeout.unwrap_or(60)),
+        books: Books::Kept,
         supply,
         time_wait_cap: host.tcp_max_tw_buckets,
         target_is_local: are_local(destinations),
@@ -35,4 +44,26 @@ pub(crate) fn foreign_sources(plan: &Plan) -> Vec<IpAddr> {
     let addresses =
         blocks.iter().flat_map(|block| (0..block.len().min(LOOKED_AT)).filter_map(|n| block.nth(n)));
     addresses.filter(|address| !is_local(*address).unwrap_or(true)).collect()
+}
+
+/// Source addresses of the plan, each once with its weight; none where the kernel chooses, or there are too many
+/// to count failures by.
+pub(crate) fn source_weights(plan: &Plan) -> Vec<(IpAddr, u64)> {
+    const MOST: u64 = 1024;
+    let addresses = &plan.source.addresses;
+    if addresses.len() > MOST {
+        return Vec::new();
+    }
+    let mut weights: Vec<(IpAddr, u64)> = Vec::new();
+    let each = addresses
+        .blocks()
+        .iter()
+        .flat_map(|block| (0..block.len()).filter_map(|n| Some((block.nth(n)?, u64::from(block.weight())))));
+    for (address, more) in each {
+        match weights.iter_mut().find(|(known, _)| *known == address) {
+            Some((_, weight)) => *weight += more,
+            None => weights.push((address, more)),
+        }
+    }
+    weights
 }

@@ -6,24 +6,32 @@
 mod abort;
 pub mod context;
 pub mod from_plan;
+mod moments;
+mod monitor;
 mod observer;
+mod plateau;
 mod result;
 mod watched;
 
-pub use observer::Observation;
 pub use watched::Watched;
 
 use crate::capacity::{self, Demand, Ends, Forecast};
 use crate::diagnose::{Finding, diagnose};
 use crate::engine::{self, Control, Destinations, RunError};
 use crate::host::held_ports;
+use crate::host::moment::MomentLook;
 use crate::linux::sysctl::HostSettings;
 use crate::model::{Onset, Run};
-use crate::plan::{Plan, Serve};
+use crate::observe::Hurry;
+use crate::plan::{Plan, PortPolicy, Serve};
+use crate::result::KernelWindow;
 use crate::server::{Config, Running, StartError, Target};
 use from_plan::Whereto;
+use moments::Moments;
+use monitor::Monitor;
 use observer::Observer;
 use std::net::SocketAddr;
+use std::ops::RangeInclusive;
 
 /// Everything that a run came to.
 #[derive(Debug)]
@@ -38,8 +46,10 @@ pub struct Conducted {
     pub time_wait_before: u64,
     /// What began when.
     pub onsets: Vec<Onset>,
-    /// What was seen of the kernel, a window each.
-    pub observations: Vec<Observation>,
+    /// What was seen of the kernel, by time.
+    pub seen: Vec<KernelWindow>,
+    /// What could not be seen of the kernel, and why.
+    pub unseen: Vec<String>,
     /// Causes, the surest first.
     pub findings: Vec<Finding>,
     /// Why the run was ended early, if one of the plan's conditions for that held.
@@ -55,6 +65,11 @@ pub enum ConductError {
     /// The engine could not begin.
     #[error(transparent)]
     Run(#[from] RunError),
+    /// A thread to watch the run with can't be had.
+    #[error(
+        "no thread to watch the run with could be started: {0}; look at ulimit -u and at the pids limit of the cgroup"
+    )]
+    Thread(std::io::Error),
     /// There is nothing to connect to.
     #[error("the scenario has no target: give it a [target] with a url, or a [serve] table")]
     NoTarget,
@@ -123,31 +138,45 @@ impl Prepared {
     ) -> Result<Conducted, ConductError> {
         let Prepared { plan, host, own_target, destinations, forecast } = self;
         let plan = &plan;
-        let mut observer = Observer::new(plan, destinations.addresses(), host.clone());
+        let hurry = Hurry::default();
+        let look = MomentLook::new(ports(plan, &host), host.clone());
+        let observer = Observer::new(plan, destinations.addresses(), host.clone(), hurry.clone());
+        let (moments, first_failures) = Moments::start(look, hurry.clone()).map_err(ConductError::Thread)?;
+        let mut monitor = Monitor::start(observer, hurry).map_err(ConductError::Thread)?;
         let mut abort = abort::Abort::new(plan);
-        let run = engine::run(plan, &destinations, control, |progress| {
+        let mut run = engine::run(plan, &destinations, control, Some(first_failures), |progress| {
             if let Some(window) = progress.window {
-                observer.window(window, progress.tally);
+                monitor.window(window, progress.tally, progress.elapsed);
             }
-            let watched =
-                Watched { plan, progress, onsets: &observer.onsets, seen: observer.observations.last() };
+            let (onsets, seen) = monitor.news();
+            let watched = Watched { plan, progress, onsets, seen };
             if abort.is_due(&watched) {
                 control.interrupt();
             }
             watch(&watched);
         })?;
+        let observer = monitor.finish();
+        let moments = moments.finish();
+        run.worker_errors
+            .extend([observer.as_ref().err(), moments.as_ref().err()].into_iter().flatten().cloned());
+        // A run is worth its report also where nobody watched it to the end.
+        let mut observer = observer.unwrap_or_else(|_| {
+            Observer::new(plan, destinations.addresses(), host.clone(), Hurry::default())
+        });
         observer.settle(&run);
-        let findings = diagnose(&observer.facts(plan, &run));
+        let findings = diagnose(&observer.facts(plan, &run, moments.unwrap_or_default()));
         drop(own_target);
         let time_wait_before = observer.time_wait_before();
-        let Observer { onsets, observations, .. } = observer;
+        let unseen = observer.unseen().to_vec();
+        let Observer { onsets, seen, .. } = observer;
         Ok(Conducted {
             run,
             host,
             forecast,
             time_wait_before,
             onsets,
-            observations,
+            seen,
+            unseen,
             findings,
             aborted: abort.why(),
         })
@@ -170,6 +199,15 @@ fn whereto(
     let supply = from_plan::supply(plan, destinations, host);
     let seen = held_ports::look(&supply).unwrap_or_default();
     (!destinations.is_empty()).then(|| Whereto::of(&supply.holding(seen.sockets), ends))
+}
+
+/// The ports that the connections of a plan may use.
+fn ports(plan: &Plan, host: &HostSettings) -> RangeInclusive<u16> {
+    let range = host.ports();
+    match plan.source.ports {
+        PortPolicy::Kernel | PortPolicy::NaiveBind => range.low..=range.high,
+        PortPolicy::Range { low, high } | PortPolicy::Explicit { low, high } => low..=high,
+    }
 }
 
 /// The plan, with the certificate of the run's own target among those it trusts.

@@ -1,86 +1,63 @@
 //! Watches the kernel while a run goes on: a sample a window, the onsets that it shows, and at the end the
-//! facts that the diagnosis wants.
+//! facts that the diagnosis wants. It works on the monitor thread.
 
-use crate::diagnose::{Facts, FailureFact, ForeignSockets, Refusals, TupleFact};
+use crate::diagnose::{Facts, FailureFact, Moment, Refusals, TargetFacts, TupleFact};
 use crate::host::server_process::ServerWatch;
 use crate::host::target;
-use crate::linux::holders;
+use crate::linux::holders::Table;
 use crate::linux::proc_net::{ConntrackDrops, Counters};
-use crate::linux::sock_diag::{Filter, SockDiag};
 use crate::linux::sysctl::HostSettings;
-use crate::linux::tcp_state::{StateSet, TcpState};
+use crate::linux::tcp_state::TcpState;
 use crate::linux::tuple_usage::TupleCount;
 use crate::model::{
     Cause, Failure, Onset, OnsetKind, Reply, Run, SlowSearch, Stage, Stamp, Tally, WindowRow,
 };
-use crate::observe::{Accuracy, Detectors, ObservedWindow, RunContext, Sample, Sampler, SamplerConfig};
+use crate::observe::{
+    Accuracy, Delta, Detectors, Hurry, ObservedWindow, RunContext, Sample, Sampler, SamplerConfig,
+};
 use crate::plan::{Plan, PortPolicy};
-use crate::run::context::{context, foreign_sources};
-use std::collections::{BTreeMap, HashMap, HashSet};
+use crate::result::{KernelWindow, LATE_US};
+use crate::run::context::{context, foreign_sources, source_weights};
+use crate::run::monitor::{Complete, Look, Told, Watch};
+use crate::run::plateau::plateau;
 use std::net::SocketAddr;
-use std::ops::RangeInclusive;
 use std::time::Duration;
 
 /// Share of one core that watching may cost.
 const BUDGET: f64 = 0.02;
-/// Descriptors that the search for a foreign socket's process may look at.
-const HOLDERS_BUDGET: u32 = 300_000;
-
-/// What was seen in one window, in the size that a run of an hour can keep.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Observation {
-    /// When the sample was taken.
-    pub at: Stamp,
-    /// Ports in use on the fullest tuple.
-    pub ports_in_use: u64,
-    /// Ports that a tuple can have.
-    pub ports_usable: Option<u32>,
-    /// TIME_WAIT among them.
-    pub time_wait: u64,
-    /// TIME_WAIT of the whole namespace.
-    pub time_wait_total: Option<u64>,
-    /// When that tuple will have no port left, as it then seemed.
-    pub forecast_exhausted_at: Option<Stamp>,
-    /// SYN and SYN-ACK segments sent again in the window, by all of the namespace.
-    pub syn_retransmits: Option<u64>,
-    /// Segments of any kind sent again in the window, by all of the namespace.
-    pub retransmits: Option<u64>,
-    /// Handshakes that met a full accept queue in the window, by all of the namespace.
-    pub listen_overflows: Option<u64>,
-    /// Whether all sockets were looked at, rather than some that stand for all.
-    pub exact: bool,
-    /// CPU that the sample cost.
-    pub cost: Duration,
-}
 
 /// See the module.
 pub(super) struct Observer {
     context: RunContext,
     host: HostSettings,
     destinations: Vec<SocketAddr>,
-    ports: RangeInclusive<u16>,
     sampler: Sampler,
     detectors: Detectors,
     first: Option<Sample>,
     last: Option<Sample>,
     server: ServerWatch,
-    /// The fullest tuple when ports ran out, and what others held then.
-    at_exhaustion: Option<(TupleFact, ForeignSockets)>,
+    /// The tuple that was the fullest in any sample.
+    fullest: Option<TupleFact>,
+    hurry: Hurry,
     pub(super) onsets: Vec<Onset>,
-    pub(super) observations: Vec<Observation>,
+    pub(super) seen: Vec<KernelWindow>,
 }
 
 impl Observer {
     /// An observer of this thread's network namespace; what it may not see it leaves out.
-    pub(super) fn new(plan: &Plan, destinations: &[SocketAddr], host: HostSettings) -> Observer {
+    pub(super) fn new(
+        plan: &Plan,
+        destinations: &[SocketAddr],
+        host: HostSettings,
+        hurry: Hurry,
+    ) -> Observer {
         let context = context(plan, destinations, &host);
-        let ports = context.supply.span();
         let config = SamplerConfig {
             destinations: context.supply.destinations(),
-            ports: ports.clone(),
+            ports: context.supply.span(),
             fraction: BUDGET,
         };
-        let mut sampler = Sampler::open(config, Stamp::ZERO);
+        let mut sampler = Sampler::open(config, Stamp::ZERO).heeding(hurry.clone());
         let first = sampler.take(Stamp::ZERO);
         Observer {
             detectors: Detectors::new(context.clone()),
@@ -88,44 +65,40 @@ impl Observer {
             context,
             host,
             destinations: destinations.to_vec(),
-            ports,
             sampler,
             last: Some(first.clone()),
             first: Some(first),
-            at_exhaustion: None,
+            fullest: None,
+            hurry,
             onsets: Vec::new(),
-            observations: Vec::new(),
+            seen: Vec::new(),
         }
     }
 
-    /// Looks at the kernel after a window, and tells what begins.
-    pub(super) fn window(&mut self, window: &WindowRow, totals: &Tally) {
-        let ran_out = self.at_exhaustion.is_none() && for_want_of_a_port(totals);
-        let sample = if ran_out { self.sampler.take_whole(window.at) } else { self.sampler.take(window.at) };
-        let delta = self.last.as_ref().map(|before| sample.since(before));
-        let view = ObservedWindow { window, totals, sample: &sample, delta: delta.as_ref() };
-        self.onsets.extend(self.detectors.window(&view));
-        self.server.window(window);
-        let fullest = fullest(&sample);
-        if ran_out && let Some(tuple) = fullest {
-            let foreign = self.foreign(&tuple);
-            self.at_exhaustion = Some((tuple_fact(&sample, &tuple), foreign));
-        }
+    /// What could not be seen, and why, each once.
+    pub(super) fn unseen(&self) -> &[String] {
+        self.sampler.unseen()
+    }
+
+    /// What a sample showed, in the size that a run of an hour can keep.
+    fn kernel_window(&self, sample: &Sample, delta: Option<&Delta>) -> KernelWindow {
+        let fullest = fullest(sample);
+        let in_fullest =
+            |count: &dyn Fn(&TupleCount) -> u64| is_seen(sample).then(|| fullest.as_ref().map_or(0, count));
         let counters = delta.and_then(|delta| delta.counters);
-        self.observations.push(Observation {
-            at: sample.taken_at,
-            ports_in_use: fullest.map_or(0, |tuple| tuple.sockets.total()),
-            ports_usable: self.context.usable_ports,
-            time_wait: fullest.map_or(0, |tuple| tuple.sockets.get(TcpState::TimeWait)),
+        KernelWindow {
+            at_s: Some(sample.taken_at.as_secs_f64()),
+            ports_in_use: in_fullest(&|tuple| tuple.sockets.total()),
+            ports_usable: self.context.usable_ports.map(u64::from),
+            time_wait: in_fullest(&|tuple| tuple.sockets.get(TcpState::TimeWait)),
             time_wait_total: sample.sockets.map(|sockets| sockets.time_wait),
-            forecast_exhausted_at: self.detectors.forecast(),
+            forecast_exhausted_at_s: self.detectors.forecast().map(|at| at.as_secs_f64()),
             syn_retransmits: counters.map(|c: Counters| c.syn_retransmits),
             retransmits: counters.map(|c| c.retransmits),
             listen_overflows: counters.map(|c| c.listen_overflows),
-            exact: is_exact(&sample),
-            cost: sample.cost,
-        });
-        self.last = Some(sample);
+            exact: is_exact(sample),
+            cost_us: sample.cost.as_secs_f64() * 1e6,
+        }
     }
 
     /// TIME_WAIT sockets of the namespace before the run; none where nobody can say.
@@ -141,13 +114,9 @@ impl Observer {
     }
 
     /// The facts of the whole run.
-    pub(super) fn facts(&self, plan: &Plan, run: &Run) -> Facts {
+    pub(super) fn facts(&self, plan: &Plan, run: &Run, moments: Vec<Moment>) -> Facts {
         let (first, last) = (self.first.as_ref(), self.last.as_ref());
         let over = first.zip(last).map(|(first, last)| last.since(first));
-        let tuple = match &self.at_exhaustion {
-            Some((tuple, _)) => Some(*tuple),
-            None => last.and_then(|sample| Some(tuple_fact(sample, &fullest(sample)?))),
-        };
         let mut around =
             target::look(plan.target.as_ref().map(|target| target.host.as_str()), &self.destinations);
         if run.tally.failed() > 0 {
@@ -168,18 +137,24 @@ impl Observer {
             host: self.host.clone(),
             explicit_ports: matches!(plan.source.ports, PortPolicy::Explicit { .. }),
             usable_ports: self.context.usable_ports,
-            tuple,
-            foreign: self.at_exhaustion.as_ref().map(|(_, foreign)| foreign.clone()),
+            tuple: self.fullest,
             time_wait_blocks_s: self.context.time_wait_blocks.as_secs_f64(),
             counters: over.and_then(|over| over.counters),
             conntrack: last.and_then(|sample| sample.conntrack).map(|now| {
                 (now, over.and_then(|over| over.conntrack_drops).unwrap_or(ConntrackDrops::default()))
             }),
             foreign_sources: foreign_sources(plan),
-            server_table: self.server.table.clone(),
+            server_table: server_table(&moments, self.server.table.as_ref()),
             listener_seen_gone: self.server.seen_gone,
             refusals: Some(refusals(&run.windows)),
             sources: plan.source.addresses.len(),
+            moments,
+            source_weights: source_weights(plan),
+            plateau: plateau(&run.windows),
+            connect_min: (run.tally.opened() > 0)
+                .then(|| Duration::from_micros(run.tally.latencies.connect.min_max_us().0)),
+            generator_late: run.tally.latencies.lateness.quantile_us(0.99) > LATE_US,
+            target: TargetFacts { process_state: around.target.process_state, ..self.server.facts() },
             ..around
         }
     }
@@ -189,37 +164,37 @@ impl Observer {
         let told = self.onsets.iter().find(|onset| onset.kind == OnsetKind::PortSearchSlow)?;
         tally.slow_searches().iter().find(|slow| Some(slow.ordinal) == told.ordinal).copied()
     }
+}
 
-    /// What others hold of the ports that a tuple could have and has not, on whatever address: a bucket that
-    /// a bind() made is passed over for every source address.
-    fn foreign(&self, tuple: &TupleCount) -> ForeignSockets {
-        let Ok(mut diag) = SockDiag::open() else { return ForeignSockets::default() };
-        let filter = Filter {
-            source_ports: vec![self.ports.clone()],
-            ..Filter::states(StateSet::ALL.without(TcpState::Listen))
+impl Watch for Observer {
+    fn window(&mut self, window: &Complete, look: Look<'_>) -> Told {
+        let sample = match (look, &self.last) {
+            (Look::None, Some(last)) => last.clone(),
+            (Look::None, None) => return Told::default(),
+            (Look::At(now), _) => self.sampler.take(now()),
         };
-        let (mut own, mut others) = (HashSet::new(), HashMap::new());
-        let looked = diag.dump(&filter, |socket| {
-            let (address, port) = (socket.source.ip(), socket.source.port());
-            if address == tuple.source && socket.destination == tuple.destination {
-                own.insert(port);
-            } else {
-                others.insert(port, socket.inode);
-            }
-        });
-        if looked.is_err() {
-            return ForeignSockets::default();
+        let is_new = matches!(look, Look::At(_));
+        let delta = self.last.as_ref().filter(|_| is_new).map(|before| sample.since(before));
+        let row = &window.row;
+        let view =
+            ObservedWindow { window: row, totals: &window.totals, sample: &sample, delta: delta.as_ref() };
+        let onsets = self.detectors.window(&view);
+        self.onsets.extend(onsets.iter().cloned());
+        if !is_new {
+            return Told { onsets, seen: None };
         }
-        others.retain(|port, _| !own.contains(port));
-        let inodes: HashSet<u32> = others.values().copied().filter(|inode| *inode != 0).collect();
-        let mut holders: BTreeMap<holders::Holder, u32> = BTreeMap::new();
-        for holder in holders::find(&inodes, HOLDERS_BUDGET).by_inode.into_values() {
-            *holders.entry(holder).or_default() += 1;
+        if !self.hurry.is_called_for() {
+            self.server.window(row);
         }
-        ForeignSockets {
-            ports: u32::try_from(others.len()).unwrap_or(u32::MAX),
-            holders: holders.into_iter().collect(),
-        }
+        self.fullest = self
+            .fullest
+            .into_iter()
+            .chain(fullest(&sample).map(|tuple| tuple_fact(&tuple)))
+            .max_by_key(|tuple| tuple.sockets.total());
+        let seen = self.kernel_window(&sample, delta.as_ref());
+        self.seen.push(seen.clone());
+        self.last = Some(sample);
+        Told { onsets, seen: Some(seen) }
     }
 }
 
@@ -227,28 +202,32 @@ fn fullest(sample: &Sample) -> Option<TupleCount> {
     sample.tuples().into_iter().max_by_key(|tuple| tuple.sockets.total())
 }
 
-fn tuple_fact(sample: &Sample, tuple: &TupleCount) -> TupleFact {
+fn tuple_fact(tuple: &TupleCount) -> TupleFact {
     TupleFact {
         source: tuple.source,
         destination: tuple.destination,
         sockets: tuple.sockets,
-        exact: is_exact(sample),
+        // It is no look at the moment of a failure.
+        exact: false,
     }
+}
+
+/// Whether the sockets were looked at, now or before.
+fn is_seen(sample: &Sample) -> bool {
+    [TcpState::TimeWait, TcpState::Established].iter().all(|state| sample.accuracy(*state).is_some())
+}
+
+/// The descriptor table of the server when connections to it failed, or waited and were not accepted; the full
+/// one, if any was full.
+fn server_table(moments: &[Moment], watched: Option<&Table>) -> Option<Table> {
+    let tables = moments.iter().filter_map(|moment| moment.listener.as_ref()?.table.as_ref());
+    tables.chain(watched).max_by_key(|table| table.is_full()).cloned()
 }
 
 fn is_exact(sample: &Sample) -> bool {
     [TcpState::TimeWait, TcpState::Established]
         .iter()
         .all(|state| sample.accuracy(*state) == Some(Accuracy::Exact))
-}
-
-fn for_want_of_a_port(totals: &Tally) -> bool {
-    totals.failures().iter().any(|kind| {
-        matches!(
-            (kind.failure.stage, kind.failure.cause),
-            (Stage::Connect, Cause::AddressNotAvailable) | (Stage::Bind, Cause::AddressInUse)
-        )
-    })
 }
 
 fn is_refusal(failure: &Failure) -> bool {
@@ -302,7 +281,15 @@ fn failure_fact(kind: &crate::model::FailureTally) -> FailureFact {
         by_destination: kind.by_destination.sorted(),
         acknowledged: kind.acknowledged,
         at_timeout: kind.samples.iter().filter_map(|sample| sample.at_timeout).collect(),
-        icmp_code: None,
+        ages: (kind.latency.count() > 0).then(|| {
+            let at = |quantile| Duration::from_micros(kind.latency.quantile_us(quantile));
+            (at(0.01), at(0.99))
+        }),
+        icmp_code: (kind.failure.stage == Stage::Connect)
+            .then_some(kind.failure.code)
+            .flatten()
+            .and_then(|code| u8::try_from(code).ok()),
+        icmp_offender: None,
     }
 }
 

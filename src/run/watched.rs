@@ -3,8 +3,7 @@
 use crate::engine::Progress;
 use crate::model::{Onset, Run};
 use crate::plan::Plan;
-use crate::result::RunResult;
-use crate::run::Observation;
+use crate::result::{KernelWindow, RunResult};
 use std::ops::Deref;
 use std::time::Duration;
 
@@ -18,7 +17,7 @@ pub struct Watched<'a> {
     /// What began so far.
     pub onsets: &'a [Onset],
     /// What the kernel showed last.
-    pub seen: Option<&'a Observation>,
+    pub seen: Option<&'a KernelWindow>,
 }
 
 impl<'a> Deref for Watched<'a> {
@@ -56,7 +55,7 @@ impl Watched<'_> {
         let mut result = RunResult::of(self.plan, &run);
         result.onsets = self.onsets.iter().map(Into::into).collect();
         if let (Some(window), Some(seen)) = (result.windows.last_mut(), self.seen) {
-            window.kernel = Some(seen.into());
+            window.kernel = Some(seen.clone());
         }
         result
     }

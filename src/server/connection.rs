@@ -16,6 +16,9 @@ use rustix::net::{RecvFlags, SendFlags, Shutdown, recv, send, shutdown, sockopt}
 use rustls::ServerConfig;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
+use std::time::Duration;
+
+mod unfinished;
 
 /// Bytes that may wait for a peer who does not read, before it misses what others send it.
 const PATIENCE: usize = 64 * 1024;
@@ -62,6 +65,8 @@ struct More {
     unsent: Vec<u8>,
     /// Bytes of `unsent` that are sent.
     sent: usize,
+    /// Since when something has begun and is not complete.
+    unfinished_since: Option<Duration>,
 }
 
 impl More {
@@ -374,6 +379,9 @@ impl Connection {
         let sent = self.send(&more.unsent[more.sent..], context.tally)?;
         let more = self.more();
         more.sent += sent;
+        if sent > 0 {
+            more.unfinished_since = None;
+        }
         if more.sent < more.unsent.len() {
             return Ok(None);
         }

@@ -52,6 +52,10 @@ pub struct Counters {
     pub messages_dropped: u64,
     /// WebSocket pings received, all of which are answered.
     pub pings: u64,
+    /// Connections that we closed because all together held too much of what was not complete.
+    pub closed_for_memory: u64,
+    /// Connections that we closed because their peers took too long to send, or to read, what had begun.
+    pub closed_as_slow: u64,
     /// Connections whose peer broke the protocol, in TLS, HTTP or WebSocket.
     pub violations: u64,
 }
@@ -92,6 +96,8 @@ pub(super) struct Tally {
     messages_dropped: AtomicU64,
     pings: AtomicU64,
     violations: AtomicU64,
+    closed_for_memory: AtomicU64,
+    closed_as_slow: AtomicU64,
 }
 
 /// Adds without a locked instruction: there is one writer.
@@ -156,6 +162,14 @@ impl Tally {
         add(&self.violations, 1);
     }
 
+    pub(super) fn closed_for_memory(&self) {
+        add(&self.closed_for_memory, 1);
+    }
+
+    pub(super) fn closed_as_slow(&self) {
+        add(&self.closed_as_slow, 1);
+    }
+
     pub(super) fn set_working(&self) {
         self.working.store(1, Relaxed);
     }
@@ -197,6 +211,8 @@ impl Tally {
         sum.messages_dropped += self.messages_dropped.load(Relaxed);
         sum.pings += self.pings.load(Relaxed);
         sum.violations += self.violations.load(Relaxed);
+        sum.closed_for_memory += self.closed_for_memory.load(Relaxed);
+        sum.closed_as_slow += self.closed_as_slow.load(Relaxed);
     }
 }
 

@@ -5,6 +5,8 @@
 
 use super::counters::{Ending, Tally};
 use super::{http, ws};
+use crate::protocol::http1::HeadBuffer;
+use crate::protocol::websocket::Decoder;
 use crate::protocol::{Application, Behaviour};
 use std::sync::Arc;
 
@@ -28,8 +30,21 @@ pub(super) enum Phase {
 pub(super) enum Partial {
     #[default]
     None,
-    Message(ws::Decoder),
+    Head(HeadBuffer),
+    Message(Decoder),
     Request(http::Exchange),
+}
+
+impl Partial {
+    /// Bytes of memory that are held for the peer.
+    pub(super) fn held(&self) -> usize {
+        match self {
+            Partial::None => 0,
+            Partial::Head(head) => head.held(),
+            Partial::Message(decoder) => decoder.held(),
+            Partial::Request(exchange) => exchange.held(),
+        }
+    }
 }
 
 /// One side of a conversation.

@@ -37,6 +37,7 @@ pub use tls::{Certificate, Flaw};
 use std::io;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
+use std::time::Duration;
 
 /// The accept queue that listen() is called with unless told otherwise: what `net.core.somaxconn` has
 /// been by default since Linux 5.4.
@@ -60,8 +61,27 @@ pub struct Config {
     pub workers: Option<NonZeroU32>,
     /// Descriptors that a worker's table may hold; `None`: as many as `RLIMIT_NOFILE` allows.
     pub descriptors: Option<NonZeroU32>,
+    /// What one peer, or all together, may cost.
+    pub limits: Limits,
     /// The CPU that all workers run on; `None`: any.
     pub cpu: Option<usize>,
+}
+
+/// What peers may cost a target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes that all connections together may hold of what is not complete: heads, messages, bodies, and answers
+    /// that their peers do not read. The connection that would go beyond is closed.
+    pub memory: usize,
+    /// Time in which a TLS handshake, a request or a message that has begun has to be complete, and what is sent has
+    /// to be read. A connection on which nothing has begun may stay for ever.
+    pub slow_client: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits { memory: 1 << 30, slow_client: Duration::from_secs(60) }
+    }
 }
 
 impl Config {
@@ -75,6 +95,7 @@ impl Config {
             backlog: DEFAULT_BACKLOG,
             workers: None,
             descriptors: None,
+            limits: Limits::default(),
             cpu: None,
         }
     }

@@ -10,7 +10,7 @@ use super::listen::listen_on_all;
 use super::mailbox::{Mailbox, News};
 use super::tls::Identity;
 use super::worker::Worker;
-use super::{Behaviour, Config, StartError};
+use super::{Behaviour, Config, Limits, StartError};
 use crate::linux::clock::Clock;
 use crate::linux::fd_table::{self, Crosses, NoDescriptors};
 use crate::protocol::Application;
@@ -21,7 +21,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{Builder, JoinHandle};
@@ -84,6 +84,9 @@ pub(super) struct Shared {
     /// What each connection is encrypted by.
     pub(super) tls: Option<Arc<ServerConfig>>,
     pub(super) accept_limiter: Option<AcceptLimiter>,
+    pub(super) limits: Limits,
+    /// Bytes that all connections hold of what is not complete.
+    pub(super) held: AtomicUsize,
     pub(super) clock: Clock,
     /// Connections that fit into one worker's table.
     pub(super) room: usize,
@@ -260,6 +263,8 @@ impl Supervisor {
             behaviour: config.behaviour.clone(),
             tls: identity.as_ref().map(|identity| identity.config.clone()),
             accept_limiter,
+            limits: config.limits,
+            held: AtomicUsize::new(0),
             clock: Clock::start(),
             accepting: AtomicU32::new(0),
             to_boss,

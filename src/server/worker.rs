@@ -11,10 +11,9 @@ use super::counters::{Ending, Tally};
 use super::deadlines::{Deadlines, Whom};
 use super::mailbox::{Mailbox, News};
 use super::supervisor::{Message, Shared};
-use super::ws;
 use crate::linux::epoll::{Epoll, Event, Events, Interest};
 use crate::protocol::Behaviour;
-use crate::protocol::websocket::Opcode;
+use crate::protocol::websocket::{self, Opcode};
 use rustix::io::Errno;
 use rustix::net::{SocketFlags, accept_with, sockopt};
 use slab::Slab;
@@ -23,6 +22,8 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
+
+mod limits;
 
 /// How long a worker leaves the listeners alone after accept() failed for want of something.
 const BACK_OFF: Duration = Duration::from_millis(100);
@@ -61,6 +62,8 @@ pub(super) struct Worker {
     behaviour_due: Deadlines,
     /// When the peer has had time enough to close.
     linger_due: Deadlines,
+    /// When what has begun has to be complete.
+    slow_due: Deadlines,
     next_serial: u32,
     admitted: u64,
     /// Whether others have news of us that they were not yet rung for.
@@ -78,6 +81,7 @@ impl Worker {
         Ok(Worker {
             behaviour_due: Deadlines::new(time_of(&shared.behaviour)),
             linger_due: Deadlines::new(LINGER),
+            slow_due: Deadlines::new(shared.limits.slow_client),
             shared,
             tally,
             mailbox,
@@ -219,6 +223,7 @@ impl Worker {
     /// Has a connection do something, and does what it wants done after that.
     fn attend(&mut self, slot: usize, act: impl FnOnce(&mut Connection, &mut Context<'_>) -> Option<Ending>) {
         let Some(connection) = self.connections.get_mut(slot) else { return };
+        let (held, was_unfinished) = (connection.held(), connection.is_unfinished());
         let mut context = Context {
             application: self.shared.application,
             behaviour: &self.shared.behaviour,
@@ -228,6 +233,15 @@ impl Worker {
         };
         let ended = act(connection, &mut context);
         let (actions, serial, wanted) = (context.actions, connection.serial, connection.wanted());
+        let now_held = connection.held();
+        let is_over = self.account(held, now_held) && ended.is_none();
+        let ended = ended.or_else(|| is_over.then_some(Ending::ByUs));
+        if is_over {
+            self.tally.closed_for_memory();
+        } else if ended.is_none() {
+            self.watch_the_slow(slot, was_unfinished);
+        }
+        let Some(connection) = self.connections.get_mut(slot) else { return };
         match ended {
             Some(how) => self.close(slot, how),
             None if wanted != connection.watched => {
@@ -291,14 +305,16 @@ impl Worker {
         self.attend(slot, |connection, context| {
             let text = format!("{{\"seq\":{},\"now_us\":{now_us}}}", connection.next_number());
             let mut frame = Vec::with_capacity(text.len() + 2);
-            ws::write(&mut frame, Opcode::Text, text.as_bytes());
+            websocket::write(&mut frame, Opcode::Text, text.as_bytes(), None);
             connection.send_message(&frame, context)
         });
     }
 
     fn close(&mut self, slot: usize, how: Ending) {
         // Closing its only descriptor takes it out of the set.
-        drop(self.connections.remove(slot));
+        let connection = self.connections.remove(slot);
+        self.account(connection.held(), 0);
+        drop(connection);
         self.tally.ended(how, 1);
         // Not at the first place that comes free, or the gate would move with each connection.
         let reopen_at = self.shared.room - self.shared.room.div_ceil(16);
@@ -310,7 +326,10 @@ impl Worker {
     /// When there is something to do even if nothing happens.
     fn next_due(&self) -> Option<Duration> {
         let reopening = if let Gate::ShutUntil(until) = self.gate { Some(until) } else { None };
-        [reopening, self.behaviour_due.next(), self.linger_due.next()].into_iter().flatten().min()
+        [reopening, self.behaviour_due.next(), self.linger_due.next(), self.slow_due.next()]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     fn do_what_is_due(&mut self) {
@@ -330,6 +349,11 @@ impl Worker {
         while let Some((_, whom)) = self.linger_due.take(now) {
             if self.is_there(whom) {
                 self.close(whom.slot as usize, Ending::ByUs);
+            }
+        }
+        while let Some((_, whom)) = self.slow_due.take(now) {
+            if self.is_there(whom) {
+                self.end_the_slow(whom, now);
             }
         }
         if matches!(self.gate, Gate::ShutUntil(until) if until <= now) {

@@ -1,11 +1,12 @@
 //! `connstorm lab`: failures on demand, in namespaces that leave nothing behind.
 
+mod beside;
 mod shell;
 
 use super::exit::Exit;
 use super::output::{Output, say, style_for};
 use crate::lab::table::{self, Row};
-use crate::lab::{self, Answer, Cure, Experiment, plain_server, text};
+use crate::lab::{self, Answer, Cure, Distractor, Experiment, plain_server, text};
 use crate::report::explain;
 use crate::report::output::{Format, Html};
 use crate::result::RunResult;
@@ -42,7 +43,7 @@ pub(in crate::cli) struct Lab {
     #[command(subcommand)]
     what: Option<What>,
     /// The experiment; `connstorm lab list` names all
-    #[arg(value_name = "NAME", required_unless_present_any = ["all", "perform", "ordinary_server"])]
+    #[arg(value_name = "NAME", required_unless_present_any = ["all", "perform", "ordinary_server", "beside"])]
     name: Option<String>,
     /// Then do it again with the remedy applied: the first cure, the one of this name, or all
     #[arg(long, value_name = "CURE", num_args = 0..=1, require_equals = true, default_missing_value = "")]
@@ -50,6 +51,10 @@ pub(in crate::cli) struct Lab {
     /// Do all experiments, one after the other
     #[arg(long, conflicts_with = "name")]
     all: bool,
+    /// Do it with each of ten things beside it that are not its cause, and print the table: the first finding stays,
+    /// and nothing else is proved. All experiments take some ten minutes
+    #[arg(long, conflicts_with_all = ["cure", "json", "html"])]
+    distractors: bool,
     /// Print just a table in Markdown: what the diagnosis says of each
     #[arg(long)]
     table: bool,
@@ -66,6 +71,15 @@ pub(in crate::cli) struct Lab {
     /// Inside the namespace: be a server like most
     #[arg(long, hide = true, value_name = "ADDRESS:PORT", conflicts_with_all = ["all", "name", "perform"])]
     ordinary_server: Option<SocketAddr>,
+    /// Inside the namespace: the connections that the server like most keeps
+    #[arg(long, hide = true, value_name = "N", default_value_t = usize::MAX)]
+    at_most: usize,
+    /// Inside the namespace: be another program that does this; with --perform, have one beside it
+    #[arg(long, hide = true, value_name = "NAME", value_parser = beside::named)]
+    beside: Option<Distractor>,
+    /// Inside the namespace: the process that the load comes from
+    #[arg(long, hide = true, value_name = "PID", default_value_t = 0)]
+    generator: u32,
 }
 
 #[derive(Debug, Subcommand)]
@@ -105,10 +119,14 @@ pub(super) fn run(args: &Lab) -> anyhow::Result<ExitCode> {
 
 fn experiments(args: &Lab) -> anyhow::Result<Exit> {
     if let Some(name) = &args.perform {
-        return perform(name, args.cure.as_deref());
+        return perform(name, args);
     }
     if let Some(listen) = args.ordinary_server {
-        plain_server::serve(listen, || drop(Output::Stdout.write("ready\n")))?;
+        plain_server::serve(listen, args.at_most, || drop(Output::Stdout.write("ready\n")))?;
+    }
+    if let Some(distractor) = args.beside {
+        distractor.go_on(args.generator, || drop(Output::Stdout.write("ready\n")))?;
+        return Ok(Exit::Passed);
     }
     let experiments = match &args.name {
         None => lab::all(),
@@ -120,6 +138,9 @@ fn experiments(args: &Lab) -> anyhow::Result<Exit> {
             }
         },
     };
+    if args.distractors {
+        return beside::table(&experiments);
+    }
     if let Err(unknown) = experiments.iter().try_for_each(|e| cures(e, args).map(drop)) {
         say(&format!("connstorm: {unknown}"));
         return Ok(Exit::Usage);
@@ -215,12 +236,13 @@ fn written(json: Output, mut had: Vec<Had>, args: &Lab) -> anyhow::Result<()> {
 }
 
 /// The confined half: this process is in a namespace of its own already.
-fn perform(name: &str, with: Option<&str>) -> anyhow::Result<Exit> {
+fn perform(name: &str, args: &Lab) -> anyhow::Result<Exit> {
     let experiment = lab::find(name).map_err(anyhow::Error::msg)?;
-    let experiment = match with {
+    let mut experiment = match args.cure.as_deref() {
         None => experiment,
         Some(with) => experiment.cured(&cure(&experiment, with).map_err(anyhow::Error::msg)?),
     };
+    experiment.setting.beside = args.beside;
     let answer: Answer = lab::inside(&experiment);
     Output::Stdout.write_json(&answer)?;
     Ok(Exit::Passed)

@@ -50,9 +50,12 @@ pub(super) struct ProgressFlags {
     /// Answer GET /metrics with OpenMetrics text on this address while the run goes on
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub(super) listen: Option<SocketAddr>,
-    /// Show progress: auto is on a terminal only
+    /// Show progress: auto is live on a terminal, and a plain line every 10 s elsewhere
     #[arg(long, value_name = "WHEN", default_value = "auto")]
     pub(super) progress: ProgressWhen,
+    /// Show secrets in outputs and errors: what came from ${NAME}, headers, queries, messages
+    #[arg(long)]
+    pub(super) show_secrets: bool,
     /// Print no summary and no progress; the exit code tells
     #[arg(long, short)]
     pub(super) quiet: bool,
@@ -61,8 +64,10 @@ pub(super) struct ProgressFlags {
 /// When progress is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum ProgressWhen {
-    /// On a terminal.
+    /// Live on a terminal, plain elsewhere.
     Auto,
+    /// A line every ten seconds.
+    Plain,
     /// Never.
     Never,
 }

@@ -3,11 +3,13 @@
 //!
 //! `FILE.partial` is a whole result, written anew from time to time and renamed as a whole; `connstorm report`
 //! reads it. When the run's own result is written, it is taken away. A thread of its own writes it, and spends at most
-//! a fiftieth of its time on that; the run waits for nothing here.
+//! a twentieth of its time on that; the run waits for nothing here.
 
 use crate::cli::file_identity::Identity;
 use crate::cli::replacement::Replacement;
 use crate::linux::clock::Clock;
+use crate::plan::Plan;
+use crate::plan::secrets::hide_in;
 use crate::report::output::{Format, Json};
 use crate::result::{RunResult, Verdict, WindowSummary};
 use crate::run::Watched;
@@ -19,7 +21,9 @@ use std::time::Duration;
 /// Shortest time between two.
 const EVERY: Duration = Duration::from_secs(1);
 /// Share of the time that may be spent on writing: one in so many.
-const SHARE: u32 = 50;
+const SHARE: u32 = 20;
+/// Longest time between two, however long it takes to write one.
+const AT_LEAST_EVERY: Duration = Duration::from_secs(30);
 
 /// The journal, until it is dropped.
 pub(super) struct Journal {
@@ -35,7 +39,7 @@ pub(super) struct Journal {
 impl Journal {
     /// A journal beside this file, if it is one that is kept and a file can be made there. `None` otherwise: the
     /// run is as good without.
-    pub(super) fn beside(file: &Path) -> Option<Journal> {
+    pub(super) fn beside(file: &Path, plan: &Plan) -> Option<Journal> {
         let mut path = file.as_os_str().to_owned();
         path.push(".partial");
         let path = PathBuf::from(path);
@@ -43,14 +47,16 @@ impl Journal {
         let target = kept.then(|| Replacement::prepare(&path).ok()).flatten()?;
         let (results, written) = sync_channel::<Box<RunResult>>(0);
         let (pause, pausing) = channel::<()>();
+        let secrets = plan.secret_texts();
         let write = move || {
             for result in written {
                 let clock = Clock::start();
-                if let Ok(text) = Json.render(&result) {
+                // What a peer repeated is as secret here as in the result itself.
+                if let Ok(text) = Json.render(&hide_in(*result, &secrets)) {
                     // A disk that is full now may not be so at the end; then it is told.
-                    let _ = target.write(text.as_bytes());
+                    let _ = target.write_soon(text.as_bytes());
                 }
-                if pausing.recv_timeout((clock.now() * SHARE).max(EVERY))
+                if pausing.recv_timeout((clock.now() * SHARE).clamp(EVERY, AT_LEAST_EVERY))
                     == Err(RecvTimeoutError::Disconnected)
                 {
                     break;

@@ -10,10 +10,11 @@ pub(super) use args::Run;
 
 use super::exit::Exit;
 use super::interrupt::Interrupt;
-use super::output::{say, style_for};
-use super::outputs::{Outputs, summarise};
+use super::output::{named, say, say_styled, style_for};
+use super::outputs::{Outputs, Summary};
 use crate::engine::Control;
 use crate::plan;
+use crate::plan::secrets::command_line;
 use crate::plan::{Arrivals, Colour, Overrides, Plan};
 use crate::report::{Style, forecast};
 use crate::result::RunResult;
@@ -31,23 +32,36 @@ pub(super) fn run(args: &Run) -> anyhow::Result<Exit> {
     let plan = match read_plan(&args.what, &args.scenario.0) {
         Ok(plan) => plan,
         Err(mistakes) => {
-            say(mistakes.trim_end());
+            say_styled(&mistakes);
             return Ok(Exit::Usage);
         }
     };
+    let plan = if args.progress.show_secrets { plan.with_secrets_shown() } else { plan };
     let interrupt = Interrupt::watch().context("cannot handle signals")?;
     // Looked at first: what can't be written should fail before the run, not after it.
     let outputs = args.output.open(&inputs(&args.what, &plan))?;
-    let mut journal = args.output.json.as_deref().and_then(Journal::beside);
+    let mut journal = args.output.json.as_deref().and_then(|file| Journal::beside(file, &plan));
     let conducted = watched(&plan, &interrupt, &args.progress, journal.as_mut())?;
     let balance = conducted.run.conservation();
-    let result = conducted.into_result(&plan);
-    report(&result, outputs, args.progress.quiet)?;
+    let mut result = conducted.into_result(&plan);
+    result.command = Some(command(&plan, args.progress.show_secrets));
+    let exit = Exit::of(result.verdict);
+    let shown =
+        Summary { verbose: args.output.verbose, stdout_is_taken: outputs.use_stdout(), exit: Some(exit) };
+    report(&result, outputs, (!args.progress.quiet).then_some(shown))?;
     if let Some(journal) = journal {
         journal.remove();
     }
     balance.map_err(anyhow::Error::msg).context("the books don't balance: a defect of connstorm")?;
-    Ok(Exit::of(result.verdict))
+    Ok(exit)
+}
+
+/// The command line, as a report may tell it.
+fn command(plan: &Plan, show_secrets: bool) -> String {
+    let given: Vec<String> =
+        std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
+    let words = std::iter::once("connstorm").chain(given.iter().map(String::as_str));
+    if show_secrets { words.collect::<Vec<_>>().join(" ") } else { command_line(words, &plan.secret_texts()) }
 }
 
 /// The files that a run reads.
@@ -79,9 +93,13 @@ fn unreadable(path: &Path, error: &io::Error) -> String {
     format!(
         "connstorm: cannot read the scenario '{}': {error}; give a file such as scenarios/first-run.toml, or a \
          target such as tcp://127.0.0.1:9000",
-        path.display()
+        named(path)
     )
 }
+
+/// Told at the first signal.
+const ENDING: &str = "connstorm: interrupted: what is open is closed, then the report is written; \
+                      a second Ctrl-C ends at once, without a report";
 
 /// The run itself, with its progress shown and Ctrl-C passed on.
 fn watched(
@@ -90,17 +108,18 @@ fn watched(
     flags: &ProgressFlags,
     mut journal: Option<&mut Journal>,
 ) -> anyhow::Result<Conducted> {
-    let wanted = !flags.quiet && flags.progress == ProgressWhen::Auto;
+    let progress = if flags.quiet { ProgressWhen::Never } else { flags.progress };
     let mut exporter = flags.listen.map(Exporter::start).transpose()?;
-    let mut line = progress::Line::new(wanted, end(plan), plan.load.connections);
+    let mut line = progress::Line::new(progress, end(plan), plan.load.connections);
     let control = Control::default();
     let prepared = Prepared::new(plan)?;
     if let Some(forecast) = prepared.forecast().filter(|_| !flags.quiet) {
         say(&format!("forecast: {}", forecast::beforehand(forecast)));
     }
     let conducted = prepared.run(&control, |progress| {
-        if interrupt.asked() {
+        if interrupt.asked() && !control.is_interrupted() {
             control.interrupt();
+            say(ENDING);
         }
         line.show(progress);
         if let Some(journal) = &mut journal {
@@ -123,11 +142,8 @@ fn end(plan: &Plan) -> Option<Duration> {
 }
 
 /// Everything that was asked for. What can't be written does not keep the rest from being written.
-fn report(result: &RunResult, outputs: Outputs, quiet: bool) -> anyhow::Result<()> {
-    let stdout_is_taken = outputs.use_stdout();
+fn report(result: &RunResult, outputs: Outputs, summary: Option<Summary>) -> anyhow::Result<()> {
     let written = outputs.write(result);
-    if !quiet {
-        summarise(result, stdout_is_taken)?;
-    }
+    summary.map_or(Ok(()), |summary| summary.show(result))?;
     written
 }

@@ -1,53 +1,104 @@
-//! The line that lives while a run does: rate, open, failures by kind, time left.
+//! What is shown while a run goes on: on a terminal three lines that live (a bar of time, what came about, how
+//! fast), in a pipe a plain line every ten seconds.
 
+use super::args::ProgressWhen;
+use crate::cli::output::say;
 use crate::engine::Progress;
 use crate::model::Stamp;
-use crate::model::format::{seconds, thousands};
+use crate::model::format::{micros, seconds, thousands};
 use crate::run::Watched;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::{self, IsTerminal};
 use std::time::Duration;
 
-/// The line. Hidden where standard error is no terminal.
+/// Time between two plain lines.
+const PLAIN_EVERY: Duration = Duration::from_secs(10);
+
+/// The lines.
 pub(super) struct Line {
     bar: ProgressBar,
     end: Option<Stamp>,
     attempts: Option<u64>,
     /// Onsets that were told.
     told: usize,
+    /// When the next plain line is due, where they are wanted.
+    plain: Option<Stamp>,
+    /// Messages sent at the end of the last window, and when that was.
+    sent: (u64, Stamp),
+    /// Messages a second in the last window.
+    message_rate: f64,
 }
 
 impl Line {
-    /// A line for a run that ends at `end` or after so many attempts.
-    pub(super) fn new(wanted: bool, end: Option<Stamp>, attempts: Option<u64>) -> Line {
-        let bar = if wanted && io::stderr().is_terminal() {
+    /// Lines for a run that ends at `end` or after so many attempts.
+    pub(super) fn new(when: ProgressWhen, end: Option<Stamp>, attempts: Option<u64>) -> Line {
+        let terminal = io::stderr().is_terminal();
+        let lives = terminal && when == ProgressWhen::Auto;
+        let plain = when == ProgressWhen::Plain || (!terminal && when == ProgressWhen::Auto);
+        let bar = if lives {
             ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(10))
         } else {
             ProgressBar::hidden()
         };
-        // The template is a constant that a test draws.
+        if let Some(end) = end {
+            bar.set_length(u64::try_from(end.as_millis()).unwrap_or(u64::MAX).max(1));
+        }
+        // The templates are constants that a test draws.
+        let template = if end.is_some() {
+            "{spinner} {elapsed} {bar:40} {prefix}\n{msg}"
+        } else {
+            "{spinner} {elapsed} {prefix}\n{msg}"
+        };
         bar.set_style(
-            ProgressStyle::with_template("{spinner} {elapsed} {wide_msg}")
-                .unwrap_or_else(|_| ProgressStyle::default_spinner()),
+            ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_spinner()),
         );
-        Line { bar, end, attempts, told: 0 }
+        let plain = plain.then_some(PLAIN_EVERY);
+        Line { bar, end, attempts, told: 0, plain, sent: (0, Stamp::ZERO), message_rate: 0.0 }
     }
 
     /// Shows the state of the run.
     pub(super) fn show(&mut self, watched: &Watched<'_>) {
         for onset in watched.onsets.iter().skip(self.told) {
-            // Above the line, where it stays: the story of the run as it comes.
+            // Above the lines, where it stays: what began when, as it comes.
             self.bar.println(format!("{:>8}  {}", seconds(onset.at.as_secs_f64()), onset.kind));
         }
         self.told = watched.onsets.len();
         if let Some(window) = watched.window {
-            let left = [ports(watched), self.left(watched)].concat();
-            self.bar.set_message(message(watched, window.started, window.open, left));
+            self.count_messages(watched);
+            let first = message(watched, window.started, window.open, ports(watched));
+            let second = self.speed(window.connect_us, window.opened);
+            if self.plain.is_some_and(|due| watched.elapsed >= due) {
+                self.plain = Some(watched.elapsed + PLAIN_EVERY);
+                let now = seconds(watched.elapsed.as_secs_f64());
+                say(&format!("{now}  {first}  {second}  {}", self.left(watched)));
+            }
+            self.bar.set_prefix(self.left(watched));
+            self.bar.set_message(format!("  {first}\n  {second}"));
         }
+        self.bar.set_position(u64::try_from(watched.elapsed.as_millis()).unwrap_or(u64::MAX));
         self.bar.tick();
     }
 
-    /// Takes the line away.
+    fn count_messages(&mut self, progress: &Progress<'_>) {
+        let sent = progress.tally.traffic.sent;
+        let over = progress.elapsed.saturating_sub(self.sent.1).as_secs_f64();
+        self.message_rate = sent.saturating_sub(self.sent.0) as f64 / over.max(1e-3);
+        self.sent = (sent, progress.elapsed);
+    }
+
+    /// How long it took to connect in the last window, and messages a second where there are any.
+    fn speed(&self, connect_us: [u64; 4], opened: u64) -> String {
+        let mut text = match opened {
+            0 => "nothing connected".to_owned(),
+            _ => format!("connect p50 {}, p99 {}", micros(connect_us[0]), micros(connect_us[2])),
+        };
+        if self.sent.0 > 0 {
+            text += &format!("  {} messages/s", thousands(self.message_rate.round() as u64));
+        }
+        text
+    }
+
+    /// Takes the lines away.
     pub(super) fn finish(&self) {
         self.bar.finish_and_clear();
     }
@@ -66,14 +117,12 @@ impl Line {
 
 /// Ports in use of those that a tuple can have, where any are.
 fn ports(watched: &Watched<'_>) -> String {
-    let seen = watched.seen.filter(|seen| seen.ports_in_use > 0);
-    let Some((used, usable)) = seen.and_then(|seen| Some((seen.ports_in_use, seen.ports_usable?))) else {
-        return String::new();
-    };
-    format!("{} of {} ports  ", thousands(used), thousands(usable.into()))
+    let seen = watched.seen.and_then(|seen| Some((seen.ports_in_use?, seen.ports_usable?)));
+    let Some((used, usable)) = seen.filter(|(used, _)| *used > 0) else { return String::new() };
+    format!("{} of {} ports", thousands(used), thousands(usable))
 }
 
-fn message(progress: &Progress<'_>, rate: u64, open: u64, left: String) -> String {
+fn message(progress: &Progress<'_>, rate: u64, open: u64, more: String) -> String {
     let tally = progress.tally;
     let mut text = format!("{}/s  {} open  {} ok", thousands(rate), thousands(open), thousands(tally.ok()));
     for kind in tally.failures() {
@@ -82,7 +131,7 @@ fn message(progress: &Progress<'_>, rate: u64, open: u64, left: String) -> Strin
     if tally.skipped() > 0 {
         text += &format!("  {} skipped", thousands(tally.skipped()));
     }
-    text + "  " + &left
+    if more.is_empty() { text } else { text + "  " + &more }
 }
 
 #[cfg(test)]
@@ -105,8 +154,32 @@ mod tests {
             bytes_out: 0,
         });
         let progress = Progress { elapsed: Duration::from_secs(2), tally: &tally, window: None };
-        let line = Line::new(false, Some(Duration::from_secs(10)), None);
+        let line = Line::new(ProgressWhen::Never, Some(Duration::from_secs(10)), None);
         let text = message(&progress, 5000, 12, line.left(&progress));
         assert_eq!(text, "5,000/s  12 open  0 ok  1 × connect/address_not_available  8.00 s left");
+    }
+
+    #[test]
+    fn the_live_view_has_three_lines_with_a_bar_of_time() {
+        let terminal = indicatif::InMemoryTerm::new(10, 100);
+        let line = Line::new(ProgressWhen::Never, Some(Duration::from_secs(10)), None);
+        let target = ProgressDrawTarget::term_like(Box::new(terminal.clone()));
+        line.bar.set_draw_target(target);
+        line.bar.set_position(5000);
+        line.bar.set_prefix("5.00 s left");
+        line.bar.set_message(format!("  5,000/s\n  {}", line.speed([100, 150, 200, 300], 5)));
+        line.bar.tick();
+        let shown = terminal.contents();
+        let lines: Vec<&str> = shown.lines().collect();
+        assert_eq!(lines.len(), 3, "{shown}");
+        assert!(lines[0].contains("████████") && lines[0].ends_with("5.00 s left"), "{shown}");
+        assert!(lines[2].contains("connect p50 100 µs, p99 200 µs"), "{shown}");
+    }
+
+    #[test]
+    fn in_a_pipe_a_plain_line_is_due_every_ten_seconds_and_none_where_it_is_not_wanted() {
+        let due = |when| Line::new(when, None, None).plain;
+        assert_eq!(due(ProgressWhen::Plain), Some(PLAIN_EVERY));
+        assert_eq!(due(ProgressWhen::Never), None);
     }
 }

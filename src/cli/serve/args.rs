@@ -4,7 +4,7 @@ use super::help;
 use crate::plan::behaviour::parse_flag;
 use crate::plan::units::parse_duration;
 use crate::protocol::{Behaviour, Kind};
-use crate::server::{Certificate, Config, DEFAULT_BACKLOG, Flaw};
+use crate::server::{Certificate, Config, DEFAULT_BACKLOG, Flaw, Limits};
 use clap::{Args, Subcommand, ValueEnum};
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
@@ -94,6 +94,12 @@ pub(super) struct Flags {
     /// Worker threads, each with a descriptor table of its own [default: one a core, more as they fill up]
     #[arg(long, value_name = "N")]
     workers: Option<NonZeroU32>,
+    /// Bytes that all connections together may hold of what is not complete or not read; more closes a connection
+    #[arg(long, value_name = "SIZE", value_parser = parse_size, default_value = "1GiB")]
+    memory: u64,
+    /// Time in which a handshake, request or message that has begun has to be complete, and answers to be read
+    #[arg(long, value_name = "TIME", value_parser = parse_duration, default_value = "60s")]
+    slow_client: Duration,
     /// Stop by itself after this time, such as 30s
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     pub(super) duration: Option<Duration>,
@@ -155,6 +161,10 @@ impl Serve {
             backlog: flags.backlog,
             workers: flags.workers,
             descriptors: None,
+            limits: Limits {
+                memory: usize::try_from(flags.memory).unwrap_or(usize::MAX),
+                slow_client: flags.slow_client,
+            },
             cpu: flags.cpu,
         };
         (config, flags, identity.write_ca)
@@ -167,9 +177,27 @@ fn parse_address(text: &str) -> Result<SocketAddr, String> {
     })
 }
 
+/// Bytes, such as 64MiB or 1GiB.
+fn parse_size(text: &str) -> Result<u64, String> {
+    let units = [("KiB", 10), ("MiB", 20), ("GiB", 30), ("B", 0)];
+    let split = units.into_iter().find_map(|(unit, shift)| Some((text.trim().strip_suffix(unit)?, shift)));
+    split
+        .and_then(|(number, shift)| number.trim().parse::<u64>().ok()?.checked_mul(1 << shift))
+        .filter(|bytes| *bytes > 0)
+        .ok_or_else(|| "expected a size above 0, such as 64MiB or 1GiB".to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_size_has_a_unit() {
+        assert_eq!((parse_size("2GiB"), parse_size(" 1 KiB")), (Ok(2 << 30), Ok(1024)));
+        for none in ["", "5", "0B", "-1MiB", "99999999999999GiB"] {
+            assert!(parse_size(none).unwrap_err().contains("such as 64MiB"), "{none}");
+        }
+    }
 
     #[test]
     fn an_address_without_a_port_is_told_what_is_missing() {

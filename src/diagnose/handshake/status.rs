@@ -1,11 +1,13 @@
 //! An HTTP status that was not wanted: each means something else.
 
 use super::Case;
-use crate::diagnose::Finding;
+use crate::diagnose::FindingId;
+use crate::diagnose::claim::Claim;
 use crate::model::Reply;
+use crate::protocol::Kind;
 
 /// The finding of a status.
-pub(super) fn finding(case: &Case<'_>) -> Finding {
+pub(super) fn finding(case: &Case<'_>) -> Claim {
     let status = case.failed.failure.code.unwrap_or(0);
     if speaks_of_tls(case.reply) {
         let says = format!(
@@ -14,30 +16,85 @@ pub(super) fn finding(case: &Case<'_>) -> Finding {
             quoted(case, status)
         );
         let other = case.url_with(case.other_scheme());
-        return case.target("plain-text-to-a-tls-port", says).remedy(format!("use {other}"));
+        return case.target(FindingId::PlainTextToATlsPort, says).remedy(format!("use {other}"));
     }
-    let shown = case.reply.and_then(|reply| reply.status.clone()).unwrap_or_else(|| status.to_string());
+    if let Some(words) = wants_certificate(case.reply) {
+        let says = format!(
+            "{} wants a client certificate that it takes, and answered {status} ('{words}'){}",
+            case.url(),
+            quoted(case, status)
+        );
+        return case
+            .target(FindingId::ClientCertificateRequired, says)
+            .remedy("--cert FILE --key FILE: a certificate that the server takes, and its key, as PEM")
+            .remedy("nginx: ssl_verify_client and ssl_client_certificate say which it takes");
+    }
+    if !case.is_websocket() && is_websocket_server(status, case.reply) {
+        let says = format!(
+            "{} is a WebSocket endpoint: it answered {} to plain HTTP, and wants an upgrade",
+            case.url(),
+            shown(case, status)
+        );
+        let scheme = if case.kind().is_encrypted() { Kind::Wss } else { Kind::Ws };
+        return case
+            .target(FindingId::UpgradeRequired, says)
+            .remedy(format!("use {}", case.url_with(scheme)));
+    }
     let wanted = if case.is_websocket() { "101" } else { "one that is expected" };
     let says = format!(
-        "{} answered {shown} instead of {wanted}: {}{}{}",
+        "{} answered {} instead of {wanted}: {}{}{}",
         case.url(),
+        shown(case, status),
         meaning(status, case.is_websocket()),
         by_proxy(case.reply),
         quoted(case, status)
     );
     let id = match status {
-        200..=299 => "no-websocket-there",
-        300..=399 => "redirected",
-        401 | 403 | 407 => "not-authorised",
-        404 | 405 | 410 => "wrong-path",
-        426 => "upgrade-required",
-        408 | 429 => "rate-limited",
-        400..=499 => "bad-request",
-        502 | 504 => "no-backend",
-        503 => "unavailable",
-        _ => "server-error",
+        200..=299 => FindingId::NoWebsocketThere,
+        300..=399 => FindingId::Redirected,
+        401 | 403 | 407 => FindingId::NotAuthorised,
+        404 | 405 | 410 => FindingId::WrongPath,
+        426 => FindingId::UpgradeRequired,
+        408 | 429 => FindingId::RateLimited,
+        400..=499 => FindingId::BadRequest,
+        502 | 504 => FindingId::NoBackend,
+        503 => FindingId::Unavailable,
+        _ => FindingId::ServerError,
     };
-    remedies(status, case).into_iter().fold(case.target(id, says), Finding::remedy)
+    remedies(status, case).into_iter().fold(case.target(id, says), Claim::remedy)
+}
+
+fn shown(case: &Case<'_>, status: u16) -> String {
+    case.reply.and_then(|reply| reply.status.clone()).unwrap_or_else(|| status.to_string())
+}
+
+/// nginx: "400 No required SSL certificate was sent" and "400 The SSL certificate error"; HAProxy and Apache use alerts.
+fn wants_certificate(reply: Option<&Reply>) -> Option<&'static str> {
+    let body = reply?.body.as_ref()?.to_lowercase();
+    ["No required SSL certificate was sent", "The SSL certificate error"]
+        .into_iter()
+        .find(|words| body.contains(&words.to_lowercase()))
+}
+
+/// Whether a refusal of plain HTTP is that of a WebSocket endpoint: by a header that only such a one sends (Workerman,
+/// NATS, gorilla, ws of npm, websockets of PyPI), or by its words (aiohttp, tornado, sockjs, gorilla).
+fn is_websocket_server(status: u16, reply: Option<&Reply>) -> bool {
+    let Some(reply) = reply.filter(|_| matches!(status, 400 | 405 | 426)) else { return false };
+    let has = |wanted: &str, part: &str| {
+        let same = |(name, value): &&(String, String)| {
+            name.eq_ignore_ascii_case(wanted) && value.to_lowercase().contains(part)
+        };
+        reply.headers.iter().any(|header| same(&header))
+    };
+    let body = reply.body.as_deref().unwrap_or_default().to_lowercase();
+    const WORDS: [&str; 5] = [
+        "\"upgrade\" only to \"websocket\"",
+        "no websocket upgrade",
+        "not using the websocket protocol",
+        "failed to open a websocket connection",
+        "websocket upgrade",
+    ];
+    has("sec-websocket-version", "") || has("upgrade", "websocket") || WORDS.iter().any(|w| body.contains(w))
 }
 
 /// Headers that only a proxy or a cache adds.
@@ -79,7 +136,8 @@ fn meaning(status: u16, websocket: bool) -> &'static str {
             "it does not take the request: a header that is missing or not allowed (Origin, Host, subprotocol), or a \
              proxy that drops 'Upgrade'"
         }
-        401 | 407 => "it wants the client to authenticate",
+        401 => "it wants the client to authenticate",
+        407 => "a proxy in the way wants the client to authenticate to it",
         403 => "it refuses this client: no rights, an Origin that is not allowed, or an address on a list",
         404 | 410 => "nothing is at that path",
         405 => "nothing at that path takes this method",
@@ -110,27 +168,41 @@ fn remedies(status: u16, case: &Case<'_>) -> Vec<String> {
             "behind a proxy the upgrade may be lost. ".to_owned() + proxy,
             "Workerman, GatewayWorker: let it listen on websocket://0.0.0.0:PORT, not on http://".to_owned(),
         ],
-        300..=399 => {
-            let to = header("location").unwrap_or_else(|| "the address in the header Location".to_owned());
-            vec![
-                format!("connect to {to}"),
-                format!("if it only wants TLS: {}", case.url_with(case.other_scheme())),
-            ]
+        300..=399 => vec![redirected(case, header("location"))],
+        401 => {
+            let scheme = header("www-authenticate").unwrap_or_default().to_lowercase();
+            let flag = match scheme.split(' ').next() {
+                Some("basic") => "--auth 'basic(USER:PASSWORD)'",
+                Some("bearer") => "--auth 'bearer(TOKEN)'",
+                _ => "--auth 'basic(USER:PASSWORD)' or --auth 'bearer(TOKEN)'",
+            };
+            vec![format!("{flag}; auth = \"…\" in [target]")]
         }
-        401 | 407 => {
-            vec!["--auth 'basic(USER:PASSWORD)' or --auth 'bearer(TOKEN)'; auth = \"…\" in [target]".into()]
-        }
+        407 => vec![
+            "connect to the server itself: unset http_proxy, or ask for the port behind the proxy".into(),
+            "--header 'Proxy-Authorization: Basic …', if the proxy is meant to be there: printf USER:PASSWORD | base64"
+                .into(),
+        ],
         403 => vec!["--auth …, --origin https://the.allowed.site, or --header 'Cookie: …'".into(), log],
         404 | 405 | 410 => {
             vec!["check the path of the URL, and that of a proxy before the server".into(), log]
         }
-        400 | 426 => vec![
+        426 => upgrade(case, header("upgrade"), header("sec-websocket-version"), proxy),
+        400 => vec![
             "--origin, --subprotocol or --header, as the server's manual has it".into(),
             proxy.into(),
             log,
         ],
-        408 | 429 => {
-            vec!["a lower --rate, or more --source addresses".into(), "raise the server's limit".into()]
+        408 => vec!["a lower --rate".into(), "raise the server's limit".into()],
+        429 => {
+            let after = header("retry-after").map_or(String::new(), |after| match after.parse::<u64>() {
+                Ok(seconds) => format!("wait {seconds} s, as its Retry-After says, then "),
+                Err(_) => format!("wait until {after}, as its Retry-After says, then "),
+            });
+            vec![
+                format!("{after}a lower --rate, or more --source addresses, if it limits by address"),
+                "raise the server's limit for this client".into(),
+            ]
         }
         502..=504 => vec![
             "look into the proxy's log: is the server behind it up, and does it take so many connections?"
@@ -139,4 +211,55 @@ fn remedies(status: u16, case: &Case<'_>) -> Vec<String> {
         ],
         _ => vec![log],
     }
+}
+
+/// Where to connect instead, as a URL that can be pasted: the header Location is often relative, or names http for ws.
+fn redirected(case: &Case<'_>, location: Option<String>) -> String {
+    let Some(location) = location.filter(|location| !location.is_empty()) else {
+        return "connect to where the server says; its reply has no header Location".into();
+    };
+    let is_websocket = case.is_websocket();
+    let scheme_of = |scheme: &str| match scheme.to_ascii_lowercase().as_str() {
+        "http" | "ws" if is_websocket => "ws".to_owned(),
+        "https" | "wss" if is_websocket => "wss".to_owned(),
+        other => other.to_owned(),
+    };
+    let url = case.url();
+    let (own_scheme, rest) = url.split_once("://").unwrap_or(("", &url));
+    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let (authority, path) = rest.split_at(end);
+    let to = if let Some((scheme, rest)) = location.split_once("://") {
+        format!("{}://{rest}", scheme_of(scheme))
+    } else if let Some(rest) = location.strip_prefix("//") {
+        format!("{own_scheme}://{rest}")
+    } else if location.starts_with('/') {
+        format!("{own_scheme}://{authority}{location}")
+    } else {
+        let path = path.split(['?', '#']).next().unwrap_or_default();
+        let folder = path.rfind('/').map_or("/", |at| &path[..=at]);
+        format!("{own_scheme}://{authority}{folder}{location}")
+    };
+    if to == location { format!("use {to}") } else { format!("use {to}    # Location: {location}") }
+}
+
+/// What a 426 asks for.
+fn upgrade(case: &Case<'_>, to: Option<String>, versions: Option<String>, proxy: &str) -> Vec<String> {
+    let to_lower = to.as_deref().unwrap_or_default().to_lowercase();
+    if to_lower.contains("tls") {
+        return vec![format!("use {}", case.url_with(case.other_scheme()))];
+    }
+    if !case.is_websocket() {
+        let to = to.unwrap_or_else(|| "another protocol".into());
+        return vec![format!("it wants {to}, which connstorm does not speak after an upgrade of plain HTTP")];
+    }
+    if let Some(versions) = versions.filter(|versions| !versions.split(',').any(|v| v.trim() == "13")) {
+        return vec![format!(
+            "let the server speak version 13 of WebSocket (RFC 6455); it offers {versions}"
+        )];
+    }
+    // The upgrade was asked for, and did not arrive.
+    vec![
+        proxy.into(),
+        "look whether a proxy before the server drops the headers Upgrade and Connection".into(),
+    ]
 }

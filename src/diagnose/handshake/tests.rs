@@ -1,6 +1,6 @@
 //! Each failure above TCP has its own finding; one fact changed, and it is another.
 
-use crate::diagnose::{Certainty, Facts, FailureFact, Finding, diagnose};
+use crate::diagnose::{Certainty, Facts, FailureFact, Finding, FindingId, diagnose};
 use crate::model::{Cause, Failure, Reply, Side, Stage};
 use crate::protocol::Kind;
 use std::time::Duration;
@@ -162,7 +162,127 @@ fn sessions_lost_before_refusals_are_a_restart_and_after_them_are_not() {
         failures: vec![fact(lost, lost_s, lost_s), fact(refused, refused_s, refused_s + 1)],
         ..Facts::default()
     };
-    let ids = |facts: &Facts| diagnose(facts).iter().map(|finding| finding.id.clone()).collect::<Vec<_>>();
-    assert!(ids(&facts(3, 4)).contains(&"server-restarted".to_owned()));
-    assert!(!ids(&facts(9, 4)).contains(&"server-restarted".to_owned()));
+    let ids = |facts: &Facts| diagnose(facts).iter().map(|finding| finding.id).collect::<Vec<_>>();
+    assert!(ids(&facts(3, 4)).contains(&FindingId::ServerRestarted));
+    assert!(!ids(&facts(9, 4)).contains(&FindingId::ServerRestarted));
+}
+
+fn with(headers: &[(&str, &str)], body: &str) -> Reply {
+    let headers = headers.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
+    Reply { headers, ..Reply::default().with_body(body.as_bytes()) }
+}
+
+fn status(kind: Kind, status: u16, reply: Reply) -> Finding {
+    found(kind, Failure::with_code(Stage::Handshake, Cause::HttpStatus, status), reply)
+}
+
+#[test]
+fn plain_http_to_a_websocket_is_told_to_use_its_scheme() {
+    for (code, reply) in [
+        (400, with(&[("Sec-WebSocket-Version", "13")], "")),
+        (400, with(&[], "No WebSocket UPGRADE hdr: None\n Can \"Upgrade\" only to \"WebSocket\".")),
+        (400, with(&[], "Bad Request\nwebsocket: the client is not using the websocket protocol")),
+        (426, with(&[("Upgrade", "websocket")], "Failed to open a WebSocket connection.")),
+    ] {
+        let finding = status(Kind::Https, code, reply);
+        assert_eq!(finding.id.as_str(), "upgrade-required", "{}", finding.says);
+        assert_eq!(finding.remedies[0], "use wss://h:1/chat");
+    }
+    assert_eq!(status(Kind::Http, 400, with(&[], "missing field")).id.as_str(), "bad-request");
+    assert_eq!(
+        status(Kind::Ws, 400, with(&[("Sec-WebSocket-Version", "13")], "")).id.as_str(),
+        "bad-request"
+    );
+}
+
+#[test]
+fn redirects_and_limits_advise_what_is_there() {
+    for (location, to) in [
+        ("https://new.example/a", "use wss://new.example/a"),
+        ("/login?x=1", "use ws://h:1/login?x=1"),
+        ("//other.example/ws", "use ws://other.example/ws"),
+        ("room", "use ws://h:1/room"),
+        ("ws://h:2/", "use ws://h:2/"),
+    ] {
+        let finding = status(Kind::Ws, 302, with(&[("Location", location)], ""));
+        assert!(finding.remedies[0].starts_with(to), "{:?}", finding.remedies);
+    }
+    let limited = status(Kind::Ws, 429, with(&[("Retry-After", "7")], ""));
+    assert!(limited.remedies[0].starts_with("wait 7 s"), "{:?}", limited.remedies);
+    let proxy = status(Kind::Ws, 407, with(&[("Proxy-Authenticate", "Basic realm=x")], ""));
+    assert!(proxy.remedies.iter().any(|remedy| remedy.contains("Proxy-Authorization")));
+    assert!(proxy.remedies.iter().all(|remedy| !remedy.contains("--auth")), "{:?}", proxy.remedies);
+    let version = status(Kind::Ws, 426, with(&[("Sec-WebSocket-Version", "8, 7")], ""));
+    assert!(version.remedies[0].contains("8, 7"), "{:?}", version.remedies);
+    let tls = status(Kind::Http, 426, with(&[("Upgrade", "TLS/1.2, HTTP/1.1")], ""));
+    assert_eq!(tls.remedies[0], "use https://h:1/chat");
+}
+
+#[test]
+fn a_certificate_that_a_page_asks_for_is_a_client_certificate() {
+    let page = "<html><title>400 No required SSL certificate was sent</title>";
+    let finding = status(Kind::Wss, 400, with(&[], page));
+    assert_eq!(finding.id.as_str(), "client-certificate-required");
+    assert!(finding.remedies[0].contains("--cert"));
+}
+
+#[test]
+fn a_close_code_has_a_meaning_and_the_servers_words() {
+    for (code, part) in
+        [(1009, "longer than it takes"), (1012, "restarts"), (1013, "overloaded"), (4401, "who we are")]
+    {
+        let failure = Failure::with_code(Stage::Session, Cause::ClosedEarly, code);
+        let reply = Reply { close_reason: Some("the server's words".into()), ..Reply::default() };
+        let finding = found(Kind::Ws, failure, reply);
+        assert_eq!((finding.id.as_str(), finding.certainty), ("closed-by-the-server", Certainty::Likely));
+        for part in [part, "'the server's words'", &format!("close code {code}")] {
+            assert!(finding.says.contains(part), "{part}: {}", finding.says);
+        }
+    }
+}
+
+#[test]
+fn what_goes_wrong_at_the_close_is_not_in_the_handshake() {
+    for (cause, code, id) in [
+        (Cause::Reset, None, "reset-at-the-close"),
+        (Cause::TimedOut, None, "close-not-answered"),
+        (Cause::ClosedEarly, Some(1006), "closed-without-a-close-frame"),
+        (Cause::ClosedEarly, Some(4401), "closed-by-the-server"),
+    ] {
+        let failure = Failure { code, ..Failure::new(Stage::Close, cause) };
+        let finding = found(Kind::Ws, failure, Reply::default());
+        assert_eq!((finding.id.as_str(), finding.certainty), (id, Certainty::Likely));
+        assert!(!finding.remedies.is_empty());
+    }
+    let bare = found(Kind::Tcp, Failure::new(Stage::Close, Cause::TimedOut), Reply::default());
+    assert_eq!(bare.id.as_str(), "peer-does-not-close");
+}
+
+#[test]
+fn silence_to_plain_text_is_a_tls_port_only_where_a_client_hello_was_answered() {
+    for cause in [Cause::ClosedEarly, Cause::Reset, Cause::TimedOut] {
+        let failure = Failure::new(Stage::Handshake, cause);
+        let of = |speaks_tls| {
+            let facts = Facts {
+                spoken: Some(Kind::Ws),
+                url: Some("ws://h:1/chat".into()),
+                opened: 10,
+                failures: vec![fact(failure, 0, 1)],
+                speaks_tls,
+                ..Facts::default()
+            };
+            diagnose(&facts).remove(0)
+        };
+        let proved = of(true);
+        assert_eq!((proved.id.as_str(), proved.certainty), ("plain-text-to-a-tls-port", Certainty::Proved));
+        assert_eq!(proved.remedies[0], "use wss://h:1/chat");
+        assert_ne!(of(false).id.as_str(), "plain-text-to-a-tls-port");
+    }
+}
+
+#[test]
+fn last_words_of_a_server_are_quoted() {
+    let reply = Reply::default().with_body(b"-ERR max number of clients reached\r\n");
+    let finding = found(Kind::Tcp, Failure::new(Stage::Session, Cause::ClosedEarly), reply);
+    assert!(finding.says.contains("'-ERR max number of clients reached'"), "{}", finding.says);
 }

@@ -1,11 +1,12 @@
 //! TLS that fails: the wrong port, an alert, a certificate that is refused.
 
 use super::Case;
-use crate::diagnose::Finding;
+use crate::diagnose::FindingId;
+use crate::diagnose::claim::Claim;
 use crate::model::Cause;
 
 /// The finding of a handshake that failed before, or beside, the certificate.
-pub(super) fn finding(case: &Case<'_>) -> Finding {
+pub(super) fn finding(case: &Case<'_>) -> Claim {
     let other = format!("use {}", case.url_with(case.other_scheme()));
     match case.failed.failure.cause {
         Cause::PlainTextOnTls if !speaks_another(case) => {
@@ -20,7 +21,7 @@ pub(super) fn finding(case: &Case<'_>) -> Finding {
                 case.url(),
                 case.bytes()
             );
-            case.target("tls-to-a-plain-port", says).remedy(other)
+            case.target(FindingId::TlsToAPlainPort, says).remedy(other)
         }
         Cause::PlainTextOnTls | Cause::NotTls => {
             let found = case.protocol().unwrap_or("no protocol that is known");
@@ -29,7 +30,7 @@ pub(super) fn finding(case: &Case<'_>) -> Finding {
                 case.url(),
                 case.bytes()
             );
-            let finding = case.target("tls-to-another-protocol", says).remedy(
+            let finding = case.target(FindingId::TlsToAnotherProtocol, says).remedy(
                 "connect to the port that speaks TLS: ss -ltnp on the server shows what listens on which",
             );
             if matches!(
@@ -46,7 +47,7 @@ pub(super) fn finding(case: &Case<'_>) -> Finding {
         Cause::TlsAlert => alert(case),
         _ => {
             let says = format!("TLS with {} fails: {}", case.url(), case.says());
-            case.target("tls-fails", says)
+            case.target(FindingId::TlsFails, says)
                 .remedy("openssl s_client -connect HOST:PORT    # what the server offers")
         }
     }
@@ -57,7 +58,7 @@ fn speaks_another(case: &Case<'_>) -> bool {
     case.protocol().is_some_and(|protocol| !matches!(protocol, "HTTP" | "a text protocol"))
 }
 
-fn alert(case: &Case<'_>) -> Finding {
+fn alert(case: &Case<'_>) -> Claim {
     let number = case.failed.failure.code.unwrap_or(0);
     // RFC 8446, section 6.
     let (name, meaning) = match number {
@@ -77,7 +78,7 @@ fn alert(case: &Case<'_>) -> Finding {
         _ => ("another", "see RFC 8446, section 6"),
     };
     let says = format!("{} ended TLS with alert {number} ({name}): {meaning}", case.url());
-    let finding = case.target("tls-alert", says);
+    let finding = case.target(FindingId::TlsAlert, says);
     match number {
         40 | 42..=46 | 48 | 49 | 116 => {
             finding.remedy("--cert FILE --key FILE: a certificate that the server takes")
@@ -91,15 +92,17 @@ fn alert(case: &Case<'_>) -> Finding {
 }
 
 /// The finding of a certificate that is refused.
-pub(super) fn certificate(case: &Case<'_>) -> Finding {
+pub(super) fn certificate(case: &Case<'_>) -> Claim {
     let (id, what) = match case.failed.failure.cause {
-        Cause::CertificateExpired => ("certificate-expired", "has expired"),
+        Cause::CertificateExpired => (FindingId::CertificateExpired, "has expired"),
         Cause::CertificateNotYetValid => {
-            ("certificate-not-yet-valid", "is not valid yet; is this host's clock right?")
+            (FindingId::CertificateNotYetValid, "is not valid yet; is this host's clock right?")
         }
-        Cause::UnknownIssuer => ("unknown-issuer", "is signed by nobody whom this host trusts"),
-        Cause::NameMismatch => ("name-mismatch", "is for another name than the one that was asked for"),
-        _ => ("certificate-invalid", "is refused"),
+        Cause::UnknownIssuer => (FindingId::UnknownIssuer, "is signed by nobody whom this host trusts"),
+        Cause::NameMismatch => {
+            (FindingId::NameMismatch, "is for another name than the one that was asked for")
+        }
+        _ => (FindingId::CertificateInvalid, "is refused"),
     };
     let says = format!("the certificate of {} {what} ({})", case.url(), case.says());
     let finding = case.target(id, says);

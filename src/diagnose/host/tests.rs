@@ -93,7 +93,7 @@ fn full_tuples_full_queues_and_dead_proxies_are_seen() {
         destination: "10.0.0.1:80".parse().unwrap(),
         sockets,
     };
-    let full = Listening { address: "127.0.0.1:90".parse().unwrap(), waiting: 17, backlog: 16, holder: None };
+    let full = Listening { waiting: 17, ..Listening::at("127.0.0.1:90".parse().unwrap(), 16) };
     let state = HostState {
         tuples: vec![tuple],
         listening: vec![full],

@@ -1,19 +1,20 @@
-//! The end of an attempt: its socket is closed, its lease given back, its record written, its slot freed.
+//! The end of an attempt: its socket is closed, its lease given back, its record written, what follows noted.
 
-use super::{Connections, Slot, Started, nowhere};
-use crate::engine::pacer::Pacer;
+use super::{ConnectionConfig, Connections, Slot, Started, nowhere};
+use crate::engine::pacer::{Finished, Pacing};
+use crate::linux::tcp_info::TcpInfo;
 use crate::model::{Failure, Lease, LeaseKey, Outcome, Record};
 use crate::plan::Close;
 
 impl Connections {
-    pub(super) fn end_place(&mut self, key: usize, outcome: Outcome, pacer: &mut Pacer) {
-        let place = self.places.remove(key);
-        self.end(place, outcome, pacer);
+    pub(super) fn end_slot(&mut self, key: usize, outcome: Outcome) {
+        let slot = self.slots.remove(key);
+        self.end(slot, outcome);
     }
 
     /// The end of an attempt that has a socket: close, give the lease back, record, free the slot.
-    pub(super) fn end(&mut self, place: Slot, outcome: Outcome, pacer: &mut Pacer) {
-        let Slot { socket, lease: key, started, connected, bytes_in, until: _, session } = place;
+    pub(super) fn end(&mut self, slot: Slot, outcome: Outcome) {
+        let Slot { socket, lease: key, started, connected, bytes_in, until: _, words: _, session } = slot;
         if self.connection_config.connection.close == Close::Rst && connected.is_some() {
             // Fails only on a socket that is closed already, and then there is nothing left to reset.
             let _ = socket.reset_on_close();
@@ -38,16 +39,19 @@ impl Connections {
         };
         // Who had a session begins to count anew; a TCP connection alone is no proof that all is well.
         let anew = was_open && self.connection_config.reconnect.is_some();
-        self.record(record, if anew { 0 } else { started.failures }, pacer);
+        self.record(record, if anew { 0 } else { started.failures });
     }
 
-    pub(super) fn record_failure(
-        &mut self,
-        started: Started,
-        failure: Failure,
-        lease: Lease,
-        pacer: &mut Pacer,
-    ) {
+    /// The end of an attempt whose time is over, with what the kernel knows of its connection.
+    pub(super) fn end_by_timeout(&mut self, slot: Slot, failure: Failure) {
+        let (ordinal, info) = (slot.started.ticket.ordinal, TcpInfo::of(&slot.socket));
+        self.end(slot, Outcome::Failed(failure));
+        if let Ok(info) = info {
+            self.tally.timed_out(failure, ordinal, info.into());
+        }
+    }
+
+    pub(super) fn record_failure(&mut self, started: Started, failure: Failure, lease: Lease) {
         let record = Record {
             ticket: started.ticket,
             lease,
@@ -58,29 +62,35 @@ impl Connections {
             bytes_in: 0,
             bytes_out: 0,
         };
-        self.record(record, started.failures, pacer);
+        self.record(record, started.failures);
     }
 
-    fn record(&mut self, record: Record, failures_before: u32, pacer: &mut Pacer) {
+    fn record(&mut self, record: Record, failures_before: u32) {
         self.tally.add(&record);
-        if !pacer.is_closed() && self.connection_config.reconnect.is_none() {
-            return;
+        if let Outcome::Failed(failure) = record.outcome {
+            self.first_failures.note(failure, &record, self.clock);
         }
-        match (record.outcome, self.connection_config.reconnect) {
-            (Outcome::Ok, _) => pacer.slot_free(record.ended, 0),
-            (Outcome::Failed(_), reconnect) => {
-                let failures = failures_before.saturating_add(1);
-                if reconnect.and_then(|plan| plan.attempts).is_some_and(|most| u64::from(failures) > most) {
-                    return pacer.give_slot_up();
-                }
-                let wait = match reconnect {
-                    Some(plan) => self.rng.reconnect_after(failures, &plan),
-                    None => self.rng.back_off(failures),
-                };
-                self.tally.back_off(wait);
-                pacer.again(record.ended + wait, failures);
-            }
+        let follows = self.what_follows(&record, failures_before);
+        self.finished.extend(follows);
+    }
+
+    /// What follows upon the end of an attempt; `None` where nothing does.
+    fn what_follows(&mut self, record: &Record, failures_before: u32) -> Option<Finished> {
+        let ConnectionConfig { pacing, reconnect, .. } = self.connection_config;
+        if pacing == Pacing::Planned && reconnect.is_none() {
+            return None;
         }
+        let Outcome::Failed(_) = record.outcome else { return Some(Finished::Well { at: record.ended }) };
+        let failures = failures_before.saturating_add(1);
+        if reconnect.and_then(|plan| plan.attempts).is_some_and(|most| u64::from(failures) > most) {
+            return Some(Finished::GaveUp);
+        }
+        let wait = match reconnect {
+            Some(plan) => self.rng.reconnect_after(failures, &plan),
+            None => self.rng.back_off(failures),
+        };
+        self.tally.back_off(wait);
+        Some(Finished::Failed { again_at: record.ended + wait, failures })
     }
 
     /// A connection that was lost as soon as it stood was lost at the first handshake, where there is one.

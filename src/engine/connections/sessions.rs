@@ -1,12 +1,11 @@
 //! The part of the connections above TCP: hands a session its bytes and its time, sends what it says, and ends its
 //! attempt when it has ended.
 //!
-//! Invariant: a place with a session has one nearest deadline in the heap, its `until`; what a session could
+//! Invariant: a slot with a session has one nearest deadline in the heap, its `until`; what a session could
 //! not send is kept and sent before anything else, and only then is the socket watched for room to write.
 
-use super::{Connections, SessionIo, Slot, errno_of, nowhere};
+use super::{Connections, Ending, SessionIo, Slot, errno_of, nowhere};
 use crate::engine::deadlines::Timed;
-use crate::engine::pacer::Pacer;
 use crate::engine::session::{Context, Session, SessionError, Step, StepResult};
 use crate::linux::epoll::Interest;
 use crate::linux::socket::Connection as Socket;
@@ -18,7 +17,7 @@ const MOST_UNSENT: usize = 32 << 20;
 
 /// Buffers of no session's own, used again by each.
 #[derive(Debug, Default)]
-pub struct Buffers {
+pub(super) struct Buffers {
     out: Vec<u8>,
     plain: Vec<u8>,
     wire: Vec<u8>,
@@ -26,84 +25,69 @@ pub struct Buffers {
 
 impl Connections {
     /// The connection stands: its session begins.
-    pub(super) fn begin_session(&mut self, mut place: Slot, pacer: &mut Pacer) {
+    pub(super) fn begin_session(&mut self, mut slot: Slot) {
         // It fails for no TCP socket; if it did, small messages would only be slower.
-        let _ = place.socket.send_at_once();
-        place.until = None;
-        let vacant = self.places.vacant_entry();
+        let _ = slot.socket.send_at_once();
+        slot.until = None;
+        let vacant = self.slots.vacant_entry();
         let key = vacant.key();
-        if let Err(error) = self.epoll.get_ref().add(&place.socket, key as u64, Interest::READABLE) {
+        if let Err(error) = self.epoll.add(&slot.socket, key as u64, Interest::READABLE) {
             let failure = Failure::from_errno(crate::model::Stage::Session, errno_of(&error));
-            return self.end(place, Outcome::Failed(failure), pacer);
+            return self.end(slot, Outcome::Failed(failure));
         }
-        vacant.insert(place);
-        let ending = self.ending;
-        self.drive(key, pacer, |place, context| {
-            let (session, mut stepped) = Session::begin(context);
+        vacant.insert(slot);
+        self.drive(key, |slot, context| {
+            let (session, stepped) = Session::begin(context);
             let session_io = SessionIo { session, unsent: Vec::new(), bytes_out: 0 };
-            let session_io = place.session.insert(Box::new(session_io));
-            // A run that ended while the connection was on its way.
-            if ending && stepped.is_ok() {
-                stepped = session_io.session.stop(context);
-            }
+            slot.session = Some(Box::new(session_io));
             stepped
         });
     }
 
     /// Something happened to the socket of a session.
-    pub(super) fn ready_session(&mut self, key: usize, pacer: &mut Pacer) {
-        if !self.flush(key, pacer) {
+    pub(super) fn ready_session(&mut self, key: usize) {
+        if !self.flush(key) {
             return;
         }
-        let Some(place) = self.places.get_mut(key) else { return };
+        let Some(slot) = self.slots.get_mut(key) else { return };
         let mut buffer = std::mem::take(&mut self.buffer);
-        match place.socket.read(&mut buffer) {
-            Ok(0) => self.drive_open(key, pacer, Session::end_of_stream),
+        match slot.socket.read(&mut buffer) {
+            Ok(0) => self.drive_open(key, Session::end_of_stream),
             Ok(bytes) => {
-                place.bytes_in += bytes as u64;
-                self.drive_open(key, pacer, |session, context| session.take(&buffer[..bytes], context));
+                slot.bytes_in += bytes as u64;
+                self.drive_open(key, |session, context| session.take(&buffer[..bytes], context));
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            Err(error) => self.drive_open(key, pacer, |session, _| Err(session.lost(errno_of(&error)))),
+            Err(error) => self.drive_open(key, |session, _| Err(session.lost(errno_of(&error)))),
         }
         self.buffer = buffer;
     }
 
     /// A deadline of a session has passed.
-    pub(super) fn expire_session(&mut self, key: usize, pacer: &mut Pacer) {
-        if let Some(place) = self.places.get_mut(key) {
-            place.until = None;
+    pub(super) fn expire_session(&mut self, key: usize) {
+        if let Some(slot) = self.slots.get_mut(key) {
+            slot.until = None;
         }
-        self.drive_open(key, pacer, Session::tick);
+        self.drive_open(key, Session::tick);
     }
 
-    /// The run is over.
-    pub(super) fn stop_session(&mut self, key: usize, pacer: &mut Pacer) {
-        self.drive_open(key, pacer, Session::stop);
+    /// The run is over: what is to end does so as it does after each step from now on.
+    pub(super) fn stop_session(&mut self, key: usize) {
+        self.drive_open(key, |_, _| Ok(Step::Continue));
     }
 
-    fn drive_open(
-        &mut self,
-        key: usize,
-        pacer: &mut Pacer,
-        act: impl FnOnce(&mut Session, &mut Context<'_>) -> StepResult,
-    ) {
-        self.drive(key, pacer, |place, context| match &mut place.session {
+    fn drive_open(&mut self, key: usize, act: impl FnOnce(&mut Session, &mut Context<'_>) -> StepResult) {
+        self.drive(key, |slot, context| match &mut slot.session {
             Some(session_io) => act(&mut session_io.session, context),
             None => Ok(Step::Continue),
         });
     }
 
     /// Has a session do something, sends what it says, and does what follows.
-    fn drive(
-        &mut self,
-        key: usize,
-        pacer: &mut Pacer,
-        act: impl FnOnce(&mut Slot, &mut Context<'_>) -> StepResult,
-    ) {
+    fn drive(&mut self, key: usize, act: impl FnOnce(&mut Slot, &mut Context<'_>) -> StepResult) {
         let Some(script) = self.script.as_deref() else { return };
-        let Some(place) = self.places.get_mut(key) else { return };
-        let lease = self.pool.as_ref().map_or_else(nowhere, |pool| pool.describe(place.lease));
+        let Some(slot) = self.slots.get_mut(key) else { return };
+        let lease = self.pool.as_ref().map_or_else(nowhere, |pool| pool.describe(slot.lease));
         let buffers = &mut self.buffers;
         buffers.out.clear();
         let mut context = Context {
@@ -114,17 +98,25 @@ impl Connections {
             tally: &mut self.tally,
             out: &mut buffers.out,
             plain: &mut buffers.plain,
-            ordinal: place.started.ticket.ordinal,
+            ordinal: slot.started.ticket.ordinal,
             destination: lease.destination,
         };
-        let stepped = act(place, &mut context);
-        let Some(session_io) = &mut place.session else { return };
+        let mut stepped = act(slot, &mut context);
+        let Some(session_io) = &mut slot.session else { return };
+        let is_to_stop = match self.ending {
+            Ending::No => false,
+            Ending::Draining => !session_io.session.is_unfinished(script, context.ordinal),
+            Ending::AtOnce => true,
+        };
+        if is_to_stop && !matches!(stepped, Ok(Step::Done) | Err(_)) {
+            stepped = session_io.session.stop(&mut context);
+        }
         if matches!(stepped, Ok(Step::Done)) {
             session_io.session.farewell();
         }
         let sealed = session_io.session.seal(&buffers.out, &mut buffers.wire);
         let wire = if sealed { &buffers.wire } else { &buffers.out };
-        let sent = session_io.send(&place.socket, wire);
+        let sent = session_io.send(&slot.socket, wire);
         let stepped = match (stepped, sent) {
             (Ok(Step::Continue | Step::Opened | Step::Idle | Step::PeerCloses), Err(error)) => {
                 Err(session_io.session.lost(errno_of(&error)))
@@ -132,75 +124,82 @@ impl Connections {
             (stepped, _) => stepped,
         };
         match stepped {
-            Ok(Step::Done) => self.end_session(key, None, pacer),
-            Err(trouble) => self.end_session(key, Some(trouble), pacer),
-            Ok(_) => self.await_session(key, pacer),
+            Ok(Step::Done) => self.end_session(key, None),
+            Err(trouble) => self.end_session(key, Some(trouble)),
+            Ok(_) => self.await_session(key),
         }
     }
 
-    fn end_session(&mut self, key: usize, trouble: Option<SessionError>, pacer: &mut Pacer) {
-        let place = self.places.remove(key);
-        let unanswered = place.session.as_ref().map_or(0, |session_io| session_io.session.unanswered());
+    fn end_session(&mut self, key: usize, trouble: Option<SessionError>) {
+        let slot = self.slots.remove(key);
+        let unanswered = slot.session.as_ref().map_or(0, |session_io| session_io.session.unanswered());
         self.tally.traffic.unanswered += unanswered;
-        let ordinal = place.started.ticket.ordinal;
+        let ordinal = slot.started.ticket.ordinal;
         let Some(SessionError { failure, reply }) = trouble else {
-            return self.end(place, Outcome::Ok, pacer);
+            let session = slot.session.as_ref().map(|session_io| &session_io.session);
+            let is_cut = session
+                .zip(self.script.as_deref())
+                .is_some_and(|(s, script)| s.was_cut_short(script, ordinal));
+            return self.end(slot, if is_cut { Outcome::CutShort } else { Outcome::Ok });
         };
-        self.end(place, Outcome::Failed(failure), pacer);
+        match failure.cause {
+            crate::model::Cause::TimedOut => self.end_by_timeout(slot, failure),
+            _ => self.end(slot, Outcome::Failed(failure)),
+        }
         if let Some(reply) = reply {
             self.tally.explain(failure, ordinal, reply);
         }
     }
 
     /// Watches the socket for what the session waits for, and sets its deadline.
-    fn await_session(&mut self, key: usize, pacer: &mut Pacer) {
-        let Some(place) = self.places.get_mut(key) else { return };
-        let Some(session_io) = &place.session else { return };
+    fn await_session(&mut self, key: usize) {
+        let Some(slot) = self.slots.get_mut(key) else { return };
+        let Some(session_io) = &slot.session else { return };
         if session_io.unsent.len() > MOST_UNSENT {
             let failure = Failure::new(session_io.session.stage(), crate::model::Cause::TimedOut);
             let reply = crate::model::Reply::saying("the peer does not read: 32 MiB wait to be sent");
-            return self.end_session(key, Some(SessionError::because(failure, reply)), pacer);
+            return self.end_session(key, Some(SessionError::because(failure, reply)));
         }
         if !session_io.unsent.is_empty() {
-            self.watch(key, Interest::READABLE | Interest::WRITABLE, pacer);
+            self.watch(key, Interest::READABLE | Interest::WRITABLE);
         }
-        let (Some(place), Some(script)) = (self.places.get_mut(key), self.script.as_deref()) else { return };
-        let Some(session_io) = &place.session else { return };
+        let (Some(slot), Some(script)) = (self.slots.get_mut(key), self.script.as_deref()) else { return };
+        let Some(session_io) = &slot.session else { return };
         if let Some(due) = session_io.session.next_due(script)
-            && place.until.is_none_or(|until| due < until)
+            && slot.until.is_none_or(|until| due < until)
         {
-            place.until = Some(due);
-            self.deadlines.set(due, Timed { key: key as u32, ordinal: place.started.ticket.ordinal });
+            slot.until = Some(due);
+            self.deadlines.set(due, Timed { key: key as u32, ordinal: slot.started.ticket.ordinal });
         }
     }
 
     /// Sends what waits to be sent; whether all of it is gone and the session may go on reading.
-    fn flush(&mut self, key: usize, pacer: &mut Pacer) -> bool {
-        let Some(place) = self.places.get_mut(key) else { return false };
-        let Some(session_io) = &mut place.session else { return false };
+    fn flush(&mut self, key: usize) -> bool {
+        let Some(slot) = self.slots.get_mut(key) else { return false };
+        let Some(session_io) = &mut slot.session else { return false };
         if session_io.unsent.is_empty() {
             return true;
         }
-        match session_io.send(&place.socket, &[]) {
+        match session_io.send(&slot.socket, &[]) {
             Ok(()) if session_io.unsent.is_empty() => {
-                self.watch(key, Interest::READABLE, pacer);
-                self.places.contains(key)
+                self.watch(key, Interest::READABLE);
+                self.slots.contains(key)
             }
             // It goes on reading: a peer that waits for us to read would otherwise never read itself.
             Ok(()) => true,
             Err(error) => {
                 let trouble = session_io.session.lost(errno_of(&error));
-                self.end_session(key, Some(trouble), pacer);
+                self.end_session(key, Some(trouble));
                 false
             }
         }
     }
 
-    fn watch(&mut self, key: usize, interest: Interest, pacer: &mut Pacer) {
-        let Some(place) = self.places.get(key) else { return };
-        if let Err(error) = self.epoll.get_ref().modify(&place.socket, key as u64, interest) {
+    fn watch(&mut self, key: usize, interest: Interest) {
+        let Some(slot) = self.slots.get(key) else { return };
+        if let Err(error) = self.epoll.modify(&slot.socket, key as u64, interest) {
             let failure = Failure::from_errno(crate::model::Stage::Session, errno_of(&error));
-            self.end_session(key, Some(failure.into()), pacer);
+            self.end_session(key, Some(failure.into()));
         }
     }
 }

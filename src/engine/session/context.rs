@@ -3,11 +3,11 @@
 use super::Script;
 use crate::engine::lifetimes::WorkerRng;
 use crate::linux::clock::Clock;
-use crate::model::{Failure, Reply, Stage, Stamp, Tally};
+use crate::model::{Cause, Failure, Reply, Stage, Stamp, Tally};
 use std::net::SocketAddr;
 
 /// See the module.
-pub struct Context<'d> {
+pub(crate) struct Context<'d> {
     /// What is to be said.
     pub script: &'d Script,
     /// Now.
@@ -30,7 +30,7 @@ pub struct Context<'d> {
 
 /// How it goes on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Step {
+pub(crate) enum Step {
     /// When something comes, or time has passed.
     Continue,
     /// The handshake is done.
@@ -45,7 +45,7 @@ pub enum Step {
 
 /// Why it can't go on, and what the peer said.
 #[derive(Debug)]
-pub struct SessionError {
+pub(crate) struct SessionError {
     /// What has failed.
     pub failure: Failure,
     /// What the peer said, where it said something.
@@ -53,17 +53,25 @@ pub struct SessionError {
 }
 
 /// A step, or what was in its way.
-pub type StepResult = Result<Step, SessionError>;
+pub(crate) type StepResult = Result<Step, SessionError>;
 
 impl SessionError {
     /// The same at another stage.
-    pub fn at(mut self, stage: Stage) -> SessionError {
+    pub(crate) fn at(mut self, stage: Stage) -> SessionError {
         self.failure.stage = stage;
         self
     }
 
+    /// The same, where the peer had begun to answer.
+    pub(crate) fn stalled(self, says: &str) -> SessionError {
+        let failure = Failure { cause: Cause::Stalled, ..self.failure };
+        let before =
+            self.reply.and_then(|reply| reply.says).map_or(String::new(), |before| format!("; {before}"));
+        SessionError::because(failure, Reply::saying(format!("{says}{before}")))
+    }
+
     /// A failure that the peer's words explain.
-    pub fn because(failure: Failure, reply: Reply) -> SessionError {
+    pub(crate) fn because(failure: Failure, reply: Reply) -> SessionError {
         SessionError { failure, reply: Some(Box::new(reply)) }
     }
 }
@@ -76,12 +84,12 @@ impl From<Failure> for SessionError {
 
 impl Context<'_> {
     /// The wall-clock time in microseconds since 1970.
-    pub fn unix_micros(&self) -> u64 {
+    pub(crate) fn unix_micros(&self) -> u64 {
         self.clock.unix_micros(self.now)
     }
 
     /// A mask for a frame.
-    pub fn mask(&mut self) -> [u8; 4] {
+    pub(crate) fn mask(&mut self) -> [u8; 4] {
         self.rng.word().to_ne_bytes()
     }
 }

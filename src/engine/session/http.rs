@@ -2,10 +2,10 @@
 
 use super::context::{Context, SessionError, Step, StepResult};
 use super::message_schedule::{fits, shown};
-use super::refusal::{self, Refusal, can_wait};
+use super::refusal::{self, Refusal};
 use crate::model::{Cause, Failure, Reply, Stage, Stamp};
 use crate::plan::Expect;
-use crate::protocol::http1::{Body, ReplyHead};
+use crate::protocol::http1::{Body, HeadBuffer, LONGEST_HEAD, ReplyHead};
 use crate::protocol::{Alphabet, Fields};
 
 /// What is kept of a body that is compared.
@@ -13,10 +13,12 @@ const COMPARED: usize = 16 << 20;
 
 /// See the module.
 #[derive(Debug)]
-pub struct Http {
+pub(super) struct Http {
     state: State,
     /// What has come and is no whole head, or chunk size.
-    input: Vec<u8>,
+    input: HeadBuffer,
+    /// Status of the last interim reply to this request.
+    interim: Option<u16>,
     made: u64,
     sent_at: Stamp,
     next_at: Option<Stamp>,
@@ -36,10 +38,11 @@ enum State {
 
 impl Http {
     /// Puts the first request on the context.
-    pub fn begin(context: &mut Context<'_>) -> Http {
+    pub(super) fn begin(context: &mut Context<'_>) -> Http {
         let mut http = Http {
             state: State::Idle,
-            input: Vec::new(),
+            input: HeadBuffer::default(),
+            interim: None,
             made: 0,
             sent_at: context.now,
             next_at: None,
@@ -73,23 +76,25 @@ impl Http {
         }
         context.tally.traffic.sent += 1;
         (self.state, self.sent_at, self.next_at) = (State::Head, context.now, None);
+        self.interim = None;
     }
 
     /// The first reply was as it should be.
-    pub fn opened(&mut self, exchange_only: bool, context: &mut Context<'_>) -> StepResult {
+    pub(super) fn opened(&mut self, exchange_only: bool, context: &mut Context<'_>) -> StepResult {
         self.exchange_only = exchange_only;
         self.after_reply(context)
     }
 
     /// The peer's bytes.
-    pub fn take(&mut self, bytes: &[u8], context: &mut Context<'_>) -> StepResult {
+    pub(super) fn take(&mut self, bytes: &[u8], context: &mut Context<'_>) -> StepResult {
         if matches!(self.state, State::Idle) {
-            let reply = Reply::saying("a reply to no request").beginning_with(bytes);
-            let failure = Failure::new(Stage::Session, Cause::ProtocolViolation);
-            return Err(SessionError::because(failure, reply));
+            return Err(SessionError::because(
+                Failure::new(Stage::Session, Cause::ProtocolViolation),
+                Reply::saying("a reply to no request").beginning_with(bytes),
+            ));
         }
-        self.input.extend_from_slice(bytes);
-        if matches!(self.state, State::Head) && can_wait(&self.input, bytes) {
+        let is_worth_parsing = self.input.push(bytes, LONGEST_HEAD);
+        if matches!(self.state, State::Head) && !is_worth_parsing {
             return Ok(Step::Continue);
         }
         self.advance(context)
@@ -100,64 +105,67 @@ impl Http {
     }
 
     fn advance(&mut self, context: &mut Context<'_>) -> StepResult {
-        loop {
-            match &mut self.state {
-                State::Idle => return Ok(Step::Continue),
-                State::Refused(refusal) => {
-                    let input = std::mem::take(&mut self.input);
-                    return refusal.take(&input).map_or(Ok(Step::Continue), Err);
-                }
-                State::Head => {
-                    if !self.head(context)? {
-                        return Ok(Step::Continue);
-                    }
-                }
-                State::Body { body, .. } => {
-                    let used = body.feed(&self.input).map_err(|error| {
-                        let failure = Failure::new(Stage::Session, Cause::ProtocolViolation);
-                        SessionError::because(failure, Reply::saying(error.to_string()))
-                            .at(if self.made <= 1 { Stage::Handshake } else { Stage::Session })
-                    })?;
-                    self.input.drain(..used);
-                    return if body.is_complete() { self.complete(context) } else { Ok(Step::Continue) };
-                }
+        if matches!(self.state, State::Head) && !self.heads(context)? {
+            return Ok(Step::Continue);
+        }
+        match &mut self.state {
+            State::Idle | State::Head => Ok(Step::Continue),
+            State::Refused(refusal) => {
+                let input = self.input.take();
+                refusal.take(&input).map_or(Ok(Step::Continue), Err)
+            }
+            State::Body { body, .. } => {
+                let fed = body.feed(self.input.bytes());
+                let is_complete = body.is_complete();
+                let used = fed.map_err(|error| {
+                    let failure = Failure::new(self.stage(), Cause::ProtocolViolation);
+                    SessionError::because(failure, Reply::saying(error.to_string()))
+                })?;
+                self.input.consume(used);
+                if is_complete { self.complete(context) } else { Ok(Step::Continue) }
             }
         }
     }
 
-    /// Takes the head off the input; whether it was complete.
-    fn head(&mut self, context: &Context<'_>) -> Result<bool, SessionError> {
+    /// Takes the interim heads and the final one off the input; whether the final one was complete.
+    fn heads(&mut self, context: &Context<'_>) -> Result<bool, SessionError> {
         let stage = self.stage();
-        let parsed = ReplyHead::parse(&self.input);
-        let head = match parsed {
-            Ok(Some(head)) => head,
-            Ok(None) => return Ok(false),
-            Err(error) => return Err(refusal::not_http(error, &self.input).at(stage)),
+        let mut at = 0;
+        let is_final = loop {
+            let rest = &self.input.bytes()[at..];
+            match ReplyHead::parse(rest) {
+                Ok(Some(head)) if head.is_interim() => {
+                    self.interim = Some(head.status);
+                    at += head.size;
+                }
+                Ok(Some(head)) => {
+                    self.state = Http::answered(&head, stage, context)?;
+                    at += head.size;
+                    break true;
+                }
+                Ok(None) => break false,
+                Err(error) => return Err(refusal::not_http(error, rest).at(stage)),
+            }
         };
-        let size = head.size;
-        let of_head_request = context.script.is_head_request;
-        if (100..=199).contains(&head.status) && head.status != 101 {
-            self.input.drain(..size);
-            return Ok(true);
+        if at > 0 {
+            self.input.consume(at);
         }
+        Ok(is_final)
+    }
+
+    /// What follows from a final head.
+    fn answered(head: &ReplyHead<'_>, stage: Stage, context: &Context<'_>) -> Result<State, SessionError> {
+        let of_head_request = context.script.is_head_request;
         if !context.script.statuses.contain(head.status) {
-            self.state = State::Refused(Box::new(Refusal::new(&head, stage, of_head_request)));
-            self.input.drain(..size);
-            return Ok(true);
+            return Ok(State::Refused(Box::new(Refusal::new(head, stage, of_head_request))));
         }
         let Some(framing) = head.framing(of_head_request) else {
             let failure = Failure::new(stage, Cause::ProtocolViolation);
-            let reply = Reply {
-                says: Some("the length of the body can't be told".into()),
-                ..refusal::described(&head)
-            };
-            return Err(SessionError::because(failure, reply));
+            let says = Some("the length of the body can't be told".into());
+            return Err(SessionError::because(failure, Reply { says, ..refusal::described(head) }));
         };
         let keep = if context.script.messages.expect.is_some() { COMPARED } else { 0 };
-        let keeps_alive = head.keeps_alive();
-        self.state = State::Body { body: Body::new(framing, keep), keeps_alive };
-        self.input.drain(..size);
-        Ok(true)
+        Ok(State::Body { body: Body::new(framing, keep), keeps_alive: head.keeps_alive() })
     }
 
     /// A whole reply has come.
@@ -178,6 +186,14 @@ impl Http {
         }
         context.tally.latencies.round_trip.record(context.now.saturating_sub(self.sent_at));
         let more = self.made < u64::from(context.script.requests);
+        if more && !self.input.is_empty() {
+            let failure = Failure::new(stage, Cause::ProtocolViolation);
+            let says = format!("{} bytes after the end of the reply", self.input.bytes().len());
+            return Err(SessionError::because(
+                failure,
+                Reply::saying(says).beginning_with(self.input.bytes()),
+            ));
+        }
         if more && !keeps_alive {
             let says =
                 format!("'Connection: close' after request {} of {}", self.made, context.script.requests);
@@ -208,7 +224,7 @@ impl Http {
     }
 
     /// Time has passed.
-    pub fn tick(&mut self, context: &mut Context<'_>) -> StepResult {
+    pub(super) fn tick(&mut self, context: &mut Context<'_>) -> StepResult {
         if self.next_at.is_some_and(|at| at <= context.now) {
             self.request(context);
         } else if self.is_busy()
@@ -223,44 +239,65 @@ impl Http {
     }
 
     /// The peer has closed: the end of a body that has no other, or too early.
-    pub fn end_of_stream(&mut self, context: &mut Context<'_>) -> StepResult {
+    pub(super) fn end_of_stream(&mut self, context: &mut Context<'_>) -> StepResult {
         match &mut self.state {
             State::Body { body, .. } if body.ends_with_the_stream() => {
                 let step = self.complete(context)?;
                 // Whatever was to follow can't.
-                let done = self.made >= u64::from(context.script.requests);
-                Ok(if done && step == Step::Idle { Step::Done } else { step })
+                Ok(if self.is_done(context) && step == Step::Idle { Step::Done } else { step })
             }
             State::Refused(refusal) => Err(refusal.trouble()),
             State::Idle => Ok(Step::Continue),
             State::Head | State::Body { .. } => {
                 let failure = Failure::new(self.stage(), Cause::ClosedEarly);
-                Err(SessionError::because(failure, Reply::default().beginning_with(&self.input)))
+                Err(SessionError::because(failure, Reply::default().beginning_with(self.input.bytes())))
             }
         }
     }
 
-    /// The refusal whose body has not come as a whole.
-    pub fn what_came(&mut self) -> Option<SessionError> {
+    /// Time is over: a refusal whose body has not come as a whole, or a reply that stalled; `None`: nothing came.
+    pub(super) fn what_came(&mut self) -> Option<SessionError> {
+        let stage = self.stage();
         match &self.state {
             State::Refused(refusal) => Some(refusal.trouble()),
-            _ => None,
+            State::Head => refusal::stalled_head(&self.input, self.interim, stage),
+            State::Body { body, .. } => {
+                let says = format!("stalled after {} bytes of the reply's body", body.length);
+                let failure = Failure::new(stage, Cause::Stalled);
+                Some(SessionError::because(failure, Reply::saying(says)))
+            }
+            State::Idle => None,
         }
     }
 
+    /// Whether the last request is made and answered.
+    pub(super) fn is_done(&self, context: &Context<'_>) -> bool {
+        !self.is_busy() && self.made >= u64::from(context.script.requests)
+    }
+
+    /// Bytes of memory that are held for the peer.
+    pub(super) fn held(&self) -> usize {
+        let state = match &self.state {
+            State::Idle | State::Head => 0,
+            State::Body { body, .. } => body.kept.capacity(),
+            State::Refused(refusal) => refusal.held(),
+        };
+        self.input.held() + self.expected.capacity() + state
+    }
+
     /// Whether a reply is waited for.
-    pub fn is_busy(&self) -> bool {
+    pub(super) fn is_busy(&self) -> bool {
         !matches!(self.state, State::Idle)
     }
 
     /// Makes no more requests; whether a reply is still waited for.
-    pub fn stop_sending(&mut self) -> bool {
+    pub(super) fn stop_sending(&mut self) -> bool {
         (self.hushed, self.next_at) = (true, None);
         self.is_busy()
     }
 
     /// When something is due.
-    pub fn next_due(&self, timeout: std::time::Duration) -> Option<Stamp> {
+    pub(super) fn next_due(&self, timeout: std::time::Duration) -> Option<Stamp> {
         let overdue = (self.is_busy() && self.made > 1).then(|| self.sent_at + timeout);
         self.next_at.into_iter().chain(overdue).min()
     }

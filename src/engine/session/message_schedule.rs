@@ -1,6 +1,7 @@
 //! Messages that are sent by a plan, and their answers. Of one connection; no I/O.
 
 use super::context::{Context, SessionError, Step, StepResult};
+use super::search::find_from;
 use crate::model::{Cause, Failure, Reply, Stage, Stamp};
 use crate::plan::Expect;
 use crate::protocol::{Alphabet, Fields};
@@ -11,7 +12,7 @@ const BATCH: usize = 64;
 
 /// See the module.
 #[derive(Debug, Default)]
-pub struct MessageSchedule {
+pub(super) struct MessageSchedule {
     sent: u64,
     next_at: Option<Stamp>,
     waiting: VecDeque<Waiting>,
@@ -31,7 +32,7 @@ struct Waiting {
 
 impl MessageSchedule {
     /// The messages of a connection, if it is to send any.
-    pub fn begin(exchange_only: bool, context: &Context<'_>) -> Option<MessageSchedule> {
+    pub(super) fn begin(exchange_only: bool, context: &Context<'_>) -> Option<MessageSchedule> {
         let script = context.script;
         let messages = &script.messages;
         messages.send.as_ref()?;
@@ -44,7 +45,7 @@ impl MessageSchedule {
     }
 
     /// Sends what is due, each message through `write`, and looks for answers that are overdue.
-    pub fn tick(
+    pub(super) fn tick(
         &mut self,
         context: &mut Context<'_>,
         mut write: impl FnMut(&[u8], &mut Context<'_>),
@@ -98,12 +99,12 @@ impl MessageSchedule {
     }
 
     /// What the oldest message waits for; `None`: nothing is waited for.
-    pub fn expected(&self) -> Option<&[u8]> {
+    pub(super) fn expected(&self) -> Option<&[u8]> {
         self.waiting.front().map(|waiting| &waiting.expected[..])
     }
 
     /// The answer to the oldest message has come, and is as it should be.
-    pub fn matched(&mut self, context: &mut Context<'_>) -> Step {
+    pub(super) fn matched(&mut self, context: &mut Context<'_>) -> Step {
         if let Some(answered) = self.waiting.pop_front() {
             context.tally.latencies.round_trip.record(context.now.saturating_sub(answered.since));
             context.tally.traffic.matched += 1;
@@ -118,7 +119,7 @@ impl MessageSchedule {
     }
 
     /// A message answers the oldest, or it does not.
-    pub fn answer(&mut self, payload: &[u8], context: &mut Context<'_>) -> StepResult {
+    pub(super) fn answer(&mut self, payload: &[u8], context: &mut Context<'_>) -> StepResult {
         let Some(expected) = self.expected() else { return Ok(Step::Continue) };
         if context.script.messages.expect.as_ref().is_none_or(|expect| fits(expect, payload, expected)) {
             return Ok(self.matched(context));
@@ -127,7 +128,7 @@ impl MessageSchedule {
     }
 
     /// The trouble of an answer that is another.
-    pub fn mismatch(&mut self, payload: &[u8], context: &mut Context<'_>) -> SessionError {
+    pub(super) fn mismatch(&mut self, payload: &[u8], context: &mut Context<'_>) -> SessionError {
         context.tally.traffic.mismatches += 1;
         let wanted = match (&context.script.messages.expect, self.waiting.pop_front()) {
             (Some(Expect::Echo), Some(waiting)) => format!("'{}'", shown(&waiting.expected)),
@@ -139,10 +140,15 @@ impl MessageSchedule {
     }
 
     /// Sends no more; whether answers are still waited for.
-    pub fn stop_sending(&mut self) -> bool {
+    pub(super) fn stop_sending(&mut self) -> bool {
         self.next_at = None;
         self.hushed = true;
         !self.waiting.is_empty()
+    }
+
+    /// Messages that were sent.
+    pub(super) fn sent(&self) -> u64 {
+        self.sent
     }
 
     fn step(&self, context: &Context<'_>) -> Step {
@@ -153,21 +159,26 @@ impl MessageSchedule {
         if said && self.exchange_only && !self.hushed { Step::Done } else { Step::Idle }
     }
 
+    /// Bytes of memory of what is waited for.
+    pub(super) fn held(&self) -> usize {
+        self.waiting.iter().map(|waiting| size_of::<Waiting>() + waiting.expected.capacity()).sum()
+    }
+
     /// Messages that wait for an answer.
-    pub fn unanswered(&self) -> u64 {
+    pub(super) fn unanswered(&self) -> u64 {
         self.waiting.len() as u64
     }
 
     /// When a message, or the end of a wait, is due.
-    pub fn next_due(&self, timeout: std::time::Duration) -> Option<Stamp> {
+    pub(super) fn next_due(&self, timeout: std::time::Duration) -> Option<Stamp> {
         let overdue = self.waiting.front().map(|oldest| oldest.since + timeout);
         self.next_at.into_iter().chain(overdue).min()
     }
 }
 
 /// Whether bytes are in others.
-pub fn contains(text: &[u8], part: &[u8]) -> bool {
-    part.is_empty() || text.windows(part.len()).any(|window| window == part)
+pub(super) fn contains(text: &[u8], part: &[u8]) -> bool {
+    find_from(text, part, 0).is_some()
 }
 
 fn is_at(text: &[u8], pointer: &str, equals: &serde_json::Value) -> bool {
@@ -176,7 +187,7 @@ fn is_at(text: &[u8], pointer: &str, equals: &serde_json::Value) -> bool {
 }
 
 /// Whether `payload` is an answer as `expect` has it, to what `sent` was.
-pub fn fits(expect: &Expect, payload: &[u8], expected: &[u8]) -> bool {
+pub(super) fn fits(expect: &Expect, payload: &[u8], expected: &[u8]) -> bool {
     match expect {
         Expect::Any => true,
         Expect::Echo => payload == expected,
@@ -186,7 +197,7 @@ pub fn fits(expect: &Expect, payload: &[u8], expected: &[u8]) -> bool {
 }
 
 /// Bytes for a person, cut short.
-pub fn shown(bytes: &[u8]) -> String {
+pub(super) fn shown(bytes: &[u8]) -> String {
     const LONGEST: usize = 60;
     let cut = &bytes[..bytes.len().min(LONGEST)];
     let text = std::str::from_utf8(cut).map_or_else(|_| cut.escape_ascii().to_string(), str::to_owned);

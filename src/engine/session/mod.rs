@@ -7,33 +7,45 @@
 //! handshake.
 
 mod context;
+mod conversation;
 mod http;
+mod last_words;
 mod message_schedule;
 mod refusal;
 mod script;
+mod search;
 mod stream;
 mod tls;
 mod tls_config;
+mod tls_trust;
 mod upgrade;
 mod websocket;
 
 #[cfg(test)]
 mod tests;
 
-pub use context::{Context, SessionError, Step, StepResult};
+pub(super) use context::{Context, SessionError, Step, StepResult};
+pub(super) use last_words::LastWords;
 pub use script::{Script, ScriptError};
 
-use crate::model::{Cause, Errno, Failure, Reply, Stage, Stamp};
+use crate::model::{Cause, Errno, Failure, Stage, Stamp};
 use crate::plan::Close;
 use crate::protocol::Application;
+use crate::protocol::tls::Opened;
 use http::Http;
+use std::time::Duration;
 use stream::Stream;
 use upgrade::Opening;
 use websocket::WebSocket;
 
+/// Stands for a connection that ended without a close frame (RFC 6455, section 7.4.1).
+const NO_CLOSE_FRAME: u16 = 1006;
+/// Shortest wait for a server's verdict on our certificate, where it says nothing when it takes it.
+const VERDICT: Duration = Duration::from_millis(250);
+
 /// See the module.
 #[derive(Debug)]
-pub struct Session {
+pub(super) struct Session {
     tls: Option<Box<tls::Client>>,
     talk: Talk,
     phase: Phase,
@@ -59,6 +71,8 @@ enum Talk {
 enum Phase {
     /// TLS.
     Securing,
+    /// TLS stands for us; the server is still to judge our certificate.
+    Judged,
     /// The protocol's handshake; of HTTP, the first request.
     Opening,
     Open,
@@ -79,7 +93,7 @@ enum Ending {
 
 impl Session {
     /// A session on a connection that was established just now; its first bytes are on the context.
-    pub fn begin(context: &mut Context<'_>) -> (Session, StepResult) {
+    pub(super) fn begin(context: &mut Context<'_>) -> (Session, StepResult) {
         let limit = Some(context.now + context.script.handshake_timeout);
         let mut session = Session {
             tls: None,
@@ -101,29 +115,49 @@ impl Session {
     }
 
     /// The peer's bytes.
-    pub fn take(&mut self, bytes: &[u8], context: &mut Context<'_>) -> StepResult {
+    pub(super) fn take(&mut self, bytes: &[u8], context: &mut Context<'_>) -> StepResult {
         let Some(tls) = &mut self.tls else { return self.hear(bytes, context) };
         let mut plain = std::mem::take(context.plain);
         plain.clear();
-        let opened = tls.open(bytes, &mut plain).map_err(|trouble| trouble.at(self.stage()));
-        let stepped = opened.and_then(|opened| {
-            if opened.established {
-                context.tally.latencies.tls.record(context.now.saturating_sub(self.since));
-                if self.open(context)? == Step::Done {
-                    return Ok(Step::Done);
-                }
-            }
-            if !plain.is_empty() && self.hear(&plain, context)? == Step::Done {
-                return Ok(Step::Done);
-            }
-            if opened.closed { self.end_of_stream(context) } else { Ok(Step::Continue) }
+        let was_heard = tls.has_plain_text();
+        let opened = tls.open(bytes, &mut plain).map_err(|trouble| {
+            // Until the server has said something inside it, an alert is its verdict on the handshake: in TLS 1.3 it
+            // judges our certificate after our handshake is done.
+            let is_verdict = trouble.failure.cause == Cause::TlsAlert && !was_heard;
+            trouble.at(if is_verdict { Stage::Tls } else { self.stage() })
         });
+        let stepped = opened.and_then(|opened| self.secured(opened, &plain, context));
         *context.plain = plain;
         stepped
     }
 
+    /// What follows from a piece of ciphertext and its plain text.
+    fn secured(&mut self, opened: Opened, plain: &[u8], context: &mut Context<'_>) -> StepResult {
+        let is_judged = self.tls.as_ref().is_some_and(|tls| tls.awaits_verdict());
+        if opened.established {
+            context.tally.latencies.tls.record(context.now.saturating_sub(self.since));
+            // A protocol whose server answers hears the verdict with the answer.
+            if is_judged && context.script.application == Application::Stream {
+                self.phase = Phase::Judged;
+                let took = context.now.saturating_sub(self.since);
+                let wait = (took * 3).max(VERDICT).min(context.script.handshake_timeout);
+                self.limit = Some(context.now + wait);
+            } else if self.open(context)? == Step::Done {
+                return Ok(Step::Done);
+            }
+        } else if self.phase == Phase::Judged && self.open(context)? == Step::Done {
+            // A ticket, or data: the certificate was taken.
+            return Ok(Step::Done);
+        }
+        if !plain.is_empty() && self.hear(plain, context)? == Step::Done {
+            return Ok(Step::Done);
+        }
+        if opened.closed { self.end_of_stream(context) } else { Ok(Step::Continue) }
+    }
+
     /// The peer will send no more.
-    pub fn end_of_stream(&mut self, context: &mut Context<'_>) -> StepResult {
+    pub(super) fn end_of_stream(&mut self, context: &mut Context<'_>) -> StepResult {
+        let was_opening = self.phase == Phase::Opening;
         let step = match (&mut self.talk, self.phase) {
             (_, Phase::Closing) => return Ok(Step::Done),
             (Talk::Opening(opening), Phase::Opening) => opening.end_of_stream(),
@@ -133,28 +167,38 @@ impl Session {
         if self.progress(step, context)? == Step::Done {
             return Ok(Step::Done);
         }
-        if self.phase == Phase::Open
-            && (context.script.closes == Close::Peer || self.ending == Ending::AtOnce)
-        {
-            return Ok(Step::Done);
+        if self.phase != Phase::Open {
+            return Err(Failure::new(self.stage(), Cause::ClosedEarly).into());
         }
-        Err(Failure::new(self.stage(), Cause::ClosedEarly).into())
+        let by_plan = context.script.closes == Close::Peer || self.ending == Ending::AtOnce;
+        match &self.talk {
+            // The end of the connection was the end of the first reply, and no other request is to follow.
+            Talk::Http(http) if was_opening && http.is_done(context) => Ok(Step::Done),
+            Talk::WebSocket(_) if self.ending != Ending::AtOnce => {
+                context.tally.closes.add(NO_CLOSE_FRAME, "");
+                Err(match by_plan {
+                    true => Failure::with_code(Stage::Close, Cause::ClosedEarly, NO_CLOSE_FRAME).into(),
+                    false => Failure::new(Stage::Session, Cause::ClosedEarly).into(),
+                })
+            }
+            _ if by_plan => Ok(Step::Done),
+            Talk::Stream(stream) => Err(stream.closed_early()),
+            _ => Err(Failure::new(Stage::Session, Cause::ClosedEarly).into()),
+        }
     }
 
     /// Time has passed.
-    pub fn tick(&mut self, context: &mut Context<'_>) -> StepResult {
+    pub(super) fn tick(&mut self, context: &mut Context<'_>) -> StepResult {
         if self.limit.is_some_and(|limit| limit <= context.now) {
-            if self.phase != Phase::Open {
-                let heard = match &mut self.talk {
-                    Talk::Opening(opening) => opening.what_came(),
-                    Talk::Http(http) => http.what_came(),
-                    _ => None,
-                };
-                // A refusal whose body never ends is still that refusal.
-                return Err(heard.unwrap_or_else(|| Failure::new(self.stage(), Cause::TimedOut).into()));
-            }
-            self.limit = None;
-            return self.wind_down(context);
+            return match self.phase {
+                Phase::Open => {
+                    self.limit = None;
+                    self.wind_down(context)
+                }
+                // No word is no alert: it was taken.
+                Phase::Judged => self.open(context),
+                _ => Err(self.overdue()),
+            };
         }
         let step = match &mut self.talk {
             Talk::WebSocket(socket) if self.phase == Phase::Open => socket.tick(context),
@@ -165,18 +209,38 @@ impl Session {
         self.progress(step, context)
     }
 
+    /// The trouble of a handshake, or of a close, whose time is over.
+    fn overdue(&mut self) -> SessionError {
+        let came = match (&mut self.talk, &self.tls) {
+            (_, Some(tls)) if self.phase == Phase::Securing => tls.what_came(),
+            // A refusal whose body never ends is still that refusal.
+            (Talk::Opening(opening), _) => opening.what_came(),
+            (Talk::Http(http), _) => http.what_came(),
+            _ => None,
+        };
+        came.unwrap_or_else(|| Failure::new(self.stage(), Cause::TimedOut).into())
+    }
+
     /// The run is over.
-    pub fn stop(&mut self, context: &mut Context<'_>) -> StepResult {
+    pub(super) fn stop(&mut self, context: &mut Context<'_>) -> StepResult {
         self.ending = Ending::AtOnce;
         match self.phase {
-            Phase::Securing | Phase::Opening => Ok(Step::Continue),
-            Phase::Open => self.wind_down(context),
+            Phase::Securing | Phase::Judged | Phase::Opening => Ok(Step::Continue),
+            Phase::Open => {
+                let waits = self.wind_down(context);
+                // It had its time: an answer more does not complete it.
+                if self.has_more_to_say(context.script, context.ordinal) {
+                    self.finish(context)
+                } else {
+                    waits
+                }
+            }
             Phase::Closing => Ok(Step::Done),
         }
     }
 
     /// When there is something to do even if nothing comes.
-    pub fn next_due(&self, script: &Script) -> Option<Stamp> {
+    pub(super) fn next_due(&self, script: &Script) -> Option<Stamp> {
         let timeout = script.messages.timeout;
         let own = match &self.talk {
             Talk::WebSocket(socket) => socket.next_due(timeout),
@@ -188,14 +252,14 @@ impl Session {
     }
 
     /// Whether all handshakes are done.
-    pub fn was_open(&self) -> bool {
+    pub(super) fn was_open(&self) -> bool {
         matches!(self.phase, Phase::Open | Phase::Closing)
     }
 
     /// The stage at which something fails now.
-    pub fn stage(&self) -> Stage {
+    pub(super) fn stage(&self) -> Stage {
         match self.phase {
-            Phase::Securing => Stage::Tls,
+            Phase::Securing | Phase::Judged => Stage::Tls,
             Phase::Opening => Stage::Handshake,
             Phase::Open => Stage::Session,
             Phase::Closing => Stage::Close,
@@ -203,13 +267,30 @@ impl Session {
     }
 
     /// The trouble of a session whose socket is lost.
-    pub fn lost(&self, errno: Errno) -> SessionError {
-        Failure::from_errno(self.stage(), errno).into()
+    pub(super) fn lost(&self, errno: Errno) -> SessionError {
+        let failure = Failure::from_errno(self.stage(), errno);
+        match &self.talk {
+            Talk::Stream(stream) if self.phase == Phase::Open => stream.last_words(failure),
+            _ => failure.into(),
+        }
+    }
+
+    /// Bytes of memory that the session holds for what its peer has sent and for what it still waits for: incomplete
+    /// heads, bodies and messages, and expected answers. A parked session holds next to none. TLS records, at most
+    /// one of 18 KiB, are not in it.
+    #[allow(dead_code, reason = "summed by the memory budget of the process")]
+    pub(super) fn held_bytes(&self) -> usize {
+        match &self.talk {
+            Talk::Opening(opening) => opening.held(),
+            Talk::WebSocket(socket) => socket.held(),
+            Talk::Http(http) => http.held(),
+            Talk::Stream(stream) => stream.held(),
+        }
     }
 
     /// Turns what is on the context into what goes over the wire; that is in `wire` when it returns true, and as
     /// it is on the context when not.
-    pub fn seal(&mut self, plain: &[u8], wire: &mut Vec<u8>) -> bool {
+    pub(super) fn seal(&mut self, plain: &[u8], wire: &mut Vec<u8>) -> bool {
         let Some(tls) = &mut self.tls else { return false };
         wire.clear();
         tls.seal(plain, wire);
@@ -217,19 +298,19 @@ impl Session {
     }
 
     /// What is left to be said when it ends well: that TLS ends here.
-    pub fn farewell(&mut self) {
+    pub(super) fn farewell(&mut self) {
         if let Some(tls) = &mut self.tls {
             tls.close();
         }
     }
 
     /// The version of TLS, once it is agreed on.
-    pub fn tls_version(&self) -> Option<String> {
+    pub(super) fn tls_version(&self) -> Option<String> {
         self.tls.as_ref().and_then(|tls| tls.version())
     }
 
     /// What still waits for an answer.
-    pub fn unanswered(&self) -> u64 {
+    pub(super) fn unanswered(&self) -> u64 {
         match &self.talk {
             Talk::WebSocket(socket) => socket.unanswered(),
             Talk::Stream(stream) => stream.unanswered(),
@@ -358,15 +439,14 @@ impl Session {
             return Ok(Step::Done);
         }
         let Talk::WebSocket(socket) = &self.talk else { return Ok(Step::Done) };
-        if context.script.closes == Close::Peer {
-            self.phase = Phase::Closing;
-            self.limit = Some(context.now + context.script.handshake_timeout);
-            return Ok(Step::Continue);
+        if context.script.closes != Close::Peer {
+            return Err(socket.closed_by_peer(Stage::Session));
         }
-        let failure = match socket.close_code {
-            0 => Failure::new(Stage::Session, Cause::ClosedEarly),
-            code => Failure::with_code(Stage::Session, Cause::ClosedEarly, code),
-        };
-        Err(SessionError { failure, reply: Some(Box::new(Reply::saying("the peer sent a close frame"))) })
+        if !socket.was_closed_well() {
+            return Err(socket.closed_by_peer(Stage::Close));
+        }
+        self.phase = Phase::Closing;
+        self.limit = Some(context.now + context.script.handshake_timeout);
+        Ok(Step::Continue)
     }
 }

@@ -2,12 +2,15 @@
 
 use super::context::SessionError;
 use crate::model::{BODY_KEPT, Cause, Failure, Reply, Stage};
-use crate::protocol::http1::{Body, Framing, HeadError, LONGEST_HEAD, ReplyHead};
+use crate::protocol::http1::{Body, Framing, HeadBuffer, HeadError, ReplyHead};
 use crate::protocol::sniff;
+
+/// Bytes of a body after which no more of it is waited for.
+const ENOUGH: usize = 200;
 
 /// A reply with a status that was not wanted, whose body's beginning is still to come.
 #[derive(Debug)]
-pub struct Refusal {
+pub(super) struct Refusal {
     failure: Failure,
     reply: Reply,
     body: Body,
@@ -17,7 +20,7 @@ pub struct Refusal {
 
 impl Refusal {
     /// The refusal that begins with this head.
-    pub fn new(head: &ReplyHead<'_>, stage: Stage, of_head_request: bool) -> Refusal {
+    pub(super) fn new(head: &ReplyHead<'_>, stage: Stage, of_head_request: bool) -> Refusal {
         let framing = head.framing(of_head_request).unwrap_or(Framing::UntilClose);
         Refusal {
             failure: Failure::with_code(stage, Cause::HttpStatus, head.status),
@@ -28,31 +31,42 @@ impl Refusal {
     }
 
     /// More of the body; the trouble, when enough has come.
-    pub fn take(&mut self, bytes: &[u8]) -> Option<SessionError> {
+    pub(super) fn take(&mut self, bytes: &[u8]) -> Option<SessionError> {
         self.input.extend_from_slice(bytes);
         let fed = self.body.feed(&self.input);
         if let Ok(used) = fed {
             self.input.drain(..used);
         }
-        let enough = self.body.is_complete() || self.body.kept.len() >= BODY_KEPT || fed.is_err();
+        let enough = self.body.is_complete() || self.body.kept.len() >= ENOUGH || fed.is_err();
         enough.then(|| self.trouble())
     }
 
+    /// Bytes of memory that are held for the peer.
+    pub(super) fn held(&self) -> usize {
+        self.body.kept.capacity() + self.input.capacity()
+    }
+
     /// The trouble, with what has come.
-    pub fn trouble(&self) -> SessionError {
+    pub(super) fn trouble(&self) -> SessionError {
         SessionError::because(self.failure, self.reply.clone().with_body(&self.body.kept))
     }
 }
 
-/// Whether a head can't have become complete, nor wrong, by these last bytes of `input`: it is then not parsed
-/// again. A peer that sends it byte by byte would have it parsed for each.
-pub fn can_wait(input: &[u8], last: &[u8]) -> bool {
-    const BEGINNING: usize = 16;
-    input.len() - last.len() >= BEGINNING && input.len() <= LONGEST_HEAD && !last.contains(&b'\n')
+/// A reply that began and did not go on: so much of a head, or an interim reply (1xx) and nothing after it. `None`
+/// where nothing at all has come.
+pub(super) fn stalled_head(input: &HeadBuffer, interim: Option<u16>, stage: Stage) -> Option<SessionError> {
+    let came = input.bytes();
+    let says = match (came.len(), interim) {
+        (0, None) => return None,
+        (0, Some(status)) => format!("stalled after the interim reply {status}: no final reply followed"),
+        (bytes, _) => format!("stalled after {bytes} bytes of the reply's head"),
+    };
+    let reply = Reply::saying(says).beginning_with(came);
+    Some(SessionError::because(Failure::new(stage, Cause::Stalled), reply))
 }
 
 /// What a head tells.
-pub fn described(head: &ReplyHead<'_>) -> Reply {
+pub(super) fn described(head: &ReplyHead<'_>) -> Reply {
     let version = if head.version == 0 { "HTTP/1.0 " } else { "" };
     let reason: String = head.reason.chars().take(80).collect();
     Reply {
@@ -63,12 +77,12 @@ pub fn described(head: &ReplyHead<'_>) -> Reply {
 }
 
 /// Bytes that are not the head of a reply.
-pub fn not_http(error: HeadError, bytes: &[u8]) -> SessionError {
+pub(super) fn not_http(error: HeadError, bytes: &[u8]) -> SessionError {
     let protocol = sniff(bytes);
     let cause = match (error, protocol) {
         (HeadError::TooLong, _) => Cause::ReplyTooLong,
         (HeadError::NotHttp, Some("TLS")) => Cause::TlsOnPlainText,
-        (HeadError::NotHttp, _) => Cause::NotHttp,
+        (HeadError::NotHttp | HeadError::Malformed, _) => Cause::NotHttp,
     };
     let mut reply = Reply::saying(error.to_string()).beginning_with(bytes);
     reply.protocol = protocol.map(str::to_owned);

@@ -35,6 +35,9 @@ pub struct Script {
     pub statuses: Statuses,
     /// Whether replies have no body.
     pub is_head_request: bool,
+    /// Whether a request says how long its body is even if it has none (RFC 9110, section 8.6): some servers answer
+    /// 411 else.
+    has_length: bool,
     kind: Kind,
     /// `GET /path HTTP/1.1` and the end of the line.
     request_line: String,
@@ -69,7 +72,20 @@ pub enum ScriptError {
     Tls(String),
 }
 
+/// Longest time that conversations under way are given after the end of a run.
+const LONGEST_DRAIN: Duration = Duration::from_secs(30);
+
 impl Script {
+    /// Time that conversations under way are given after the end of the run: all pauses and one reply. `None` where
+    /// no conversation has a number of messages to come to its end with.
+    pub(in crate::engine) fn drain(&self) -> Option<Duration> {
+        let messages = &self.messages;
+        let count = messages.count.filter(|_| messages.send.is_some())?;
+        let pauses = u32::try_from(count.saturating_sub(1)).unwrap_or(u32::MAX);
+        let pause = messages.every.unwrap_or(messages.think);
+        Some(pause.saturating_mul(pauses).saturating_add(messages.timeout).min(LONGEST_DRAIN))
+    }
+
     /// The script of a plan; `None` where nothing is said above TCP.
     ///
     /// # Errors
@@ -115,6 +131,7 @@ impl Script {
             requests: request.requests,
             statuses: request.statuses.clone(),
             is_head_request: method == "HEAD",
+            has_length: session.messages.send.is_some() || matches!(method, "POST" | "PUT" | "PATCH"),
             kind,
             request_line: format!("{method} {} HTTP/1.1\r\n", request.path),
             host,
@@ -160,7 +177,7 @@ impl Script {
         if last && self.closes == Close::Peer {
             out.extend_from_slice(b"Connection: close\r\n");
         }
-        if self.messages.send.is_some() {
+        if self.has_length {
             let _ = write!(out, "Content-Length: {}\r\n", body.len());
         }
         out.extend_from_slice(b"\r\n");
@@ -175,7 +192,10 @@ impl Script {
             self.headers.lines().any(|line| line.get(..5).is_some_and(|h| h.eq_ignore_ascii_case("host:")));
         if !has_host {
             let _ = match &self.host {
-                Some(host) if host.contains(':') => write!(out, "Host: [{host}]"),
+                // A zone has a meaning on this host alone (RFC 6874, section 4).
+                Some(host) if host.contains(':') => {
+                    write!(out, "Host: [{}]", host.split('%').next().unwrap_or(host))
+                }
                 Some(host) => write!(out, "Host: {host}"),
                 None if destination.is_ipv6() => write!(out, "Host: [{}]", destination.ip()),
                 None => write!(out, "Host: {}", destination.ip()),

@@ -1,8 +1,10 @@
 //! Bytes without messages in them, over TCP or TLS: sent by a plan, and matched with what comes back.
 
-use super::context::{Context, Step, StepResult};
-use super::message_schedule::{MessageSchedule, contains};
-use crate::model::Stamp;
+use super::context::{Context, SessionError, Step, StepResult};
+use super::last_words::LastWords;
+use super::message_schedule::MessageSchedule;
+use super::search::find_from;
+use crate::model::{Cause, Failure, Stage, Stamp};
 use crate::plan::Expect;
 
 /// What is kept of what came and has not matched yet, at most.
@@ -10,15 +12,26 @@ const MOST_KEPT: usize = 16 << 20;
 
 /// See the module.
 #[derive(Debug, Default)]
-pub struct Stream {
+pub(super) struct Stream {
     message_schedule: Option<MessageSchedule>,
     /// What has come and answers nothing as yet.
     held: Vec<u8>,
+    /// Bytes of `held` that are known to hold no answer: they are not looked at again.
+    seen: usize,
+    /// The beginning of what came last.
+    words: LastWords,
+}
+
+/// How many of the held bytes the oldest answer takes.
+enum Match {
+    Taken(usize),
+    NotYet,
+    Other,
 }
 
 impl Stream {
     /// It stands: says what is to be said first.
-    pub fn begin(&mut self, exchange_only: bool, context: &mut Context<'_>) -> StepResult {
+    pub(super) fn begin(&mut self, exchange_only: bool, context: &mut Context<'_>) -> StepResult {
         self.message_schedule = MessageSchedule::begin(exchange_only, context);
         let nothing_to_say = self.message_schedule.is_none();
         let step = self.tick(context)?;
@@ -26,41 +39,14 @@ impl Stream {
     }
 
     /// The peer's bytes.
-    pub fn take(&mut self, bytes: &[u8], context: &mut Context<'_>) -> StepResult {
-        let Some(message_schedule) = &mut self.message_schedule else {
+    pub(super) fn take(&mut self, bytes: &[u8], context: &mut Context<'_>) -> StepResult {
+        self.words.keep(bytes);
+        if self.message_schedule.is_none() {
             context.tally.traffic.received += 1;
             return Ok(Step::Continue);
-        };
+        }
         self.held.extend_from_slice(bytes);
-        let mut step = Step::Continue;
-        while let Some(expected) = message_schedule.expected() {
-            let length = expected.len();
-            let fits = match &context.script.messages.expect {
-                Some(Expect::Echo) => {
-                    let both = length.min(self.held.len());
-                    if self.held[..both] != expected[..both] {
-                        return Err(message_schedule.mismatch(&self.held, context));
-                    }
-                    both == length
-                }
-                Some(Expect::Contains(_)) => contains(&self.held, expected),
-                _ => !self.held.is_empty(),
-            };
-            if !fits {
-                if self.held.len() > MOST_KEPT {
-                    return Err(message_schedule.mismatch(&self.held, context));
-                }
-                return Ok(Step::Continue);
-            }
-            let is_echo = matches!(context.script.messages.expect, Some(Expect::Echo));
-            self.held.drain(..if is_echo { length } else { self.held.len() });
-            context.tally.traffic.received += 1;
-            step = message_schedule.matched(context);
-        }
-        if !self.held.is_empty() {
-            context.tally.traffic.pushes += 1;
-        }
-        self.held = Vec::new();
+        let step = self.match_answers(context)?;
         match step {
             // The next message may be due at once.
             Step::Continue => self.tick(context),
@@ -68,28 +54,109 @@ impl Stream {
         }
     }
 
+    /// Takes answers off what is held, one by one, as long as messages wait for them.
+    fn match_answers(&mut self, context: &mut Context<'_>) -> StepResult {
+        let Some(message_schedule) = &mut self.message_schedule else { return Ok(Step::Continue) };
+        let (mut at, mut step) = (0, Step::Continue);
+        while let Some(expected) = message_schedule.expected() {
+            let held = &self.held[at..];
+            match answer(context.script.messages.expect.as_ref(), held, expected, &mut self.seen) {
+                Match::Taken(length) => {
+                    (at, self.seen) = (at + length, 0);
+                    context.tally.traffic.received += 1;
+                    step = message_schedule.matched(context);
+                }
+                Match::NotYet if held.len() <= MOST_KEPT => {
+                    self.held.drain(..at);
+                    return Ok(Step::Continue);
+                }
+                Match::NotYet | Match::Other => return Err(message_schedule.mismatch(held, context)),
+            }
+        }
+        if at < self.held.len() {
+            context.tally.traffic.pushes += 1;
+        }
+        (self.held, self.seen) = (Vec::new(), 0);
+        Ok(step)
+    }
+
+    /// The trouble of a peer that closed before the plan said so, with its last words.
+    pub(super) fn closed_early(&self) -> SessionError {
+        self.last_words(Failure::new(Stage::Session, Cause::ClosedEarly))
+    }
+
+    /// A failure with what the peer said last.
+    pub(super) fn last_words(&self, failure: Failure) -> SessionError {
+        self.words.explain(failure)
+    }
+
+    /// Bytes of memory that are held for the peer.
+    pub(super) fn held(&self) -> usize {
+        let waiting = self.message_schedule.as_ref().map_or(0, MessageSchedule::held);
+        self.held.capacity() + self.words.held() + waiting
+    }
+
     /// Time has passed.
-    pub fn tick(&mut self, context: &mut Context<'_>) -> StepResult {
+    pub(super) fn tick(&mut self, context: &mut Context<'_>) -> StepResult {
         match &mut self.message_schedule {
             Some(message_schedule) => {
-                message_schedule.tick(context, |message, context| context.out.extend_from_slice(message))
+                let held = self.held.len();
+                let write =
+                    |message: &[u8], context: &mut Context<'_>| context.out.extend_from_slice(message);
+                message_schedule.tick(context, write).map_err(|error| match held {
+                    0 => error,
+                    _ if error.failure.cause != Cause::TimedOut => error,
+                    _ => error.stalled(&format!("stalled: {held} bytes came that are no whole answer")),
+                })
             }
             None => Ok(Step::Idle),
         }
     }
 
     /// Says no more; whether answers are still waited for.
-    pub fn stop_sending(&mut self) -> bool {
+    pub(super) fn stop_sending(&mut self) -> bool {
         self.message_schedule.as_mut().is_some_and(MessageSchedule::stop_sending)
     }
 
+    /// Messages that were sent.
+    pub(super) fn sent(&self) -> u64 {
+        self.message_schedule.as_ref().map_or(0, MessageSchedule::sent)
+    }
+
     /// Messages that wait for an answer.
-    pub fn unanswered(&self) -> u64 {
+    pub(super) fn unanswered(&self) -> u64 {
         self.message_schedule.as_ref().map_or(0, MessageSchedule::unanswered)
     }
 
     /// When something is due.
-    pub fn next_due(&self, timeout: std::time::Duration) -> Option<Stamp> {
+    pub(super) fn next_due(&self, timeout: std::time::Duration) -> Option<Stamp> {
         self.message_schedule.as_ref()?.next_due(timeout)
+    }
+}
+
+/// Whether the oldest answer has come; bytes that were `seen` before are not compared again.
+fn answer(expect: Option<&Expect>, held: &[u8], expected: &[u8], seen: &mut usize) -> Match {
+    match expect {
+        Some(Expect::Echo) => {
+            let both = expected.len().min(held.len());
+            if held[*seen..both] != expected[*seen..both] {
+                return Match::Other;
+            }
+            *seen = both;
+            if both == expected.len() { Match::Taken(both) } else { Match::NotYet }
+        }
+        Some(Expect::Contains(_)) => match find_from(held, expected, *seen) {
+            Some(at) => Match::Taken(at + expected.len()),
+            None => {
+                *seen = held.len().saturating_sub(expected.len().saturating_sub(1));
+                Match::NotYet
+            }
+        },
+        // A line is an answer; what is no whole line is one as well, for there is no other sign of its end.
+        // Bytes have no documents in them: the plan takes no JSON here.
+        Some(Expect::Any | Expect::Json { .. }) | None => match held.iter().position(|byte| *byte == b'\n') {
+            _ if held.is_empty() => Match::NotYet,
+            end => Match::Taken(end.map_or(held.len(), |end| end + 1)),
+        },
     }
 }

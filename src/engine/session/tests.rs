@@ -6,7 +6,7 @@ use crate::engine::lifetimes::WorkerRng;
 use crate::linux::clock::Clock;
 use crate::model::{Cause, Stage, Stamp, Tally};
 use crate::plan::{Overrides, from_flags};
-use crate::protocol::websocket::{Fragments, Opcode};
+use crate::protocol::websocket::{Decoder, Opcode};
 use proptest::prelude::*;
 use std::time::Duration;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
@@ -27,8 +27,11 @@ fn ms(ms: u64) -> Duration {
 
 impl Rehearsal {
     fn new(target: &str, lifetime: &str, session: Overrides) -> Rehearsal {
-        let overrides = session.with_target(target).with("--lifetime", lifetime);
-        let script = Script::of(&from_flags(&overrides).unwrap()).unwrap().expect("something is said");
+        Rehearsal::of(&session.with_target(target).with("--lifetime", lifetime))
+    }
+
+    fn of(overrides: &Overrides) -> Rehearsal {
+        let script = Script::of(&from_flags(overrides).unwrap()).unwrap().expect("something is said");
         let rng = WorkerRng::new(1, 0);
         let (tally, out, now) = (Tally::default(), Vec::new(), Stamp::ZERO);
         let mut stage = Rehearsal { script, session: None, rng, tally, out, now };
@@ -271,7 +274,7 @@ fn bytes_are_matched_however_they_are_split() {
 #[test]
 fn a_parked_session_is_small() {
     assert!(size_of::<Session>() <= 192, "{} bytes", size_of::<Session>());
-    assert!(size_of::<Fragments>() == 8 && size_of::<Opcode>() == 1);
+    assert!(size_of::<Decoder>() == 8 && size_of::<Opcode>() == 1);
 }
 
 /// Targets of every kind; some replies begin well.
@@ -331,4 +334,175 @@ proptest! {
             prop_assert!(ended, "it did not end");
         }
     }
+}
+
+/// A worker's stack, as the engine makes it.
+const WORKER_STACK: usize = 512 * 1024;
+
+#[test]
+fn thousands_of_interim_replies_neither_recurse_nor_end_the_wait() {
+    let on_a_workers_stack = std::thread::Builder::new().stack_size(WORKER_STACK).spawn(|| {
+        for target in ["ws://h:1/", "http://h:1/"] {
+            let mut rehearsal = Rehearsal::new(target, "0s", Overrides::default());
+            let interim = b"HTTP/1.1 100 Continue\r\n\r\n";
+            // The largest read, and then byte by byte.
+            assert_eq!(rehearsal.take(&interim.repeat((64 << 10) / interim.len())).unwrap(), Step::Continue);
+            for byte in interim.repeat(100) {
+                assert_eq!(rehearsal.take(&[byte]).unwrap(), Step::Continue, "{target}");
+            }
+            let trouble = rehearsal.take(b"HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n").unwrap_err();
+            assert_eq!(trouble.failure.code, Some(503), "{target}");
+        }
+    });
+    on_a_workers_stack.unwrap().join().unwrap();
+}
+
+#[test]
+fn what_began_and_did_not_go_on_is_not_silence() {
+    for target in ["ws://h:1/", "http://h:1/"] {
+        for (came, says) in [
+            (&b"HTTP/1.1 200 OK\r\nServer"[..], Some("stalled after 23 bytes of the reply's head")),
+            (b"HTTP/1.1 102 Processing\r\n\r\n", Some("stalled after the interim reply 102")),
+            (b"", None),
+        ] {
+            let mut rehearsal = Rehearsal::new(target, "0s", Overrides::default());
+            rehearsal.take(came).unwrap();
+            let trouble = rehearsal.at(Duration::from_secs(5)).unwrap_err();
+            let cause = if says.is_some() { Cause::Stalled } else { Cause::TimedOut };
+            assert_eq!((trouble.failure.stage, trouble.failure.cause), (Stage::Handshake, cause), "{target}");
+            let said = trouble.reply.and_then(|reply| reply.says).unwrap_or_default();
+            assert!(said.starts_with(says.unwrap_or("")), "{said}");
+        }
+    }
+    let mut rehearsal = Rehearsal::new("http://h:1/", "0s", Overrides::default());
+    rehearsal.take(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc").unwrap();
+    let trouble = rehearsal.at(Duration::from_secs(5)).unwrap_err();
+    assert_eq!(trouble.reply.unwrap().says.unwrap(), "stalled after 3 bytes of the reply's body");
+}
+
+#[test]
+fn an_interim_reply_of_any_status_is_passed_over_and_http_1_0_is_judged_by_its_status() {
+    let mut rehearsal = Rehearsal::new("ws://h:1/", "0s", Overrides::default());
+    let trouble = rehearsal.take(b"HTTP/1.0 404 Not\r\nContent-Length: 0\r\n\r\n").unwrap_err();
+    assert_eq!((trouble.failure.cause, trouble.failure.code), (Cause::HttpStatus, Some(404)));
+    let mut rehearsal = Rehearsal::new("ws://h:1/", "0s", Overrides::default());
+    let trouble = rehearsal.take(b"HTTP/1.0 200 OK\r\n\r\n").unwrap_err();
+    assert_eq!(trouble.failure.cause, Cause::Http10);
+}
+
+#[test]
+fn the_code_of_a_broken_rule_is_that_of_the_rule() {
+    for (bytes, code) in [
+        (&b"\xc1\x00"[..], 1002_u16),
+        (b"\x81\x01\xff", 1007),
+        (b"\x82\x7f\x00\x00\x00\x00\x01\x00\x00\x01", 1009),
+    ] {
+        let mut rehearsal = Rehearsal::new("ws://h:1/", "9s", Overrides::default());
+        rehearsal.accept(b"").unwrap();
+        assert_eq!(rehearsal.take(bytes).unwrap_err().failure.cause, Cause::ProtocolViolation);
+        assert_eq!(rehearsal.said(), [(8, code.to_be_bytes().to_vec())]);
+    }
+}
+
+/// Frame of a close with a reason.
+fn closing(code: u16, reason: &str) -> Vec<u8> {
+    let payload = [&code.to_be_bytes(), reason.as_bytes()].concat();
+    [&[0x88, payload.len() as u8], &payload[..]].concat()
+}
+
+#[test]
+fn a_close_code_is_kept_with_its_words_and_only_a_good_one_is_an_end_as_planned() {
+    let run = |close: Option<&str>, frame: &[u8]| {
+        let overrides = Overrides::to("ws://h:1/").with("--lifetime", "9s");
+        let overrides = match close {
+            Some(close) => overrides.with("--close", close),
+            None => overrides,
+        };
+        let mut rehearsal = Rehearsal::of(&overrides);
+        rehearsal.accept(b"").unwrap();
+        let mut step = rehearsal.take(frame);
+        if step.is_ok() {
+            step = rehearsal.act(Session::end_of_stream);
+        }
+        let closes: Vec<(u16, u64)> = rehearsal.tally.closes.iter().map(|c| (c.code, c.count)).collect();
+        (step, closes)
+    };
+    let (step, closes) = run(None, &closing(4401, "token expired"));
+    let trouble = step.unwrap_err();
+    assert_eq!((trouble.failure.stage, trouble.failure.code), (Stage::Session, Some(4401)));
+    assert_eq!(trouble.reply.unwrap().close_reason.as_deref(), Some("token expired"));
+    assert_eq!(closes, [(4401, 1)]);
+    for code in [1008, 1011, 4401] {
+        let trouble = run(Some("peer"), &closing(code, "")).0.unwrap_err();
+        assert_eq!((trouble.failure.stage, trouble.failure.code), (Stage::Close, Some(code)));
+    }
+    for code in [1000, 1001] {
+        assert_eq!(run(Some("peer"), &closing(code, "")).0.unwrap(), Step::Done, "{code}");
+    }
+    // The end of the stream alone.
+    let (step, closes) = run(Some("peer"), b"");
+    assert_eq!((step.unwrap_err().failure.code, closes), (Some(1006), vec![(1006, 1)]));
+}
+
+#[test]
+fn answers_that_come_together_are_taken_off_one_by_one() {
+    for (expect, answers) in [("contains(ok {seq};)", &b"ok 1;ok 2;ok 3;"[..]), ("any", b"a\nb\nc\n")] {
+        for split in [answers.len(), 5, 1] {
+            if expect == "any" && split != answers.len() {
+                continue;
+            }
+            let mut rehearsal =
+                Rehearsal::new("tcp://h:1", "60s", sending("m", Some(expect), Some("1s"), Some("3")));
+            rehearsal.at(ms(2000)).unwrap();
+            for piece in answers.chunks(split) {
+                rehearsal.take(piece).unwrap();
+            }
+            let traffic = rehearsal.tally.traffic;
+            assert_eq!((traffic.sent, traffic.matched, traffic.mismatches), (3, 3, 0), "{expect} by {split}");
+        }
+    }
+}
+
+#[test]
+fn a_post_without_a_body_says_so_and_a_get_does_not() {
+    for (method, says) in [("POST", true), ("PUT", true), ("GET", false), ("DELETE", false)] {
+        let session = Overrides::default().with("--method", method);
+        let rehearsal = Rehearsal::new("http://h/", "0s", session);
+        let request = String::from_utf8(rehearsal.out.clone()).unwrap();
+        assert_eq!(request.contains("\r\nContent-Length: 0\r\n"), says, "{request}");
+    }
+}
+
+#[test]
+fn a_reply_without_a_body_ends_with_its_head() {
+    for (method, status) in [("HEAD", "200 OK"), ("GET", "204 No Content"), ("GET", "304 Not Modified")] {
+        let session = Overrides::default().with("--method", method).with("--requests", "2");
+        let mut rehearsal = Rehearsal::new("http://h/", "0s", session);
+        let reply = format!("HTTP/1.1 {status}\r\nContent-Length: 5\r\n\r\n");
+        rehearsal.take(reply.as_bytes()).unwrap();
+        assert!(rehearsal.out.starts_with(method.as_bytes()), "the second request follows at once");
+        assert_eq!(rehearsal.take(reply.as_bytes()).unwrap(), Step::Done, "{method} {status}");
+    }
+}
+
+#[test]
+fn a_subprotocol_that_was_asked_for_has_to_be_selected() {
+    let session = Overrides::default().with("--subprotocol", "chat");
+    let mut rehearsal = Rehearsal::new("ws://h:1/", "0s", session);
+    assert_eq!(rehearsal.accept(b"").unwrap_err().failure.cause, Cause::SubprotocolNotSelected);
+}
+
+#[test]
+fn a_long_message_costs_what_its_bytes_cost() {
+    let mut rehearsal = Rehearsal::new("ws://h:1/", "9s", Overrides::default());
+    rehearsal.accept(b"").unwrap();
+    let length: u64 = 4 << 20;
+    rehearsal.take(&[&b"\x82\x7f"[..], &length.to_be_bytes()].concat()).unwrap();
+    let piece = vec![7; 64 << 10];
+    for n in 0..length as usize / piece.len() {
+        assert!(rehearsal.session.as_ref().unwrap().held_bytes() <= 2 * n * piece.len() + 64 * 1024);
+        rehearsal.take(&piece).unwrap();
+    }
+    assert_eq!(rehearsal.tally.traffic.received, 1);
+    assert_eq!(rehearsal.session.as_ref().unwrap().held_bytes(), 0);
 }

@@ -1,85 +1,80 @@
-//! One connection's TLS, as a client: ciphertext to plain text and back, and names for what goes wrong. No I/O.
+//! One connection's TLS, as a client: the pump of both roles, and names for what goes wrong. No I/O.
 
 use super::context::SessionError;
 use super::script::TlsScript;
+use super::tls_config::certificate_requests;
+use super::tls_trust::only_lacks_an_issuer;
 use crate::model::{Cause, Failure, Reply, Stage};
 use crate::protocol::sniff;
-use rustls::{CertificateError, ClientConnection, Error};
-use std::io::{Read, Write};
+use crate::protocol::tls::{self, Opened};
+use rustls::{CertificateError, ClientConnection, Error, ProtocolVersion};
 use std::net::IpAddr;
 
 /// A TLS session of ours.
 #[derive(Debug)]
-pub struct Client {
+pub(super) struct Client {
     connection: ClientConnection,
-    heard: bool,
-}
-
-/// What came of ciphertext.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Opened {
-    /// The handshake has ended with it.
-    pub established: bool,
-    /// The peer will send no more (`close_notify`).
-    pub closed: bool,
+    /// Bytes of the peer.
+    came: u64,
+    /// Whether it has asked for our certificate.
+    asked_for_certificate: bool,
+    /// Whether anything has come inside TLS.
+    has_plain_text: bool,
 }
 
 impl Client {
     /// A session whose ClientHello comes with the first [`Client::seal`].
-    pub fn new(script: &TlsScript, address: IpAddr) -> Result<Client, SessionError> {
+    pub(super) fn new(script: &TlsScript, address: IpAddr) -> Result<Client, SessionError> {
         let name = script.name.clone().unwrap_or_else(|| address.into());
         let connection =
             ClientConnection::new(script.config.clone(), name).map_err(|error| trouble(&error))?;
-        Ok(Client { connection, heard: false })
+        Ok(Client { connection, came: 0, asked_for_certificate: false, has_plain_text: false })
     }
 
     /// Adds to `plain` what was said in `cipher`. What TLS itself has to answer comes with the next
     /// [`Client::seal`], after an error too: the alert.
-    pub fn open(&mut self, mut cipher: &[u8], plain: &mut Vec<u8>) -> Result<Opened, SessionError> {
-        if !std::mem::replace(&mut self.heard, true) && !matches!(cipher, [0x14..=0x17, ..]) {
+    pub(super) fn open(&mut self, cipher: &[u8], plain: &mut Vec<u8>) -> Result<Opened, SessionError> {
+        if self.came == 0 && !matches!(cipher, [0x14..=0x17, ..]) {
             return Err(not_tls(cipher));
         }
-        let was_handshaking = self.connection.is_handshaking();
-        let mut closed = false;
-        while !cipher.is_empty() && !closed {
-            match self.connection.read_tls(&mut cipher) {
-                Ok(0) => break,
-                Ok(_) => {}
-                Err(error) => return Err(trouble(&Error::General(error.to_string()))),
-            }
-            let state = self.connection.process_new_packets().map_err(|error| trouble(&error))?;
-            closed = state.peer_has_closed();
-            let begin = plain.len();
-            plain.resize(begin + state.plaintext_bytes_to_read(), 0);
-            // Exactly as many are there.
-            let read = self.connection.reader().read_exact(&mut plain[begin..]);
-            read.map_err(|error| trouble(&Error::General(error.to_string())))?;
-        }
-        Ok(Opened { established: was_handshaking && !self.connection.is_handshaking(), closed })
+        self.came += cipher.len() as u64;
+        let requests = certificate_requests();
+        let opened = tls::open(&mut self.connection, cipher, plain).map_err(|error| trouble(&error));
+        self.asked_for_certificate |= certificate_requests() != requests;
+        self.has_plain_text |= !plain.is_empty();
+        opened
     }
 
     /// Adds to `cipher` what is to be sent so that the peer hears `plain`.
-    pub fn seal(&mut self, mut plain: &[u8], cipher: &mut Vec<u8>) {
-        loop {
-            // Neither fails: both ends are in memory. The writer takes 64 KiB at a time.
-            let taken = self.connection.writer().write(plain).unwrap_or(0);
-            plain = &plain[taken..];
-            while self.connection.wants_write()
-                && self.connection.write_tls(cipher).is_ok_and(|written| written > 0)
-            {}
-            if plain.is_empty() || taken == 0 {
-                return;
-            }
-        }
+    pub(super) fn seal(&mut self, plain: &[u8], cipher: &mut Vec<u8>) {
+        tls::seal(&mut self.connection, plain, cipher);
+    }
+
+    /// Whether the server may still refuse us although the handshake is done: in TLS 1.3 it judges the client's
+    /// certificate afterwards (RFC 8446, section 4.4.2.4).
+    pub(super) fn awaits_verdict(&self) -> bool {
+        self.asked_for_certificate && self.connection.protocol_version() == Some(ProtocolVersion::TLSv1_3)
+    }
+
+    /// Whether anything has come inside TLS.
+    pub(super) fn has_plain_text(&self) -> bool {
+        self.has_plain_text
+    }
+
+    /// The trouble of a handshake that began and did not go on; `None`: nothing came.
+    pub(super) fn what_came(&self) -> Option<SessionError> {
+        let failure = Failure::new(Stage::Tls, Cause::Stalled);
+        let says = format!("stalled after {} bytes of the server's TLS handshake", self.came);
+        (self.came > 0).then(|| SessionError::because(failure, Reply::saying(says)))
     }
 
     /// The version that was agreed on, once it is.
-    pub fn version(&self) -> Option<String> {
+    pub(super) fn version(&self) -> Option<String> {
         self.connection.protocol_version().map(|version| format!("{version:?}"))
     }
 
     /// That we send no more (`close_notify`) comes with the next [`Client::seal`].
-    pub fn close(&mut self) {
+    pub(super) fn close(&mut self) {
         self.connection.send_close_notify();
     }
 }
@@ -107,7 +102,7 @@ fn trouble(error: &Error) -> SessionError {
             CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
                 Cause::CertificateNotYetValid
             }
-            CertificateError::UnknownIssuer => Cause::UnknownIssuer,
+            why if only_lacks_an_issuer(why) => Cause::UnknownIssuer,
             CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
                 Cause::NameMismatch
             }
@@ -115,5 +110,11 @@ fn trouble(error: &Error) -> SessionError {
         }),
         _ => failure(Cause::TlsError),
     };
-    SessionError::because(failure, Reply::saying(error.to_string()))
+    let says = match error {
+        Error::InvalidCertificate(CertificateError::Other(_)) if failure.cause == Cause::UnknownIssuer => {
+            "it is signed by itself, and is an authority's own".to_owned()
+        }
+        _ => error.to_string(),
+    };
+    SessionError::because(failure, Reply::saying(says))
 }

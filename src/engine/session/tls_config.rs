@@ -1,14 +1,17 @@
-//! The TLS configuration of a run: whom it trusts, what it shows. Reads the files that the plan names.
+//! The TLS configuration of a run: which certificates it trusts, which it shows. Reads the files that the plan names.
 
 use super::script::ScriptError;
+use super::tls_trust::OrItself;
 use crate::plan::{Tls, TlsVersion};
 use crate::protocol::{Application, Kind};
-use rustls::client::Resumption;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{ResolvesClientCert, Resumption};
 use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::sign::CertifiedKey;
 use rustls::{ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme, version};
+use std::cell::Cell;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -16,7 +19,7 @@ use std::sync::Arc;
 ///
 /// # Errors
 /// When a file can't be read, or holds no PEM that can be used.
-pub fn config(tls: &Tls, kind: Kind) -> Result<Arc<ClientConfig>, ScriptError> {
+pub(super) fn config(tls: &Tls, kind: Kind) -> Result<Arc<ClientConfig>, ScriptError> {
     let provider = Arc::new(ring::default_provider());
     let versions = match tls.version {
         None => vec![&version::TLS13, &version::TLS12],
@@ -29,7 +32,14 @@ pub fn config(tls: &Tls, kind: Kind) -> Result<Arc<ClientConfig>, ScriptError> {
     let builder = if tls.insecure {
         builder.dangerous().with_custom_certificate_verifier(Arc::new(AnyCertificate(provider)))
     } else {
-        builder.with_root_certificates(roots(tls)?)
+        let (roots, named) = roots(tls)?;
+        match named.is_empty() {
+            true => builder.with_root_certificates(roots),
+            false => {
+                let verifier = OrItself::new(roots, named, provider)?;
+                builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier))
+            }
+        }
     };
     let mut config = match (&tls.cert, &tls.key) {
         (Some(cert), Some(key)) => builder
@@ -37,6 +47,7 @@ pub fn config(tls: &Tls, kind: Kind) -> Result<Arc<ClientConfig>, ScriptError> {
             .map_err(|error| ScriptError::Tls(format!("the client certificate: {error}")))?,
         _ => builder.with_no_client_auth(),
     };
+    config.client_auth_cert_resolver = Arc::new(Counting(config.client_auth_cert_resolver));
     if !tls.resumption {
         config.resumption = Resumption::disabled();
     }
@@ -48,15 +59,13 @@ pub fn config(tls: &Tls, kind: Kind) -> Result<Arc<ClientConfig>, ScriptError> {
     Ok(Arc::new(config))
 }
 
-/// Whom to trust: the file of the plan, else the system; and the run's own target.
-fn roots(tls: &Tls) -> Result<RootCertStore, ScriptError> {
+/// Certificates to trust: those of the plan's file, else of the system, and of the run's own target; and which of
+/// them the user named.
+fn roots(tls: &Tls) -> Result<(RootCertStore, Vec<CertificateDer<'static>>), ScriptError> {
     let mut roots = RootCertStore::empty();
+    let mut named = Vec::new();
     match &tls.ca {
-        Some(path) => {
-            for certificate in certificates(path)? {
-                roots.add(certificate).map_err(|error| pem_error(path, error.to_string()))?;
-            }
-        }
+        Some(path) => named = certificates(path)?,
         // A run's own target is trusted by its own certificate: no other is asked for.
         None if tls.ca_pem.is_some() => {}
         None => {
@@ -65,12 +74,16 @@ fn roots(tls: &Tls) -> Result<RootCertStore, ScriptError> {
             roots.add_parsable_certificates(found.certs);
         }
     }
+    for certificate in &named {
+        let path = tls.ca.as_deref().unwrap_or(Path::new(""));
+        roots.add(certificate.clone()).map_err(|error| pem_error(path, error.to_string()))?;
+    }
     if let Some(pem) = &tls.ca_pem {
         let own = CertificateDer::pem_slice_iter(pem.as_bytes());
         let own = own.collect::<Result<Vec<_>, _>>().map_err(|error| ScriptError::Tls(error.to_string()))?;
         roots.add_parsable_certificates(own);
     }
-    Ok(roots)
+    Ok((roots, named))
 }
 
 fn pem_error(path: &Path, why: String) -> ScriptError {
@@ -89,6 +102,35 @@ fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, ScriptError> {
     let failed = |error: String| pem_error(path, error);
     let bytes = std::fs::read(path).map_err(|error| failed(error.to_string()))?;
     PrivateKeyDer::from_pem_slice(&bytes).map_err(|error| failed(error.to_string()))
+}
+
+thread_local! {
+    static CERTIFICATE_REQUESTS: Cell<u64> = const { Cell::new(0) };
+}
+
+/// Requests for a certificate that servers have made to this thread. A resolver is not told for which connection it
+/// is asked; who compares before and after a call knows.
+pub(super) fn certificate_requests() -> u64 {
+    CERTIFICATE_REQUESTS.get()
+}
+
+/// Counts the requests for a certificate, and answers as another does.
+#[derive(Debug)]
+struct Counting(Arc<dyn ResolvesClientCert>);
+
+impl ResolvesClientCert for Counting {
+    fn resolve(&self, hints: &[&[u8]], schemes: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        CERTIFICATE_REQUESTS.set(CERTIFICATE_REQUESTS.get() + 1);
+        self.0.resolve(hints, schemes)
+    }
+
+    fn only_raw_public_keys(&self) -> bool {
+        self.0.only_raw_public_keys()
+    }
+
+    fn has_certs(&self) -> bool {
+        self.0.has_certs()
+    }
 }
 
 /// Accepts any certificate, as `--insecure` asks for. That the peer has its key is verified all the same.

@@ -1,78 +1,126 @@
 //! A WebSocket's opening handshake: everything that is dropped when it is done.
 
 use super::context::{Context, SessionError, StepResult};
-use super::refusal::{self, Refusal, can_wait};
+use super::refusal::{self, Refusal};
 use crate::model::{Cause, Failure, Reply, Stage};
-use crate::protocol::http1::{LONGEST_HEAD, ReplyHead};
+use crate::protocol::http1::{HeadBuffer, LONGEST_HEAD, ReplyHead};
 use crate::protocol::websocket::Upgrade;
 
 /// See the module.
 #[derive(Debug)]
-pub struct Opening {
+pub(super) struct Opening {
     upgrade: Upgrade,
     /// What has come of the reply, as long as its head is not complete.
-    input: Vec<u8>,
+    input: HeadBuffer,
+    /// Status of the last interim reply.
+    interim: Option<u16>,
     refusal: Option<Box<Refusal>>,
+}
+
+/// A final reply.
+enum Answer {
+    /// 101, and what came after it.
+    Opened(Vec<u8>),
+    /// Another status, whose body is still to come.
+    Refused(Box<Refusal>),
 }
 
 impl Opening {
     /// Puts the request on the context.
-    pub fn begin(context: &mut Context<'_>) -> Opening {
+    pub(super) fn begin(context: &mut Context<'_>) -> Opening {
         let (upgrade, key) = Upgrade::begin();
         context.script.write_upgrade(context.out, context.destination, &key);
-        Opening { upgrade, input: Vec::new(), refusal: None }
+        Opening { upgrade, input: HeadBuffer::default(), interim: None, refusal: None }
     }
 
     /// The peer's bytes; when the handshake is done, those that came after it.
-    pub fn take(&mut self, bytes: &[u8], context: &mut Context<'_>) -> Result<Option<Vec<u8>>, SessionError> {
+    pub(super) fn take(
+        &mut self,
+        bytes: &[u8],
+        context: &mut Context<'_>,
+    ) -> Result<Option<Vec<u8>>, SessionError> {
         if let Some(refusal) = &mut self.refusal {
             return refusal.take(bytes).map_or(Ok(None), Err);
         }
-        self.input.extend_from_slice(bytes);
-        if !bytes.is_empty() && can_wait(&self.input, bytes) {
+        if !self.input.push(bytes, LONGEST_HEAD) {
             return Ok(None);
         }
-        let head = match ReplyHead::parse(&self.input) {
-            Ok(Some(head)) => head,
-            Ok(None) => return Ok(None),
-            Err(error) => return Err(refusal::not_http(error, &self.input)),
-        };
-        if (100..=199).contains(&head.status) && head.status != 101 {
-            // An interim reply (RFC 9110, section 15.2): the real one follows.
-            let size = head.size;
-            self.input.drain(..size);
-            return if self.input.is_empty() { Ok(None) } else { self.take(&[], context) };
+        let mut at = 0;
+        loop {
+            let rest = &self.input.bytes()[at..];
+            let head = match ReplyHead::parse(rest) {
+                Ok(Some(head)) => head,
+                Ok(None) => {
+                    if at > 0 {
+                        self.input.consume(at);
+                    }
+                    return Ok(None);
+                }
+                Err(error) => return Err(refusal::not_http(error, rest)),
+            };
+            if !head.is_interim() {
+                return match Opening::answer(&self.upgrade, &head, rest, context)? {
+                    Answer::Opened(early) => Ok(Some(early)),
+                    Answer::Refused(refusal) => {
+                        self.refusal = Some(refusal);
+                        Ok(None)
+                    }
+                };
+            }
+            // The real one follows.
+            self.interim = Some(head.status);
+            at += head.size;
         }
-        if head.version == 0 {
-            let reply = refusal::described(&head).beginning_with(&self.input);
+    }
+
+    /// What the final reply means.
+    fn answer(
+        upgrade: &Upgrade,
+        head: &ReplyHead<'_>,
+        bytes: &[u8],
+        context: &Context<'_>,
+    ) -> Result<Answer, SessionError> {
+        // A success by HTTP/1.0 is the sign of a proxy that knows no upgrade; any other status means itself.
+        if head.version == 0 && matches!(head.status, 101 | 200..=299) {
+            let reply = refusal::described(head).with_body(&bytes[head.size..]).beginning_with(bytes);
             return Err(SessionError::because(Failure::new(Stage::Handshake, Cause::Http10), reply));
         }
         if head.status != 101 {
-            let mut refusal = Refusal::new(&head, Stage::Handshake, false);
-            let done = refusal.take(&self.input[head.size..]);
-            self.refusal = Some(Box::new(refusal));
-            return done.map_or(Ok(None), Err);
+            let mut refusal = Refusal::new(head, Stage::Handshake, false);
+            return match refusal.take(&bytes[head.size..]) {
+                Some(trouble) => Err(trouble),
+                None => Ok(Answer::Refused(Box::new(refusal))),
+            };
         }
-        if let Err(error) = self.upgrade.verify(&head, &context.script.subprotocols) {
-            let reply = Reply { says: Some(error.says), ..refusal::described(&head) };
+        if let Err(error) = upgrade.verify(head, &context.script.subprotocols) {
+            let reply = Reply { says: Some(error.says), ..refusal::described(head) };
             return Err(SessionError::because(Failure::new(Stage::Handshake, error.cause), reply));
         }
-        Ok(Some(self.input[head.size..].to_vec()))
+        Ok(Answer::Opened(bytes[head.size..].to_vec()))
     }
 
     /// The peer has closed.
-    pub fn end_of_stream(&mut self) -> StepResult {
-        if let Some(trouble) = self.what_came() {
-            return Err(trouble);
+    pub(super) fn end_of_stream(&mut self) -> StepResult {
+        if let Some(refusal) = self.refusal.take() {
+            return Err(refusal.trouble());
         }
-        let reply = Reply::default().beginning_with(&self.input);
         let failure = Failure::new(Stage::Handshake, Cause::ClosedEarly);
-        if self.input.is_empty() { Err(failure.into()) } else { Err(SessionError::because(failure, reply)) }
+        if self.input.is_empty() {
+            return Err(failure.into());
+        }
+        Err(SessionError::because(failure, Reply::default().beginning_with(self.input.bytes())))
     }
 
-    /// The refusal whose body has not come as a whole.
-    pub fn what_came(&mut self) -> Option<SessionError> {
-        debug_assert!(self.input.len() <= LONGEST_HEAD + 64 * 1024);
-        self.refusal.take().map(|refusal| refusal.trouble())
+    /// Time is over: a refusal whose body has not come as a whole, or a reply that stalled; `None`: nothing came.
+    pub(super) fn what_came(&mut self) -> Option<SessionError> {
+        match self.refusal.take() {
+            Some(refusal) => Some(refusal.trouble()),
+            None => refusal::stalled_head(&self.input, self.interim, Stage::Handshake),
+        }
+    }
+
+    /// Bytes of memory that are held for the peer.
+    pub(super) fn held(&self) -> usize {
+        self.input.held() + self.refusal.as_ref().map_or(0, |refusal| refusal.held())
     }
 }

@@ -3,18 +3,21 @@
 use super::context::{Context, SessionError, Step, StepResult};
 use super::message_schedule::MessageSchedule;
 use crate::model::{Cause, Failure, Reply, Stage, Stamp};
-use crate::protocol::websocket::{Fragments, Message, Opcode, next, write};
+use crate::protocol::websocket::{self, CloseFrame, Decoder, Message, Opcode, Sender, write};
+
+/// Stands for a close frame without a code (RFC 6455, section 7.4.1).
+const NO_CODE: u16 = 1005;
 
 /// See the module.
 #[derive(Debug, Default)]
-pub struct WebSocket {
-    /// What has come and is no whole frame.
-    rest: Vec<u8>,
-    fragments: Fragments,
+pub(super) struct WebSocket {
+    decoder: Decoder,
+    /// What came with the handshake, until the WebSocket begins.
+    early: Vec<u8>,
     active: Option<Box<Active>>,
     last_push: Option<Stamp>,
-    /// Code of the peer's close frame; 0: none yet, or none in it.
-    pub close_code: u16,
+    /// The peer's close frame.
+    close: Option<Box<CloseFrame>>,
 }
 
 /// What a WebSocket needs that says something itself.
@@ -33,26 +36,27 @@ fn say(opcode: Opcode, payload: &[u8], context: &mut Context<'_>) {
 }
 
 /// Writes a close frame on the context.
-pub fn write_close(code: Option<u16>, context: &mut Context<'_>) {
+pub(super) fn write_close(code: Option<u16>, context: &mut Context<'_>) {
     let mask = context.mask();
-    crate::protocol::websocket::write_close(context.out, code, mask);
+    websocket::write_close(context.out, code, "", Some(mask));
 }
 
 impl WebSocket {
-    /// One whose handshake is done; `rest` came after it, and is heard when it begins.
-    pub fn after_handshake(rest: Vec<u8>) -> WebSocket {
-        WebSocket { rest, ..WebSocket::default() }
+    /// One whose handshake is done; `early` came after it, and is heard when the WebSocket begins.
+    pub(super) fn after_handshake(early: Vec<u8>) -> WebSocket {
+        WebSocket { early, ..WebSocket::default() }
     }
 
     /// It is open: says what is to be said first, and hears what came with the handshake.
-    pub fn begin(&mut self, exchange_only: bool, context: &mut Context<'_>) -> StepResult {
+    pub(super) fn begin(&mut self, exchange_only: bool, context: &mut Context<'_>) -> StepResult {
         let message_schedule = MessageSchedule::begin(exchange_only, context);
         let ping_at = context.script.messages.ping_every.map(|every| context.now + every);
         let nothing_to_say = message_schedule.is_none();
         if message_schedule.is_some() || ping_at.is_some() {
             self.active = Some(Box::new(Active { message_schedule, ping_at, pinged: None }));
         }
-        let heard = self.take(&[], false, context)?;
+        let early = std::mem::take(&mut self.early);
+        let heard = self.take(&early, false, context)?;
         if heard != Step::Continue && heard != Step::Idle {
             return Ok(heard);
         }
@@ -61,38 +65,53 @@ impl WebSocket {
     }
 
     /// The peer's bytes.
-    pub fn take(&mut self, bytes: &[u8], closing: bool, context: &mut Context<'_>) -> StepResult {
-        let mut kept = std::mem::take(&mut self.rest);
-        let input = if kept.is_empty() {
-            bytes
-        } else {
-            kept.extend_from_slice(bytes);
-            &kept[..]
-        };
-        let mut fragments = std::mem::take(&mut self.fragments);
-        let (mut used, mut step) = (0, Step::Continue);
+    pub(super) fn take(&mut self, bytes: &[u8], closing: bool, context: &mut Context<'_>) -> StepResult {
+        let mut decoder = std::mem::take(&mut self.decoder);
+        let (mut rest, mut step) = (bytes, Step::Continue);
+        // Nothing that follows a close frame counts.
         while step == Step::Continue || step == Step::Idle {
-            match next(&input[used..], &mut fragments) {
-                Ok(Some((taken, message))) => {
-                    used += taken;
-                    if let Some(message) = message {
-                        step = self.hear(&message, closing, context)?;
-                    }
+            match decoder.feed(rest, Sender::Server) {
+                Ok((_, None)) => break,
+                Ok((used, Some(message))) => {
+                    rest = &rest[used..];
+                    step = self.hear(&message, closing, context)?;
                 }
-                Ok(None) => break,
                 Err(violation) => {
-                    write_close(Some(1002), context);
-                    let reply = Reply::saying(violation.to_string()).beginning_with(&input[used..]);
+                    write_close(Some(violation.close_code()), context);
+                    let reply = Reply::saying(violation.to_string()).beginning_with(rest);
                     let failure = Failure::new(Stage::Session, Cause::ProtocolViolation);
                     return Err(SessionError::because(failure, reply));
                 }
             }
         }
-        self.fragments = fragments;
-        if used < input.len() {
-            self.rest = input[used..].to_vec();
-        }
+        self.decoder = decoder;
         Ok(step)
+    }
+
+    /// The trouble of a close frame of the peer that the plan did not ask for, at this stage.
+    pub(super) fn closed_by_peer(&self, stage: Stage) -> SessionError {
+        let Some(close) = &self.close else { return Failure::new(stage, Cause::ClosedEarly).into() };
+        let failure = match close.code {
+            None => Failure::new(stage, Cause::ClosedEarly),
+            Some(code) => Failure::with_code(stage, Cause::ClosedEarly, code),
+        };
+        let says = match close.reason.as_str() {
+            "" => "the peer sent a close frame without a reason".to_owned(),
+            reason => format!("the peer sent a close frame: '{reason}'"),
+        };
+        let close_reason = (!close.reason.is_empty()).then(|| close.reason.clone());
+        SessionError::because(failure, Reply { close_reason, ..Reply::saying(says) })
+    }
+
+    /// Whether the peer's close frame says that all is well: no code, 1000 or 1001 (RFC 6455, section 7.4.1).
+    pub(super) fn was_closed_well(&self) -> bool {
+        self.close.as_ref().is_some_and(|close| matches!(close.code, None | Some(1000 | 1001)))
+    }
+
+    /// Bytes of memory that are held for the peer.
+    pub(super) fn held(&self) -> usize {
+        let active = self.active.as_ref().and_then(|active| active.message_schedule.as_ref());
+        self.decoder.held() + self.early.capacity() + active.map_or(0, MessageSchedule::held)
     }
 
     fn hear(&mut self, message: &Message<'_>, closing: bool, context: &mut Context<'_>) -> StepResult {
@@ -112,10 +131,12 @@ impl WebSocket {
                 Ok(Step::Continue)
             }
             Opcode::Close => {
-                self.close_code = message.close_code().unwrap_or(0);
+                let close = message.close_frame();
                 if !closing {
-                    write_close(message.close_code(), context);
+                    context.tally.closes.add(close.code.unwrap_or(NO_CODE), &close.reason);
+                    write_close(close.code, context);
                 }
+                self.close = Some(Box::new(close));
                 Ok(Step::PeerCloses)
             }
             // What was on its way when we said goodbye.
@@ -152,7 +173,7 @@ impl WebSocket {
     }
 
     /// Time has passed.
-    pub fn tick(&mut self, context: &mut Context<'_>) -> StepResult {
+    pub(super) fn tick(&mut self, context: &mut Context<'_>) -> StepResult {
         let Some(active) = &mut self.active else { return Ok(Step::Idle) };
         let overdue = active.pinged.is_some_and(|sent| context.now >= sent + context.script.messages.timeout);
         if overdue {
@@ -172,19 +193,33 @@ impl WebSocket {
         }
         let Some(message_schedule) = &mut active.message_schedule else { return Ok(Step::Idle) };
         let opcode = if context.script.messages.binary { Opcode::Binary } else { Opcode::Text };
-        message_schedule.tick(context, |message, context| say(opcode, message, context))
+        let began = self.decoder.held();
+        message_schedule.tick(context, |message, context| say(opcode, message, context)).map_err(|error| {
+            if began == 0 || error.failure.cause != Cause::TimedOut {
+                return error;
+            }
+            error.stalled("a message of the peer began and did not end in time")
+        })
     }
 
     /// Says no more; whether answers are still waited for.
-    pub fn stop_sending(&mut self) -> bool {
+    pub(super) fn stop_sending(&mut self) -> bool {
         let Some(active) = &mut self.active else { return false };
         active.ping_at = None;
         active.pinged = None;
         active.message_schedule.as_mut().is_some_and(MessageSchedule::stop_sending)
     }
 
+    /// Messages that were sent.
+    pub(super) fn sent(&self) -> u64 {
+        self.active
+            .as_ref()
+            .and_then(|active| active.message_schedule.as_ref())
+            .map_or(0, MessageSchedule::sent)
+    }
+
     /// Messages that wait for an answer.
-    pub fn unanswered(&self) -> u64 {
+    pub(super) fn unanswered(&self) -> u64 {
         self.active
             .as_ref()
             .and_then(|active| active.message_schedule.as_ref())
@@ -192,7 +227,7 @@ impl WebSocket {
     }
 
     /// When something is due; `timeout` is part of it.
-    pub fn next_due(&self, timeout: std::time::Duration) -> Option<Stamp> {
+    pub(super) fn next_due(&self, timeout: std::time::Duration) -> Option<Stamp> {
         let active = self.active.as_ref()?;
         let pong_by = active.pinged.map(|sent| sent + timeout);
         let said =

@@ -2,6 +2,7 @@
 //!
 //! All with 1,024 ports instead of 28,232, so that two seconds show what otherwise takes a minute.
 
+use crate::diagnose::FindingId;
 use crate::lab::experiment::{Experiment, Group::CannotAssign};
 use crate::lab::setting::{Binder, Setting};
 use crate::linux::socket::PortChoice;
@@ -16,6 +17,7 @@ pub(super) fn experiments() -> Vec<Experiment> {
         naive_bind(),
         source_not_local(),
         server_side_has_no_limit(),
+        ipv6_off(),
     ]
 }
 
@@ -40,7 +42,7 @@ fn too_many_held() -> Experiment {
     )
     .stands_for("If the number of connections initiated to a specific server exceeds this value…")
     .setting(served)
-    .intends("ports-exhausted-by-live-connections")
+    .intends(FindingId::PortsExhaustedByLiveConnections)
     .cure("wider-range", "sysctl -w net.ipv4.ip_local_port_range=\"32768 60999\"", wider)
     .cure("more-sources", "--source 127.0.0.2-127.0.0.4: each address has all ports for itself", |e| {
         e.flags("--source 127.0.0.2-127.0.0.4");
@@ -57,7 +59,7 @@ fn time_wait_churn() -> Experiment {
     )
     .stands_for("Initiating a large number of short-lived connections in a short period of time.")
     .setting(served)
-    .intends("ports-exhausted-by-time-wait")
+    .intends(FindingId::PortsExhaustedByTimeWait)
     .cure("tw-reuse", "sysctl -w net.ipv4.tcp_tw_reuse=1: a port comes back after a second", |e| {
         e.setting.set_sysctl("net.ipv4.tcp_tw_reuse", 1);
     })
@@ -80,7 +82,7 @@ fn reserved_ports() -> Experiment {
     )
     .stands_for("Reserved ports: count = range − reserved.")
     .setting(|s| served(s).sysctl("net.ipv4.ip_local_reserved_ports", "40100-41023"))
-    .intends("ports-exhausted-by-reserved-ports")
+    .intends(FindingId::PortsExhaustedByReservedPorts)
     .cure("edit-the-list", "sysctl -w net.ipv4.ip_local_reserved_ports=\"\"", |e| {
         e.setting.set_sysctl("net.ipv4.ip_local_reserved_ports", "");
     })
@@ -103,7 +105,7 @@ fn poisoned_buckets() -> Experiment {
         }),
         ..served(s).serves(Kind::Tcp, Behaviour::Sink, "127.0.0.1:9001")
     })
-    .intends("ports-exhausted-by-poisoned-buckets")
+    .intends(FindingId::PortsExhaustedByPoisonedBuckets)
     .cure("no-port", "IP_BIND_ADDRESS_NO_PORT before bind() in the other program (Go: Dialer.Control)", |e| {
         if let Some(binder) = &mut e.setting.binder {
             binder.chosen = PortChoice::AtConnect;
@@ -123,7 +125,7 @@ fn naive_bind() -> Experiment {
     )
     .stands_for("Naive bind ran out: EADDRINUSE, bind().")
     .setting(|s| s.few_ports().serves(Kind::Tcp, Behaviour::Sink, "127.0.0.1:9000,127.0.0.1:9001"))
-    .intends("ports-exhausted-by-naive-bind")
+    .intends(FindingId::PortsExhaustedByNaiveBind)
     .cure("no-port", "IP_BIND_ADDRESS_NO_PORT before bind() (--ports kernel): each server has a range", |e| {
         e.flags("--ports kernel");
     })
@@ -138,7 +140,7 @@ fn source_not_local() -> Experiment {
     )
     .stands_for("Address not local: EADDRNOTAVAIL from bind().")
     .setting(|s| s.serves(Kind::Tcp, Behaviour::Sink, "127.0.0.1:9000"))
-    .intends("source-address-not-local")
+    .intends(FindingId::SourceAddressNotLocal)
     .cure("add-it", "ip addr add 192.0.2.7/32 dev lo", |e| {
         e.setting.addresses.push([192, 0, 2, 7].into());
     })
@@ -153,4 +155,25 @@ fn server_side_has_no_limit() -> Experiment {
     )
     .stands_for("The limitation on the number of local ports only applies to the client.")
     .setting(served)
+}
+
+fn ipv6_off() -> Experiment {
+    Experiment::new(
+        CannotAssign,
+        "ipv6-off",
+        "IPv6 is switched off, as in many containers, and the client connects to ::1.",
+        "tcp://[::1]:9000 --rate 40/s --duration 1s",
+    )
+    .stands_for("Cannot assign requested address from the first attempt on: this host has no IPv6.")
+    .setting(|s| {
+        s.sysctl("net.ipv6.conf.all.disable_ipv6", 1).sysctl("net.ipv6.conf.lo.disable_ipv6", 1).serves(
+            Kind::Tcp,
+            Behaviour::Sink,
+            "127.0.0.1:9000",
+        )
+    })
+    .intends(FindingId::Ipv6Off)
+    .cure("use-ipv4", "connect to the IPv4 address: tcp://127.0.0.1:9000", |e| {
+        e.retarget("tcp://127.0.0.1:9000");
+    })
 }

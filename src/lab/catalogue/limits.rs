@@ -1,5 +1,6 @@
 //! Limits of the host that a connection needs more of.
 
+use crate::diagnose::FindingId;
 use crate::lab::experiment::{Experiment, Group::Limits};
 use crate::lab::setting::{Server, Setting, Tracking};
 use crate::protocol::{Behaviour, Kind};
@@ -13,7 +14,8 @@ fn served(setting: Setting) -> Setting {
 }
 
 fn emfile_in_target() -> Experiment {
-    let server = |nofile| Server::Ordinary { listen: ([127, 0, 0, 1], 9000).into(), nofile };
+    let server =
+        |nofile| Server::Ordinary { listen: ([127, 0, 0, 1], 9000).into(), nofile, at_most: usize::MAX };
     Experiment::new(
         Limits,
         "emfile-in-target",
@@ -22,7 +24,7 @@ fn emfile_in_target() -> Experiment {
     )
     .stands_for("Connected, then silence: server out of fds, stopped, stuck.")
     .setting(|s| Setting { servers: vec![server(64)], ..s })
-    .intends("target-out-of-descriptors")
+    .intends(FindingId::TargetOutOfDescriptors)
     .cure("raise-it", "LimitNOFILE= of the server's unit, or ulimit -n 4096 before it starts", |e| {
         for server in &mut e.setting.servers {
             if let Server::Ordinary { nofile, .. } = server {
@@ -41,7 +43,7 @@ fn emfile_in_client() -> Experiment {
     )
     .stands_for("EMFILE: RLIMIT_NOFILE of this process.")
     .setting(|s| Setting { nofile: Some(256), ..served(s) })
-    .intends("process-file-limit")
+    .intends(FindingId::ProcessFileLimit)
     .cure("raise-it", "ulimit -n 4096", |e| e.setting.nofile = Some(4096))
     .cure(
         "more-tables",
@@ -61,7 +63,7 @@ fn conntrack_full() -> Experiment {
     )
     .stands_for("Conntrack full: nf_conntrack_count ≈ max, drop counters.")
     .setting(|s| Setting { tracking: Tracking::Full { except: None }, ..served(s) })
-    .intends("conntrack-full")
+    .intends(FindingId::ConntrackFull)
     .cure(
         "notrack",
         "leave the port out of it: nft add rule ip raw prerouting tcp dport 9000 notrack",
@@ -80,7 +82,7 @@ fn time_wait_capped() -> Experiment {
     )
     .stands_for("tcp_max_tw_buckets: a low cap destroys TIME_WAIT early, against RFC 1337's care.")
     .setting(|s| served(s).few_ports().sysctl("net.ipv4.tcp_max_tw_buckets", 100))
-    .intends("time-wait-capped")
+    .intends(FindingId::TimeWaitCapped)
     .cure("raise-the-cap", "sysctl -w net.ipv4.tcp_max_tw_buckets=262144", |e| {
         e.setting.set_sysctl("net.ipv4.tcp_max_tw_buckets", 262_144);
     })

@@ -4,6 +4,7 @@
 //! test holds the diagnosis to it.
 
 mod cannot_assign;
+mod ended;
 mod limits;
 mod refused;
 mod timeout;
@@ -20,6 +21,7 @@ pub fn all() -> Vec<Experiment> {
         cannot_assign::experiments(),
         wrong_protocol::experiments(),
         limits::experiments(),
+        ended::experiments(),
     ]
     .concat()
 }

@@ -1,5 +1,6 @@
 //! Refused: somebody answers, and says no.
 
+use crate::diagnose::FindingId;
 use crate::lab::experiment::{Experiment, Group::Refused};
 use crate::lab::setting::{Server, Setting, Socket};
 use crate::linux::firewall::Verdict;
@@ -31,7 +32,7 @@ fn nothing_listens() -> Experiment {
         "tcp://127.0.0.1:9000 --rate 50/s --duration 1s",
     )
     .stands_for("The server is not running or the port is not being listened to.")
-    .intends("nothing-listens")
+    .intends(FindingId::NothingListens)
     .cure("start-it", "start the server: connstorm serve tcp --listen 127.0.0.1:9000", |e| {
         e.setting = sink(e.setting.clone(), "127.0.0.1:9000");
     })
@@ -46,7 +47,7 @@ fn wrong_port() -> Experiment {
     )
     .stands_for("The client is connecting to the wrong port.")
     .setting(|s| sink(s, "127.0.0.1:9000"))
-    .intends("wrong-port")
+    .intends(FindingId::WrongPort)
     .cure("right-port", "connect to the port that the server listens on (ss -ltn)", |e| {
         e.retarget("tcp://127.0.0.1:9000");
     })
@@ -61,7 +62,7 @@ fn wrong_address() -> Experiment {
     )
     .stands_for("The client is using the wrong domain name or IP address to connect.")
     .setting(|s| two_hosts(s.second_host()))
-    .intends("nothing-listens")
+    .intends(FindingId::NothingListens)
     .cure("right-address", "connect to the server's own address", |e| e.retarget("tcp://10.77.0.2:9000"))
 }
 
@@ -78,7 +79,7 @@ fn dns_elsewhere() -> Experiment {
         dns: Some([10, 77, 0, 2].into()),
         ..two_hosts(s.second_host())
     })
-    .intends("name-leads-elsewhere")
+    .intends(FindingId::NameLeadsElsewhere)
     .cure("delete-the-line", "sed -i /chat.example/d /etc/hosts", |e| e.setting.hosts.clear())
 }
 
@@ -94,7 +95,7 @@ fn proxy_in_the_way() -> Experiment {
         environment: vec![("http_proxy", "http://127.0.0.1:3128")],
         ..sink(s, "127.0.0.1:9000")
     })
-    .intends("proxy-in-the-way")
+    .intends(FindingId::ProxyInTheWay)
     .cure("unset-it", "unset http_proxy, and connect to the server itself", |e| {
         e.setting.environment.clear();
         e.retarget("tcp://127.0.0.1:9000");
@@ -121,7 +122,7 @@ fn localhost_only() -> Experiment {
          set the listening address to 0.0.0.0.",
     )
     .setting(|s| sink(Setting { addresses: vec![[10, 77, 0, 1].into()], ..s }, "127.0.0.1:9000"))
-    .intends("listens-on-another-address")
+    .intends(FindingId::ListensOnAnotherAddress)
     .cure("listen-on-all", "let the server listen on 0.0.0.0:9000", |e| {
         e.setting.servers.clear();
         e.setting = sink(e.setting.clone(), "0.0.0.0:9000");
@@ -137,7 +138,7 @@ fn reject_rule() -> Experiment {
     )
     .stands_for("REJECT by firewall; Service without endpoints.")
     .setting(|s| sink(s.second_host(), "10.77.0.2:9000").rule(9000, None, Verdict::RejectByIcmp))
-    .intends("refused-by-firewall")
+    .intends(FindingId::RefusedByFirewall)
     .cure("no-rule", "on the server: nft delete rule …, or allow the port before it", |e| {
         e.setting.rules.clear();
     })
@@ -157,7 +158,7 @@ fn listener_restarts() -> Experiment {
     )
     .stands_for("Listener restarting: refusals in one contiguous interval, all sources.")
     .setting(|s| Setting { servers: vec![server(Socket::Closed)], ..s })
-    .intends("listener-away")
+    .intends(FindingId::ListenerAway)
     .cure("keep-the-socket", "keep the listening socket over restarts: systemd socket activation", |e| {
         for server in &mut e.setting.servers {
             if let Server::Restarting { socket, .. } = server {

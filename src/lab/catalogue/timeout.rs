@@ -1,5 +1,6 @@
 //! Timeout: nobody answers.
 
+use crate::diagnose::FindingId;
 use crate::lab::experiment::{Experiment, Group::Timeout};
 use crate::lab::setting::{Cable, Setting};
 use crate::linux::firewall::Verdict;
@@ -13,6 +14,7 @@ pub(super) fn experiments() -> Vec<Experiment> {
         no_such_host(),
         private_address_elsewhere(),
         syn_lost(),
+        routed_private_network(),
         accept_queue_full(),
         server_silent(),
     ]
@@ -31,7 +33,7 @@ fn drop_rule() -> Experiment {
     )
     .stands_for("The server firewall is blocking the connection.")
     .setting(|s| far_server(s).rule(9000, None, Verdict::Drop))
-    .intends("dropped-on-the-way")
+    .intends(FindingId::DroppedOnTheWay)
     .cure(
         "open-the-port",
         "open the port: in the firewall, the security group, the control panel",
@@ -54,7 +56,7 @@ fn one_source_dropped() -> Experiment {
         let client = vec![[10, 77, 0, 1].into(), [10, 77, 0, 11].into()];
         Setting { cable: Some(Cable { client, server: vec![[10, 77, 0, 2].into()] }), ..setting }
     })
-    .intends("some-sources-time-out")
+    .intends(FindingId::SomeSourcesTimeOut)
     .cure("let-it-in", "allow that source address in the security group too", |e| e.setting.rules.clear())
 }
 
@@ -67,7 +69,7 @@ fn no_such_host() -> Experiment {
     )
     .stands_for("The server does not exist or is not running.")
     .setting(far_server)
-    .intends("no-such-host")
+    .intends(FindingId::NoSuchHost)
     .cure("right-address", "connect to the server's own address", |e| e.retarget("tcp://10.77.0.2:9000"))
 }
 
@@ -83,7 +85,7 @@ fn private_address_elsewhere() -> Experiment {
          area network.",
     )
     .setting(far_server)
-    .intends("private-address-out-of-reach")
+    .intends(FindingId::PrivateAddressOutOfReach)
     .cure("reachable-address", "connect to the server's public address, or by the VPN into its network", |e| {
         e.retarget("tcp://10.77.0.2:9000");
     })
@@ -100,7 +102,31 @@ fn syn_lost() -> Experiment {
     .setting(|s| {
         far_server(s).sysctl("net.ipv4.tcp_ecn", 1).rule(9000, None, Verdict::DropEverySecondFirstSyn)
     })
-    .intends("syn-lost-on-the-way")
+    .intends(FindingId::SynLostOnTheWay)
+    .cure("mend-the-way", "mend the link, or the queue, that loses packets", |e| e.setting.rules.clear())
+}
+
+fn routed_private_network() -> Experiment {
+    Experiment::new(
+        Timeout,
+        "routed-private-network",
+        "The server is in a private network behind the gateway, to which the default route leads; every second \
+         connection loses its first SYN there.",
+        "tcp://10.78.0.2:9000 --rate 40/s --duration 1500ms --connect-timeout 3s",
+    )
+    .stands_for("A private address that is reached by a router: not every one of them is out of reach.")
+    .setting(|s| {
+        let mut setting = s
+            .second_host()
+            .serves(Kind::Tcp, Behaviour::Sink, "10.78.0.2:9000")
+            .sysctl("net.ipv4.tcp_ecn", 1)
+            .rule(9000, None, Verdict::DropEverySecondFirstSyn);
+        if let Some(cable) = &mut setting.cable {
+            cable.server.push([10, 78, 0, 2].into());
+        }
+        setting
+    })
+    .intends(FindingId::SynLostOnTheWay)
     .cure("mend-the-way", "mend the link, or the queue, that loses packets", |e| e.setting.rules.clear())
 }
 
@@ -118,7 +144,7 @@ fn accept_queue_full() -> Experiment {
         s.servers.push(crate::lab::setting::Server::Ours(serving(Behaviour::FullBacklog)));
         s
     })
-    .intends("accept-queue-full")
+    .intends(FindingId::AcceptQueueFull)
     .cure(
         "accept",
         "let the server accept; or listen(backlog) and net.core.somaxconn above the burst",
@@ -141,7 +167,7 @@ fn server_silent() -> Experiment {
     )
     .stands_for("Connected, then silence: the handshake phase times out, not connect.")
     .setting(|s| s.serves(Kind::Ws, Behaviour::Silent, "127.0.0.1:9000"))
-    .intends("silent-after-connect")
+    .intends(FindingId::SilentAfterConnect)
     .cure("mend-it", "restart the server, and look in its log for what it waited for", |e| {
         e.setting.servers.clear();
         e.setting.serve(Kind::Ws, Behaviour::Echo, "127.0.0.1:9000");

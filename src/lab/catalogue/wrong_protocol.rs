@@ -1,5 +1,6 @@
 //! Wrong protocol: connected, and both ends talk, but not the same language.
 
+use crate::diagnose::FindingId;
 use crate::lab::experiment::{Experiment, Group::WrongProtocol};
 use crate::lab::setting::Setting;
 use crate::protocol::{Behaviour, Kind};
@@ -23,7 +24,7 @@ fn ws_to_http() -> Experiment {
     )
     .stands_for("If the server is using the HTTP protocol, the client cannot connect using WebSocket.")
     .setting(echoes(Kind::Http))
-    .intends("no-websocket-there")
+    .intends(FindingId::NoWebsocketThere)
     .cure("use-http", "speak what the server speaks: http://", |e| e.retarget("http://127.0.0.1:9000/chat"))
     .cure(
         "websocket-server",
@@ -44,7 +45,7 @@ fn http_to_ws() -> Experiment {
     )
     .stands_for("If the server is using the WebSocket protocol, the client must also use WebSocket.")
     .setting(echoes(Kind::Ws))
-    .intends("upgrade-required")
+    .intends(FindingId::UpgradeRequired)
     .cure("use-ws", "speak what the server speaks: ws://", |e| e.retarget("ws://127.0.0.1:9000/chat"))
 }
 
@@ -57,7 +58,7 @@ fn ws_to_tls() -> Experiment {
     )
     .stands_for("Plain to a TLS port: scheme mismatch.")
     .setting(echoes(Kind::Wss))
-    .intends("plain-text-to-a-tls-port")
+    .intends(FindingId::PlainTextToATlsPort)
     .cure("use-wss", "wss:// instead of ws://", |e| {
         e.retarget("wss://127.0.0.1:9000/chat");
         // The certificate is made for the experiment: nobody has signed it.
@@ -74,7 +75,7 @@ fn wss_to_plain() -> Experiment {
     )
     .stands_for("TLS to a plain port: scheme mismatch.")
     .setting(echoes(Kind::Ws))
-    .intends("tls-to-a-plain-port")
+    .intends(FindingId::TlsToAPlainPort)
     .cure("use-ws", "ws:// instead of wss://", |e| e.retarget("ws://127.0.0.1:9000/chat"))
 }
 
@@ -87,7 +88,7 @@ fn ws_to_line_protocol() -> Experiment {
     )
     .stands_for("Error during WebSocket handshake: net::ERR_INVALID_HTTP_RESPONSE")
     .setting(|s| s.serves(Kind::Tcp, Behaviour::Raw(b"220 mail.example ESMTP\r\n".to_vec()), LISTEN))
-    .intends("reply-is-not-http")
+    .intends(FindingId::ReplyIsNotHttp)
     .cure("right-port", "connect to the port of the WebSocket server (ss -ltnp)", |e| {
         e.setting.serve(Kind::Ws, Behaviour::Echo, "127.0.0.1:9001");
         e.retarget("ws://127.0.0.1:9001/chat");

@@ -3,6 +3,7 @@
 use super::{PortRing, Route, Routes};
 use crate::model::Lease;
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -82,6 +83,11 @@ impl Pool {
     /// The pair that the ordinal would have used, for an attempt that got no lease.
     pub fn refused(&self, ordinal: u64) -> Lease {
         self.describe(LeaseKey { route: self.routes.choose(ordinal), port: 0 })
+    }
+
+    /// Destination of a lease.
+    pub fn destination(&self, lease: LeaseKey) -> SocketAddr {
+        self.routes.destination(lease.route)
     }
 
     /// The lease with its addresses.

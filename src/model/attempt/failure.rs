@@ -71,12 +71,16 @@ named! {
         AddressInUse = "address_in_use",
         /// Every port of the pool is leased to an open connection of this run.
         NoFreePort = "no_free_port",
+        /// The connection was to itself: nothing listens, and the source port was the destination's.
+        SelfConnect = "self_connect",
         /// ECONNREFUSED by RST: nothing listens there.
         Refused = "refused",
         /// ECONNREFUSED by an ICMP message: a firewall's reject rule, or a service without endpoints.
         RefusedIcmp = "refused_icmp",
         /// No answer within the time allowed.
         TimedOut = "timed_out",
+        /// The peer began to answer and did not go on within the time allowed.
+        Stalled = "stalled",
         /// ECONNRESET: the connection was torn down by RST.
         Reset = "reset",
         /// EHOSTUNREACH.
@@ -109,6 +113,8 @@ named! {
         WrongAcceptKey = "wrong_accept_key",
         /// A subprotocol that was not offered.
         UnrequestedSubprotocol = "unrequested_subprotocol",
+        /// A subprotocol was offered, and the server has selected none.
+        SubprotocolNotSelected = "subprotocol_not_selected",
         /// An extension that was not offered.
         UnrequestedExtension = "unrequested_extension",
         /// A fatal TLS alert of the peer; its number is kept beside the cause.

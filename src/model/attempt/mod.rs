@@ -46,6 +46,8 @@ pub enum Outcome {
     Ok,
     /// Started and failed.
     Failed(Failure),
+    /// Started, and closed by the end of the run in the midst of its conversation: neither good nor bad.
+    CutShort,
 }
 
 /// Why an arrival was not started.

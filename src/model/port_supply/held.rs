@@ -107,6 +107,11 @@ pub(super) struct Held {
 }
 
 impl Held {
+    /// Ports that no tuple can have.
+    pub(super) fn everywhere(&self) -> u64 {
+        self.everywhere.len() as u64
+    }
+
     /// The pools of which a socket of their own holds a port.
     pub(super) fn pools(&self) -> impl Iterator<Item = PoolKey> + '_ {
         let bound = self.at_source.keys().map(|source| (*source, None));

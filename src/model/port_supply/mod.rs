@@ -76,6 +76,16 @@ impl PortSupply {
         self.policy
     }
 
+    /// Who closes, and how.
+    pub fn close(&self) -> Close {
+        self.close
+    }
+
+    /// Ports of [`PortSupply::span`] that no tuple can have, since a socket is bound to them or listens on them.
+    pub fn bound(&self) -> u64 {
+        self.held.everywhere()
+    }
+
     /// Ports from which this load's are taken, reserved ones included.
     pub fn span(&self) -> RangeInclusive<u16> {
         self.settings.span(self.policy)

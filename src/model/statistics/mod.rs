@@ -3,6 +3,7 @@
 //! Pure. A tally belongs to one worker; whole tallies are handed over and merged, never shared.
 
 mod at_timeout;
+mod closes;
 mod evidence;
 mod fanout;
 mod latency;
@@ -17,6 +18,7 @@ mod traffic;
 mod window;
 
 pub use at_timeout::{Acknowledged, AtTimeout};
+pub use closes::{CloseCount, Closes, close_code_name};
 pub use evidence::{Evidence, Fact};
 pub use fanout::Fanout;
 pub use latency::Latency;

@@ -62,6 +62,8 @@ pub struct WindowRow {
     pub ok: u64,
     /// Attempts that failed.
     pub failed: u64,
+    /// Attempts whose conversation the end of the run cut.
+    pub cut_short: u64,
     /// Arrivals that were skipped.
     pub skipped: u64,
     /// Connections open at its end.
@@ -93,6 +95,7 @@ impl WindowRow {
             opened: tally.opened(),
             ok: tally.ok(),
             failed: tally.failed(),
+            cut_short: tally.cut_short(),
             skipped: tally.skipped(),
             open: window.open,
             connect_us: [
@@ -118,7 +121,7 @@ impl Run {
         self.tally.in_flight()
     }
 
-    /// Whether planned = started + skipped, and started = ok + failed + in flight with nothing in flight
+    /// Whether planned = started + skipped, and started = ok + failed + cut short + in flight with nothing in flight
     /// but what an interruption left; otherwise what does not add up.
     ///
     /// # Errors
@@ -132,13 +135,14 @@ impl Run {
                 tally.skipped()
             ));
         }
-        let cut_short = self.interrupted || !self.worker_errors.is_empty();
-        if tally.in_flight() < 0 || (tally.in_flight() > 0 && !cut_short) {
+        let was_stopped = self.interrupted || !self.worker_errors.is_empty();
+        if tally.in_flight() < 0 || (tally.in_flight() > 0 && !was_stopped) {
             return Err(format!(
-                "started {} ≠ ok {} + failed {}, and nothing was interrupted",
+                "started {} ≠ ok {} + failed {} + cut short {}, and nothing was interrupted",
                 tally.started(),
                 tally.ok(),
-                tally.failed()
+                tally.failed(),
+                tally.cut_short()
             ));
         }
         Ok(())

@@ -1,10 +1,10 @@
 //! Counts of one worker, or of a whole run: what was started, what became of it, and how long it took.
 //!
-//! Invariant (conservation): `started = ok + failed + in flight`, after any sequence of the three calls
+//! Invariant (conservation): `started = ok + failed + cut short + in flight`, after any sequence of the three calls
 //! [`Tally::start`], [`Tally::open`], [`Tally::add`], and after any merge. Each attempt enters once by
 //! `start` and leaves once by `add`; a failed one never enters a latency of success.
 
-use super::{Acknowledged, AtTimeout, Fanout, Latency, Reply, Shares, SlowSearch, Traffic};
+use super::{Acknowledged, AtTimeout, Closes, Fanout, Latency, Reply, Shares, SlowSearch, Traffic};
 use crate::model::{Failure, Lease, Outcome, Record, SkipReason, Stamp};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -22,6 +22,7 @@ pub struct Tally {
     opened: u64,
     ok: u64,
     failed: u64,
+    cut_short: u64,
     skipped: [u64; SkipReason::ALL.len()],
     backoffs: u64,
     /// Time that closed-loop slots waited after failures.
@@ -32,6 +33,8 @@ pub struct Tally {
     pub bytes_out: u64,
     /// What was said over connections.
     pub traffic: Traffic,
+    /// Close frames that peers sent first.
+    pub closes: Closes,
     /// Arrivals of messages that several receive.
     pub fanout: Fanout,
     /// Latencies of attempts that succeeded in the measured step.
@@ -192,6 +195,7 @@ impl Tally {
                 self.failed += 1;
                 self.failure(failure, record);
             }
+            Outcome::CutShort => self.cut_short += 1,
         }
     }
 
@@ -272,9 +276,15 @@ impl Tally {
         self.failed
     }
 
-    /// Attempts that have neither ended well nor failed. In a tally of one interval it is the change.
+    /// Attempts whose conversation the end of the run cut.
+    pub fn cut_short(&self) -> u64 {
+        self.cut_short
+    }
+
+    /// Attempts that have not ended. In a tally of one interval it is the change.
     pub fn in_flight(&self) -> i64 {
-        self.started.cast_signed() - self.ok.cast_signed() - self.failed.cast_signed()
+        let ended = self.ok + self.failed + self.cut_short;
+        self.started.cast_signed() - ended.cast_signed()
     }
 
     /// Arrivals not started, for one reason.
@@ -304,6 +314,7 @@ impl Tally {
         self.opened += other.opened;
         self.ok += other.ok;
         self.failed += other.failed;
+        self.cut_short += other.cut_short;
         for (sum, more) in self.skipped.iter_mut().zip(other.skipped) {
             *sum += more;
         }
@@ -312,6 +323,7 @@ impl Tally {
         self.bytes_in += other.bytes_in;
         self.bytes_out += other.bytes_out;
         self.traffic.merge(&other.traffic);
+        self.closes.merge(&other.closes);
         self.fanout.merge(&other.fanout);
         self.latencies.merge(&other.latencies);
         self.syn_retransmitted += other.syn_retransmitted;
@@ -444,10 +456,10 @@ mod tests {
     }
 
     proptest! {
-        /// started = ok + failed + in flight, for whatever happens, on however many workers.
+        /// started = ok + failed + cut short + in flight, for whatever happens, on however many workers.
         #[test]
         fn conservation_holds_through_any_events_and_merges(
-            events in proptest::collection::vec((0usize..4, 0u8..5), 0..400),
+            events in proptest::collection::vec((0usize..4, 0u8..6), 0..400),
         ) {
             let mut workers = vec![Tally::default(); 4];
             let mut under_way = [0u64; 4];
@@ -457,7 +469,8 @@ mod tests {
                     0 | 1 => { tally.start(); *open += 1; }
                     2 if *open > 0 => { tally.add(&record(step as u64, 1, Outcome::Ok)); *open -= 1; }
                     3 if *open > 0 => { tally.add(&record(step as u64, 1, refused())); *open -= 1; }
-                    4 => tally.skip(SkipReason::MaxOpen, 1),
+                    4 if *open > 0 => { tally.add(&record(step as u64, 1, Outcome::CutShort)); *open -= 1; }
+                    5 => tally.skip(SkipReason::MaxOpen, 1),
                     _ => {}
                 }
             }
@@ -465,6 +478,8 @@ mod tests {
             for tally in &workers { whole.merge(tally); }
             prop_assert_eq!(whole.in_flight(), under_way.iter().sum::<u64>() as i64);
             prop_assert_eq!(whole.failures().iter().map(|f| f.count).sum::<u64>(), whole.failed());
+            let ended = whole.ok() + whole.failed() + whole.cut_short();
+            prop_assert_eq!(whole.started(), ended + under_way.iter().sum::<u64>());
             prop_assert_eq!(whole.started(), workers.iter().map(Tally::started).sum::<u64>());
             let kinds: Vec<Cause> = whole.failures().iter().map(|f| f.failure.cause).collect();
             prop_assert!(kinds.len() <= 1);

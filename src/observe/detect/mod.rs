@@ -1,18 +1,18 @@
 //! Detectors of onsets: pure, fed once a window with what was counted and what the kernel said.
 //!
-//! Each tells its onset once, and only with its cause there: noise that looks like one is told by
-//! nobody.
+//! Each tells its onset when it begins, and only with its cause there: noise that looks like one is told by
+//! nobody, and so is the traffic of other programs.
 
 mod generator;
 mod path;
 mod ports;
 mod target;
 mod time_wait;
+mod tuple;
 
 use super::run_context::RunContext;
 use super::sample::{Delta, Sample};
 use crate::linux::tcp_state::TcpState;
-use crate::linux::tuple_usage::TupleCount;
 use crate::model::{Onset, Stamp, Tally, WindowRow};
 
 /// What there is to see when a window is complete.
@@ -29,9 +29,11 @@ pub struct ObservedWindow<'a> {
 }
 
 impl ObservedWindow<'_> {
-    /// The tuple with the most sockets, with its counts by state.
-    fn fullest(&self) -> Option<TupleCount> {
-        self.sample.tuples().into_iter().max_by_key(|tuple| tuple.sockets.total())
+    /// Connections of the run that wait for an answer to their SYN.
+    fn in_syn_sent(&self, context: &RunContext) -> u64 {
+        let tuples = self.sample.tuples();
+        let ours = tuples.iter().filter(|tuple| context.is_ours(tuple.source, tuple.destination));
+        ours.map(|tuple| tuple.sockets.get(TcpState::SynSent)).sum()
     }
 
     fn now(&self) -> Stamp {
@@ -43,6 +45,7 @@ impl ObservedWindow<'_> {
 #[derive(Debug)]
 pub struct Detectors {
     context: RunContext,
+    closes: tuple::RecentCloses,
     ports: ports::Ports,
     time_wait: time_wait::TimeWait,
     target: target::TargetTrouble,
@@ -55,6 +58,7 @@ impl Detectors {
     pub fn new(context: RunContext) -> Detectors {
         Detectors {
             context,
+            closes: tuple::RecentCloses::default(),
             ports: ports::Ports::default(),
             time_wait: time_wait::TimeWait::default(),
             target: target::TargetTrouble::default(),
@@ -66,10 +70,13 @@ impl Detectors {
     /// What begins with this window, in the order of time.
     pub fn window(&mut self, view: &ObservedWindow<'_>) -> Vec<Onset> {
         let mut onsets = Vec::new();
-        let growth = self.time_wait.look(view, &self.context, &mut onsets);
-        self.ports.look(view, &self.context, growth, &mut onsets);
+        self.closes.look(view, &self.context);
+        let busiest = tuple::busiest(view, &self.context, &self.closes);
+        let forecast = self.time_wait.look(view, &self.context, busiest.as_ref(), &mut onsets);
+        let look = ports::Look { view, context: &self.context, closes: &self.closes, busiest, forecast };
+        self.ports.look(&look, &mut onsets);
         self.target.look(view, &self.context, &mut onsets);
-        self.path.look(view, &mut onsets);
+        self.path.look(view, &self.context, &mut onsets);
         self.generator.look(view, &self.context, &mut onsets);
         onsets.sort_by_key(|onset| onset.at);
         onsets
@@ -79,17 +86,4 @@ impl Detectors {
     pub fn forecast(&self) -> Option<Stamp> {
         self.time_wait.forecast()
     }
-}
-
-/// Evidence about a tuple: its sockets by what keeps the port.
-fn occupation(tuple: &TupleCount, context: &RunContext) -> crate::model::Evidence {
-    let states = &tuple.sockets;
-    let (time_wait, established) = (states.get(TcpState::TimeWait), states.get(TcpState::Established));
-    crate::model::Evidence::default()
-        .with("ports_in_use", states.total())
-        .with("time_wait", time_wait)
-        .with("established", established)
-        .with("other_states", states.total() - time_wait - established)
-        .with_known("ports_usable", context.usable_ports)
-        .with("ports_reserved", context.reserved_ports)
 }

@@ -1,7 +1,6 @@
 //! Trouble on the way: SYNs sent again, connection tracking nearly full.
 
-use super::ObservedWindow;
-use crate::linux::tcp_state::TcpState;
+use super::{ObservedWindow, RunContext};
 use crate::model::{Evidence, Onset, OnsetKind};
 
 /// Share of its entries at which connection tracking is nearly full.
@@ -17,19 +16,18 @@ pub(super) struct PathTrouble {
 }
 
 impl PathTrouble {
-    pub(super) fn look(&mut self, view: &ObservedWindow<'_>, onsets: &mut Vec<Onset>) {
-        onsets.extend(self.retransmits(view));
+    pub(super) fn look(&mut self, view: &ObservedWindow<'_>, context: &RunContext, onsets: &mut Vec<Onset>) {
+        onsets.extend(self.retransmits(view, context));
         onsets.extend(self.conntrack(view));
     }
 
     /// The namespace's counter says it soonest, but it is everybody's: ours are only those of attempts
     /// that had to wait for it, or of connections to our destinations that are in SYN_SENT now.
-    fn retransmits(&mut self, view: &ObservedWindow<'_>) -> Option<Onset> {
+    fn retransmits(&mut self, view: &ObservedWindow<'_>, context: &RunContext) -> Option<Onset> {
         if self.retransmits_told {
             return None;
         }
-        let syn_sent: u64 =
-            view.sample.tuples().iter().map(|tuple| tuple.sockets.get(TcpState::SynSent)).sum();
+        let syn_sent = view.in_syn_sent(context);
         let counted = view.delta.and_then(|delta| delta.counters).map_or(0, |c| c.syn_retransmits);
         let ours = view.totals.syn_retransmits();
         if ours < RETRANSMITS && (syn_sent == 0 || counted < RETRANSMITS) {
@@ -49,7 +47,8 @@ impl PathTrouble {
         let lost = drops.drop + drops.early_drop;
         let nearly_full =
             conntrack.max > 0 && conntrack.count as f64 >= conntrack.max as f64 * CONNTRACK_SHARE;
-        if !nearly_full && lost == 0 {
+        // Losses have other causes, too: a bad packet, SNAT without a port, on whatever way.
+        if !nearly_full {
             return None;
         }
         self.conntrack_told = true;

@@ -1,13 +1,17 @@
 //! Ports of a tuple: the search becomes slow, they run low, they run out, they come back.
 
-use super::{ObservedWindow, RunContext, occupation};
-use crate::linux::tuple_usage::TupleCount;
-use crate::model::{Cause, Evidence, FailureTally, Onset, OnsetKind, SlowSearch, Stage, Stamp};
+use super::tuple::{self, BusyTuple, RecentCloses};
+use super::{ObservedWindow, RunContext};
+use crate::model::{Cause, Evidence, FailureTally, Kept, Onset, OnsetKind, SlowSearch, Stage, Stamp};
+use crate::observe::run_context::Books;
+use std::time::Duration;
 
 /// Share at which ports are low.
 const LOW_SHARE: f64 = 0.8;
+/// Windows without a failure after which ports have recovered: one alone may be luck.
+const QUIET_WINDOWS: u32 = 2;
 
-/// What was told already.
+/// State of what was told.
 #[derive(Debug, Default)]
 pub(super) struct Ports {
     search_told: bool,
@@ -16,89 +20,112 @@ pub(super) struct Ports {
 }
 
 /// How far exhaustion has come.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Default)]
 enum Exhaustion {
     #[default]
     None,
-    /// With the failures for want of a port that were counted when it was last looked at.
-    Lasting(u64),
-    Over,
+    Lasting {
+        /// Failures for want of a port that were counted when it was last looked at.
+        counted: u64,
+        /// Windows with openings and without such a failure since, and when the first of them began.
+        quiet: u32,
+        since: Stamp,
+    },
+    /// With the failures counted until then.
+    Over(u64),
+}
+
+/// What the detectors share about a window.
+pub(super) struct Look<'a> {
+    pub(super) view: &'a ObservedWindow<'a>,
+    pub(super) context: &'a RunContext,
+    pub(super) closes: &'a RecentCloses,
+    pub(super) busiest: Option<BusyTuple>,
+    /// The moment at which that tuple will have no port left.
+    pub(super) forecast: Option<Stamp>,
 }
 
 impl Ports {
-    /// `forecast` is the moment at which the fullest tuple will have no port left.
-    pub(super) fn look(
-        &mut self,
-        view: &ObservedWindow<'_>,
-        context: &RunContext,
-        forecast: Option<Stamp>,
-        onsets: &mut Vec<Onset>,
-    ) {
-        let fullest = view.fullest();
-        onsets.extend(self.search(view, context, fullest.as_ref(), forecast));
+    pub(super) fn look(&mut self, look: &Look<'_>, onsets: &mut Vec<Onset>) {
+        onsets.extend(self.search(look));
         // Low is only worth telling before they are out.
-        if for_want_of_a_port(view).next().is_none() {
-            onsets.extend(self.low(view, context, fullest.as_ref(), forecast));
+        if for_want_of_a_port(look.view).next().is_none() {
+            onsets.extend(self.low(look));
         }
-        onsets.extend(self.exhaustion(view, context, fullest.as_ref()));
+        onsets.extend(self.exhaustion(look));
     }
 
-    fn search(
-        &mut self,
-        view: &ObservedWindow<'_>,
-        context: &RunContext,
-        fullest: Option<&TupleCount>,
-        forecast: Option<Stamp>,
-    ) -> Option<Onset> {
-        let slow = view.totals.slow_searches().first().filter(|_| !self.search_told)?;
+    fn search(&mut self, look: &Look<'_>) -> Option<Onset> {
+        let slow = look.view.totals.slow_searches().first().filter(|_| !self.search_told)?;
         self.search_told = true;
-        Some(slow_search(slow, fullest, context, forecast.filter(|at| *at > slow.at)))
+        Some(slow_search(slow, look))
     }
 
-    fn low(
-        &mut self,
-        view: &ObservedWindow<'_>,
-        context: &RunContext,
-        fullest: Option<&TupleCount>,
-        forecast: Option<Stamp>,
-    ) -> Option<Onset> {
-        let (tuple, usable) = (fullest?, context.usable_ports?);
-        if self.low_told || (tuple.sockets.total() as f64) < f64::from(usable) * LOW_SHARE {
+    fn low(&mut self, look: &Look<'_>) -> Option<Onset> {
+        let tuple = look.busiest?;
+        // Of a program that is not ours nobody knows the number open: two looks are not one.
+        let known = look.context.books == Books::Kept || look.view.sample.is_one_look();
+        let few = (tuple.blocked as f64) < tuple.usable as f64 * LOW_SHARE;
+        if self.low_told || few || !known || !look.context.opens_at(look.view.window.at) {
             return None;
         }
         self.low_told = true;
-        let evidence = occupation(tuple, context)
-            .with_known("forecast_exhausted_at_s", forecast.map(|at| at.as_secs_f64()));
-        Some(about(tuple, OnsetKind::PortsLow, view.now(), evidence))
+        let evidence = tuple
+            .evidence(look.context)
+            .with_known("forecast_exhausted_at_s", look.forecast.map(|at| at.as_secs_f64()));
+        Some(Onset {
+            source: Some(tuple.source),
+            destination: Some(tuple.destination),
+            ..Onset::new(OnsetKind::PortsLow, look.view.now(), evidence)
+        })
     }
 
-    fn exhaustion(
-        &mut self,
-        view: &ObservedWindow<'_>,
-        context: &RunContext,
-        fullest: Option<&TupleCount>,
-    ) -> Option<Onset> {
+    fn exhaustion(&mut self, look: &Look<'_>) -> Option<Onset> {
+        let view = look.view;
         let counted: u64 = for_want_of_a_port(view).map(|kind| kind.count).sum();
-        match self.exhausted {
+        match &mut self.exhausted {
             Exhaustion::None => {
                 let first =
                     for_want_of_a_port(view).min_by_key(|kind| (kind.first_at, kind.first_ordinal))?;
-                self.exhausted = Exhaustion::Lasting(counted);
-                Some(exhausted(first, fullest, context))
+                self.exhausted = Exhaustion::Lasting { counted, quiet: 0, since: view.window.at };
+                Some(exhausted(first, look))
             }
-            Exhaustion::Lasting(before) if counted > before => {
-                self.exhausted = Exhaustion::Lasting(counted);
+            Exhaustion::Over(before) if counted > *before => {
+                let again = counted - *before;
+                self.exhausted = Exhaustion::Lasting { counted, quiet: 0, since: view.window.at };
+                let evidence =
+                    look.busiest.map_or_else(Evidence::default, |tuple| tuple.evidence(look.context));
+                let evidence = evidence.with("failed_for_want_of_a_port_again", again);
+                Some(Onset::new(OnsetKind::PortsExhausted, view.now(), evidence))
+            }
+            Exhaustion::Over(_) => None,
+            Exhaustion::Lasting { counted: before, quiet, since } if counted > *before => {
+                (*before, *quiet, *since) = (counted, 0, view.window.at);
                 None
             }
-            Exhaustion::Lasting(_) if view.window.opened > 0 => {
-                self.exhausted = Exhaustion::Over;
+            Exhaustion::Lasting { quiet, since, .. } if view.window.opened > 0 => {
+                *quiet += 1;
+                // At a ceiling of reuse some windows have no failure by chance.
+                let ceiling = look.busiest.map_or(Duration::ZERO, |t| settles(&t, look.context));
+                if *quiet < QUIET_WINDOWS || view.window.at.saturating_sub(*since) < ceiling {
+                    return None;
+                }
+                self.exhausted = Exhaustion::Over(counted);
                 let evidence = Evidence::default()
                     .with("failed_for_want_of_a_port", counted)
                     .with("opened_in_this_window", view.window.opened);
                 Some(Onset::new(OnsetKind::PortsRecovered, view.now(), evidence))
             }
-            Exhaustion::Lasting(_) | Exhaustion::Over => None,
+            Exhaustion::Lasting { .. } => None,
         }
+    }
+}
+
+/// Time without a failure after which a ceiling is no longer met.
+fn settles(tuple: &BusyTuple, context: &RunContext) -> Duration {
+    match context.supply.kept(tuple.source, tuple.destination.ip()) {
+        Kept::Reused(delay) => 2 * delay,
+        Kept::Free | Kept::TimeWait => Duration::ZERO,
     }
 }
 
@@ -114,44 +141,39 @@ fn for_want_of_a_port<'a>(view: &ObservedWindow<'a>) -> impl Iterator<Item = &'a
     })
 }
 
-fn slow_search(
-    slow: &SlowSearch,
-    fullest: Option<&TupleCount>,
-    context: &RunContext,
-    forecast: Option<Stamp>,
-) -> Onset {
-    let evidence = fullest
-        .map_or_else(Evidence::default, |tuple| occupation(tuple, context))
+fn slow_search(slow: &SlowSearch, look: &Look<'_>) -> Onset {
+    let of_lease = tuple::of(slow.lease.source, slow.lease.destination, look.view, look.context, look.closes);
+    let tuple = of_lease.or(look.busiest);
+    let evidence = tuple
+        .map_or_else(Evidence::default, |tuple| tuple.evidence(look.context))
         .with_known("connect_call_before_us", slow.before.map(|before| before.as_secs_f64() * 1e6))
         .with("connect_call_after_us", slow.after.as_secs_f64() * 1e6)
-        .with_known("forecast_exhausted_at_s", forecast.map(|at| at.as_secs_f64()));
+        .with_known(
+            "forecast_exhausted_at_s",
+            look.forecast.filter(|at| *at > slow.at).map(|at| at.as_secs_f64()),
+        );
     Onset {
         ordinal: Some(slow.ordinal),
-        source: slow.lease.source.or(fullest.map(|tuple| tuple.source)),
+        source: slow.lease.source.or(tuple.map(|tuple| tuple.source)),
         destination: Some(slow.lease.destination),
         ..Onset::new(OnsetKind::PortSearchSlow, slow.at, evidence)
     }
 }
 
-fn exhausted(first: &FailureTally, fullest: Option<&TupleCount>, context: &RunContext) -> Onset {
-    let evidence = fullest.map_or_else(Evidence::default, |tuple| occupation(tuple, context));
+fn exhausted(first: &FailureTally, look: &Look<'_>) -> Onset {
     let lease = first.samples.first().map(|sample| sample.lease);
+    let of_lease = lease
+        .and_then(|lease| tuple::of(lease.source, lease.destination, look.view, look.context, look.closes));
+    let tuple = of_lease.or(look.busiest);
+    let evidence = tuple.map_or_else(Evidence::default, |tuple| tuple.evidence(look.context));
     Onset {
         ordinal: Some(first.first_ordinal),
-        source: lease.and_then(|lease| lease.source).or(fullest.map(|tuple| tuple.source)),
+        source: lease.and_then(|lease| lease.source).or(tuple.map(|tuple| tuple.source)),
         destination: lease.map(|lease| lease.destination),
         ..Onset::new(
             OnsetKind::PortsExhausted,
             first.first_at,
             evidence.with("failure", first.failure.to_string()),
         )
-    }
-}
-
-fn about(tuple: &TupleCount, kind: OnsetKind, at: Stamp, evidence: Evidence) -> Onset {
-    Onset {
-        source: Some(tuple.source),
-        destination: Some(tuple.destination),
-        ..Onset::new(kind, at, evidence)
     }
 }

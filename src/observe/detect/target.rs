@@ -2,12 +2,15 @@
 
 use super::{ObservedWindow, RunContext};
 use crate::model::{Cause, Evidence, Onset, OnsetKind};
+use crate::observe::run_context::Books;
 
 /// What was told already.
 #[derive(Debug, Default)]
 pub(super) struct TargetTrouble {
     refusals_told: bool,
     queue_told: bool,
+    /// Attempts with a SYN sent again, at the last look.
+    syn_retransmits: u64,
 }
 
 impl TargetTrouble {
@@ -37,10 +40,19 @@ impl TargetTrouble {
         })
     }
 
-    /// Only where the listener is on this host: elsewhere the counters are another listener's.
+    /// Only where the listener is on this host, and only with a connection of the run that waits for an
+    /// answer, was answered late, or failed: the counters are every listener's of the namespace.
     fn accept_queue(&mut self, view: &ObservedWindow<'_>, context: &RunContext) -> Option<Onset> {
         let counters = view.delta?.counters?;
-        if self.queue_told || !context.target_is_local || counters.listen_overflows == 0 {
+        let again = view.totals.syn_retransmits();
+        let ours = match context.books {
+            Books::Kept => {
+                view.in_syn_sent(context) > 0 || view.window.failed > 0 || again > self.syn_retransmits
+            }
+            Books::None => true,
+        };
+        self.syn_retransmits = again;
+        if self.queue_told || !context.target_is_local || counters.listen_overflows == 0 || !ours {
             return None;
         }
         self.queue_told = true;

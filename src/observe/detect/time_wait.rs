@@ -1,8 +1,8 @@
 //! TIME_WAIT: it builds up, it becomes steady, it is capped.
 
-use super::{ObservedWindow, RunContext, occupation};
-use crate::linux::tcp_state::TcpState;
-use crate::model::{Evidence, Onset, OnsetKind, Stamp};
+use super::tuple::BusyTuple;
+use super::{ObservedWindow, RunContext};
+use crate::model::{Close, Evidence, Onset, OnsetKind, Stamp};
 use crate::observe::run_context::forecast;
 use std::collections::VecDeque;
 
@@ -20,7 +20,7 @@ const STEADY_WITHIN: f64 = 0.05;
 /// What was seen of TIME_WAIT so far.
 #[derive(Debug, Default)]
 pub(super) struct TimeWait {
-    /// Moment, ports in use on the fullest tuple, TIME_WAIT among them; the newest last.
+    /// Moment, ports that can't be taken of the busiest tuple, TIME_WAIT of it; the newest last.
     seen: VecDeque<(Stamp, u64, u64)>,
     forecast: Option<Stamp>,
     building_told: bool,
@@ -34,36 +34,38 @@ impl TimeWait {
         self.forecast
     }
 
-    /// Tells what begins, and when the fullest tuple will have no port left.
+    /// Tells what begins, and when the tuple will have no port left. TIME_WAIT builds up in every churn; it
+    /// is told only where the ports will be gone before the run stops opening connections.
     pub(super) fn look(
         &mut self,
         view: &ObservedWindow<'_>,
         context: &RunContext,
+        busiest: Option<&BusyTuple>,
         onsets: &mut Vec<Onset>,
     ) -> Option<Stamp> {
-        if context.ends_at.is_some_and(|end| view.window.at >= end) {
+        if !context.opens_at(view.window.at) {
             return self.forecast;
         }
         onsets.extend(self.capped(view, context));
-        let Some(tuple) = view.fullest() else {
+        let Some(tuple) = busiest else {
             self.forecast = None;
             return None;
         };
-        let time_wait = tuple.sockets.get(TcpState::TimeWait);
-        self.remember(view.sample.taken_at, tuple.sockets.total(), time_wait);
-        let usable = context.usable_ports.map(u64::from);
+        self.remember(view.sample.taken_at, tuple.blocked, tuple.time_wait);
         let growth = self.growth(SPAN);
-        self.forecast = growth.zip(usable).and_then(|(growth, usable)| {
-            let used = tuple.sockets.total();
-            (used < usable)
-                .then(|| forecast(view.sample.taken_at, used, usable, growth, context.time_wait_blocks))?
+        self.forecast = growth.and_then(|growth| {
+            let held = context.open_for.map(|open_for| open_for.saturating_add(tuple.blocks(context)));
+            let (used, usable) = (tuple.blocked, tuple.usable);
+            (used < usable).then(|| forecast(view.sample.taken_at, used, usable, growth, held))?
         });
-        let worth_telling = usable.is_some_and(|usable| time_wait as f64 >= usable as f64 * WORTH_TELLING);
-        if !self.building_told && worth_telling && self.builds_up() {
+        let in_time = self.forecast.is_some_and(|at| context.opens_at(at));
+        let worth_telling = tuple.time_wait as f64 >= tuple.usable as f64 * WORTH_TELLING;
+        if !self.building_told && in_time && worth_telling && self.builds_up() {
             self.building_told = true;
-            let evidence = occupation(&tuple, context)
+            let evidence = tuple
+                .evidence(context)
                 .with_known("growth_per_s", growth)
-                .with("time_wait_blocks_s", context.time_wait_blocks.as_secs_f64())
+                .with("time_wait_blocks_s", tuple.blocks(context).as_secs_f64())
                 .with_known("forecast_exhausted_at_s", self.forecast.map(|at| at.as_secs_f64()));
             onsets.push(Onset {
                 source: Some(tuple.source),
@@ -73,7 +75,7 @@ impl TimeWait {
         }
         if self.building_told && !self.steady_told && view.window.opened > 0 && self.is_steady() {
             self.steady_told = true;
-            let evidence = occupation(&tuple, context).with("opened_in_this_window", view.window.opened);
+            let evidence = tuple.evidence(context).with("opened_in_this_window", view.window.opened);
             onsets.push(Onset::new(OnsetKind::TimeWaitSteady, view.now(), evidence));
         }
         self.forecast
@@ -118,7 +120,9 @@ impl TimeWait {
 
     fn capped(&mut self, view: &ObservedWindow<'_>, context: &RunContext) -> Option<Onset> {
         let destroyed = view.delta?.counters?.time_wait_overflow;
-        if self.capped_told || destroyed == 0 {
+        // The counter is everybody's: ours are among them only where we close first, and did.
+        let ours = context.supply.close() == Close::Fin && view.window.opened > 0;
+        if self.capped_told || destroyed == 0 || !ours {
             return None;
         }
         self.capped_told = true;

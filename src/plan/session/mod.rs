@@ -229,18 +229,3 @@ impl Default for Reconnect {
         }
     }
 }
-
-impl Session {
-    /// The same without what only its owner may know: for reports.
-    #[must_use]
-    pub fn redacted(&self) -> Session {
-        const SECRET: [&str; 4] = ["authorization", "proxy-authorization", "cookie", "x-api-key"];
-        let mut session = self.clone();
-        for header in &mut session.request.headers {
-            if SECRET.contains(&header.name.to_ascii_lowercase().as_str()) {
-                header.value = "(redacted)".to_owned();
-            }
-        }
-        session
-    }
-}

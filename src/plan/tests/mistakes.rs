@@ -182,7 +182,7 @@ url = "tcp://${HOST}:${PORT}"
 [connection]
 'lifetime' = "uniform(1s, \u0031s${SLOW})" # ü"#
     ), @r#"
-    error: '1sfünf' is not a duration with its unit
+    error: '1s(redacted)' is not a duration with its unit
      --> storm.toml:4:27
       |
     4 | 'lifetime' = "uniform(1s, \u0031s${SLOW})" # ü

@@ -2,8 +2,8 @@
 
 use super::super::units::Rate;
 use super::super::{
-    Arrivals, Close, Connection, Lifetime, Load, Plan, PortPolicy, RateStage, Scheme, Serve, Session, Source,
-    Target,
+    Arrivals, Close, Connection, Lifetime, Load, Plan, PortPolicy, RateStage, Scheme, Secrets, Serve,
+    Session, Source, Target,
 };
 use super::load;
 use crate::protocol::{Behaviour, Kind};
@@ -74,6 +74,7 @@ failed.ratio = ">50%"
             handshake_timeout: 2 * SECOND,
         },
         session: Session::default(),
+        secrets: Secrets::default(),
         serve: Some(Serve {
             listen: vec!["127.0.0.1:9001".parse().unwrap(), "[::1]:0".parse().unwrap()],
             kind: Kind::Tcp,

@@ -3,7 +3,7 @@
 use super::super::units::Rate;
 use super::super::{
     Arrivals, Close, Colour, Connection, Lifetime, Load, Overrides, Plan, PortPolicy, RateStage, Scheme,
-    Serve, Session, Source, Target, from_flags,
+    Secrets, Serve, Session, Source, Target, from_flags,
 };
 use super::load;
 use crate::model::AddressSet;
@@ -149,6 +149,7 @@ fn plan() -> impl Strategy<Value = Plan> {
             load,
             connection,
             session: Session::default(),
+            secrets: Secrets::default(),
             serve,
             workers,
             abort_when: thresholds.clone(),

@@ -98,6 +98,7 @@ fn why_missing(metric: &Metric) -> &'static str {
         Metric::Latency { .. } => "no attempt came so far that one was recorded",
         Metric::Ratio(super::Share::Skipped) => "no attempt was planned",
         Metric::Ratio(_) | Metric::FailedRatio(_) => "no attempt was started",
+        Metric::Onset(_) => "what would tell could not be seen: the result's `unseen` says why",
         _ => "the run did not record it",
     }
 }

@@ -117,6 +117,8 @@ words! {
         Ok = "ok",
         /// Attempts that failed.
         Failed = "failed",
+        /// Attempts whose conversation the end of the run cut.
+        CutShort = "cut_short",
         /// Arrivals that were not started.
         Skipped = "skipped",
         /// Attempts that had not ended when the run did.

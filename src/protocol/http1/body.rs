@@ -1,4 +1,4 @@
-//! The body of a reply, taken off the stream piece by piece.
+//! A body, of a request or of a reply, taken off the stream piece by piece.
 
 use httparse::Status;
 

@@ -33,29 +33,40 @@ impl Upgrade {
     /// The first thing that is wrong with it.
     pub fn verify(&self, head: &ReplyHead<'_>, offered: &[String]) -> Result<(), UpgradeError> {
         let wrong = |cause, says: String| Err(UpgradeError { cause, says });
-        if !head.lists("upgrade", "websocket") || !head.lists("connection", "upgrade") {
+        if !head.headers.lists("upgrade", "websocket") || !head.headers.lists("connection", "upgrade") {
             return wrong(
                 Cause::BadUpgrade,
                 "101 without 'Upgrade: websocket' and 'Connection: Upgrade'".into(),
             );
         }
-        let accepts: Vec<&[u8]> = head.values("sec-websocket-accept").collect();
-        if accepts != [self.accept.as_bytes()] {
-            let found = accepts.first().map_or("none".into(), |value| String::from_utf8_lossy(value));
-            return wrong(
-                Cause::WrongAcceptKey,
-                format!("Sec-WebSocket-Accept is {found}, and should be {}", self.accept),
-            );
+        let accepts: Vec<&[u8]> =
+            head.headers.values("sec-websocket-accept").map(<[u8]>::trim_ascii).collect();
+        match accepts[..] {
+            [accept] if accept == self.accept.as_bytes() => {}
+            [other] => {
+                let found = String::from_utf8_lossy(other);
+                let says = format!("Sec-WebSocket-Accept is {found}, and should be {}", self.accept);
+                return wrong(Cause::WrongAcceptKey, says);
+            }
+            [] => return wrong(Cause::BadUpgrade, "101 without Sec-WebSocket-Accept".into()),
+            [_, _, ..] => {
+                let says = format!("Sec-WebSocket-Accept came {} times, and may come once", accepts.len());
+                return wrong(Cause::BadUpgrade, says);
+            }
         }
-        if let Some(extension) = head.list("sec-websocket-extensions").next() {
+        if let Some(extension) = head.headers.list("sec-websocket-extensions").next() {
             let name = String::from_utf8_lossy(extension);
             return wrong(Cause::UnrequestedExtension, format!("the extension {name} was not offered"));
         }
-        let subprotocols: Vec<&[u8]> = head.list("sec-websocket-protocol").collect();
+        let subprotocols: Vec<&[u8]> = head.headers.list("sec-websocket-protocol").collect();
         let is_offered = |name: &[u8]| offered.iter().any(|offered| offered.as_bytes() == name);
         match subprotocols[..] {
-            // None at all is the server's right; who needs one sees by the session that it has none.
-            [] => Ok(()),
+            [] if offered.is_empty() => Ok(()),
+            // A browser fails the connection then (WHATWG WebSockets, "establish a WebSocket connection").
+            [] => wrong(
+                Cause::SubprotocolNotSelected,
+                format!("101 without Sec-WebSocket-Protocol, although {} was offered", offered.join(", ")),
+            ),
             [one] if is_offered(one) => Ok(()),
             [first, ..] => {
                 let name = String::from_utf8_lossy(first);
@@ -84,12 +95,19 @@ mod tests {
         let whole = format!(
             "Upgrade: WebSocket\r\nConnection: keep-alive, upgrade\r\nSec-WebSocket-Accept: {accept}"
         );
-        assert_eq!(verified(&upgrade, &whole, &["a"]), Ok(()));
+        assert_eq!(verified(&upgrade, &whole, &[]), Ok(()));
+        assert_eq!(verified(&upgrade, &whole, &["a"]), Err(Cause::SubprotocolNotSelected));
         assert_eq!(verified(&upgrade, &format!("{whole}\r\nSec-WebSocket-Protocol: a"), &["b", "a"]), Ok(()));
         let unasked = |header: &str| verified(&upgrade, &format!("{whole}\r\n{header}"), &["a"]);
         assert_eq!(unasked("Sec-WebSocket-Protocol: b"), Err(Cause::UnrequestedSubprotocol));
         assert_eq!(unasked("Sec-WebSocket-Extensions: permessage-deflate"), Err(Cause::UnrequestedExtension));
-        assert_eq!(verified(&upgrade, "Upgrade: websocket", &[]), Err(Cause::BadUpgrade));
+        let twice = format!("{whole}\r\nSec-WebSocket-Accept: {accept}");
+        let without = "Upgrade: websocket\r\nConnection: upgrade";
+        for bad in ["Upgrade: websocket", without, &twice] {
+            assert_eq!(verified(&upgrade, bad, &[]), Err(Cause::BadUpgrade), "{bad}");
+        }
+        let folded = whole.replace("Accept: ", "Accept:\r\n ");
+        assert_eq!(verified(&upgrade, &folded, &[]), Ok(()));
         let wrong = whole.replace(&accept, "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
         assert_eq!(verified(&upgrade, &wrong, &[]), Err(Cause::WrongAcceptKey));
     }

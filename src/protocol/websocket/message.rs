@@ -94,11 +94,31 @@ pub fn checked(opcode: Opcode, payload: Cow<'_, [u8]>) -> Result<Message<'_>, Vi
     }
 }
 
+/// Code and reason of a close frame.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CloseFrame {
+    /// `None`: there is none in it.
+    pub code: Option<u16>,
+    /// The peer's words; at most 123 bytes.
+    pub reason: String,
+}
+
 impl Message<'_> {
-    /// The code of a close frame, if it has one.
-    pub fn close_code(&self) -> Option<u16> {
-        self.payload.first_chunk().map(|code| u16::from_be_bytes(*code))
+    /// What a close frame says.
+    pub fn close_frame(&self) -> CloseFrame {
+        match self.payload.split_first_chunk() {
+            None => CloseFrame { code: None, reason: String::new() },
+            Some((code, reason)) => {
+                CloseFrame { code: Some(u16::from_be_bytes(*code)), reason: cleaned(reason) }
+            }
+        }
     }
+}
+
+/// A reason for a person: control characters are blanks.
+fn cleaned(reason: &[u8]) -> String {
+    let text = String::from_utf8_lossy(reason);
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
 /// Nothing, or a code that may go over the wire and a reason in UTF-8.

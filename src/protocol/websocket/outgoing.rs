@@ -1,4 +1,4 @@
-//! Frames that are sent: whole messages, a client's masked.
+//! Frames that are sent: whole messages, a client's masked and a server's not.
 
 use super::Opcode;
 use tokio_tungstenite::tungstenite::protocol::frame::FrameHeader;
@@ -24,10 +24,10 @@ pub fn write(out: &mut Vec<u8>, opcode: Opcode, payload: &[u8], mask: Option<[u8
     }
 }
 
-/// Adds a client's close frame with a code, or without one, to `out`.
-pub fn write_close(out: &mut Vec<u8>, code: Option<u16>, mask: [u8; 4]) {
-    let payload = code.map(u16::to_be_bytes);
-    write(out, Opcode::Close, payload.as_ref().map_or(&[], |code| &code[..]), Some(mask));
+/// Adds a close frame to `out`: a code with a reason of at most 123 bytes, or neither.
+pub fn write_close(out: &mut Vec<u8>, code: Option<u16>, reason: &str, mask: Option<[u8; 4]>) {
+    let payload = code.map_or_else(Vec::new, |code| [&code.to_be_bytes(), reason.as_bytes()].concat());
+    write(out, Opcode::Close, &payload, mask);
 }
 
 #[cfg(test)]
@@ -50,7 +50,11 @@ mod tests {
             assert_eq!(plain, payload, "{size}");
         }
         let mut out = Vec::new();
-        write_close(&mut out, Some(1000), [0; 4]);
+        write_close(&mut out, Some(1000), "", Some([0; 4]));
         assert_eq!(out, b"\x88\x82\0\0\0\0\x03\xe8");
+        out.clear();
+        write_close(&mut out, None, "", None);
+        write_close(&mut out, Some(1009), "long", None);
+        assert_eq!(out, b"\x88\x00\x88\x06\x03\xf1long");
     }
 }

@@ -1,6 +1,6 @@
 //! What the plots draw: columns of numbers, as short as they can be written.
 
-use crate::model::Latency;
+use crate::model::{Latency, OnsetKind};
 use crate::result::RunResult;
 use crate::result::windows::{Span, spans, without_stub};
 use serde::Serialize;
@@ -46,6 +46,7 @@ struct Series {
 struct Mark {
     at: f64,
     kind: &'static str,
+    tone: &'static str,
 }
 
 /// Percentile curves: the share of attempts against the milliseconds that it did not exceed.
@@ -65,10 +66,23 @@ impl Columns {
             marks: result
                 .onsets
                 .iter()
-                .map(|onset| Mark { at: short(onset.at_s), kind: onset.kind.name() })
+                .map(|onset| Mark { at: short(onset.at_s), kind: onset.kind.name(), tone: tone(onset.kind) })
                 .collect(),
             curve: Curve::of(result),
         }
+    }
+}
+
+/// How an onset is drawn: what makes attempts fail is red, what leads to it is not yet, and what belongs to
+/// every run is neither.
+fn tone(kind: OnsetKind) -> &'static str {
+    match kind {
+        OnsetKind::TimeWaitBuilding | OnsetKind::TimeWaitSteady | OnsetKind::PortsRecovered => "calm",
+        OnsetKind::PortSearchSlow
+        | OnsetKind::PortsLow
+        | OnsetKind::TimeWaitCapped
+        | OnsetKind::ConntrackNearFull => "warn",
+        _ => "harm",
     }
 }
 
@@ -98,7 +112,7 @@ fn plots(spans: &[Span]) -> Vec<Plot> {
                 series("connected", &|s| Some(s.per_second(s.window.opened))),
             ],
         ),
-        plot("Connections open", "", vec![series("open", &|s| Some(s.window.open as f64))]),
+        plot("Connections open", "connections", vec![series("open", &|s| Some(s.window.open as f64))]),
         Plot { title: "Failures by kind, stacked", unit: "/s", stacked: true, series: failures.collect() },
         plot(
             "Time to connect",
@@ -112,14 +126,18 @@ fn plots(spans: &[Span]) -> Vec<Plot> {
         ),
         plot(
             "Source ports of the fullest tuple",
-            "",
+            "ports",
             vec![
-                series("in use", &|s| kernel(s, &|k| Some(k.ports_in_use))),
-                series("of them TIME_WAIT", &|s| kernel(s, &|k| Some(k.time_wait))),
+                series("in use", &|s| kernel(s, &|k| k.ports_in_use)),
+                series("of them TIME_WAIT", &|s| kernel(s, &|k| k.time_wait)),
                 series("limit", &|s| kernel(s, &|k| k.ports_usable)),
             ],
         ),
-        plot("TIME_WAIT of this host", "", vec![series("sockets", &|s| kernel(s, &|k| k.time_wait_total))]),
+        plot(
+            "TIME_WAIT of this host",
+            "sockets",
+            vec![series("sockets", &|s| kernel(s, &|k| k.time_wait_total))],
+        ),
         plot(
             "Retransmits of this host",
             "/s",
@@ -141,7 +159,8 @@ fn plots(spans: &[Span]) -> Vec<Plot> {
         ),
     ];
     // A plot of nothing tells less than none.
-    plots.retain(|plot| plot.series.iter().any(|series| series.values.iter().any(Option::is_some)));
+    let is_empty = |value: &Option<f64>| value.is_none_or(|value| value == 0.0);
+    plots.retain(|plot| plot.series.iter().any(|series| !series.values.iter().all(is_empty)));
     plots
 }
 
@@ -206,7 +225,18 @@ mod tests {
     #[test]
     fn every_plot_has_a_value_a_span() {
         let columns = Columns::of(&sample::exhausted());
-        assert_eq!(columns.plots.len(), 8);
+        let titles: Vec<&str> = columns.plots.iter().map(|plot| plot.title).collect();
+        // Each attempt was closed at once, and nothing was sent again: plots of nothing are left out.
+        let all = Columns::of(&sample::good());
+        assert!(all.plots.iter().any(|plot| plot.title == "Connections open"));
+        assert!(
+            !titles.contains(&"Connections open") && titles.contains(&"Failures by kind, stacked"),
+            "{titles:?}"
+        );
+        assert!(
+            all.plots.iter().chain(&columns.plots).all(|plot| !plot.unit.is_empty()),
+            "each axis has a unit"
+        );
         for plot in &columns.plots {
             assert!(
                 plot.series.iter().all(|series| series.values.len() == columns.t.len()),

@@ -13,7 +13,8 @@ use crate::diagnose::Finding;
 use crate::model::format::{bytes, micros, percent, seconds, thousands};
 use crate::report::findings::{numbers, until};
 use crate::report::output::{RenderError, library};
-use crate::report::{forecast, remedy_command};
+use crate::report::shown::Shown;
+use crate::report::{forecast, remedy_command, summary};
 use crate::result::headline;
 use crate::result::{RunResult, Verdict};
 use minijinja::{Environment, Value, context};
@@ -25,7 +26,7 @@ const PLOTTER_LICENCE: &str = include_str!("uplot/LICENSE");
 const SCRIPT: &str = include_str!("page.js");
 
 /// The page.
-pub(super) fn render(result: &RunResult) -> Result<String, RenderError> {
+pub(super) fn render(result: &Shown<'_, RunResult>) -> Result<String, RenderError> {
     let mut environment = Environment::new();
     // The name ends in .html: whatever is put into it is escaped.
     environment.add_template("page.html", PAGE).map_err(|error| library("HTML", &error))?;
@@ -49,6 +50,9 @@ fn facts(result: &RunResult) -> Result<Value, RenderError> {
         happened => headline::what_happened(result),
         fault,
         reasons => if result.verdict == Verdict::Passed { Vec::new() } else { result.reasons.clone() },
+        target => result.plan.url(),
+        load => summary::load(result).lines().map(str::trim).collect::<Vec<_>>().join("; "),
+        command => result.command.clone(),
         began => result.began.clone(),
         elapsed => seconds(result.elapsed_s),
         version => result.connstorm_version.clone(),
@@ -94,7 +98,7 @@ fn finding(finding: &Finding) -> Value {
     let remedy = |text: &String| context! { text => text.clone(), command => remedy_command(text) };
     let evidence = finding.evidence.iter().map(|(name, fact)| (name.replace('_', " "), fact.to_string()));
     context! {
-        id => finding.id.clone(),
+        id => finding.id.as_str(),
         side => finding.side.name(),
         certainty => finding.certainty.to_string(),
         says => finding.says.clone(),
@@ -189,6 +193,9 @@ fn rows(value: &serde_json::Value) -> Vec<(String, String)> {
         use serde_json::Value::{Array, Null, Object, String as Text};
         match value {
             Null => {}
+            Object(_) if duration(value).is_some() => {
+                into.extend(duration(value).map(|time| (path.to_owned(), time)));
+            }
             Object(fields) => fields.iter().for_each(|(name, value)| {
                 let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
                 walk(&path, value, into);
@@ -212,9 +219,17 @@ fn rows(value: &serde_json::Value) -> Vec<(String, String)> {
     found
 }
 
+/// A time, as serde writes one: in seconds and nanoseconds.
+fn duration(value: &serde_json::Value) -> Option<String> {
+    let fields = value.as_object().filter(|fields| fields.len() == 2)?;
+    let (whole, nanos) = (fields.get("secs")?.as_f64()?, fields.get("nanos")?.as_f64()?);
+    Some(seconds(whole + nanos / 1e9))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::report::output::{Format, Html};
     use crate::result::{WindowSummary, sample};
 
     /// A run of an hour, made of a real one: every window has its own figures.
@@ -233,7 +248,7 @@ mod tests {
 
     #[test]
     fn a_run_of_an_hour_is_less_than_400_kb_and_loads_nothing() {
-        let page = render(&an_hour()).unwrap();
+        let page = Html.render(&an_hour()).unwrap();
         assert!(page.len() < 400_000, "{} bytes", page.len());
         let own = page.replace(PLOTTER, "").replace(PLOTTER_LICENCE, "");
         for elsewhere in ["src=", "href=\"http", "@import", "url(", "fetch(", "XMLHttpRequest"] {
@@ -246,14 +261,14 @@ mod tests {
         let mut result = sample::exhausted();
         result.plan.name = "</script><script>alert(1)</script><!--".into();
         result.findings[0].says = "<img onerror=alert(1)>".into();
-        let page = render(&result).unwrap();
+        let page = Html.render(&result).unwrap();
         assert!(!page.contains("<script>alert") && !page.contains("<img"));
         assert_eq!(page.matches("</script>").count(), 3, "data, plotter, script");
     }
 
     #[test]
     fn the_page_says_what_happened_and_whose_fault_it_is() {
-        let page = render(&sample::exhausted()).unwrap();
+        let page = Html.render(&sample::exhausted()).unwrap();
         for part in [
             "49.4 % of 2,025 attempts failed",
             "ports-exhausted-by-time-wait",
@@ -265,7 +280,16 @@ mod tests {
         ] {
             assert!(page.contains(part), "{part}");
         }
-        assert!(render(&sample::good()).unwrap().contains("13,000 connections, none failed"));
+        assert!(Html.render(&sample::good()).unwrap().contains("13,000 connections, none failed"));
+    }
+
+    #[test]
+    fn times_of_the_plan_are_told_as_times() {
+        let plan = serde_json::json!({"timeout": {"secs": 3, "nanos": 500_000_000}, "seed": 1});
+        let told = [("timeout".to_owned(), "3.50 s".to_owned()), ("seed".to_owned(), "1".to_owned())];
+        let mut rows = rows(&plan);
+        rows.sort_by(|a, b| b.cmp(a));
+        assert_eq!(rows, told);
     }
 
     #[test]

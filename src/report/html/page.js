@@ -4,6 +4,8 @@
   const root = document.documentElement;
   const colour = name => getComputedStyle(root).getPropertyValue(name).trim();
   const series = n => colour("--c" + (n % 7));
+  // What is stacked are failures: they are red, and nothing else is.
+  const tone = (plot, n) => plot.stacked ? colour("--f" + (n % 4)) : series(n);
   const number = v => v == null ? "–" : Math.abs(v) >= 1000 ? Math.round(v).toLocaleString("en") : String(+v.toPrecision(4));
   const with_unit = (v, unit) => number(v) + (v == null || !unit ? "" : unit === "/s" ? "/s" : " " + unit);
   const over_time = [];
@@ -13,7 +15,6 @@
   const marks = u => {
     const { ctx, bbox } = u;
     ctx.save();
-    ctx.strokeStyle = ctx.fillStyle = colour("--mark");
     ctx.lineWidth = devicePixelRatio;
     ctx.setLineDash([4 * devicePixelRatio, 3 * devicePixelRatio]);
     ctx.font = 11 * devicePixelRatio + "px system-ui, sans-serif";
@@ -22,6 +23,8 @@
     data.marks.forEach((mark, n) => {
       const x = Math.round(u.valToPos(mark.at, "x", true));
       if (x < bbox.left || x > bbox.left + bbox.width) return;
+      // Red is for what harms.
+      ctx.strokeStyle = ctx.fillStyle = colour({ harm: "--bad", warn: "--warn" }[mark.tone] || "--dim");
       ctx.beginPath();
       ctx.moveTo(x, bbox.top);
       ctx.lineTo(x, bbox.top + bbox.height);
@@ -104,16 +107,16 @@
     const right = plot.series.find(s => s.unit);
     const lines = plot.series.map((s, n) => ({
       label: s.label,
-      stroke: () => series(n),
+      stroke: () => tone(plot, n),
       width: 1.5,
       dash: s.label === "limit" || s.label === "planned" ? [6, 4] : undefined,
-      fill: plot.stacked ? () => series(n) + "66" : undefined,
+      fill: plot.stacked ? () => tone(plot, n) + "66" : undefined,
       scale: s.unit ? "right" : "y",
       value: (u, v, si, i) => with_unit(i == null ? null : s.values[i], s.unit || plot.unit),
       points: { show: data.t.length < 3 },
     }));
     const bands = plot.stacked ? lines.slice(1).map((_, n) => ({ series: [n + 2, n + 1] })) : [];
-    const axes = [axis({ values: (u, splits) => splits.map(v => v + " s") }), axis({ size: 56, values: numbers })];
+    const axes = [axis({ values: (u, splits) => splits.map(v => v + " s") }), axis({ size: 56, values: numbers, label: plot.unit, labelSize: 18, labelFont: "11px system-ui, sans-serif" })];
     if (right) axes.push(axis({ side: 1, scale: "right", size: 62, grid: { show: false }, values: (u, splits) => splits.map(v => v + " " + right.unit) }));
     const scales = { x: { time: false, range: (u, min, max) => min === max ? [first, last] : [min, max] }, y: { range: (u, min, max) => [0, max > 0 ? max * 1.05 : 1] } };
     if (right) scales.right = { range: (u, min, max) => [0, max > 0 ? max * 1.05 : 1] };
@@ -144,7 +147,7 @@
     const u = new uPlot({
       ...size(box), height: 260,
       scales: { x: { time: false }, y: { distr: 3 } },
-      axes: [axis({ splits: () => Array.from({ length: Math.floor(x[x.length - 1]) + 1 }, (_, n) => n), values: (u, splits) => splits.map(share) }), axis({ size: 60, values: (u, splits) => splits.map(v => v == null ? "" : number(v)) })],
+      axes: [axis({ label: "share of attempts", labelSize: 18, labelFont: "11px system-ui, sans-serif", splits: () => Array.from({ length: Math.floor(x[x.length - 1]) + 1 }, (_, n) => n), values: (u, splits) => splits.map(share) }), axis({ size: 60, label: "ms", labelSize: 18, labelFont: "11px system-ui, sans-serif", values: (u, splits) => splits.map(v => v == null ? "" : number(v)) })],
       cursor: { drag: { x: false, y: false } },
       series: [{ label: "share", value: (u, v) => v == null ? "–" : share(v) }, ...curve.series.map((s, n) => ({ label: s.label, stroke: () => series(n), width: 1.5, value: (u, v) => with_unit(v, "ms") }))],
     }, [x, ...curve.series.map(s => s.values.map(v => v > 0 ? v : .001))], box);

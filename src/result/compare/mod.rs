@@ -23,6 +23,14 @@ const QUANTILES: [(&str, f64, Weight); 4] = [
     ("p99", 0.99, Weight::Decides),
     ("p99_9", 0.999, Weight::Shown),
 ];
+/// Fewest attempts of a side that say anything.
+const FEWEST: u64 = 20;
+/// Values beyond a percentile without which it is a matter of single attempts.
+const BEYOND: f64 = 10.0;
+/// A change that nobody would miss: twice as much, or half. An interval that allows for it says nothing.
+const NOTICED: f64 = 1.0;
+/// The same of the share of failures, in percentage points.
+const NOTICED_POINTS: f64 = 10.0;
 /// Percentage points by which the share of failures may rise, whatever the tolerance.
 const FAILED_POINTS: f64 = 0.1;
 
@@ -46,6 +54,8 @@ pub enum Change {
     Improved,
     /// Whatever there is can't be told from noise, or is within the tolerance.
     NoChangeSeen,
+    /// So few attempts or so much noise that a change which everybody would notice could hide in it.
+    TooNoisy,
 }
 
 /// One metric on both sides.
@@ -139,6 +149,8 @@ pub fn compare(base: &[RunResult], new: &[RunResult], tolerance: f64) -> Result<
     let decided = |change| rows.iter().any(|row| row.weight == Weight::Decides && row.verdict == change);
     let verdict = if decided(Change::Regressed) {
         Change::Regressed
+    } else if decided(Change::TooNoisy) || sides.attempts() < FEWEST {
+        Change::TooNoisy
     } else if decided(Change::Improved) {
         Change::Improved
     } else {
@@ -209,7 +221,12 @@ impl Sides<'_> {
             change: change.change,
             low: change.low,
             high: change.high,
-            verdict: judged(change.low, change.high, margin),
+            verdict: judged(
+                change.low,
+                change.high,
+                margin,
+                change.high - change.low > NOTICED_POINTS / 50.0,
+            ),
             weight: Weight::Decides,
         }
     }
@@ -233,7 +250,7 @@ impl Sides<'_> {
             change: change.change,
             low: change.low,
             high: change.high,
-            verdict: judged(-change.high, -change.low, self.tolerance),
+            verdict: judged(-change.high, -change.low, self.tolerance, is_wide(change.low, change.high)),
             weight: Weight::Decides,
         }
     }
@@ -248,7 +265,9 @@ impl Sides<'_> {
                 side.iter().map(|latency| interval::quantile(latency, q)).collect::<Vec<_>>()
             };
             let change = relative_change(&of(&base), &of(&new));
-            let shown_only = SHOWN_ONLY.contains(&name);
+            let values = |side: &[Latency]| side.iter().map(Latency::count).fold(0, u64::saturating_add);
+            let fewest = values(&base).min(values(&new)) as f64;
+            let shown_only = SHOWN_ONLY.contains(&name) || fewest * (1.0 - q) < BEYOND;
             Row {
                 metric: format!("{name}.{stat}"),
                 unit: "us",
@@ -257,15 +276,27 @@ impl Sides<'_> {
                 change: change.change,
                 low: change.low,
                 high: change.high,
-                verdict: judged(change.low, change.high, self.tolerance),
+                verdict: judged(change.low, change.high, self.tolerance, is_wide(change.low, change.high)),
                 weight: if shown_only { Weight::Shown } else { weight },
             }
         };
         Ok(QUANTILES.into_iter().map(row).collect())
     }
 
+    /// Attempts of the side that has fewer.
+    fn attempts(&self) -> u64 {
+        let of = |runs: &[RunResult]| runs.iter().map(|run| run.counts.started).fold(0, u64::saturating_add);
+        of(self.base).min(of(self.new))
+    }
+
     fn notes(&self) -> Vec<String> {
         let mut notes = Vec::new();
+        if self.attempts() < FEWEST {
+            notes.push(format!(
+                "a side has {} attempts: below {FEWEST} nothing is said; run longer, or faster",
+                self.attempts()
+            ));
+        }
         if self.base.len() < 2 && self.new.len() < 2 {
             notes.push(
                 "one run a side: the noise between runs is guessed from that between the windows of a run; \
@@ -304,12 +335,19 @@ fn histograms(runs: &[RunResult], name: &str) -> Result<Option<Vec<Latency>>, Co
     summaries.iter().map(read).collect::<Result<Vec<Latency>, _>>().map(Some)
 }
 
+/// Whether the interval of a share is so wide that twice as much or half could hide in it.
+fn is_wide(low: f64, high: f64) -> bool {
+    1.0 + high > (1.0 + NOTICED).powi(2) * (1.0 + low)
+}
+
 /// What an interval of a change for the worse comes to.
-fn judged(low: f64, high: f64, tolerance: f64) -> Change {
+fn judged(low: f64, high: f64, tolerance: f64, is_wide: bool) -> Change {
     if low > tolerance {
         Change::Regressed
     } else if high < -tolerance {
         Change::Improved
+    } else if is_wide {
+        Change::TooNoisy
     } else {
         Change::NoChangeSeen
     }

@@ -107,6 +107,37 @@ fn what_cannot_be_compared_is_refused_with_the_reason() {
     }
 }
 
+/// Six attempts on the new side, whatever they took.
+fn six(middle: f64) -> RunResult {
+    let mut result = run(7, middle, 0);
+    let mut latency = Latency::default();
+    (0..6).for_each(|n| latency.record(Duration::from_micros(middle as u64 + n)));
+    result.latency_us.insert("connect".into(), LatencySummary::of(&latency));
+    (result.counts.planned, result.counts.started, result.counts.ok) = (6, 6, 6);
+    result
+}
+
+#[test]
+fn six_attempts_prove_neither_better_nor_the_same() {
+    for middle in [10.0, 100.0] {
+        let comparison = compare(&[six(100.0)], &[six(middle)], 0.1).unwrap();
+        assert_eq!(comparison.verdict, Change::TooNoisy, "{middle}");
+        assert!(comparison.notes[0].contains("6 attempts"), "{:?}", comparison.notes);
+    }
+    let mut all_fail = six(100.0);
+    (all_fail.counts.ok, all_fail.counts.failed) = (0, 6);
+    let comparison = compare(&[six(100.0)], &[all_fail], 0.1).unwrap();
+    assert_eq!(comparison.verdict, Change::Regressed, "none of six against all of six is no noise");
+}
+
+#[test]
+fn runs_that_differ_from_each_other_by_more_than_the_change_are_too_noisy() {
+    let wild = |seed| vec![run(seed, 50.0, 0), run(seed + 1, 400.0, 0)];
+    let comparison = compare(&wild(1), &wild(10), 0.1).unwrap();
+    assert_eq!(comparison.verdict, Change::TooNoisy);
+    assert_eq!(verdict_of(&comparison, "failed.ratio"), Change::NoChangeSeen);
+}
+
 #[test]
 fn it_reads_well() {
     let comparison = compare(&side(1, 100.0, 3), &side(10, 150.0, 3), 0.1).unwrap();

@@ -2,8 +2,7 @@
 //!
 //! Invariant: at most [`LONGEST_BODY`] bytes are kept, and never more than the peer has sent.
 
-use super::request::BadRequest;
-use crate::protocol::http1::{self, Framing};
+use crate::protocol::http1::{self, BadRequest, Framing};
 
 /// The longest body that is taken, in bytes.
 pub(crate) const LONGEST_BODY: u64 = 16 << 20;
@@ -25,6 +24,11 @@ impl Body {
     /// Whether all of it has come.
     pub(crate) fn is_complete(&self) -> bool {
         self.0.is_complete()
+    }
+
+    /// Bytes of memory that are held.
+    pub(crate) fn held(&self) -> usize {
+        self.0.kept.capacity()
     }
 
     /// What has come of it, if it is wanted.

@@ -2,9 +2,7 @@
 
 mod body;
 mod reply;
-mod request;
 mod session;
 
 pub(super) use reply::{Closing, Page, write_http10};
-pub(super) use request::{BadRequest, Head};
-pub(super) use session::{Exchange, take};
+pub(super) use session::{Exchange, take, with_head};

@@ -2,7 +2,7 @@
 
 use super::body::Body;
 use super::reply::{self, Closing, Page};
-use super::request::{BadRequest, Head};
+use crate::protocol::http1::{BadRequest, HeadBuffer, LONGEST_REQUEST_HEAD, RequestHead};
 use crate::protocol::{Behaviour, Reply};
 use crate::server::dispatch::{Flow, HIGH_WATER, Partial, Stage, Talk};
 use std::borrow::Cow;
@@ -13,6 +13,13 @@ pub(crate) struct Exchange {
     body: Body,
     head_only: bool,
     keeps_alive: bool,
+}
+
+impl Exchange {
+    /// Bytes of memory that are held for the peer.
+    pub(crate) fn held(&self) -> usize {
+        self.body.held()
+    }
 }
 
 /// Takes what it can of `bytes`, and answers it.
@@ -50,15 +57,44 @@ fn step(dispatch: &mut Talk, bytes: &[u8], stage: &mut Stage<'_>) -> Result<(usi
 }
 
 fn begin(dispatch: &mut Talk, bytes: &[u8], stage: &mut Stage<'_>) -> Result<(usize, Flow), BadRequest> {
-    let Some(head) = Head::parse(bytes)? else { return Ok((0, Flow::NeedMore)) };
-    let body = Body::new(head.framing()?, stage.behaviour.echoes())?;
-    // A client that asks first (curl does, from 1 MiB on) would wait a second for the answer.
-    if head.version == 1 && !body.is_complete() && head.lists("expect", "100-continue") {
-        stage.out.extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
+    with_head(dispatch, bytes, |dispatch, head| {
+        let body = Body::new(head.framing()?, stage.behaviour.echoes())?;
+        // A client that asks first (curl does, from 1 MiB on) would wait a second for the answer.
+        if head.version == 1 && !body.is_complete() && head.headers.lists("expect", "100-continue") {
+            stage.out.extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
+        }
+        let (head_only, keeps_alive) = (head.method == "HEAD", head.keeps_alive());
+        dispatch.partial = Partial::Request(Exchange { body, head_only, keeps_alive });
+        Ok(Flow::Continue)
+    })
+}
+
+/// Hands a head that `bytes` complete to `act`, or keeps what there is of it; returns how many of the bytes that
+/// took.
+pub(crate) fn with_head(
+    dispatch: &mut Talk,
+    bytes: &[u8],
+    act: impl FnOnce(&mut Talk, &RequestHead<'_>) -> Result<Flow, BadRequest>,
+) -> Result<(usize, Flow), BadRequest> {
+    let mut buffer = match std::mem::take(&mut dispatch.partial) {
+        Partial::Head(buffer) => buffer,
+        _ => HeadBuffer::default(),
+    };
+    let before = buffer.bytes().len();
+    if before == 0
+        && let Some(head) = RequestHead::parse(bytes)?
+    {
+        return Ok((head.size, act(dispatch, &head)?));
     }
-    let (head_only, keeps_alive) = (head.method == "HEAD", head.keeps_alive());
-    dispatch.partial = Partial::Request(Exchange { body, head_only, keeps_alive });
-    Ok((head.size, Flow::Continue))
+    if buffer.push(bytes, LONGEST_REQUEST_HEAD)
+        && let Some(head) = RequestHead::parse(buffer.bytes())?
+    {
+        return Ok((head.size - before, act(dispatch, &head)?));
+    }
+    if !buffer.is_empty() {
+        dispatch.partial = Partial::Head(buffer);
+    }
+    Ok((bytes.len(), Flow::NeedMore))
 }
 
 fn answer(exchange: &Exchange, count: u64, stage: &mut Stage<'_>) -> Flow {

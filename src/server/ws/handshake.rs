@@ -1,9 +1,10 @@
 //! The opening handshake: the request judged, and answered properly or wrong in the chosen way.
 
 use crate::protocol::Behaviour;
+use crate::protocol::http1::{BadRequest, RequestHead};
 use crate::server::dispatch::{Flow, Phase, Stage, Talk};
 use crate::server::http;
-use crate::server::http::{BadRequest, Closing, Head, Page};
+use crate::server::http::{Closing, Page};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
@@ -13,15 +14,15 @@ const KEY_OF_ANOTHER: &[u8] = b"dGhlIHNhbXBsZSBub25jZQ==";
 
 /// Takes a request off `bytes` when it is complete, and answers it.
 pub(super) fn take(dispatch: &mut Talk, bytes: &[u8], stage: &mut Stage<'_>) -> (usize, Flow) {
-    let head = match Head::parse(bytes) {
-        Ok(Some(head)) => head,
-        Ok(None) => return (0, Flow::NeedMore),
-        Err(BadRequest(status)) => {
-            stage.tally.violated();
-            return (bytes.len(), refuse(status, stage));
-        }
-    };
-    let flow = match stage.behaviour {
+    let taken = http::with_head(dispatch, bytes, |dispatch, head| Ok(answer(dispatch, head, stage)));
+    taken.unwrap_or_else(|BadRequest(status)| {
+        stage.tally.violated();
+        (bytes.len(), refuse(status, stage))
+    })
+}
+
+fn answer(dispatch: &mut Talk, head: &RequestHead<'_>, stage: &mut Stage<'_>) -> Flow {
+    match stage.behaviour {
         Behaviour::CloseBeforeReply => {
             stage.tally.rejected();
             Flow::Linger
@@ -31,19 +32,18 @@ pub(super) fn take(dispatch: &mut Talk, bytes: &[u8], stage: &mut Stage<'_>) -> 
             http::write_http10(stage.out);
             Flow::Linger
         }
-        Behaviour::PlainHttp => page(&head, stage),
+        Behaviour::PlainHttp => page(head, stage),
         Behaviour::Reject(status) => refuse(*status, stage),
-        behaviour => match key(&head) {
+        behaviour => match key(head) {
             Ok(key) => {
-                accept(key, &head, stage);
+                accept(key, head, stage);
                 dispatch.phase = Phase::Open;
                 let slow = matches!(behaviour, Behaviour::Slow(_));
                 if slow { Flow::Hold { last: false } } else { Flow::Continue }
             }
             Err(status) => refuse(status, stage),
         },
-    };
-    (head.size, flow)
+    }
 }
 
 fn refuse(status: u16, stage: &mut Stage<'_>) -> Flow {
@@ -53,7 +53,7 @@ fn refuse(status: u16, stage: &mut Stage<'_>) -> Flow {
 }
 
 /// A server that knows nothing of WebSocket, and keeps the connection.
-fn page(head: &Head<'_>, stage: &mut Stage<'_>) -> Flow {
+fn page(head: &RequestHead<'_>, stage: &mut Stage<'_>) -> Flow {
     stage.tally.rejected();
     let closing = if head.keeps_alive() { Closing::No } else { Closing::Yes };
     let body = b"<!doctype html><title>connstorm</title>\n"[..].into();
@@ -63,16 +63,16 @@ fn page(head: &Head<'_>, stage: &mut Stage<'_>) -> Flow {
 }
 
 /// The key of a request that is a handshake (RFC 6455, section 4.2.1), or the status to refuse it with.
-fn key<'b>(head: &Head<'b>) -> Result<&'b [u8], u16> {
+fn key<'b>(head: &RequestHead<'b>) -> Result<&'b [u8], u16> {
     if head.method != "GET" {
         return Err(405);
     }
-    let upgrades = head.lists("upgrade", "websocket") && head.lists("connection", "upgrade");
-    let is_version = head.values("sec-websocket-version").eq([b"13"]);
+    let upgrades = head.headers.lists("upgrade", "websocket") && head.headers.lists("connection", "upgrade");
+    let is_version = head.headers.values("sec-websocket-version").eq([b"13"]);
     if !upgrades || head.version == 0 || !is_version {
         return Err(426);
     }
-    let mut keys = head.values("sec-websocket-key");
+    let mut keys = head.headers.values("sec-websocket-key");
     let is_key = |key: &&[u8]| BASE64_STANDARD.decode(key).is_ok_and(|nonce| nonce.len() == 16);
     match (keys.next().filter(is_key), keys.next()) {
         (Some(key), None) => Ok(key),
@@ -81,7 +81,7 @@ fn key<'b>(head: &Head<'b>) -> Result<&'b [u8], u16> {
 }
 
 /// Writes the 101. The first subprotocol offered is agreed to; extensions never are.
-fn accept(key: &[u8], head: &Head<'_>, stage: &mut Stage<'_>) {
+fn accept(key: &[u8], head: &RequestHead<'_>, stage: &mut Stage<'_>) {
     stage.tally.handshake();
     let wrong = *stage.behaviour == Behaviour::WrongAcceptKey;
     let accept = derive_accept_key(if wrong { KEY_OF_ANOTHER } else { key });
@@ -96,7 +96,7 @@ fn accept(key: &[u8], head: &Head<'_>, stage: &mut Stage<'_>) {
     };
     header("Sec-WebSocket-Accept: ", accept.as_bytes());
     let unrequested = *stage.behaviour == Behaviour::UnrequestedSubprotocol;
-    let offered = head.list("sec-websocket-protocol").find(|offered| !offered.is_empty());
+    let offered = head.headers.list("sec-websocket-protocol").find(|offered| !offered.is_empty());
     let subprotocol = if unrequested { Some(&b"unrequested.connstorm"[..]) } else { offered };
     if let Some(subprotocol) = subprotocol {
         header("Sec-WebSocket-Protocol: ", subprotocol);

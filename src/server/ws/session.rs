@@ -1,9 +1,8 @@
 //! A WebSocket from its handshake to its close.
 
-use super::frame::{self, Decoder};
 use super::handshake;
 use crate::protocol::Behaviour;
-use crate::protocol::websocket::{Message, Opcode};
+use crate::protocol::websocket::{Decoder, Message, Opcode, Sender, write, write_close};
 use crate::server::counters::Ending;
 use crate::server::dispatch::{Flow, HIGH_WATER, Partial, Phase, Stage, Talk};
 
@@ -25,7 +24,7 @@ pub(crate) fn take(dispatch: &mut Talk, bytes: &[u8], stage: &mut Stage<'_>) -> 
         _ => Decoder::default(),
     };
     let flow = loop {
-        let message = match decoder.feed(&bytes[used..]) {
+        let message = match decoder.feed(&bytes[used..], Sender::Client) {
             Ok((taken, message)) => {
                 used += taken;
                 message
@@ -33,7 +32,7 @@ pub(crate) fn take(dispatch: &mut Talk, bytes: &[u8], stage: &mut Stage<'_>) -> 
             Err(violation) => {
                 stage.tally.violated();
                 if dispatch.phase == Phase::Open {
-                    frame::write_close(stage.out, violation.close_code(), &violation.to_string());
+                    write_close(stage.out, Some(violation.close_code()), &violation.to_string(), None);
                 }
                 return (bytes.len(), Flow::Linger);
             }
@@ -52,7 +51,7 @@ pub(crate) fn take(dispatch: &mut Talk, bytes: &[u8], stage: &mut Stage<'_>) -> 
 
 /// Closes it from our side, for having served its time.
 pub(crate) fn close(dispatch: &mut Talk, out: &mut Vec<u8>) {
-    frame::write_close(out, NORMAL, "");
+    write_close(out, Some(NORMAL), "", None);
     dispatch.phase = Phase::Closing;
 }
 
@@ -61,14 +60,14 @@ fn hear(dispatch: &mut Talk, message: &Message<'_>, stage: &mut Stage<'_>) -> Fl
     match message.opcode {
         Opcode::Close if is_open => {
             // Its own code, or none. The server closes the connection first (section 7.1.1).
-            frame::write(stage.out, Opcode::Close, message.payload.get(..2).unwrap_or_default());
+            write(stage.out, Opcode::Close, message.payload.get(..2).unwrap_or_default(), None);
             Flow::Close(Ending::ByPeer)
         }
         Opcode::Close => Flow::Close(Ending::ByUs),
         Opcode::Ping => {
             stage.tally.ping();
             if is_open {
-                frame::write(stage.out, Opcode::Pong, &message.payload);
+                write(stage.out, Opcode::Pong, &message.payload, None);
             }
             Flow::Continue
         }
@@ -83,12 +82,12 @@ fn hear_message(dispatch: &mut Talk, message: &Message<'_>, stage: &mut Stage<'_
     stage.tally.message_in();
     dispatch.count += 1;
     if stage.behaviour.echoes() {
-        frame::write(stage.out, message.opcode, &message.payload);
+        write(stage.out, message.opcode, &message.payload, None);
         stage.tally.message_out();
     }
     if *stage.behaviour == Behaviour::Broadcast {
         let mut news = Vec::with_capacity(message.payload.len() + 10);
-        frame::write(&mut news, message.opcode, &message.payload);
+        write(&mut news, message.opcode, &message.payload, None);
         stage.news.push(news.into());
     }
     if stage.behaviour.is_done_after_messages(dispatch.count) {

@@ -1,7 +1,7 @@
 //! The head of a reply.
 
-use super::Framing;
-use httparse::{Header, Response, Status};
+use super::{Framing, Headers};
+use httparse::{ParserConfig, Response, Status};
 
 /// The longest head that is taken, in bytes.
 pub const LONGEST_HEAD: usize = 32 * 1024;
@@ -17,7 +17,8 @@ pub struct ReplyHead<'b> {
     pub status: u16,
     /// Its reason.
     pub reason: &'b str,
-    headers: Vec<Header<'b>>,
+    /// Its header fields.
+    pub headers: Headers<'b>,
     /// Bytes that it takes, with the empty line.
     pub size: usize,
 }
@@ -28,6 +29,9 @@ pub enum HeadError {
     /// They don't begin as one.
     #[error("the reply is not HTTP")]
     NotHttp,
+    /// They begin as one, and break its rules.
+    #[error("the reply begins as HTTP/1, and its status line or headers break the rules of HTTP (RFC 9112)")]
+    Malformed,
     /// It has no end within [`LONGEST_HEAD`].
     #[error("the head of the reply is longer than 32 KiB, or has more than 128 headers")]
     TooLong,
@@ -44,41 +48,28 @@ impl<'b> ReplyHead<'b> {
         }
         let mut headers = [httparse::EMPTY_HEADER; MOST_HEADERS];
         let mut response = Response::new(&mut headers);
-        let size = match response.parse(bytes) {
+        let size = match lenient().parse_response(&mut response, bytes) {
             Ok(Status::Complete(size)) if size <= LONGEST_HEAD => size,
             Ok(Status::Partial) if bytes.len() <= LONGEST_HEAD => return Ok(None),
             Ok(_) | Err(httparse::Error::TooManyHeaders) => return Err(HeadError::TooLong),
-            Err(_) => return Err(HeadError::NotHttp),
+            Err(_) if bytes.len() < BEGINNING.len() + 1 => return Err(HeadError::NotHttp),
+            Err(_) => return Err(HeadError::Malformed),
         };
         let (Some(version), Some(status)) = (response.version, response.code) else {
-            return Err(HeadError::NotHttp);
+            return Err(HeadError::Malformed);
         };
         let reason = response.reason.unwrap_or_default();
-        Ok(Some(ReplyHead { version, status, reason, headers: response.headers.to_vec(), size }))
+        Ok(Some(ReplyHead { version, status, reason, headers: Headers(response.headers.to_vec()), size }))
     }
 
-    /// The values of a header, in order.
-    pub fn values(&self, name: &str) -> impl Iterator<Item = &'b [u8]> {
-        self.headers.iter().filter(move |header| header.name.eq_ignore_ascii_case(name)).map(|h| h.value)
-    }
-
-    /// The elements of a header that is a list.
-    pub fn list(&self, name: &str) -> impl Iterator<Item = &'b [u8]> {
-        let elements = self.values(name).flat_map(|value| value.split(|&byte| byte == b','));
-        elements.map(<[u8]>::trim_ascii).filter(|element| !element.is_empty())
-    }
-
-    /// Whether a header that is a list holds an element, in whatever case.
-    pub fn lists(&self, name: &str, element: &str) -> bool {
-        self.list(name).any(|found| found.eq_ignore_ascii_case(element.as_bytes()))
+    /// Whether it is an interim reply, which the final one follows (RFC 9110, section 15.2).
+    pub fn is_interim(&self) -> bool {
+        (100..=199).contains(&self.status) && self.status != 101
     }
 
     /// Whether the connection may be used for another request.
     pub fn keeps_alive(&self) -> bool {
-        match self.version {
-            0 => self.lists("connection", "keep-alive"),
-            _ => !self.lists("connection", "close"),
-        }
+        self.headers.keep_alive(self.version)
     }
 
     /// How the body is delimited (RFC 9112, section 6.3). `None` where that can't be told.
@@ -86,20 +77,16 @@ impl<'b> ReplyHead<'b> {
         if of_head_request || matches!(self.status, 100..=199 | 204 | 304) {
             return Some(Framing::Length(0));
         }
-        if let Some(coding) = self.list("transfer-encoding").last() {
+        if let Some(coding) = self.headers.list("transfer-encoding").last() {
             return Some(if coding.eq_ignore_ascii_case(b"chunked") {
                 Framing::Chunked
             } else {
                 Framing::UntilClose
             });
         }
-        let mut lengths = self.values("content-length").map(length);
-        match lengths.next() {
+        match self.headers.content_length() {
             None => Some(Framing::UntilClose),
-            Some(length) => {
-                let length = length?;
-                lengths.all(|other| other == Some(length)).then_some(Framing::Length(length))
-            }
+            Some(length) => length.map(Framing::Length),
         }
     }
 
@@ -126,16 +113,34 @@ impl<'b> ReplyHead<'b> {
             "sec-websocket-extensions",
             "x-powered-by",
         ];
-        let wanted = self.headers.iter().filter(|h| TELLING.iter().any(|t| h.name.eq_ignore_ascii_case(t)));
-        let line = |value: &[u8]| String::from_utf8_lossy(value).chars().take(120).collect();
-        wanted.take(16).map(|header| (header.name.to_owned(), line(header.value))).collect()
+        let wanted =
+            self.headers.iter().filter(|(name, _)| TELLING.iter().any(|t| name.eq_ignore_ascii_case(t)));
+        wanted.take(16).map(|(name, value)| (name.to_owned(), line(value))).collect()
     }
 }
 
-/// Digits alone: `parse` would take a sign.
-fn length(value: &[u8]) -> Option<u64> {
-    let digits = !value.is_empty() && value.iter().all(u8::is_ascii_digit);
-    std::str::from_utf8(value).ok().filter(|_| digits)?.parse().ok()
+/// A value as one line of at most 120 characters: a folded one has line ends in it.
+fn line(value: &[u8]) -> String {
+    let text = String::from_utf8_lossy(value);
+    text.split(['\r', '\n'])
+        .map(str::trim)
+        .filter(|part| !part.is_empty())
+        .collect::<Vec<_>>()
+        .join(" ")
+        .chars()
+        .take(120)
+        .collect()
+}
+
+/// A user agent has to take folded values (RFC 9112, section 5.2); a field that breaks the rules is no reason to
+/// lose the others.
+fn lenient() -> ParserConfig {
+    let mut config = ParserConfig::default();
+    config
+        .allow_obsolete_multiline_headers_in_responses(true)
+        .allow_spaces_after_header_name_in_responses(true)
+        .ignore_invalid_headers_in_responses(true);
+    config
 }
 
 #[cfg(test)]
@@ -157,13 +162,25 @@ mod tests {
         for partial in ["", "H", "HTTP/1.", "HTTP/1.1 200 OK\r\nA: b\r\n"] {
             assert!(ReplyHead::parse(partial.as_bytes()).unwrap().is_none(), "{partial}");
         }
-        for other in ["S", "HTTQ", "HTTP/2", "\x15\x03", "HTTP/1.1 abc\r\n\r\n"] {
+        let malformed = ReplyHead::parse(b"HTTP/1.1 abc\r\n\r\n").unwrap_err();
+        assert_eq!(malformed, HeadError::Malformed);
+        for other in ["S", "HTTQ", "HTTP/2", "\x15\x03"] {
             assert_eq!(ReplyHead::parse(other.as_bytes()).unwrap_err(), HeadError::NotHttp, "{other}");
         }
         let long = format!("HTTP/1.1 200 OK\r\nA: {}", "x".repeat(LONGEST_HEAD));
         assert_eq!(ReplyHead::parse(long.as_bytes()).unwrap_err(), HeadError::TooLong);
         let many = format!("HTTP/1.1 200 OK\r\n{}\r\n", "A: b\r\n".repeat(MOST_HEADERS + 1));
         assert_eq!(ReplyHead::parse(many.as_bytes()).unwrap_err(), HeadError::TooLong);
+    }
+
+    #[test]
+    fn folded_and_broken_fields_lose_no_other_field() {
+        let text =
+            b"HTTP/1.1 101 X\r\nServer: a\r\n  b\r\nX-Bad: \x01\r\nbad name: x\r\nUpgrade: websocket\r\n\r\n";
+        let head = ReplyHead::parse(text).unwrap().unwrap();
+        assert!(head.headers.lists("upgrade", "websocket"));
+        assert_eq!(head.telling()[0], ("Server".to_owned(), "a b".to_owned()));
+        assert_eq!(head.size, text.len());
     }
 
     #[test]

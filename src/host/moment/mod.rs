@@ -1,0 +1,148 @@
+//! Looks at a failing tuple when its first failure comes: its ports and who holds them, its listener,
+//! connection tracking, its source address.
+//!
+//! What passes quickest is looked at first. Nothing is asked for twice, and nothing here judges.
+
+mod listener;
+mod ports;
+
+use crate::diagnose::{ConntrackNow, Moment, SourceAddress};
+use crate::linux::addresses::{assigned, is_local, source_for};
+use crate::linux::listeners::{self, Listener};
+use crate::linux::proc_net::{ConntrackDrops, Counters, ProcNet};
+use crate::linux::sock_diag::{Filter, SockDiag};
+use crate::linux::sysctl::{HostSettings, ipv6_is_disabled};
+use crate::linux::tcp_state::{StateSet, TcpState};
+use crate::linux::tracked;
+use crate::model::{Cause, Failure, Stage, Stamp};
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::ops::{ControlFlow, RangeInclusive};
+
+/// What is known before the run of what its looks will be compared with.
+pub(crate) struct MomentLook {
+    /// The ports that the run's own sockets may use.
+    range: RangeInclusive<u16>,
+    host: HostSettings,
+    counters: Option<Counters>,
+    conntrack: Option<ConntrackDrops>,
+    listeners: Vec<Listener>,
+}
+
+/// What a look goes by.
+pub(crate) struct Circumstances<'a> {
+    /// Time since the start of the run.
+    pub(crate) now: &'a dyn Fn() -> Stamp,
+    /// Whether there is time left for what takes long.
+    pub(crate) keep_on: &'a dyn Fn() -> bool,
+}
+
+impl MomentLook {
+    /// Takes note of counters as they are before the run.
+    pub(crate) fn new(range: RangeInclusive<u16>, host: HostSettings) -> MomentLook {
+        let mut files = ProcNet::open().ok();
+        MomentLook {
+            range,
+            host,
+            counters: files.as_mut().and_then(|files| files.counters().ok()),
+            conntrack: files.and_then(|mut files| files.conntrack().ok().flatten()).and_then(|now| now.drops),
+            listeners: listeners::all().unwrap_or_default(),
+        }
+    }
+
+    /// Fills in what can be seen now.
+    pub(crate) fn look(&self, mut moment: Moment, circumstances: &Circumstances<'_>) -> Moment {
+        let unseen = &mut Vec::new();
+        moment.destination = reached(moment.lease.source, moment.lease.destination);
+        moment.source = moment
+            .lease
+            .source
+            .or_else(|| source_for(moment.destination).ok())
+            .map(|source| source.to_canonical());
+        if is_for_want_of_a_port(moment.failure) {
+            moment.ports = noted(self.ports(&moment, circumstances), "sockets (sock_diag)", unseen);
+            moment.looked_at = (circumstances.now)();
+        }
+        if is_local(moment.destination.ip()).unwrap_or(false) && !is_for_want_of_a_port(moment.failure) {
+            moment.listener = noted(self.listener(&moment), "listeners (sock_diag)", unseen).flatten();
+        }
+        moment.conntrack = self.conntrack(&moment, unseen);
+        if moment.failure.cause == Cause::AddressNotAvailable {
+            moment.address = moment.source.and_then(|source| noted(address(source), "addresses", unseen));
+        }
+        if moment.destination.is_ipv6() {
+            let interface = if moment.destination.ip().is_loopback() { "lo" } else { "all" };
+            moment.ipv6_disabled = ipv6_is_disabled(interface);
+        }
+        let counters = ProcNet::open().and_then(|mut files| files.counters());
+        let counters = noted(counters, "counters (/proc/net)", unseen);
+        moment.counters = counters.zip(self.counters).map(|(now, before)| now.since(&before));
+        if moment.ports.is_none() {
+            moment.looked_at = (circumstances.now)();
+        }
+        moment.unseen = std::mem::take(unseen);
+        moment
+    }
+
+    fn conntrack(&self, moment: &Moment, unseen: &mut Vec<String>) -> Option<ConntrackNow> {
+        let now = ProcNet::open().and_then(|mut files| files.conntrack());
+        let now = noted(now, "connection tracking", unseen).flatten()?;
+        let lost = now.drops.map(|drops| drops.since(&self.conntrack.unwrap_or_default()));
+        Some(ConntrackNow { count: now.count, max: now.max, lost, tracks_us: tracks_us(moment) })
+    }
+}
+
+/// Whether a connection of the failing tuple has an entry in connection tracking.
+fn tracks_us(moment: &Moment) -> Option<bool> {
+    let source = moment.source?;
+    let states = StateSet::NONE.with(TcpState::SynSent).with(TcpState::Established);
+    let filter = Filter { destinations: vec![moment.destination], ..Filter::states(states) };
+    let mut own = None;
+    let asked = SockDiag::open().and_then(|mut diag| {
+        diag.dump_while(&filter, |socket| {
+            if socket.source.ip() == source {
+                own = Some(socket.source);
+                return ControlFlow::Break(());
+            }
+            ControlFlow::Continue(())
+        })
+    });
+    asked.ok()?;
+    tracked::has_entry(own?, moment.destination).ok()
+}
+
+fn address(source: IpAddr) -> io::Result<SourceAddress> {
+    let assigned = assigned()?.into_iter().find(|own| own.address == source);
+    Ok(SourceAddress {
+        is_local: assigned.is_some() || is_local(source)?,
+        tentative: assigned.as_ref().is_some_and(|own| own.tentative && !own.duplicate),
+        duplicate: assigned.as_ref().is_some_and(|own| own.duplicate),
+        interface: assigned.map(|own| own.interface),
+    })
+}
+
+/// The address that connect() really goes to: its own source, or the loopback one, for the unspecified one
+/// (`ip_route_output_key_hash_rcu()`, net/ipv4/route.c); the IPv4 address that an IPv4-mapped one is.
+fn reached(source: Option<IpAddr>, destination: SocketAddr) -> SocketAddr {
+    let ip = match destination.ip().to_canonical() {
+        IpAddr::V4(any) if any.is_unspecified() => {
+            source.filter(IpAddr::is_ipv4).unwrap_or(Ipv4Addr::LOCALHOST.into())
+        }
+        IpAddr::V6(any) if any.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    SocketAddr::new(ip, destination.port())
+}
+
+fn is_for_want_of_a_port(failure: Failure) -> bool {
+    matches!(
+        (failure.stage, failure.cause),
+        (Stage::Connect, Cause::AddressNotAvailable)
+            | (Stage::Bind, Cause::AddressInUse)
+            | (Stage::Lease, Cause::NoFreePort)
+    )
+}
+
+fn noted<T>(answer: io::Result<T>, what: &str, unseen: &mut Vec<String>) -> Option<T> {
+    answer.map_err(|error| unseen.push(format!("{what}: {error}"))).ok()
+}
