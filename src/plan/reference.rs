@@ -6,8 +6,8 @@ use std::fmt::Write;
 const HEAD: &str = "# The fields of a scenario
 
 A scenario is a TOML file. Every field has a flag of `connstorm run` where the table names one; a flag overrides the
-file. `${NAME}` in a string is replaced by the environment's variable of that name. `connstorm check FILE` says
-whether a file is right, and what it would do; `connstorm schema scenario` is the same table for editors.
+file. `${NAME}` in a string is replaced by the environment's variable of that name. `connstorm schema
+scenario` is the same table for editors.
 
 This page is made by `connstorm schema scenario --markdown`.
 ";
