@@ -209,10 +209,12 @@ mod tests {
     fn a_file_is_replaced_inside_only() {
         let outside = std::fs::read_to_string("/etc/hosts").unwrap();
         let mut again = Command::new(std::env::current_exe().unwrap());
-        again
-            .args(["kernel::sandbox::tests::inside", "--exact", "--ignored", "--nocapture"])
-            .stdout(std::process::Stdio::null());
-        assert!(confine(&mut again, Processes::Shared).status().unwrap().success());
+        // Named by its own path: an --exact name that no test has would run nothing, and succeed.
+        let inside = format!("{}::inside", module_path!().split_once("::").unwrap().1);
+        again.args([&inside, "--exact", "--ignored", "--nocapture"]);
+        let ran = confine(&mut again, Processes::Shared).output().unwrap();
+        let told = String::from_utf8_lossy(&ran.stdout);
+        assert!(ran.status.success() && told.contains("1 passed"), "{told}");
         assert_eq!(std::fs::read_to_string("/etc/hosts").unwrap(), outside);
         assert!(!std::path::Path::new("/tmp/laid-over").exists());
     }
