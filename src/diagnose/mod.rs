@@ -67,6 +67,7 @@ pub fn diagnose(facts: &Facts) -> Vec<Finding> {
         names::elsewhere,
         proxies::in_the_way,
         refused::refused,
+        refused::connected_to_itself,
         refused::refused_by_icmp,
         timeout::timed_out,
         syn_retransmit::syn_lost,

@@ -72,6 +72,33 @@ pub(super) fn refused_by_icmp(facts: &Facts) -> Option<Claim> {
     )
 }
 
+/// Sockets that connected to themselves: the attempt itself shows it, its own address is its peer's.
+pub(super) fn connected_to_itself(facts: &Facts) -> Option<Claim> {
+    let failed = facts.failed(Stage::Connect, Cause::SelfConnect)?;
+    let destination = failed.lease.map(|lease| lease.destination).or(facts.destinations.first().copied())?;
+    let port = destination.port();
+    let says = format!(
+        "{} attempts to {destination} connected to themselves: nothing listens there, and port {port} is one that this \
+         host gives to outgoing connections, so that a socket got the very port it was connecting to (TCP's \
+         simultaneous open). To the program it looks like a connection, and it keeps the server from taking its port",
+        failed.count
+    );
+    let evidence = Evidence::default()
+        .with("destination", destination.to_string())
+        .with("connected_to_themselves", failed.count)
+        .with("refused", facts.failed_by(Cause::Refused));
+    Some(
+        Claim::new(FindingId::SelfConnect, Side::Target, says)
+            .explaining(failed)
+            .seen(Owner::Attempts, Span::EachAttempt)
+            .resting_on(evidence)
+            .remedy("start the server; in the program, close a connection whose own address is its peer's, and try again later")
+            .remedy(format!(
+                "sysctl -w net.ipv4.ip_local_reserved_ports={port}    # with the ports that the list has already"
+            )),
+    )
+}
+
 fn remote(destination: SocketAddr) -> Claim {
     Claim::new(
         FindingId::NothingListens,
@@ -244,6 +271,16 @@ mod tests {
     fn first(facts: &Facts) -> (String, Certainty, Side) {
         let finding = diagnose(facts).remove(0);
         (finding.id.to_string(), finding.certainty, finding.side)
+    }
+
+    #[test]
+    fn a_connection_to_itself_is_told_beside_refusals_and_is_no_restart() {
+        let alone = facts(Cause::SelfConnect);
+        assert_eq!(first(&alone), ("self-connect".into(), Certainty::Proved, Side::Target));
+        let mut both = facts(Cause::Refused);
+        both.failures.push(FailureFact { count: 3, ..alone.failures[0].clone() });
+        let ids: Vec<String> = diagnose(&both).iter().map(|finding| finding.id.to_string()).collect();
+        assert_eq!(ids, ["nothing-listens", "self-connect"]);
     }
 
     #[test]
