@@ -323,7 +323,7 @@ impl Connections {
         }
     }
 
-    /// Something happened to the socket in this slot. Spurious news, which a slot's next tenant may
+    /// Something happened to the socket in this slot. Spurious news, which the slot's next attempt may
     /// get, change nothing: each step asks the kernel.
     pub(super) fn ready(&mut self, key: u64) {
         let key = key as usize;

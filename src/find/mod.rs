@@ -1,6 +1,6 @@
 //! `find`: probes with larger and smaller loads until the largest that passes is known.
 //!
-//! [`crate::capacity::Search`] says what to probe; a probe is a whole conducted run, judged as any other.
+//! [`crate::capacity::Search`] says what to probe; a probe is a whole run, judged as any other.
 
 mod cooldown;
 mod probe;
@@ -12,7 +12,7 @@ use crate::plan::Plan;
 use crate::result::find::{FindReport, ProbeReport, Quantity, Stopped, stopped_by};
 use crate::result::{DEFAULT_THRESHOLD, RunResult, Verdict};
 use crate::run::context::context;
-use crate::run::{ConductError, conduct};
+use crate::run::{StartRunError, execute};
 use cooldown::Cooldown;
 pub use probe::connections;
 use std::time::Duration;
@@ -52,7 +52,7 @@ pub enum FindError {
     Search(#[from] SearchError),
     /// A probe could not begin.
     #[error(transparent)]
-    Conduct(#[from] ConductError),
+    Run(#[from] StartRunError),
 }
 
 /// Searches. `interrupted` is asked often whether to end; what was found by then is in the report.
@@ -135,12 +135,12 @@ impl SearchRun<'_> {
     ) -> Result<RunResult, FindError> {
         let plan = probe::plan(self.plan, self.asked.quantity, value, self.asked.length, nth);
         let control = Control::default();
-        let conducted = conduct(&plan, &control, |_| {
+        let completed = execute(&plan, &control, |_| {
             if interrupted() {
                 control.interrupt();
             }
         })?;
-        let result = conducted.into_result(&plan);
+        let result = completed.into_result(&plan);
         let context = context(&plan, &result.destinations, &result.host);
         let supply = &context.supply;
         self.last = Some(u64::from(supply.usable()).saturating_mul(supply.pools()));

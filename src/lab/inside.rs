@@ -4,7 +4,7 @@ use super::environment::{self, EnvironmentError};
 use super::experiment::Experiment;
 use crate::engine::Control;
 use crate::result::RunResult;
-use crate::run::conduct;
+use crate::run::execute;
 use serde::{Deserialize, Serialize};
 
 /// What the confined process says to the one that started it.
@@ -30,14 +30,14 @@ pub fn inside(experiment: &Experiment) -> Answer {
         Err(missing @ EnvironmentError::Missing { .. }) => return Answer::Missing(missing.to_string()),
         Err(other) => return Answer::Broken(other.to_string()),
     };
-    let conducted = conduct(&plan, &Control::default(), |_| ());
+    let completed = execute(&plan, &Control::default(), |_| ());
     drop(environment);
-    let conducted = match conducted {
-        Ok(conducted) => conducted,
+    let completed = match completed {
+        Ok(completed) => completed,
         Err(error) => return Answer::Broken(error.to_string()),
     };
-    match conducted.run.conservation() {
-        Ok(()) => Answer::Ran(Box::new(conducted.into_result(&plan))),
+    match completed.run.conservation() {
+        Ok(()) => Answer::Ran(Box::new(completed.into_result(&plan))),
         Err(imbalance) => {
             Answer::Broken(format!("the books don't balance, a defect of connstorm: {imbalance}"))
         }

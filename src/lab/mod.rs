@@ -4,7 +4,7 @@
 //! should come to, and [`Cure`]s. What runs it is the same for all:
 //!
 //! ```text
-//! isolated ──► this program again, confined (linux::sandbox) ──► inside: setting, targets, conduct
+//! isolated ──► this program again, confined (linux::sandbox) ──► inside: setting, targets, run
 //!           ◄── the result, as JSON ◄───────────────────────────────┘
 //! ```
 //!

@@ -4,7 +4,7 @@ use crate::model::{PortSupply, Stamp, TIME_WAIT};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-/// The context on which a run takes place. Pure data; gathered by whoever starts the run.
+/// Facts about a run that are known before it begins. Pure data; gathered by whoever starts the run.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RunContext {
     /// The source ports of the run, less what was held of them before it.

@@ -35,7 +35,7 @@ use std::ops::RangeInclusive;
 
 /// Everything that a run came to.
 #[derive(Debug)]
-pub struct Conducted {
+pub struct Completed {
     /// What was counted.
     pub run: Run,
     /// The settings of this host when it began.
@@ -58,7 +58,7 @@ pub struct Conducted {
 
 /// Why a run could not begin.
 #[derive(Debug, thiserror::Error)]
-pub enum ConductError {
+pub enum StartRunError {
     /// The scenario's own target could not start.
     #[error("the scenario's own target could not start: {0}")]
     Target(#[from] StartError),
@@ -80,11 +80,11 @@ pub enum ConductError {
 ///
 /// # Errors
 /// When the run could not begin. Whatever happens after that is in the result.
-pub fn conduct(
+pub fn execute(
     plan: &Plan,
     control: &Control,
     watch: impl FnMut(&Watched<'_>),
-) -> Result<Conducted, ConductError> {
+) -> Result<Completed, StartRunError> {
     Prepared::new(plan)?.run(control, watch)
 }
 
@@ -103,14 +103,14 @@ impl Prepared {
     ///
     /// # Errors
     /// When the plan's own target can't start, or there is nothing to connect to.
-    pub fn new(plan: &Plan) -> Result<Prepared, ConductError> {
+    pub fn new(plan: &Plan) -> Result<Prepared, StartRunError> {
         let host = HostSettings::read();
         let own_target = plan.serve.as_ref().map(start_target).transpose()?;
         let plan = trusting(plan, own_target.as_ref());
         let destinations = match (&plan.target, &own_target) {
             (Some(target), _) => Destinations::resolve(target),
             (None, Some(own)) => Destinations::Known(own.addresses().to_vec()),
-            (None, None) => return Err(ConductError::NoTarget),
+            (None, None) => return Err(StartRunError::NoTarget),
         };
         let whereto = whereto(&plan, &host, destinations.addresses(), own_target.is_some());
         let demand = whereto.and_then(|whereto| from_plan::demand(&plan, whereto));
@@ -135,14 +135,14 @@ impl Prepared {
         self,
         control: &Control,
         mut watch: impl FnMut(&Watched<'_>),
-    ) -> Result<Conducted, ConductError> {
+    ) -> Result<Completed, StartRunError> {
         let Prepared { plan, host, own_target, destinations, forecast } = self;
         let plan = &plan;
         let hurry = Hurry::default();
         let look = MomentLook::new(ports(plan, &host), host.clone());
         let observer = Observer::new(plan, destinations.addresses(), host.clone(), hurry.clone());
-        let (moments, first_failures) = Moments::start(look, hurry.clone()).map_err(ConductError::Thread)?;
-        let mut monitor = Monitor::start(observer, hurry).map_err(ConductError::Thread)?;
+        let (moments, first_failures) = Moments::start(look, hurry.clone()).map_err(StartRunError::Thread)?;
+        let mut monitor = Monitor::start(observer, hurry).map_err(StartRunError::Thread)?;
         let mut abort = abort::Abort::new(plan);
         let mut run = engine::run(plan, &destinations, control, Some(first_failures), |progress| {
             if let Some(window) = progress.window {
@@ -169,7 +169,7 @@ impl Prepared {
         let time_wait_before = observer.time_wait_before();
         let unseen = observer.unseen().to_vec();
         let Observer { onsets, seen, .. } = observer;
-        Ok(Conducted {
+        Ok(Completed {
             run,
             host,
             forecast,

@@ -1,12 +1,12 @@
-//! The result of a conducted run, as it is saved.
+//! The result of a run, as it is saved.
 
 use crate::plan::Plan;
 use crate::plan::secrets::hide_in;
 use crate::result::forecast::ForecastReport;
 use crate::result::{RunResult, Verdict};
-use crate::run::Conducted;
+use crate::run::Completed;
 
-impl Conducted {
+impl Completed {
     /// Everything as one result, judged.
     pub fn into_result(self, plan: &Plan) -> RunResult {
         let mut result = RunResult::of(plan, &self.run);

@@ -1,4 +1,4 @@
-//! What a conducted run under way shows: the engine's progress, and what was seen of the kernel.
+//! What a run under way shows: the engine's progress, and what was seen of the kernel.
 
 use crate::engine::Progress;
 use crate::model::{Onset, Run};

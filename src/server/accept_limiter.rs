@@ -1,11 +1,11 @@
-//! A accept_limiter that several workers keep together: one thing every so often, whoever does it.
+//! Limit on the rate of accept() that several workers keep together: one connection every so often.
 //!
 //! Pure: the time is an argument. Time that nobody used does not add up to a burst.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
-/// What a timer may be late without lowering the accept_limiter.
+/// Time that a timer may be late without lowering the rate.
 const SLACK_NS: u64 = 10_000_000;
 
 /// One thing every `every_ns`.

@@ -6,7 +6,7 @@
 
 use super::context::{Context, LONGEST_READ};
 use super::counters::{Ending, Tally};
-use super::dispatch::{Flow, Partial, Phase, Stage, Talk};
+use super::dispatch::{DispatchContext, DispatchState, Flow, Partial, Phase};
 use super::{tls, ws};
 use crate::linux::epoll::{Event, Interest};
 use crate::protocol::Behaviour;
@@ -314,25 +314,25 @@ impl Connection {
     fn take(&mut self, bytes: &[u8], context: &mut Context<'_>) -> (usize, Flow) {
         context.buffers.out.clear();
         let mut dispatch = self.dispatch();
-        let mut stage = Stage {
+        let mut call = DispatchContext {
             application: context.application,
             behaviour: context.behaviour,
             tally: context.tally,
             out: &mut context.buffers.out,
             news: &mut context.actions.news,
         };
-        let taken = dispatch.take(bytes, &mut stage);
+        let taken = dispatch.take(bytes, &mut call);
         context.actions.opened |= self.phase == Phase::Handshake && dispatch.phase == Phase::Open;
         self.keep(dispatch);
         taken
     }
 
-    fn dispatch(&mut self) -> Talk {
+    fn dispatch(&mut self) -> DispatchState {
         let partial = self.more.as_mut().map(|more| std::mem::take(&mut more.partial));
-        Talk { phase: self.phase, count: self.count, partial: partial.unwrap_or_default() }
+        DispatchState { phase: self.phase, count: self.count, partial: partial.unwrap_or_default() }
     }
 
-    fn keep(&mut self, dispatch: Talk) {
+    fn keep(&mut self, dispatch: DispatchState) {
         (self.phase, self.count) = (dispatch.phase, dispatch.count);
         if !matches!(dispatch.partial, Partial::None) {
             self.more().partial = dispatch.partial;

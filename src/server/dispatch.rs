@@ -49,16 +49,16 @@ impl Partial {
 
 /// One side of a conversation.
 #[derive(Debug)]
-pub(super) struct Talk {
+pub(super) struct DispatchState {
     pub(super) phase: Phase,
     /// Bytes, requests or messages received: what the application deals in.
     pub(super) count: u64,
     pub(super) partial: Partial,
 }
 
-/// What there is around a dispatch.
+/// Surroundings of one call: the connection and its target.
 #[derive(Debug)]
-pub(super) struct Stage<'w> {
+pub(super) struct DispatchContext<'w> {
     pub(super) application: Application,
     pub(super) behaviour: &'w Behaviour,
     pub(super) tally: &'w Tally,
@@ -88,40 +88,40 @@ pub(super) enum Flow {
     Close(Ending),
 }
 
-impl Talk {
+impl DispatchState {
     /// Takes what it can of `bytes`; returns how many those were. The rest is to come again.
-    pub(super) fn take(&mut self, bytes: &[u8], stage: &mut Stage<'_>) -> (usize, Flow) {
-        match stage.behaviour {
+    pub(super) fn take(&mut self, bytes: &[u8], context: &mut DispatchContext<'_>) -> (usize, Flow) {
+        match context.behaviour {
             Behaviour::Raw(_) => (bytes.len(), Flow::NeedMore),
             Behaviour::Alert(_) | Behaviour::PlainTextReply if bytes.is_empty() => (0, Flow::NeedMore),
             Behaviour::Alert(number) => {
-                stage.out.extend(FATAL_ALERT);
-                stage.out.push(*number);
-                spoil(bytes, stage)
+                context.out.extend(FATAL_ALERT);
+                context.out.push(*number);
+                spoil(bytes, context)
             }
             Behaviour::PlainTextReply => {
-                http::Page::refusal(400).write(stage.out);
-                spoil(bytes, stage)
+                http::Page::refusal(400).write(context.out);
+                spoil(bytes, context)
             }
-            _ => match stage.application {
-                Application::Stream => self.take_stream(bytes, stage),
-                Application::Http => http::take(self, bytes, stage),
-                Application::WebSocket => ws::take(self, bytes, stage),
+            _ => match context.application {
+                Application::Stream => self.take_stream(bytes, context),
+                Application::Http => http::take(self, bytes, context),
+                Application::WebSocket => ws::take(self, bytes, context),
             },
         }
     }
 
-    fn take_stream(&mut self, bytes: &[u8], stage: &mut Stage<'_>) -> (usize, Flow) {
+    fn take_stream(&mut self, bytes: &[u8], context: &mut DispatchContext<'_>) -> (usize, Flow) {
         self.count += bytes.len() as u64;
-        if stage.behaviour.echoes() {
-            stage.out.extend_from_slice(bytes);
+        if context.behaviour.echoes() {
+            context.out.extend_from_slice(bytes);
         }
-        let is_done = stage.behaviour.is_done_after_bytes(self.count);
+        let is_done = context.behaviour.is_done_after_bytes(self.count);
         (bytes.len(), if is_done { Flow::Close(Ending::ByUs) } else { Flow::NeedMore })
     }
 }
 
-fn spoil(bytes: &[u8], stage: &Stage<'_>) -> (usize, Flow) {
-    stage.tally.rejected();
+fn spoil(bytes: &[u8], context: &DispatchContext<'_>) -> (usize, Flow) {
+    context.tally.rejected();
     (bytes.len(), Flow::Linger)
 }

@@ -18,7 +18,7 @@ use crate::plan::secrets::command_line;
 use crate::plan::{Arrivals, Colour, Overrides, Plan};
 use crate::report::{Style, forecast};
 use crate::result::RunResult;
-use crate::run::{Conducted, Prepared};
+use crate::run::{Completed, Prepared};
 use anyhow::Context;
 use args::{ProgressFlags, ProgressWhen};
 use exporter::Exporter;
@@ -41,9 +41,9 @@ pub(super) fn run(args: &Run) -> anyhow::Result<Exit> {
     // Looked at first: what can't be written should fail before the run, not after it.
     let outputs = args.output.open(&inputs(&args.what, &plan))?;
     let mut journal = args.output.json.as_deref().and_then(|file| Journal::beside(file, &plan));
-    let conducted = watched(&plan, &interrupt, &args.progress, journal.as_mut())?;
-    let balance = conducted.run.conservation();
-    let mut result = conducted.into_result(&plan);
+    let completed = watched(&plan, &interrupt, &args.progress, journal.as_mut())?;
+    let balance = completed.run.conservation();
+    let mut result = completed.into_result(&plan);
     result.command = Some(command(&plan, args.progress.show_secrets));
     let exit = Exit::of(result.verdict);
     let shown =
@@ -107,7 +107,7 @@ fn watched(
     interrupt: &Interrupt,
     flags: &ProgressFlags,
     mut journal: Option<&mut Journal>,
-) -> anyhow::Result<Conducted> {
+) -> anyhow::Result<Completed> {
     let progress = if flags.quiet { ProgressWhen::Never } else { flags.progress };
     let mut exporter = flags.listen.map(Exporter::start).transpose()?;
     let mut line = progress::Line::new(progress, end(plan), plan.load.connections);
@@ -116,7 +116,7 @@ fn watched(
     if let Some(forecast) = prepared.forecast().filter(|_| !flags.quiet) {
         say(&format!("forecast: {}", forecast::beforehand(forecast)));
     }
-    let conducted = prepared.run(&control, |progress| {
+    let completed = prepared.run(&control, |progress| {
         if interrupt.asked() && !control.is_interrupted() {
             control.interrupt();
             say(ENDING);
@@ -130,7 +130,7 @@ fn watched(
         }
     });
     line.finish();
-    Ok(conducted?)
+    Ok(completed?)
 }
 
 /// When the plan's arrivals end by time.

@@ -1,4 +1,4 @@
-//! What a session finds on the context when it is called, and what it leaves there.
+//! Context of one call to a session: what it may use, and where it leaves what it has to say.
 
 use super::Script;
 use crate::engine::lifetimes::WorkerRng;

@@ -37,7 +37,7 @@ enum State {
 }
 
 impl Http {
-    /// Puts the first request on the context.
+    /// Writes the first request to what is to be sent.
     pub(super) fn begin(context: &mut Context<'_>) -> Http {
         let mut http = Http {
             state: State::Idle,

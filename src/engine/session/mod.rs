@@ -1,5 +1,5 @@
 //! What is said over one connection above TCP, from the first byte to the last: TLS, handshake, messages,
-//! farewell. No I/O: bytes come in, bytes go out to the context, and time is an argument.
+//! farewell. No I/O: bytes come in, bytes go out through the context, and time is an argument.
 //!
 //! Invariant: every call returns; what is kept of a peer's bytes is bounded (an incomplete head, message or
 //! record); each phase has an end in time ([`Session::next_due`]) unless it is the open session of a plan
@@ -92,7 +92,7 @@ enum Ending {
 }
 
 impl Session {
-    /// A session on a connection that was established just now; its first bytes are on the context.
+    /// A session on a connection that was established just now; its first bytes are in the context.
     pub(super) fn begin(context: &mut Context<'_>) -> (Session, StepResult) {
         let limit = Some(context.now + context.script.handshake_timeout);
         let mut session = Session {
@@ -289,7 +289,7 @@ impl Session {
     }
 
     /// Turns what is on the context into what goes over the wire; that is in `wire` when it returns true, and as
-    /// it is on the context when not.
+    /// it is in the context when not.
     pub(super) fn seal(&mut self, plain: &[u8], wire: &mut Vec<u8>) -> bool {
         let Some(tls) = &mut self.tls else { return false };
         wire.clear();

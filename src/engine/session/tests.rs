@@ -78,7 +78,7 @@ impl Rehearsal {
         self.session.as_ref().unwrap().next_due(&self.script)
     }
 
-    /// Answers the handshake that is on the context.
+    /// Answers the handshake that waits to be sent.
     fn accept(&mut self, after: &[u8]) -> StepResult {
         let request = String::from_utf8(self.out.clone()).unwrap();
         let key = request.lines().find_map(|line| line.strip_prefix("Sec-WebSocket-Key: ")).unwrap();
@@ -90,7 +90,7 @@ impl Rehearsal {
         self.take(&[reply.as_bytes(), after].concat())
     }
 
-    /// The messages on the context, unmasked.
+    /// Messages that wait to be sent, unmasked.
     fn said(&self) -> Vec<(u8, Vec<u8>)> {
         let (mut found, mut bytes) = (Vec::new(), &self.out[..]);
         while let [first, second, m0, m1, m2, m3, rest @ ..] = bytes {

@@ -26,7 +26,7 @@ enum Answer {
 }
 
 impl Opening {
-    /// Puts the request on the context.
+    /// Writes the request to what is to be sent.
     pub(super) fn begin(context: &mut Context<'_>) -> Opening {
         let (upgrade, key) = Upgrade::begin();
         context.script.write_upgrade(context.out, context.destination, &key);

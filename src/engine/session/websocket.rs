@@ -29,13 +29,13 @@ struct Active {
     pinged: Option<Stamp>,
 }
 
-/// Writes a message on the context.
+/// Writes a message to what is to be sent.
 fn say(opcode: Opcode, payload: &[u8], context: &mut Context<'_>) {
     let mask = context.mask();
     write(context.out, opcode, payload, Some(mask));
 }
 
-/// Writes a close frame on the context.
+/// Writes a close frame to what is to be sent.
 pub(super) fn write_close(code: Option<u16>, context: &mut Context<'_>) {
     let mask = context.mask();
     websocket::write_close(context.out, code, "", Some(mask));

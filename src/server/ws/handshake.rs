@@ -2,7 +2,7 @@
 
 use crate::protocol::Behaviour;
 use crate::protocol::http1::{BadRequest, RequestHead};
-use crate::server::dispatch::{Flow, Phase, Stage, Talk};
+use crate::server::dispatch::{DispatchContext, DispatchState, Flow, Phase};
 use crate::server::http;
 use crate::server::http::{Closing, Page};
 use base64::Engine;
@@ -13,52 +13,56 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 const KEY_OF_ANOTHER: &[u8] = b"dGhlIHNhbXBsZSBub25jZQ==";
 
 /// Takes a request off `bytes` when it is complete, and answers it.
-pub(super) fn take(dispatch: &mut Talk, bytes: &[u8], stage: &mut Stage<'_>) -> (usize, Flow) {
-    let taken = http::with_head(dispatch, bytes, |dispatch, head| Ok(answer(dispatch, head, stage)));
+pub(super) fn take(
+    dispatch: &mut DispatchState,
+    bytes: &[u8],
+    context: &mut DispatchContext<'_>,
+) -> (usize, Flow) {
+    let taken = http::with_head(dispatch, bytes, |dispatch, head| Ok(answer(dispatch, head, context)));
     taken.unwrap_or_else(|BadRequest(status)| {
-        stage.tally.violated();
-        (bytes.len(), refuse(status, stage))
+        context.tally.violated();
+        (bytes.len(), refuse(status, context))
     })
 }
 
-fn answer(dispatch: &mut Talk, head: &RequestHead<'_>, stage: &mut Stage<'_>) -> Flow {
-    match stage.behaviour {
+fn answer(dispatch: &mut DispatchState, head: &RequestHead<'_>, context: &mut DispatchContext<'_>) -> Flow {
+    match context.behaviour {
         Behaviour::CloseBeforeReply => {
-            stage.tally.rejected();
+            context.tally.rejected();
             Flow::Linger
         }
         Behaviour::Http10 => {
-            stage.tally.rejected();
-            http::write_http10(stage.out);
+            context.tally.rejected();
+            http::write_http10(context.out);
             Flow::Linger
         }
-        Behaviour::PlainHttp => page(head, stage),
-        Behaviour::Reject(status) => refuse(*status, stage),
+        Behaviour::PlainHttp => page(head, context),
+        Behaviour::Reject(status) => refuse(*status, context),
         behaviour => match key(head) {
             Ok(key) => {
-                accept(key, head, stage);
+                accept(key, head, context);
                 dispatch.phase = Phase::Open;
                 let slow = matches!(behaviour, Behaviour::Slow(_));
                 if slow { Flow::Hold { last: false } } else { Flow::Continue }
             }
-            Err(status) => refuse(status, stage),
+            Err(status) => refuse(status, context),
         },
     }
 }
 
-fn refuse(status: u16, stage: &mut Stage<'_>) -> Flow {
-    stage.tally.rejected();
-    Page::refusal(status).write(stage.out);
+fn refuse(status: u16, context: &mut DispatchContext<'_>) -> Flow {
+    context.tally.rejected();
+    Page::refusal(status).write(context.out);
     Flow::Linger
 }
 
 /// A server that knows nothing of WebSocket, and keeps the connection.
-fn page(head: &RequestHead<'_>, stage: &mut Stage<'_>) -> Flow {
-    stage.tally.rejected();
+fn page(head: &RequestHead<'_>, context: &mut DispatchContext<'_>) -> Flow {
+    context.tally.rejected();
     let closing = if head.keeps_alive() { Closing::No } else { Closing::Yes };
     let body = b"<!doctype html><title>connstorm</title>\n"[..].into();
     let head_only = head.method == "HEAD";
-    Page { status: 200, body, chunked: false, head_only, closing }.write(stage.out);
+    Page { status: 200, body, chunked: false, head_only, closing }.write(context.out);
     if closing == Closing::No { Flow::Continue } else { Flow::Linger }
 }
 
@@ -81,11 +85,11 @@ fn key<'b>(head: &RequestHead<'b>) -> Result<&'b [u8], u16> {
 }
 
 /// Writes the 101. The first subprotocol offered is agreed to; extensions never are.
-fn accept(key: &[u8], head: &RequestHead<'_>, stage: &mut Stage<'_>) {
-    stage.tally.handshake();
-    let wrong = *stage.behaviour == Behaviour::WrongAcceptKey;
+fn accept(key: &[u8], head: &RequestHead<'_>, context: &mut DispatchContext<'_>) {
+    context.tally.handshake();
+    let wrong = *context.behaviour == Behaviour::WrongAcceptKey;
     let accept = derive_accept_key(if wrong { KEY_OF_ANOTHER } else { key });
-    let out = &mut *stage.out;
+    let out = &mut *context.out;
     out.extend_from_slice(
         b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n",
     );
@@ -95,14 +99,14 @@ fn accept(key: &[u8], head: &RequestHead<'_>, stage: &mut Stage<'_>) {
         out.extend_from_slice(b"\r\n");
     };
     header("Sec-WebSocket-Accept: ", accept.as_bytes());
-    let unrequested = *stage.behaviour == Behaviour::UnrequestedSubprotocol;
+    let unrequested = *context.behaviour == Behaviour::UnrequestedSubprotocol;
     let offered = head.headers.list("sec-websocket-protocol").find(|offered| !offered.is_empty());
     let subprotocol = if unrequested { Some(&b"unrequested.connstorm"[..]) } else { offered };
     if let Some(subprotocol) = subprotocol {
         header("Sec-WebSocket-Protocol: ", subprotocol);
     }
-    if *stage.behaviour == Behaviour::UnrequestedExtension {
+    if *context.behaviour == Behaviour::UnrequestedExtension {
         header("Sec-WebSocket-Extensions: ", b"x-unrequested-connstorm");
     }
-    stage.out.extend_from_slice(b"\r\n");
+    context.out.extend_from_slice(b"\r\n");
 }
