@@ -7,7 +7,7 @@
 /// way round (`ramp` for `ramp_to`).
 ///
 /// ```
-/// use connstorm::scenario::nearest;
+/// use connstorm::plan::nearest;
 /// assert_eq!(nearest("adresses", ["addresses", "ports"]), Some("addresses"));
 /// assert_eq!(nearest("colour", ["addresses", "ports"]), None);
 /// ```
