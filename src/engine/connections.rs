@@ -25,9 +25,11 @@ use std::time::Duration;
 mod bare;
 mod connecting;
 mod ending;
+mod going_on;
 mod sessions;
 
 use connecting::{explained, keep_icmp_errors, syn_was_sent_again};
+use going_on::GoingOn;
 use sessions::Buffers;
 
 /// The slice of the plan that attempts go by.
@@ -78,6 +80,8 @@ pub(super) struct Connections {
     pub(super) first_failures: FirstFailures,
     /// Attempts that have ended and that the pacer has not heard of.
     finished: Vec<Finished>,
+    /// Clients between two connections.
+    going_on: GoingOn,
 }
 
 /// How far the run has ended.
@@ -156,12 +160,13 @@ impl Connections {
             tally: Tally::default(),
             first_failures: FirstFailures::default(),
             finished: Vec::new(),
+            going_on: GoingOn::default(),
         })
     }
 
     /// Whether nothing is in flight.
     pub(super) fn is_empty(&self) -> bool {
-        self.slots.is_empty()
+        self.slots.is_empty() && self.going_on.is_empty()
     }
 
     /// Whether as much is in flight as may be.
@@ -418,6 +423,9 @@ impl Connections {
         let open: Vec<usize> =
             self.slots.iter().filter(|(_, slot)| slot.connected.is_some()).map(|(key, _)| key).collect();
         self.ending = ending;
+        if ending == Ending::AtOnce {
+            self.going_on = GoingOn::default();
+        }
         for key in open {
             match self.slots.get(key) {
                 Some(Slot { session: Some(_), .. }) => self.stop_session(key),

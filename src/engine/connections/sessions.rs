@@ -20,6 +20,7 @@ const MOST_UNSENT: usize = 32 << 20;
 pub(super) struct Buffers {
     out: Vec<u8>,
     plain: Vec<u8>,
+    scratch: Vec<u8>,
     wire: Vec<u8>,
 }
 
@@ -98,6 +99,8 @@ impl Connections {
             tally: &mut self.tally,
             out: &mut buffers.out,
             plain: &mut buffers.plain,
+            scratch: &mut buffers.scratch,
+            client: self.going_on.arrived(slot.started.ticket.ordinal),
             ordinal: slot.started.ticket.ordinal,
             destination: lease.destination,
         };
@@ -105,7 +108,12 @@ impl Connections {
         let Some(session_io) = &mut slot.session else { return };
         let is_to_stop = match self.ending {
             Ending::No => false,
-            Ending::Draining => !session_io.session.is_unfinished(script, context.ordinal),
+            Ending::Draining => {
+                if matches!(stepped, Ok(step) if step != Step::Done) {
+                    stepped = session_io.session.leave(&mut context);
+                }
+                !session_io.session.is_unfinished(script, context.ordinal)
+            }
             Ending::AtOnce => true,
         };
         if is_to_stop && !matches!(stepped, Ok(Step::Done) | Err(_)) {
@@ -131,17 +139,29 @@ impl Connections {
     }
 
     fn end_session(&mut self, key: usize, trouble: Option<SessionError>) {
-        let slot = self.slots.remove(key);
-        let unanswered = slot.session.as_ref().map_or(0, |session_io| session_io.session.unanswered());
-        self.tally.traffic.unanswered += unanswered;
+        let mut slot = self.slots.remove(key);
+        let (session, script) = (slot.session.as_mut().map(|session_io| &mut session_io.session), self.script.as_deref());
+        let (mut step, mut client) = (None, None);
+        if let (Some(session), Some(script)) = (session, script) {
+            self.tally.traffic.unanswered += session.unanswered(script);
+            step = session.step(script);
+            client = session.leaves_client().filter(|_| trouble.is_none());
+        }
         let ordinal = slot.started.ticket.ordinal;
-        let Some(SessionError { failure, reply }) = trouble else {
+        let Some(SessionError { mut failure, reply }) = trouble else {
             let session = slot.session.as_ref().map(|session_io| &session_io.session);
             let is_cut = session
                 .zip(self.script.as_deref())
                 .is_some_and(|(s, script)| s.was_cut_short(script, ordinal));
+            if let Some(client) = client.filter(|_| !is_cut) {
+                return self.end_and_go_on(slot, client);
+            }
             return self.end(slot, if is_cut { Outcome::CutShort } else { Outcome::Ok });
         };
+        if let Some(step) = step {
+            failure.step = Some(step);
+            self.tally.steps.failed(step);
+        }
         match failure.cause {
             crate::model::Cause::TimedOut => self.end_by_timeout(slot, failure),
             _ => self.end(slot, Outcome::Failed(failure)),

@@ -12,18 +12,20 @@ impl Session {
             Talk::Stream(stream) => stream.sent(),
             Talk::Opening(_) => 0,
             Talk::Http(_) => return false,
+            Talk::Steps(steps) => return steps.goes_on() || steps.is_under_way(script.program.as_ref()),
         };
         sends && messages.count.is_some_and(|count| sent < count)
     }
 
     /// Whether a counted conversation is to go on: messages of it are to be sent, or answers to come.
     pub(in crate::engine) fn is_unfinished(&self, script: &Script, ordinal: u64) -> bool {
-        let waits = !matches!(self.talk, Talk::Http(_)) && self.unanswered() > 0;
+        let waits = !matches!(self.talk, Talk::Http(_)) && self.unanswered(script) > 0;
         self.phase != Phase::Closing && (waits || self.has_more_to_say(script, ordinal))
     }
 
     /// Whether the end of the run has closed it in the midst of its conversation.
     pub(in crate::engine) fn was_cut_short(&self, script: &Script, ordinal: u64) -> bool {
-        self.ending == Ending::AtOnce && self.is_unfinished(script, ordinal)
+        let goes_on = matches!(&self.talk, Talk::Steps(steps) if steps.goes_on());
+        self.ending == Ending::AtOnce && (goes_on || self.is_unfinished(script, ordinal))
     }
 }

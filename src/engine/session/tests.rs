@@ -45,7 +45,7 @@ impl Rehearsal {
     }
 
     fn with(&mut self, act: impl FnOnce(&mut Option<Session>, &mut Context<'_>) -> StepResult) -> StepResult {
-        let mut plain = Vec::new();
+        let (mut plain, mut scratch) = (Vec::new(), Vec::new());
         self.out.clear();
         let mut context = Context {
             script: &self.script,
@@ -55,6 +55,8 @@ impl Rehearsal {
             tally: &mut self.tally,
             out: &mut self.out,
             plain: &mut plain,
+            scratch: &mut scratch,
+            client: None,
             ordinal: 0,
             destination: ([127, 0, 0, 1], 9001).into(),
         };

@@ -7,6 +7,7 @@ use super::super::session::syntax::{
     TLS_VERSION,
 };
 use super::super::session::{Expect, Header, Statuses, TlsVersion};
+use super::super::session::steps::{Steps, Written as WrittenSteps};
 use super::super::stages::WrittenClosed;
 use super::super::syntax::{BACKLOG, COUNT, DURATION, NAME, POSITIVE_DURATION, POSITIVE_RATE, SEED, WORKERS};
 use super::super::target_url::{TARGET_URL, TargetUrl};
@@ -132,6 +133,8 @@ rows! {
     workers: NonZeroU32, One(&WORKERS), Row::field("", "workers").flag("--workers", "N", LOAD)
         .otherwise("one a core, more where descriptors ask for it")
         .doc("Worker threads");
+    steps: WrittenSteps, Steps, Row::field("", "steps")
+        .doc("What each client says and waits for, step by step, in the place of [messages] and [http]");
     // From where, and how a connection lives.
     target_ports: Vec<u16>, PortList, Row::field("target", "ports")
         .otherwise("that of the URL, or of its scheme")

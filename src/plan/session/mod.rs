@@ -4,6 +4,7 @@
 //! [`resolve`] holds the whole against the scheme.
 
 mod resolve;
+pub mod steps;
 pub(super) mod syntax;
 
 pub(super) use resolve::{longest_speech, resolve};
@@ -27,6 +28,9 @@ pub struct Session {
     pub messages: Messages,
     /// What is done when a connection is lost or can't be had; `None`: nothing.
     pub reconnect: Option<Reconnect>,
+    /// Steps of a conversation, in the place of messages and requests; empty: there are none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub steps: Vec<steps::Step>,
 }
 
 /// An HTTP request.

@@ -4,6 +4,7 @@ use super::super::diagnostics::quote;
 use super::super::nearest::nearest;
 use super::super::syntax::{Fault, Syntax, choose};
 use super::super::units::parse_count;
+use super::steps::template_fault;
 use super::{Expect, Header, Statuses, TlsVersion};
 use crate::protocol::Template;
 use base64::Engine;
@@ -11,7 +12,7 @@ use base64::prelude::BASE64_STANDARD;
 use std::path::PathBuf;
 
 /// A token of RFC 9110, section 5.6.2.
-pub(super) fn is_token(text: &str) -> bool {
+pub(in crate::plan) fn is_token(text: &str) -> bool {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
     !text.is_empty() && text.bytes().all(allowed)
 }
@@ -159,10 +160,7 @@ pub(in crate::plan) const TEMPLATE: Syntax<Template> = Syntax {
     bare_number: true,
     pattern: "",
     parse: |text| {
-        Template::parse(text).map_err(|error| {
-            let part = text.get(error.part.clone()).unwrap_or_default();
-            Fault::new(error.says).expected(TEMPLATE.expected).in_part(text, part)
-        })
+        Template::parse(text).map_err(|error| template_fault(text, &error, std::iter::empty()))
     },
 };
 
