@@ -6,6 +6,7 @@
 
 use super::secrets::Secrets;
 use super::session::Session;
+use super::threshold::Threshold;
 use super::units::Count;
 use crate::model::AddressSet;
 use crate::protocol::{Behaviour, Kind};
@@ -36,11 +37,11 @@ pub struct Plan {
     pub serve: Option<Serve>,
     /// Number of worker threads; `None`: as many as cores, or as the descriptor limit asks for.
     pub workers: Option<NonZeroU32>,
-    /// What the result is judged by, as the user wrote it.
-    pub thresholds: Vec<String>,
-    /// What ends the run early as soon as it holds, as the user wrote it.
+    /// Thresholds that the result is judged by.
+    pub thresholds: Vec<Threshold>,
+    /// Conditions that end the run early as soon as one holds.
     #[serde(default)]
-    pub abort_when: Vec<String>,
+    pub abort_when: Vec<Threshold>,
     /// What its reports must not tell. Never saved.
     #[serde(skip)]
     pub secrets: Secrets,

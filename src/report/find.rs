@@ -57,9 +57,11 @@ pub fn render(report: &FindReport, style: Style) -> String {
         let (value, p99) = (quantity.show(probe.value), micros(probe.connect_p99_us));
         line(&mut out, format_args!("  {value:>14}  {verdict}{}{p99:>12}", counts.concat()));
     }
-    line(&mut out, format_args!("\n  held by: {}", clean(&report.thresholds.join(", "))));
+    let thresholds: Vec<String> = report.thresholds.iter().map(ToString::to_string).collect();
+    line(&mut out, format_args!("\n  held by: {}", thresholds.join(", ")));
     out
 }
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -26,5 +26,4 @@ pub use model::{
     RunResult, SCHEMA_VERSION, Verdict, WindowSummary,
 };
 pub use read::ReadError;
-pub use thresholds::DEFAULT as DEFAULT_THRESHOLD;
 pub(crate) use verdict::LATE_US;

@@ -15,10 +15,9 @@ pub(super) struct Abort {
 }
 
 impl Abort {
-    /// Those of a plan. A plan that was validated has none that can't be read.
+    /// Those of a plan.
     pub(super) fn new(plan: &Plan) -> Abort {
-        let conditions = plan.abort_when.iter().filter_map(|text| text.parse().ok()).collect();
-        Abort { conditions, why: None }
+        Abort { conditions: plan.abort_when.clone(), why: None }
     }
 
     /// Whether the run is to end, told once.
