@@ -4,7 +4,9 @@
 
 mod balance;
 pub mod compare;
+mod completed;
 pub mod examination;
+mod figures;
 pub mod find;
 pub mod forecast;
 pub(crate) mod headline;
@@ -20,6 +22,7 @@ mod verdict;
 mod window;
 pub(crate) mod windows;
 
+pub use completed::{Completed, End};
 pub use headline::verdict as verdict_word;
 pub use model::{
     Counts, FailureKind, FailureSample, KernelWindow, LatencySummary, OnsetReport, Part, Resources,

@@ -25,8 +25,9 @@ impl Abort {
         if self.conditions.is_empty() || self.why.is_some() || watched.window.is_none() {
             return false;
         }
-        let result = watched.so_far();
-        let held = self.conditions.iter().map(|condition| condition.evaluate(&|metric| result.value(metric)));
+        let result = watched.so_far(Vec::new());
+        let judge = |condition: &Threshold| condition.evaluate(&|metric| result.value(metric));
+        let held = self.conditions.iter().map(judge);
         self.why = held
             .into_iter()
             .find(|judged| judged.passed)

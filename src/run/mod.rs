@@ -10,21 +10,19 @@ mod moments;
 mod monitor;
 mod observer;
 mod plateau;
-mod result;
 mod watched;
 
 pub use watched::Watched;
 
 use crate::capacity::{self, Demand, Ends, Forecast};
-use crate::diagnose::{Finding, diagnose};
+use crate::diagnose::diagnose;
 use crate::engine::{self, Control, Destinations, RunError};
 use crate::host::held_ports;
 use crate::host::moment::MomentLook;
 use crate::linux::sysctl::HostSettings;
-use crate::model::{Onset, Run};
 use crate::observe::Hurry;
 use crate::plan::{Plan, PortPolicy, Serve};
-use crate::result::KernelWindow;
+use crate::result::{Completed, End, WindowSummary};
 use crate::server::{Config, Running, StartError, Target};
 use from_plan::Whereto;
 use moments::Moments;
@@ -32,29 +30,6 @@ use monitor::Monitor;
 use observer::Observer;
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
-
-/// Everything that a run came to.
-#[derive(Debug)]
-pub struct Completed {
-    /// What was counted.
-    pub run: Run,
-    /// The settings of this host when it began.
-    pub host: HostSettings,
-    /// What was forecast of it, and of what.
-    pub forecast: Option<(Demand, Forecast)>,
-    /// TIME_WAIT sockets that the namespace had before it began.
-    pub time_wait_before: u64,
-    /// What began when.
-    pub onsets: Vec<Onset>,
-    /// What was seen of the kernel, by time.
-    pub seen: Vec<KernelWindow>,
-    /// What could not be seen of the kernel, and why.
-    pub unseen: Vec<String>,
-    /// Causes, the surest first.
-    pub findings: Vec<Finding>,
-    /// Why the run was ended early, if one of the plan's conditions for that held.
-    pub aborted: Option<String>,
-}
 
 /// Why a run could not begin.
 #[derive(Debug, thiserror::Error)]
@@ -149,7 +124,7 @@ impl Prepared {
                 monitor.window(window, progress.tally, progress.elapsed);
             }
             let (onsets, seen) = monitor.news();
-            let watched = Watched { plan, progress, onsets, seen };
+            let watched = Watched { plan, host: &host, progress, onsets, seen };
             if abort.is_due(&watched) {
                 control.interrupt();
             }
@@ -169,16 +144,17 @@ impl Prepared {
         let time_wait_before = observer.time_wait_before();
         let unseen = observer.unseen().to_vec();
         let Observer { onsets, seen, .. } = observer;
+        let windows = WindowSummary::all(&run.windows, seen);
         Ok(Completed {
             run,
             host,
             forecast,
             time_wait_before,
             onsets,
-            seen,
+            windows,
             unseen,
             findings,
-            aborted: abort.why(),
+            end: abort.why().map_or(End::Ended, End::Aborted),
         })
     }
 }

@@ -127,7 +127,7 @@ impl Observer {
             started: run.tally.started(),
             opened: run.tally.opened(),
             held_max: run.held_max,
-            tuples: run.tuples,
+            tuples: run.start.tuples,
             failures: run.tally.failures().iter().map(failure_fact).collect(),
             spoken: Some(plan.kind()),
             url: plan.url(),

@@ -17,8 +17,8 @@ use crate::plan;
 use crate::plan::secrets::command_line;
 use crate::plan::{Arrivals, Colour, Overrides, Plan};
 use crate::report::{Style, forecast};
-use crate::result::RunResult;
-use crate::run::{Completed, Prepared};
+use crate::result::{Completed, RunResult};
+use crate::run::Prepared;
 use anyhow::Context;
 use args::{ProgressFlags, ProgressWhen};
 use exporter::Exporter;
@@ -43,8 +43,8 @@ pub(super) fn run(args: &Run) -> anyhow::Result<Exit> {
     let mut journal = args.output.json.as_deref().and_then(|file| Journal::beside(file, &plan));
     let completed = watched(&plan, &interrupt, &args.progress, journal.as_mut())?;
     let balance = completed.run.conservation();
-    let mut result = completed.into_result(&plan);
-    result.command = Some(command(&plan, args.progress.show_secrets));
+    let command = Some(command(&plan, args.progress.show_secrets));
+    let result = RunResult { command, ..completed.into_result(&plan) };
     let exit = Exit::of(result.verdict);
     let shown =
         Summary { verbose: args.output.verbose, stdout_is_taken: outputs.use_stdout(), exit: Some(exit) };
