@@ -222,7 +222,6 @@ fn add_ports(facts: &mut Facts, examination: &Examination) {
     let fullest = examination.state.tuples.iter().find(|tuple| Some(tuple.destination) == destination);
     facts.tuples = 1;
     facts.usable_ports = Some(examination.host.port_settings().usable(crate::model::PortPolicy::Kernel));
-    facts.time_wait_blocks_s = crate::model::TIME_WAIT.as_secs_f64();
     facts.tuple = fullest.map(|tuple| TupleFact {
         source: tuple.source,
         destination: tuple.destination,

@@ -39,7 +39,7 @@ pub fn run(
         began_unix_us: clock.unix_micros(Stamp::ZERO),
         workers: setup.workers,
         tuples: setup.routes.as_ref().map_or(0, |routes| routes.len()),
-        leasable_ports: setup.leasable,
+        leasable_ports: setup.leasable_ports(),
         destinations: destinations.addresses().to_vec(),
         unresolved: destinations.why_not(),
         cpu,

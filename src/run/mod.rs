@@ -21,7 +21,7 @@ use crate::host::held_ports;
 use crate::host::moment::MomentLook;
 use crate::linux::sysctl::HostSettings;
 use crate::observe::Hurry;
-use crate::plan::{Plan, PortPolicy, Serve};
+use crate::plan::{Plan, Serve};
 use crate::result::{Completed, End, WindowSummary};
 use crate::server::{Config, Running, StartError, Target};
 use from_plan::Whereto;
@@ -29,7 +29,6 @@ use moments::Moments;
 use monitor::Monitor;
 use observer::Observer;
 use std::net::SocketAddr;
-use std::ops::RangeInclusive;
 
 /// Why a run could not begin.
 #[derive(Debug, thiserror::Error)]
@@ -114,7 +113,7 @@ impl Prepared {
         let Prepared { plan, host, own_target, destinations, forecast } = self;
         let plan = &plan;
         let hurry = Hurry::default();
-        let look = MomentLook::new(ports(plan, &host), host.clone());
+        let look = MomentLook::new(plan.source.ports, host.clone());
         let observer = Observer::new(plan, destinations.addresses(), host.clone(), hurry.clone());
         let (moments, first_failures) = Moments::start(look, hurry.clone()).map_err(StartRunError::Thread)?;
         let mut monitor = Monitor::start(observer, hurry).map_err(StartRunError::Thread)?;
@@ -175,15 +174,6 @@ fn whereto(
     let supply = from_plan::supply(plan, destinations, host);
     let seen = held_ports::look(&supply).unwrap_or_default();
     (!destinations.is_empty()).then(|| Whereto::of(&supply.holding(seen.sockets), ends))
-}
-
-/// The ports that the connections of a plan may use.
-fn ports(plan: &Plan, host: &HostSettings) -> RangeInclusive<u16> {
-    let range = host.ports();
-    match plan.source.ports {
-        PortPolicy::Kernel | PortPolicy::NaiveBind => range.low..=range.high,
-        PortPolicy::Range { low, high } | PortPolicy::Explicit { low, high } => low..=high,
-    }
 }
 
 /// The plan, with the certificate of the run's own target among those it trusts.
