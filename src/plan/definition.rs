@@ -6,6 +6,7 @@
 
 use super::secrets::Secrets;
 use super::session::Session;
+use super::target_url::in_url;
 use super::threshold::Threshold;
 use super::units::Count;
 use crate::model::AddressSet;
@@ -65,7 +66,7 @@ impl Plan {
     pub fn url(&self) -> Option<String> {
         let target = self.target.as_ref()?;
         let ports: Vec<String> = target.ports.iter().map(u16::to_string).collect();
-        let host = if target.host.contains(':') { format!("[{}]", target.host) } else { target.host.clone() };
+        let host = in_url(&target.host);
         let path = match target.scheme.application() {
             crate::protocol::Application::Stream => "",
             _ => self.session.request.path.as_str(),
