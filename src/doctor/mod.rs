@@ -102,9 +102,8 @@ pub fn target(
     add_counted(&mut facts, &before, &after);
     add_ports(&mut facts, &examination);
     let findings = diagnose(&facts);
-    let on_port = |at: &Listening| {
-        target.ports.contains(&at.address.port()) && facts.target_is_local == Some(true)
-    };
+    let on_port =
+        |at: &Listening| target.ports.contains(&at.address.port()) && facts.target_is_local == Some(true);
     let target = TargetExamination {
         url: target.to_string(),
         name: facts.name,

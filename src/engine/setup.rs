@@ -158,9 +158,7 @@ impl Setup {
     pub(super) fn pool(&self, part: Part) -> Option<Pool> {
         let routes = self.routes.clone()?;
         Some(match &self.leasable {
-            Some(ports) => {
-                Pool::explicit(routes, part.index, part.of, partition(ports, part.index, part.of))
-            }
+            Some(ports) => Pool::explicit(routes, part.index, part.of, partition(ports, part.index, part.of)),
             None => Pool::kernel_chooses(routes, part.index, part.of),
         })
     }

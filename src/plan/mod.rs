@@ -52,8 +52,8 @@ pub use nearest::nearest;
 pub use reference::reference;
 pub use schema::schema;
 pub use secrets::Secrets;
-pub use target_url::{TargetUrl, TargetUrlError};
 pub use session::{Expect, Header, Messages, Reconnect, Request, Session, Statuses, Tls, TlsVersion};
+pub use target_url::{TargetUrl, TargetUrlError};
 
 use std::cell::RefCell;
 use std::path::Path;

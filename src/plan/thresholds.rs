@@ -72,7 +72,8 @@ mod tests {
 
     #[test]
     fn a_wrong_part_of_an_expression_has_its_place() {
-        let part = |text: &str| (THRESHOLD.parse)(text).expect_err(text).part().map(|part| text[part].to_owned());
+        let part =
+            |text: &str| (THRESHOLD.parse)(text).expect_err(text).part().map(|part| text[part].to_owned());
         assert_eq!(part(" conect.p99 < 5ms").as_deref(), Some("conect.p99"));
         assert_eq!(part("connect.p99 < 5").as_deref(), Some("5"));
         assert_eq!(part("connect.p99"), None, "nothing is there that could be marked");

@@ -72,7 +72,8 @@ mod tests {
 
     #[test]
     fn it_reads_well() {
-        let mut report = FindReport::new("storm", Quantity::Rate, vec!["connect.p99 < 50ms".into()]);
+        let mut report =
+            FindReport::new("storm", Quantity::Rate, vec!["connect.p99 < 50ms".parse().unwrap()]);
         report.conclude(&End { passing: Some(200.0), failing: Some(206.0), invalid: None, probes: 2 });
         report.stopped_by = Some(Stopped { side: Side::Target, why: "accept_queue_full at 1.0 s".into() });
         report.probes =

@@ -122,9 +122,11 @@ mod tests {
     fn never_can_not_pass_where_nothing_could_be_seen() {
         let mut result = crate::result::sample::good();
         result.onsets.clear();
-        result.plan.thresholds =
-            ["onset.time_wait_building == never", "onset.refusals == never"].map(|t| t.parse().unwrap()).into();
-        let passed = |result: &RunResult| Figures::of(result).evaluate().iter().map(|t| t.passed).collect::<Vec<_>>();
+        result.plan.thresholds = ["onset.time_wait_building == never", "onset.refusals == never"]
+            .map(|t| t.parse().unwrap())
+            .into();
+        let passed =
+            |result: &RunResult| Figures::of(result).evaluate().iter().map(|t| t.passed).collect::<Vec<_>>();
         assert_eq!(passed(&result), [true, true]);
         result.unseen = vec!["sockets (sock_diag): Operation not permitted".into()];
         assert_eq!(passed(&result), [false, true], "refusals are seen by the attempts themselves");

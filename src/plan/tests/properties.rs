@@ -136,7 +136,8 @@ fn serve() -> impl Strategy<Value = Serve> {
 }
 
 fn threshold() -> impl Strategy<Value = Threshold> {
-    let texts = ["connect.p99 < 50ms", "failed.ratio < 0.1%", "onset.fd_limit == never", "rate.achieved >= 5/s"];
+    let texts =
+        ["connect.p99 < 50ms", "failed.ratio < 0.1%", "onset.fd_limit == never", "rate.achieved >= 5/s"];
     proptest::sample::select(texts.map(|text| text.parse().unwrap()).to_vec())
 }
 
