@@ -137,7 +137,8 @@ fn around_authority<'t>(
         };
         return match at {
             Some(at) => Err(fault("user name", &authority[..=at])),
-            None if !path.is_empty() => Err(fault("path", path)),
+            // "/" alone is what stands behind every URL that was copied from somewhere.
+            None if !path.is_empty() && path != "/" => Err(fault("path", path)),
             None => Ok((authority, String::new(), None)),
         };
     }
@@ -303,7 +304,7 @@ mod tests {
             ("WSS://[fe80::1%eth0]", "wss://[fe80::1%eth0]:443"),
             ("https://a?x", "https://a:443/?x"),
             ("http://me:secret@h/", "http://h:80/"),
-            ("tls://h:1,3-4", "tls://h:1,3,4"),
+            ("tls://h:1,3-4/", "tls://h:1,3,4"),
         ] {
             let target: TargetUrl = text.parse().unwrap();
             assert_eq!(target.to_string(), shown, "{text}");
