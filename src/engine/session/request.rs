@@ -110,7 +110,6 @@ impl RequestHead {
 
     /// RFC 9110, section 7.2: the host as it is in the URL, with the port unless it is the scheme's own.
     fn write_host(&self, destination: SocketAddr, out: &mut Vec<u8>) {
-        let own_port = if self.kind.is_encrypted() { 443 } else { 80 };
         // Writing to a Vec can't fail.
         let _ = match &self.host {
             // A zone has a meaning on this host alone (RFC 6874, section 4).
@@ -122,7 +121,7 @@ impl RequestHead {
             None => write!(out, "Host: {}", destination.ip()),
         };
         let _ = match destination.port() {
-            port if port == own_port => write!(out, "\r\n"),
+            port if Some(port) == self.kind.own_port() => write!(out, "\r\n"),
             port => write!(out, ":{port}\r\n"),
         };
     }

@@ -6,11 +6,13 @@
 mod check;
 mod matches;
 mod reader;
+mod redacted;
 mod schema;
 mod spread;
 
 pub(in crate::plan) use check::check;
 pub(in crate::plan) use reader::{Steps, Written, template_fault};
+pub(in crate::plan) use redacted::{redact, secret_texts};
 pub(in crate::plan) use schema::definitions;
 
 use super::Statuses;
