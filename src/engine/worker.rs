@@ -222,7 +222,12 @@ impl Worker {
     fn time_to_wait(&self, until: Option<Stamp>) -> Duration {
         let now = self.clock.now();
         let window_end = WINDOW * u32::try_from(self.window.index + 1).unwrap_or(u32::MAX);
-        let nearest = [until, self.connections.deadlines.next_at(), self.connections.goes_on_at(), self.end.filter(|_| !self.draining)];
+        let nearest = [
+            until,
+            self.connections.deadlines.next_at(),
+            self.connections.goes_on_at(),
+            self.end.filter(|_| !self.draining),
+        ];
         let wake = nearest.into_iter().flatten().fold(window_end.min(now + LONGEST_REST), Stamp::min);
         wake.saturating_sub(now)
     }

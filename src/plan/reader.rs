@@ -114,6 +114,21 @@ impl<'a> Reader<'a> {
         None
     }
 
+    /// Looks a text through for a fault; what is no text, or has another mistake, is not looked through.
+    pub(super) fn look_through(
+        &self,
+        value: &Spanned<DeValue<'_>>,
+        fault: impl FnOnce(&str) -> Option<Fault>,
+    ) {
+        let DeValue::String(string) = value.get_ref() else { return };
+        let text = Text::of_string(self.source, value.span(), string);
+        let Ok(text) = expand(&text, self.environment) else { return };
+        if let Some(fault) = fault(text.as_str()) {
+            let span = fault.part().map_or(text.token(), |part| text.origin_of(part));
+            self.report(fault.at(Place::File(span)));
+        }
+    }
+
     /// Number of mistakes so far.
     pub(super) fn mistakes(&self) -> usize {
         self.mistakes.borrow().len()

@@ -396,7 +396,7 @@ mod tests {
     fn a_number_in_a_query_is_hidden_where_it_stands_as_one() {
         let mut session = Session::default();
         session.request.path = "/?pin=1234&room=1&as=json".into();
-        session.request.headers = vec![Header { name: "X-Pin".into(), value: "4321".into() }];
+        session.request.headers = vec![crate::plan::Header { name: "X-Pin".into(), value: "4321".into() }];
         let secrets = session.secret_texts();
         let told = hidden("1,234 json of 1234 at h/?pin=1234 with X-Pin: 4321", &secrets);
         assert_eq!(told, "1,234 json of 1234 at h/?pin(redacted) with X-Pin(redacted)");

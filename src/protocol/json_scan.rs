@@ -67,7 +67,8 @@ pub fn says(raw: &[u8], text: &[u8]) -> bool {
 pub fn text(raw: &[u8]) -> Cow<'_, [u8]> {
     match inside_of_string(raw) {
         Some(inside) if !inside.contains(&b'\\') => Cow::Borrowed(inside),
-        Some(_) => serde_json::from_slice::<String>(raw).map_or(Cow::Borrowed(raw), |text| Cow::Owned(text.into_bytes())),
+        Some(_) => serde_json::from_slice::<String>(raw)
+            .map_or(Cow::Borrowed(raw), |text| Cow::Owned(text.into_bytes())),
         None => Cow::Borrowed(raw),
     }
 }
@@ -150,7 +151,9 @@ fn is_unescaped(inside: &[u8], wanted: &[u8]) -> bool {
     while let Some(at) = memchr::memchr(b'\\', inside) {
         let Some(rest) = wanted.strip_prefix(&inside[..at]) else { return false };
         let Some((character, length)) = escaped(&inside[at..]) else { return false };
-        let Some(rest) = rest.strip_prefix(character.encode_utf8(&mut [0; 4]).as_bytes()) else { return false };
+        let Some(rest) = rest.strip_prefix(character.encode_utf8(&mut [0; 4]).as_bytes()) else {
+            return false;
+        };
         (inside, wanted) = (&inside[at + length..], rest);
     }
     inside == wanted
@@ -211,9 +214,18 @@ mod tests {
 
     #[test]
     fn values_are_compared_by_what_they_say() {
-        assert!(says(b"7", b"7") && says(b"\"7\"", b"7") && says(br#""a\"\u00e9\ud83d\ude00b""#, "a\"é😀b".as_bytes()));
+        assert!(
+            says(b"7", b"7")
+                && says(b"\"7\"", b"7")
+                && says(br#""a\"\u00e9\ud83d\ude00b""#, "a\"é😀b".as_bytes())
+        );
         assert!(says(br#"{"a":1, "b":2}"#, br#"{"b":2,"a":1}"#) && !says(b"[1]", b"[2]"));
-        assert!(!says(b"71", b"7") && !says(br#""a\n""#, b"a") && !says(br#""\ud83d""#, b"x") && !says(b"true", b"t"));
+        assert!(
+            !says(b"71", b"7")
+                && !says(br#""a\n""#, b"a")
+                && !says(br#""\ud83d""#, b"x")
+                && !says(b"true", b"t")
+        );
         assert_eq!(&*text(br#""a\nb""#), b"a\nb");
         assert_eq!(&*text(b"12"), b"12");
     }

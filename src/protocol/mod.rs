@@ -12,6 +12,4 @@ pub mod websocket;
 pub use behaviour::{Behaviour, Reply};
 pub use kind::{Application, Kind};
 pub use sniff::{ECHO, sniff};
-pub use template::{
-    Alphabet, Fields, MOST_RANDOM, Named, NoNames, Place, Template, TemplateError, Values,
-};
+pub use template::{Alphabet, Fields, MOST_RANDOM, Named, NoNames, Place, Template, TemplateError, Values};

@@ -327,7 +327,13 @@ impl FailureKind {
 
     /// The failure as data.
     pub fn failure(&self) -> crate::model::Failure {
-        crate::model::Failure { stage: self.stage, cause: self.cause, errno: self.errno, code: self.code, step: None }
+        crate::model::Failure {
+            stage: self.stage,
+            cause: self.cause,
+            errno: self.errno,
+            code: self.code,
+            step: None,
+        }
     }
 }
 

@@ -140,7 +140,8 @@ impl Connections {
 
     fn end_session(&mut self, key: usize, trouble: Option<SessionError>) {
         let mut slot = self.slots.remove(key);
-        let (session, script) = (slot.session.as_mut().map(|session_io| &mut session_io.session), self.script.as_deref());
+        let (session, script) =
+            (slot.session.as_mut().map(|session_io| &mut session_io.session), self.script.as_deref());
         let (mut step, mut client) = (None, None);
         if let (Some(session), Some(script)) = (session, script) {
             self.tally.traffic.unanswered += session.unanswered(script);

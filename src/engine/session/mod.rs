@@ -8,6 +8,7 @@
 
 mod context;
 mod conversation;
+mod ending;
 mod http;
 mod last_words;
 mod message_schedule;
@@ -29,8 +30,8 @@ mod tests;
 
 pub(super) use context::{Context, SessionError, Step, StepResult};
 pub(super) use last_words::LastWords;
-pub(super) use steps::Client;
 pub use script::{Script, ScriptError};
+pub(super) use steps::Client;
 
 use crate::model::{Cause, Errno, Failure, Stage, Stamp};
 use crate::plan::Close;
@@ -233,24 +234,6 @@ impl Session {
         came.unwrap_or_else(|| Failure::new(self.stage(), Cause::TimedOut).into())
     }
 
-    /// The run is over.
-    pub(super) fn stop(&mut self, context: &mut Context<'_>) -> StepResult {
-        self.ending = Ending::AtOnce;
-        match self.phase {
-            Phase::Securing | Phase::Judged | Phase::Opening => Ok(Step::Continue),
-            Phase::Open => {
-                let waits = self.wind_down(context);
-                // It had its time: an answer more does not complete it.
-                if self.has_more_to_say(context.script, context.ordinal) {
-                    self.finish(context)
-                } else {
-                    waits
-                }
-            }
-            Phase::Closing => Ok(Step::Done),
-        }
-    }
-
     /// When there is something to do even if nothing comes.
     pub(super) fn next_due(&self, script: &Script) -> Option<Stamp> {
         let timeout = script.messages.timeout;
@@ -418,65 +401,5 @@ impl Session {
             Talk::Opening(_) | Talk::Steps(_) => Ok(Step::Continue),
         };
         self.progress(step, context)
-    }
-
-    /// Says no more, and finishes when no answer is waited for.
-    fn wind_down(&mut self, context: &mut Context<'_>) -> StepResult {
-        if self.ending == Ending::No {
-            self.ending = Ending::Winding;
-        }
-        let busy = match &mut self.talk {
-            Talk::WebSocket(socket) => socket.stop_sending(),
-            Talk::Stream(stream) => stream.stop_sending(),
-            Talk::Http(http) => http.stop_sending(),
-            Talk::Steps(steps) => steps.stop(context.script.program.as_ref()),
-            Talk::Opening(_) => false,
-        };
-        if busy { Ok(Step::Continue) } else { self.finish(context) }
-    }
-
-    /// Ends it as the plan says.
-    fn finish(&mut self, context: &mut Context<'_>) -> StepResult {
-        let at_once = self.ending == Ending::AtOnce;
-        let (goes_on, code) = match &self.talk {
-            Talk::Steps(steps) => (steps.goes_on(), steps.close_code()),
-            _ => (false, None),
-        };
-        if context.script.closes == Close::Peer && !at_once && !goes_on {
-            if self.ending == Ending::No {
-                // Everything is said; it is for the peer to close, as long as the lifetime lets it.
-                return Ok(Step::Continue);
-            }
-            return Err(Failure::new(Stage::Close, Cause::TimedOut).into());
-        }
-        if !self.talk.is_websocket() || context.script.closes == Close::Rst {
-            return Ok(Step::Done);
-        }
-        if self.phase != Phase::Closing {
-            websocket::write_close(Some(code.unwrap_or(context.script.messages.close_code)), context);
-        }
-        if at_once {
-            return Ok(Step::Done);
-        }
-        self.phase = Phase::Closing;
-        self.limit = Some(context.now + context.script.handshake_timeout);
-        Ok(Step::Continue)
-    }
-
-    /// The peer's close frame, which is answered by then, in the midst of the session.
-    fn peer_closes(&mut self, context: &mut Context<'_>) -> StepResult {
-        if self.phase == Phase::Closing || self.ending == Ending::AtOnce {
-            return Ok(Step::Done);
-        }
-        let Some(frames) = self.talk.frames() else { return Ok(Step::Done) };
-        if context.script.closes != Close::Peer {
-            return Err(frames.closed_by_peer(Stage::Session));
-        }
-        if !frames.was_closed_well() {
-            return Err(frames.closed_by_peer(Stage::Close));
-        }
-        self.phase = Phase::Closing;
-        self.limit = Some(context.now + context.script.handshake_timeout);
-        Ok(Step::Continue)
     }
 }

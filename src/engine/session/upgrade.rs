@@ -1,8 +1,8 @@
 //! A WebSocket's opening handshake: everything that is dropped when it is done.
 
 use super::context::{Context, SessionError, StepResult};
-use super::request::{Filling, RequestHead, write_upgrade};
 use super::refusal::{self, Refusal};
+use super::request::{Filling, RequestHead, write_upgrade};
 use crate::model::{Cause, Failure, Reply, Stage};
 use crate::protocol::http1::{HeadBuffer, LONGEST_HEAD, ReplyHead};
 use crate::protocol::websocket::Upgrade;

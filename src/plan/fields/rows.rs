@@ -2,12 +2,12 @@
 
 use super::super::diagnostics::{Mistake, Place};
 use super::super::field::{Field, Placed};
+use super::super::session::steps::{Steps, Written as WrittenSteps};
 use super::super::session::syntax::{
     ALPN, AUTH, CLOSE_CODE, EXPECT, FILE, JITTER, METHOD, SERVER_NAME, STATUSES, SUBPROTOCOL, TEMPLATE, TEXT,
     TLS_VERSION,
 };
 use super::super::session::{Expect, Header, Statuses, TlsVersion};
-use super::super::session::steps::{Steps, Written as WrittenSteps};
 use super::super::stages::WrittenClosed;
 use super::super::syntax::{BACKLOG, COUNT, DURATION, NAME, POSITIVE_DURATION, POSITIVE_RATE, SEED, WORKERS};
 use super::super::target_url::{TARGET_URL, TargetUrl};

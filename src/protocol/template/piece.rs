@@ -76,7 +76,8 @@ impl Width {
 
     /// Takes a number that was written so off the front: as many digits as its width has, or as there are.
     pub(super) fn take(self, bytes: &mut &[u8]) -> Option<u64> {
-        let is_digit = |byte: &u8| if self.is_hexadecimal { byte.is_ascii_hexdigit() } else { byte.is_ascii_digit() };
+        let is_digit =
+            |byte: &u8| if self.is_hexadecimal { byte.is_ascii_hexdigit() } else { byte.is_ascii_digit() };
         let blanks = bytes.iter().take_while(|byte| **byte == b' ').count();
         let blanks = if self.is_padded_with_zeros { 0 } else { blanks.min(usize::from(self.digits)) };
         let count = bytes[blanks..].iter().take_while(|byte| is_digit(byte)).count();
@@ -114,7 +115,8 @@ impl<'t> Word<'t> {
         let is_letter = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
         let end = inner.find(|c: char| !is_letter(c) && c != '.').unwrap_or(inner.len());
         let name = &inner[..end];
-        let is_name = name.split('.').all(|part| part.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_'));
+        let is_name =
+            name.split('.').all(|part| part.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_'));
         let rest = &inner[end..];
         if !is_name {
             return None;
@@ -174,7 +176,9 @@ pub(super) fn placeholder(text: &str, knows: &dyn Fn(&str) -> bool) -> Result<Op
         (None, Some(_)) if knows(name) || matches!(name, "uuid" | "lbrace") => {
             return Err(fault(format!("{{{name}}} has no width and no size")));
         }
-        (None, None) if name == "random" => return Err(fault("{random} needs a size, such as {random:20}".into())),
+        (None, None) if name == "random" => {
+            return Err(fault("{random} needs a size, such as {random:20}".into()));
+        }
         (None, _) => {
             let says = format!("{{{name}}} is not a placeholder here");
             return Err(Fault { unknown: Some(name.to_owned()), ..fault(says) });
@@ -190,7 +194,8 @@ fn random(text: &str, inner: &str) -> Result<Found, Fault> {
     match size(&inner[..end]) {
         Some(size) if end < inner.len() => Ok(Found { piece: Piece::Random(size), length }),
         _ => {
-            let says = format!("'{}' is not a size, such as {{random:1KiB}}, of at most 16 MiB", &inner[..end]);
+            let says =
+                format!("'{}' is not a size, such as {{random:1KiB}}, of at most 16 MiB", &inner[..end]);
             Err(Fault { says, unknown: None, length })
         }
     }
@@ -235,7 +240,9 @@ pub(super) fn write_uuid(out: &mut Vec<u8>, random: &mut dyn RngCore) {
 pub(super) fn write_value(value: &[u8], place: Place, out: &mut Vec<u8>) {
     match place {
         Place::Message => out.extend_from_slice(value),
-        Place::Header => out.extend(value.iter().map(|byte| if byte.is_ascii_control() { b' ' } else { *byte })),
+        Place::Header => {
+            out.extend(value.iter().map(|byte| if byte.is_ascii_control() { b' ' } else { *byte }))
+        }
         Place::Url => {
             for byte in value {
                 if byte.is_ascii_alphanumeric() || b"-._~/:@".contains(byte) {

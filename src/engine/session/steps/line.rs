@@ -24,7 +24,7 @@ pub(super) enum Line {
     Opening(Box<Opening>),
     WebSocket(Frames),
     /// Bytes; those of a line that is not complete.
-    Stream(Box<Vec<u8>>),
+    Stream(Vec<u8>),
 }
 
 impl Line {

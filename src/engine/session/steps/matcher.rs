@@ -223,7 +223,8 @@ mod tests {
 
     #[test]
     fn values_are_taken_where_they_stand() {
-        let head = b"HTTP/1.1 200 OK\r\nX-Id:  17 \r\nSet-Cookie: a=b\r\nSet-Cookie: sid=s%3A1; Path=/\r\n\r\n";
+        let head =
+            b"HTTP/1.1 200 OK\r\nX-Id:  17 \r\nSet-Cookie: a=b\r\nSet-Cookie: sid=s%3A1; Path=/\r\n\r\n";
         let body = br#"0{"sid":"ab\"c","n":5}"#;
         let take = |from| {
             let taking = Taking::new(&Take { name: "x".into(), from }, &|_| 0);

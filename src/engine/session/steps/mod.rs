@@ -12,6 +12,9 @@ mod matcher;
 mod program;
 mod wait;
 
+#[cfg(test)]
+mod tests;
+
 pub(in crate::engine) use client::Client;
 pub(in crate::engine) use program::Program;
 
@@ -76,7 +79,7 @@ impl Conversation {
     /// Begins to speak.
     pub(super) fn begin(&mut self, context: &mut Context<'_>) -> StepResult {
         if context.script.application == Application::Stream {
-            self.line = Line::Stream(Box::default());
+            self.line = Line::Stream(Vec::new());
             self.opened(context);
         }
         self.advance(context)
@@ -94,7 +97,9 @@ impl Conversation {
         let script = context.script;
         let Some(program) = &script.program else { return Ok(Step::Done) };
         for _ in 0..BATCH {
-            let Some(op) = program.ops.get(usize::from(self.client.at)) else { return self.all_is_said(context) };
+            let Some(op) = program.ops.get(usize::from(self.client.at)) else {
+                return self.all_is_said(context);
+            };
             if let Some(after) = op.leaves_to.filter(|_| self.is_leaving) {
                 self.client.at = after;
                 continue;
@@ -310,7 +315,8 @@ impl Conversation {
             match taking.of(head, body) {
                 None => return Err(wrong(format!("there is no value for '{}' in the answer", taking.name))),
                 Some(value) if value.len() > LONGEST_TAKEN => {
-                    let says = format!("the value for '{}' has {} bytes; at most 65535", taking.name, value.len());
+                    let says =
+                        format!("the value for '{}' has {} bytes; at most 65535", taking.name, value.len());
                     return Err(wrong(says));
                 }
                 Some(value) => self.client.taken.set(taking.index, &value),

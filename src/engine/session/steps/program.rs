@@ -42,12 +42,20 @@ pub(super) enum Do {
     Wait(Box<Waiting>),
     Think(Lifetime),
     /// Repetition `depth` begins, so often; `None`: to the end.
-    Begin { depth: usize, times: Option<u32> },
+    Begin {
+        depth: usize,
+        times: Option<u32>,
+    },
     /// Once more from `head` on, unless it was the last time.
-    Again { depth: usize, head: u16 },
+    Again {
+        depth: usize,
+        head: u16,
+    },
     /// A reaction holds from here on.
     React(usize),
-    Close { code: Option<u16> },
+    Close {
+        code: Option<u16>,
+    },
 }
 
 /// A request, a WebSocket's handshake too.
@@ -128,8 +136,8 @@ impl Program {
         let opens = steps::flat(&session.steps).iter().any(|step| matches!(step.act, Act::Open(_)));
         let mut is_open = opens || kind.application() != Application::WebSocket;
         for step in &session.steps {
-            // Without a step that opens it, the first that is no request opens the WebSocket.
-            if !is_open && !matches!(step.act, Act::Http(_)) {
+            // Without a step that opens it, the first that speaks over the WebSocket opens it.
+            if !is_open && speaks(step) {
                 let open = compiler.opening(&OpenStep::default(), &[])?;
                 compiler.push(open, connection.handshake_timeout);
                 is_open = true;
@@ -212,7 +220,10 @@ impl Compiler<'_> {
 
     fn repeat(&mut self, times: Option<u64>, steps: &[Step]) -> Result<(), ScriptError> {
         let (depth, begin) = (self.depth, self.ops.len());
-        self.push(Do::Begin { depth, times: times.map(|n| u32::try_from(n).unwrap_or(u32::MAX)) }, Duration::ZERO);
+        self.push(
+            Do::Begin { depth, times: times.map(|n| u32::try_from(n).unwrap_or(u32::MAX)) },
+            Duration::ZERO,
+        );
         self.step += 1;
         self.depth += 1;
         for step in steps {
@@ -261,10 +272,11 @@ impl Compiler<'_> {
         let is_own = |name: &str| headers.iter().any(|header| header.name.eq_ignore_ascii_case(name));
         let mut all: Vec<Header> =
             self.session.request.headers.iter().filter(|header| !is_own(&header.name)).cloned().collect();
-        all.extend(headers.iter().map(|header| Header {
-            name: header.name.clone(),
-            value: header.value.as_str().to_owned(),
-        }));
+        all.extend(
+            headers
+                .iter()
+                .map(|header| Header { name: header.name.clone(), value: header.value.as_str().to_owned() }),
+        );
         let wanted = Wanted { application, method, path, headers: &all, subprotocols };
         let index_of = |name: &str| self.names.iter().position(|known| known == name).map(index);
         RequestHead::new(self.kind, self.host.map(str::to_owned), &wanted, &index_of)
@@ -286,9 +298,10 @@ impl Compiler<'_> {
             Payload::Base64(text) => {
                 binary(Template::bytes(BASE64_STANDARD.decode(text).unwrap_or_default()))
             }
-            Payload::File(path) => binary(Template::bytes(std::fs::read(path).map_err(|error| {
-                ScriptError::Payload { path: path.clone(), why: error.to_string() }
-            })?)),
+            Payload::File(path) => binary(Template::bytes(
+                std::fs::read(path)
+                    .map_err(|error| ScriptError::Payload { path: path.clone(), why: error.to_string() })?,
+            )),
         })
     }
 
@@ -302,6 +315,15 @@ impl Compiler<'_> {
 
     fn index_of(&self, name: &str) -> u16 {
         self.names.iter().position(|known| known == name).map_or(u16::MAX, index)
+    }
+}
+
+/// Whether a step needs an open WebSocket.
+fn speaks(step: &Step) -> bool {
+    match &step.act {
+        Act::Send(_) | Act::Wait(_) | Act::On { .. } | Act::Close { .. } => true,
+        Act::Repeat { steps, .. } => steps.iter().any(speaks),
+        Act::Http(_) | Act::Open(_) | Act::Think(_) => false,
     }
 }
 

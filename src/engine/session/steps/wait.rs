@@ -92,7 +92,8 @@ impl Conversation {
         let opening = std::mem::replace(&mut self.line, Line::WebSocket(Default::default()));
         context.tally.latencies.handshake.record(context.now.saturating_sub(self.since));
         self.opened(context);
-        if let (Line::Opening(opening), Some(Op { act: Do::Open(request), .. })) = (opening, self.op(context)) {
+        if let (Line::Opening(opening), Some(Op { act: Do::Open(request), .. })) = (opening, self.op(context))
+        {
             self.take(&request.takes, &opening.head, &[])?;
         }
         self.done(context);
@@ -116,7 +117,7 @@ impl Conversation {
     /// Bytes of a stream: each line is a message, without its end.
     fn take_lines(&mut self, bytes: &[u8], context: &mut Context<'_>) -> StepResult {
         let Line::Stream(held) = &mut self.line else { return Ok(Step::Continue) };
-        let mut held = std::mem::take(&mut **held);
+        let mut held = std::mem::take(held);
         let searched = held.len();
         held.extend_from_slice(bytes);
         let (mut at, mut from, mut step) = (0, searched, Ok(Step::Continue));
@@ -132,10 +133,13 @@ impl Conversation {
         }
         if held.len() > LONGEST_LINE {
             let failure = Failure::new(Stage::Session, Cause::UnexpectedReply);
-            return Err(SessionError::because(failure, Reply::saying("a line longer than 16 MiB").beginning_with(&held)));
+            return Err(SessionError::because(
+                failure,
+                Reply::saying("a line longer than 16 MiB").beginning_with(&held),
+            ));
         }
         if let Line::Stream(kept) = &mut self.line {
-            **kept = held;
+            *kept = held;
         }
         step
     }

@@ -16,7 +16,8 @@ pub(in crate::plan) fn check(
 ) {
     fields_of_messages(settings, mistakes);
     let steps = &written.value;
-    let mut check = Check { kind, at: 0, line: Line::None, opens: opens(&steps.steps), reactions: 0, steps, mistakes };
+    let mut check =
+        Check { kind, at: 0, line: Line::None, opens: opens(&steps.steps), reactions: 0, steps, mistakes };
     if kind.application() != Application::WebSocket {
         check.line = Line::Open;
     } else if !check.opens {
@@ -78,7 +79,9 @@ impl Check<'_> {
         self.at += 1;
         let application = self.kind.application();
         match &step.act {
-            Act::Http(_) if application == Application::Stream => self.misfit(at, "requests", "http, https, ws or wss"),
+            Act::Http(_) if application == Application::Stream => {
+                self.misfit(at, "requests", "http, https, ws or wss")
+            }
             Act::Http(_) => {
                 if application == Application::WebSocket && self.line != Line::OpensItself {
                     self.line = Line::Requested;
@@ -89,7 +92,11 @@ impl Check<'_> {
             }
             Act::Open(open) => {
                 if open.reuse && self.line != Line::Requested {
-                    self.report(at, "there is no connection of a request to upgrade", "a step `http` right before it");
+                    self.report(
+                        at,
+                        "there is no connection of a request to upgrade",
+                        "a step `http` right before it",
+                    );
                 }
                 self.line = Line::Open;
             }

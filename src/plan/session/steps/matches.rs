@@ -5,8 +5,8 @@ use super::{Condition, Match};
 use crate::plan::diagnostics::{Mistake, Place, quote};
 use crate::plan::reader::{Table, wrong_type};
 use crate::plan::syntax::Fault;
-use crate::protocol::json_scan::Pointer;
 use crate::protocol::Template;
+use crate::protocol::json_scan::Pointer;
 use toml::Spanned;
 use toml::de::DeValue;
 
@@ -46,7 +46,9 @@ impl<'a> StepReader<'a> {
         let after = table.value("after").and_then(|value| self.repeatable(value));
         let mut all = Vec::new();
         all.extend(table.value("json").and_then(|value| self.json(value, &table)));
-        if !all.iter().any(|condition| matches!(condition, Condition::Json { .. })) && table.value("json").is_none() {
+        if !all.iter().any(|condition| matches!(condition, Condition::Json { .. }))
+            && table.value("json").is_none()
+        {
             all.extend(table.value("equals").and_then(|value| self.repeatable(value)).map(Condition::Equals));
         }
         all.extend(table.value("starts_with").and_then(|v| self.repeatable(v)).map(Condition::StartsWith));
@@ -56,7 +58,11 @@ impl<'a> StepReader<'a> {
         if self.switch(&table, "echo") {
             all.push(Condition::Echo);
             if !answers {
-                self.report(value, "nothing is sent here that could come back", "`equals`, `contains` or the like");
+                self.report(
+                    value,
+                    "nothing is sent here that could come back",
+                    "`equals`, `contains` or the like",
+                );
             }
         }
         let is_any = self.switch(&table, "any");

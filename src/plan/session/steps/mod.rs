@@ -9,11 +9,13 @@ mod reader;
 mod redacted;
 mod schema;
 mod spread;
+mod takes;
 
 pub(in crate::plan) use check::check;
-pub(in crate::plan) use reader::{Steps, Written, template_fault};
+pub(in crate::plan) use reader::{Steps, Written};
 pub(in crate::plan) use redacted::{redact, secret_texts};
 pub(in crate::plan) use schema::definitions;
+pub(in crate::plan) use takes::template_fault;
 
 use super::Statuses;
 use crate::model::Lifetime;
@@ -243,7 +245,9 @@ impl fmt::Display for Match {
                 Condition::StartsWith(text) => write!(f, "a message that starts with '{text}'"),
                 Condition::Contains(text) => write!(f, "a message that contains '{text}'"),
                 Condition::Regex(text) => write!(f, "a message in which /{text}/ is found"),
-                Condition::Json { pointer, equals: None } => write!(f, "a JSON document with a value at '{pointer}'"),
+                Condition::Json { pointer, equals: None } => {
+                    write!(f, "a JSON document with a value at '{pointer}'")
+                }
                 Condition::Json { pointer, equals: Some(text) } => {
                     write!(f, "a JSON document with '{text}' at '{pointer}'")
                 }
@@ -272,12 +276,14 @@ pub fn flat(steps: &[Step]) -> Vec<&Step> {
 /// Names of all steps, in the order of [`flat`]: their own, or kind and number, such as `wait_3`.
 pub fn names(steps: &[Step]) -> Vec<String> {
     let numbered = flat(steps).into_iter().enumerate();
-    numbered.map(|(at, step)| step.name.clone().unwrap_or_else(|| format!("{}_{}", step.act.name(), at + 1))).collect()
+    numbered
+        .map(|(at, step)| step.name.clone().unwrap_or_else(|| format!("{}_{}", step.act.name(), at + 1)))
+        .collect()
 }
 
 /// Whether steps are repeated, or a pause lasts, until the end of the run.
 pub fn last_to_the_end(steps: &[Step]) -> bool {
-    flat(steps).iter().any(|step| {
-        matches!(step.act, Act::Repeat { times: None, .. } | Act::Think(Lifetime::UntilEnd))
-    })
+    flat(steps)
+        .iter()
+        .any(|step| matches!(step.act, Act::Repeat { times: None, .. } | Act::Think(Lifetime::UntilEnd)))
 }

@@ -2,19 +2,16 @@
 //!
 //! Names are known in the order of the file: a placeholder for a value that only a later step takes is a mistake.
 
-use super::matches::{not_a_pointer, not_a_regex};
 use super::spread::SPREAD;
-use super::{Act, DEEPEST, HttpStep, MOST_NAMES, OpenStep, Payload, SendStep, Step, StepHeader, Take, TakeFrom};
+use super::takes::template_fault;
+use super::{Act, DEEPEST, HttpStep, OpenStep, Payload, SendStep, Step, StepHeader};
 use crate::plan::diagnostics::{Mistake, Place, quote};
 use crate::plan::field::{Field, Placed};
-use crate::plan::fields::{Form, Takes};
-use crate::plan::nearest::nearest;
+use crate::plan::fields::Form;
 use crate::plan::reader::{Reader, Table, wrong_type};
-use crate::plan::session::Statuses;
 use crate::plan::session::syntax::{CLOSE_CODE, METHOD, STATUSES, header, is_token};
 use crate::plan::syntax::{Fault, POSITIVE_DURATION, one_of};
 use crate::plan::units::parse_count;
-use crate::protocol::json_scan::Pointer;
 use crate::protocol::{Template, TemplateError};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -72,10 +69,6 @@ impl Form for Steps {
         Field::Absent
     }
 
-    fn takes(&self) -> Takes {
-        Takes::Nothing
-    }
-
     fn expected(&self) -> &'static str {
         EXAMPLE
     }
@@ -89,7 +82,7 @@ impl Form for Steps {
 pub(super) struct StepReader<'a> {
     pub(super) reader: &'a Reader<'a>,
     /// Names that placeholders may use by now.
-    names: RefCell<Vec<String>>,
+    pub(super) names: RefCell<Vec<String>>,
     /// Names of steps.
     steps: RefCell<Vec<String>>,
     places: RefCell<Vec<Place>>,
@@ -199,13 +192,14 @@ impl<'a> StepReader<'a> {
     }
 
     fn repeat(&self, value: &'a Spanned<DeValue<'a>>, table: &Table<'a>, depth: usize) -> Option<Act> {
-        let times = self.reader.words(value, "how often, such as 10, or \"until-end\"", |text| match text.trim() {
-            "until-end" => Ok(None),
-            number => match parse_count(number)? {
-                0 => Err(Fault::new("steps that are never done").expected("1 or more, or until-end")),
-                times => Ok(Some(times)),
-            },
-        });
+        let times =
+            self.reader.words(value, "how often, such as 10, or \"until-end\"", |text| match text.trim() {
+                "until-end" => Ok(None),
+                number => match parse_count(number)? {
+                    0 => Err(Fault::new("steps that are never done").expected("1 or more, or until-end")),
+                    times => Ok(Some(times)),
+                },
+            });
         if depth + 1 > DEEPEST {
             self.report(value, "repetitions stand too deep in each other", "at most 4 of them");
             return None;
@@ -238,7 +232,7 @@ impl<'a> StepReader<'a> {
         if statuses.is_bad() {
             return None;
         }
-        let statuses = statuses.into_value().unwrap_or_else(Statuses::default);
+        let statuses = statuses.into_value().unwrap_or_default();
         Some(HttpStep { method, path, headers: self.headers(table)?, body, statuses })
     }
 
@@ -259,7 +253,7 @@ impl<'a> StepReader<'a> {
             };
             for element in elements.iter() {
                 let name = self.template(element)?;
-                if name.names().next().is_none() && name.fixed().is_some() && !is_token(name.as_str().trim()) {
+                if name.fixed().is_some() && !is_token(name.as_str().trim()) {
                     let says = format!("{} is not the name of a subprotocol", quote(name.as_str()));
                     self.report(element, &says, "letters, digits and `-`, `.`, `_`, such as chat.v2");
                 }
@@ -311,10 +305,15 @@ impl<'a> StepReader<'a> {
             return Some(if is_binary { Payload::Binary(text) } else { Payload::Text(text) });
         };
         let form = self.reader.as_table(value, "what is sent", &["hex", "base64", "file"])?;
-        let given: Vec<&str> = ["hex", "base64", "file"].into_iter().filter(|f| form.value(f).is_some()).collect();
+        let given: Vec<&str> =
+            ["hex", "base64", "file"].into_iter().filter(|f| form.value(f).is_some()).collect();
         let [one] = given[..] else {
             if !form.misspells() {
-                self.report(value, "what is sent is given in one way", "a text, or one of `hex`, `base64` and `file`");
+                self.report(
+                    value,
+                    "what is sent is given in one way",
+                    "a text, or one of `hex`, `base64` and `file`",
+                );
             }
             return None;
         };
@@ -328,47 +327,13 @@ impl<'a> StepReader<'a> {
             "base64" => self.reader.words(inner, "bytes in base64", |text| {
                 let bytes = BASE64_STANDARD.decode(text.trim());
                 bytes.map(|_| Payload::Base64(text.trim().to_owned())).map_err(|error| {
-                    Fault::new(format!("{} is not base64: {error}", quote(text))).expected("A-Z, a-z, 0-9, + and /")
+                    Fault::new(format!("{} is not base64: {error}", quote(text)))
+                        .expected("A-Z, a-z, 0-9, + and /")
                 })
             }),
-            _ => self.reader.words(inner, "the path of a file", |text| Ok(Payload::File(PathBuf::from(text)))),
-        }
-    }
-
-    fn takes(&self, table: &Table<'a>) -> Vec<Take> {
-        let Some(value) = table.value("take") else { return Vec::new() };
-        let DeValue::Table(entries) = value.get_ref() else {
-            let expected = "a table, such as { token = \"json:/token\", sid = \"cookie:sid\" }";
-            self.reader.report(wrong_type(value.span(), value.get_ref(), expected));
-            return Vec::new();
-        };
-        let is_reply = table.value("http").is_some() || table.value("open").is_some();
-        let mut takes = Vec::new();
-        for (name, span, value) in Table::in_file_order(entries) {
-            let is_name = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
-                && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
-            if !is_name || BUILT_IN.contains(&name) {
-                let says = format!("{} can't be the name of a value", quote(name));
-                let expected = "letters, digits and `_`, and none of the placeholders there are";
-                self.reader.report(Mistake::new(Place::File(span), says).expected(expected));
-                continue;
+            _ => {
+                self.reader.words(inner, "the path of a file", |text| Ok(Payload::File(PathBuf::from(text))))
             }
-            let from = self.reader.words(value, TAKE, |text| take_from(text, is_reply));
-            takes.extend(from.map(|from| Take { name: name.to_owned(), from }));
-        }
-        takes
-    }
-
-    fn know(&self, takes: &[Take]) {
-        let mut names = self.names.borrow_mut();
-        for take in takes {
-            if !names.contains(&take.name) {
-                names.push(take.name.clone());
-            }
-        }
-        if names.len() > MOST_NAMES {
-            names.truncate(MOST_NAMES);
-            self.reader.report(Mistake::new(Place::Whole, format!("steps take more than {MOST_NAMES} values")));
         }
     }
 
@@ -383,7 +348,11 @@ impl<'a> StepReader<'a> {
             }
         })?;
         if self.steps.borrow().contains(&name) {
-            self.report(value, &format!("another step is called {} already", quote(&name)), "a name of its own");
+            self.report(
+                value,
+                &format!("another step is called {} already", quote(&name)),
+                "a name of its own",
+            );
         }
         self.steps.borrow_mut().push(name.clone());
         Some(name)
@@ -398,9 +367,11 @@ impl<'a> StepReader<'a> {
     }
 
     pub(super) fn template(&self, value: &'a Spanned<DeValue<'a>>) -> Option<Template> {
-        self.reader.words(value, "a text, with {seq}, {conn} and what steps took where they are wanted", |text| {
-            self.naming(text)
-        })
+        self.reader.words(
+            value,
+            "a text, with {seq}, {conn} and what steps took where they are wanted",
+            |text| self.naming(text),
+        )
     }
 
     fn naming(&self, text: &str) -> Result<Template, Fault> {
@@ -414,67 +385,5 @@ impl<'a> StepReader<'a> {
     /// A template's error, with the name that was probably meant.
     pub(super) fn fault(&self, text: &str, error: &TemplateError) -> Fault {
         template_fault(text, error, self.names.borrow().iter().map(String::as_str))
-    }
-}
-
-/// Placeholders that are always there.
-pub(in crate::plan) const BUILT_IN: [&str; 6] = ["seq", "conn", "now_us", "random", "uuid", "lbrace"];
-
-/// The fault of a template, with the name that was probably meant.
-pub(in crate::plan) fn template_fault<'n>(
-    text: &str,
-    error: &TemplateError,
-    names: impl Iterator<Item = &'n str>,
-) -> Fault {
-    let part = text.get(error.part.clone()).unwrap_or_default();
-    let fault = Fault::new(error.says.clone()).in_part(text, part);
-    let Some(unknown) = &error.unknown else { return fault };
-    let names: Vec<&str> = BUILT_IN.into_iter().filter(|name| *name != "lbrace").chain(names).collect();
-    let quoted: Vec<String> = names
-        .iter()
-        .map(|name| if *name == "random" { "`{random:20}`".to_owned() } else { format!("`{{{name}}}`") })
-        .collect();
-    let fault = fault.expected(quoted.join(", "));
-    match nearest(unknown, names) {
-        Some(near) => fault.help(format!("did you mean `{{{near}}}`?")),
-        None => fault.help(format!("for the text itself write `{{lbrace}}{unknown}}}`, or a blank after the brace")),
-    }
-}
-
-const TAKE: &str = "\"json:/POINTER\", \"header:NAME\", \"cookie:NAME\" or \"regex:EXPRESSION\"";
-
-fn take_from(text: &str, is_reply: bool) -> Result<TakeFrom, Fault> {
-    let Some((kind, rest)) = text.split_once(':') else {
-        return Err(Fault::new(format!("{} says not where the value stands", quote(text))).expected(TAKE));
-    };
-    let of_replies = |kind: &str| {
-        Fault::new(format!("a message has no {kind}s")).expected("json:/POINTER or regex:EXPRESSION")
-    };
-    match kind.trim() {
-        "json" => match Pointer::parse(rest.trim()) {
-            Some(_) => Ok(TakeFrom::Json(rest.trim().to_owned())),
-            None => Err(not_a_pointer(rest).in_part(text, rest)),
-        },
-        "regex" => match regex::bytes::Regex::new(rest) {
-            Ok(_) => Ok(TakeFrom::Regex(rest.to_owned())),
-            Err(error) => Err(not_a_regex(rest, &error).in_part(text, rest)),
-        },
-        kind @ ("header" | "cookie") if !is_reply => Err(of_replies(kind).in_part(text, kind)),
-        kind @ ("header" | "cookie") if is_token(rest.trim()) => {
-            let name = rest.trim().to_owned();
-            Ok(if kind == "header" { TakeFrom::Header(name) } else { TakeFrom::Cookie(name) })
-        }
-        kind @ ("header" | "cookie") => {
-            Err(Fault::new(format!("{} is not the name of a {kind}", quote(rest))).expected(TAKE).in_part(text, rest))
-        }
-        other => {
-            let fault = Fault::new(format!("{} is no place that values are taken from", quote(other)))
-                .expected(TAKE)
-                .in_part(text, kind);
-            Err(match nearest(other, ["json", "header", "cookie", "regex"]) {
-                Some(near) => fault.help(format!("did you mean `{near}`?")),
-                None => fault,
-            })
-        }
     }
 }

@@ -26,7 +26,8 @@ pub(in crate::plan) fn definitions() -> Vec<(&'static str, Value)> {
     let take = json!({ "type": "object", "additionalProperties": { "type": "string" } });
     let empty = json!({ "type": "object", "maxProperties": 0 });
     let time = json!({ "type": "string" });
-    let one = ["http", "open", "send", "wait", "think", "repeat", "on", "close"].map(|act| json!({ "required": [act] }));
+    let one = ["http", "open", "send", "wait", "think", "repeat", "on", "close"]
+        .map(|act| json!({ "required": [act] }));
     let step = json!({
         "type": "object",
         "additionalProperties": false,
@@ -56,5 +57,12 @@ pub(in crate::plan) fn definitions() -> Vec<(&'static str, Value)> {
                 "items": { "$ref": "#/$defs/step" } },
         },
     });
-    vec![("step", step), ("payload", payload), ("match", matching), ("headers", headers), ("take", take), ("time", time)]
+    vec![
+        ("step", step),
+        ("payload", payload),
+        ("match", matching),
+        ("headers", headers),
+        ("take", take),
+        ("time", time),
+    ]
 }
