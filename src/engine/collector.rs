@@ -53,8 +53,10 @@ impl Gathered {
         clock: Clock,
         watch: &mut impl FnMut(&Progress<'_>),
     ) {
+        let mut watched = clock.now();
         loop {
-            match handovers.recv_timeout(WATCH_EVERY) {
+            let left = WATCH_EVERY.saturating_sub(clock.now().saturating_sub(watched));
+            match handovers.recv_timeout(left) {
                 Ok(part) => {
                     let complete =
                         self.timeline.as_mut().map_or_else(Vec::new, |timeline| timeline.add(&part));
@@ -67,6 +69,7 @@ impl Gathered {
                 Err(RecvTimeoutError::Timeout) => watch(&self.progress(clock, false)),
                 Err(RecvTimeoutError::Disconnected) => return,
             }
+            watched = clock.now();
         }
     }
 

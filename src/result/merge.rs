@@ -325,6 +325,7 @@ impl Whole<'_> {
             sum.workers = sum.workers.saturating_add(own.workers);
             sum.cpu_s += own.cpu_s;
             sum.worker_cpu_s += own.worker_cpu_s;
+            sum.late_s += own.late_s;
             sum.rss_start_bytes = sum.rss_start_bytes.saturating_add(own.rss_start_bytes);
             sum.rss_peak_bytes = sum.rss_peak_bytes.saturating_add(own.rss_peak_bytes);
         }

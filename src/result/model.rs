@@ -266,6 +266,10 @@ pub struct Resources {
     pub cpu_s: f64,
     /// CPU time of the workers alone, in seconds.
     pub worker_cpu_s: f64,
+    /// Time for which connections waited for their worker longer than 100 ms, beyond those, over all workers, in
+    /// seconds.
+    #[serde(default)]
+    pub late_s: f64,
     /// Resident memory of the process before the run, in bytes.
     pub rss_start_bytes: u64,
     /// The most resident memory that the process ever had, in bytes.
@@ -324,6 +328,7 @@ impl RunResult {
                 workers: run.workers,
                 cpu_s: run.cpu.as_secs_f64(),
                 worker_cpu_s: run.worker_cpu.as_secs_f64(),
+                late_s: tally.late.as_secs_f64(),
                 rss_start_bytes: run.memory.0,
                 rss_peak_bytes: run.memory.1,
             },

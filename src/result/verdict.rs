@@ -1,7 +1,7 @@
 //! What a run is worth: the rule by which it is passed, failed or invalid.
 
-use crate::model::Side;
-use crate::model::format::{micros, percent, thousands};
+use crate::model::format::{micros, percent, seconds, thousands};
+use crate::model::{Late, Served, Side};
 use crate::result::model::{Counts, FailureKind, RunResult, Verdict};
 
 /// Share of planned arrivals that the generator may spoil before the run says nothing about the target.
@@ -24,6 +24,8 @@ impl RunResult {
         let mut spoiled: Vec<String> = defects.to_vec();
         spoiled.extend(self.spoiled_attempts());
         spoiled.extend(self.lateness_beyond_reason());
+        spoiled.extend(self.messages_not_sent());
+        spoiled.extend(self.served_too_late());
         self.verdict = match self.verdict {
             Verdict::Interrupted => Verdict::Interrupted,
             _ if !spoiled.is_empty() => Verdict::Invalid,
@@ -79,6 +81,53 @@ impl RunResult {
         let late = self.skipped.get("late").copied().unwrap_or(0);
         let due_in_reason = self.counts.planned as f64 / self.elapsed_s.max(1e-3) * LATE_US as f64 / 1e6;
         if self.aborted.is_some() || late as f64 <= due_in_reason { 0 } else { late }
+    }
+
+    /// Messages that were due and that the generator never came to, beyond those of its last moments.
+    fn messages_not_sent(&self) -> Option<String> {
+        let late = self.messages.unsent_late;
+        let due = late + self.messages.sent;
+        let due_in_reason = due as f64 / self.elapsed_s.max(1e-3) * LATE_US as f64 / 1e6;
+        (self.aborted.is_none() && late as f64 > due_in_reason.max(due as f64 * SPOILED_SHARE)).then(|| {
+            format!(
+                "the generator was the limit: {} of {} messages were due and never sent because it was late ({})",
+                thousands(late),
+                thousands(due),
+                percent(late, due)
+            )
+        })
+    }
+
+    /// Messages sent so late, or sockets served so late, that the figures are those of the generator.
+    fn served_too_late(&self) -> Option<String> {
+        let p99 = |name: &str| {
+            self.latency_us.get(name).filter(|summary| summary.count > 0).map(|summary| summary.p99)
+        };
+        let served = Served {
+            message_lateness_us: p99("message_lateness"),
+            service_lateness_us: p99("service_lateness"),
+            measured_us: p99("round_trip").max(p99("pong")),
+            late_s: self.resources.late_s,
+            workers: self.resources.workers,
+            elapsed_s: self.elapsed_s,
+        };
+        Some(match served.too_late()? {
+            Late::Away(away_s) => format!(
+                "the generator was late: its workers left their connections alone for {} of {}, on average",
+                seconds(away_s),
+                seconds(self.elapsed_s)
+            ),
+            Late::Messages(us) => format!(
+                "the generator was late: 99 % of messages were sent up to {} after they were due, and that is much of \
+                 what was measured",
+                micros(us)
+            ),
+            Late::Sockets(us) => format!(
+                "the generator was late: what came to its connections waited up to {} (99 %) for a worker, and that is \
+                 much of what was measured",
+                micros(us)
+            ),
+        })
     }
 
     fn lateness_beyond_reason(&self) -> Option<String> {
