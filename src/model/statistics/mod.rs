@@ -29,7 +29,7 @@ pub use lateness::{Late, Served, TOO_LATE};
 pub use onset::{Onset, OnsetKind};
 pub use port_search::{PortSearch, SlowSearch};
 pub use reply::{BODY_KEPT, Reply};
-pub use run::{Run, WindowRow};
+pub use run::{Run, RunStart, WindowRow};
 pub use shares::Shares;
 pub use tally::{FailureTally, Opening, SAMPLES, Sample, Tally};
 pub use traffic::Traffic;
