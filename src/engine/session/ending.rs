@@ -31,9 +31,9 @@ impl Session {
             self.ending = Ending::Winding;
         }
         let busy = match &mut self.talk {
-            Talk::WebSocket(socket) => socket.stop_sending(),
-            Talk::Stream(stream) => stream.stop_sending(),
-            Talk::Http(http) => http.stop_sending(),
+            Talk::WebSocket(socket) => socket.stop_sending(context),
+            Talk::Stream(stream) => stream.stop_sending(context),
+            Talk::Http(http) => http.stop_sending(context),
             Talk::Steps(steps) => steps.stop(context.script.program.as_ref()),
             Talk::Opening(_) => false,
         };

@@ -54,6 +54,7 @@ impl Rehearsal {
         let (mut plain, mut scratch) = (Vec::new(), Vec::new());
         self.out.clear();
         let mut context = Context {
+            ended: None,
             script: &self.script,
             now: self.now,
             clock: Clock::start(),

@@ -17,7 +17,6 @@ use std::time::Duration;
 pub(in crate::engine) struct Program {
     pub(super) ops: Vec<Op>,
     pub(super) reactions: Vec<Reaction>,
-    drain: Duration,
 }
 
 /// An operation.
@@ -131,7 +130,6 @@ impl Program {
             reactions: Vec::new(),
             step: 0,
             depth: 0,
-            drain: Duration::ZERO,
         };
         let opens = steps::flat(&session.steps).iter().any(|step| matches!(step.act, Act::Open(_)));
         let mut is_open = opens || kind.application() != Application::WebSocket;
@@ -144,13 +142,8 @@ impl Program {
             }
             compiler.step(step)?;
         }
-        let Compiler { ops, reactions, drain, .. } = compiler;
-        Ok(Some(Program { ops, reactions, drain }))
-    }
-
-    /// Time that conversations under way are given after the end of the run: each wait and each pause once.
-    pub(in crate::engine) fn drain(&self) -> Duration {
-        self.drain
+        let Compiler { ops, reactions, .. } = compiler;
+        Ok(Some(Program { ops, reactions }))
     }
 
     /// Number of the step of an operation.
@@ -170,7 +163,6 @@ struct Compiler<'c> {
     /// Number of the step that is compiled.
     step: u16,
     depth: usize,
-    drain: Duration,
 }
 
 impl Compiler<'_> {
@@ -244,7 +236,6 @@ impl Compiler<'_> {
     }
 
     fn push(&mut self, act: Do, within: Duration) {
-        self.drain = self.drain.saturating_add(within);
         self.ops.push(Op { act, step: self.step, within, leaves_to: None });
     }
 

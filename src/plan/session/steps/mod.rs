@@ -281,6 +281,16 @@ pub fn names(steps: &[Step]) -> Vec<String> {
         .collect()
 }
 
+/// Time that each step may take, each once, where a step that does not say may take `answer` for its answer.
+pub fn time_of_each_once(steps: &[Step], answer: Duration) -> Duration {
+    let time = |step: &&Step| match &step.act {
+        Act::Think(length) => length.mean().unwrap_or_default(),
+        act if act.is_measured() => step.within.unwrap_or(answer),
+        _ => Duration::ZERO,
+    };
+    flat(steps).iter().map(time).fold(Duration::ZERO, Duration::saturating_add)
+}
+
 /// Whether steps are repeated, or a pause lasts, until the end of the run.
 pub fn last_to_the_end(steps: &[Step]) -> bool {
     flat(steps)
