@@ -5,7 +5,7 @@ use super::diagnostics::{Mistake, Place};
 use super::field::Field;
 use super::fields::Settings;
 use super::file::Written;
-use super::load::arrivals;
+use super::load::{arrivals, until};
 use super::secrets::Secrets;
 use super::serve;
 use super::session::{self, Session};
@@ -64,6 +64,7 @@ fn assemble(
     default_name: &str,
 ) -> Plan {
     let (source, connection) = (Source::default(), Connection::default());
+    let until = until(&settings);
     Plan {
         name: settings.name.into_value().unwrap_or_else(|| default_name.to_owned()),
         seed: settings.seed.into_value().unwrap_or(Plan::DEFAULT_SEED),
@@ -76,6 +77,7 @@ fn assemble(
             arrivals,
             max_open: settings.max_open.into_value(),
             connections: settings.connections.into_value(),
+            until,
         },
         connection: Connection {
             lifetime: settings.lifetime.into_value().unwrap_or(connection.lifetime),
