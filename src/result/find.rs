@@ -3,6 +3,7 @@
 use crate::capacity::End;
 use crate::model::format::thousands;
 use crate::model::{OnsetKind, Side};
+use crate::plan::threshold::Threshold;
 use crate::result::headline;
 use crate::result::model::{RunResult, Verdict};
 use serde::Serialize;
@@ -52,7 +53,7 @@ pub struct FindReport {
     /// Whether it was ended from outside: the figures are those so far.
     pub interrupted: bool,
     /// The thresholds.
-    pub thresholds: Vec<String>,
+    pub thresholds: Vec<Threshold>,
     /// The least value that was wanted (`--at-least`); absent: none was.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub at_least: Option<f64>,
@@ -111,7 +112,7 @@ impl ProbeReport {
 
 impl FindReport {
     /// A search that has not begun.
-    pub fn new(name: &str, quantity: Quantity, thresholds: Vec<String>) -> FindReport {
+    pub fn new(name: &str, quantity: Quantity, thresholds: Vec<Threshold>) -> FindReport {
         FindReport {
             find_version: FIND_VERSION,
             name: name.to_owned(),

@@ -34,8 +34,8 @@ Exit codes:
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(in crate::cli) struct Run {
-    /// A scenario file, '-' for one on standard input, or a target: tcp, tls, http, https, ws or wss, such as ws://127.0.0.1:9001/chat
-    /// (several ports: tcp://host:9000-9015)
+    /// A scenario file, '-' for one on standard input, or a target: tcp, tls, http, https, ws or wss, such as
+    /// ws://127.0.0.1:9001/chat (several ports: tcp://host:9000-9015), or HOST:PORT for tcp
     #[arg(value_name = "SCENARIO.toml|URL|-")]
     pub(super) what: String,
     #[command(flatten)]
