@@ -12,7 +12,7 @@ use std::process::{Command, Output, Stdio};
 use support::storm::connstorm;
 
 /// Files of the folder in which everything is tried.
-const FILES: [(&str, &[u8]); 15] = [
+const FILES: [(&str, &[u8]); 16] = [
     ("earlier.json", b"an earlier result"),
     ("empty", b""),
     ("binary", b"\x00\xff\xfe\x80\x00"),
@@ -26,6 +26,10 @@ const FILES: [(&str, &[u8]); 15] = [
     ("variable.toml", b"[target]\nurl = \"${NO_SUCH_VARIABLE}\"\n"),
     ("wrong-variable.toml", b"[target]\nurl = \"tcp://127.0.0.1:${PORT}\"\n"),
     ("metric.toml", b"[target]\nurl = \"tcp://127.0.0.1:1\"\n[thresholds]\n\"conect.p95\" = \"< 5ms\"\n"),
+    (
+        "unmeasured.toml",
+        b"[target]\nurl = \"ws://127.0.0.1:1\"\n[thresholds]\n\"connect.p95\" = \"< 5ms\"\n\"round_trip.p95\" = \"< 5ms\"\n",
+    ),
     ("cut.json", b"{\"schema_version\": 1, \"verd"),
     ("other.json", b"[1, 2, 3]"),
 ];
@@ -64,6 +68,9 @@ const RUN: &[(&str, &str)] = &[
     ("--handshake-timeout soon", "such as"),
     ("--threshold", "a value is required"),
     ("--threshold fast", "did you mean|there are latencies"),
+    ("--threshold tls.p99<5ms", "a tcp connection has no TLS handshake"),
+    ("--abort-when messages.unanswered>5", "`expect` in [messages]"),
+    ("--threshold reconnects==0", "does not connect again"),
     ("--threshold conect.p95<5ms", "did you mean 'connect.p95'"),
     ("--threshold connect.p100<5ms", "did you mean 'connect.max'"),
     ("--threshold connect.stddev<5ms", "every percentile"),
@@ -134,6 +141,7 @@ const TARGETS: &[(&str, &str)] = &[
     ("@no-target.toml", "target"),
     ("@variable.toml", "NO_SUCH_VARIABLE"),
     ("@wrong-variable.toml", "wrong-variable.toml:2"),
+    ("@unmeasured.toml", "unmeasured.toml:5"),
     ("@metric.toml", "did you mean 'connect.p95'"),
     ("- ", "target"),
     ("", "SCENARIO"),
