@@ -1,7 +1,7 @@
 //! The figures of a run by the names of metrics, held against thresholds.
 
-use crate::model::{Cause, Latency, OnsetKind};
-use crate::plan::threshold::{Counter, Evaluation, LatencyKind, Metric, Percentile, Share, Stat, Threshold};
+use crate::model::{Cause, Latency, LatencyKind, OnsetKind};
+use crate::plan::threshold::{Counter, Evaluation, Metric, Percentile, Share, Stat, Threshold};
 use crate::result::figures::Figures;
 use crate::result::model::LatencySummary;
 
@@ -75,6 +75,10 @@ impl Figures<'_> {
             Counter::Matched => self.messages.matched,
             Counter::Mismatches => self.messages.mismatches,
             Counter::Unanswered => self.messages.unanswered,
+            Counter::UnsentLate => self.messages.unsent_late,
+            Counter::UnsentWaiting => self.messages.unsent_waiting,
+            Counter::UnsentCut => self.messages.unsent_cut,
+            Counter::UnsentLost => self.messages.unsent_lost,
             Counter::Pushes => self.messages.pushes,
             Counter::Pings => self.messages.pings,
             Counter::PeerPings => self.messages.peer_pings,

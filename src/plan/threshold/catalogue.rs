@@ -1,11 +1,11 @@
 //! Every metric with its unit, its meaning, where its value comes from, and what it needs: the one list that help,
 //! the command `metrics` and the reference page are made from.
 
-use super::metric::{Counter, LatencyKind, Metric, Share};
+use super::metric::{Counter, Metric, Share};
 use super::needs::Needs;
 use super::stat::{Percentile, Stat};
 use super::value::Unit;
-use crate::model::{Cause, OnsetKind, SkipReason};
+use crate::model::{Cause, LatencyKind, OnsetKind, SkipReason};
 
 /// Metrics that belong together.
 #[derive(Debug, Clone, PartialEq, Eq)]

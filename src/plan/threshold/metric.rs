@@ -4,7 +4,7 @@
 
 use super::stat::Stat;
 use super::value::Unit;
-use crate::model::{Cause, OnsetKind, SkipReason};
+use crate::model::{Cause, LatencyKind, OnsetKind, SkipReason};
 use std::fmt;
 
 /// Something a run measures that a threshold can be put on.
@@ -57,39 +57,6 @@ macro_rules! words {
 }
 
 words! {
-    /// A latency: from what to what. What the tally calls `held` is `lifetime` here, because `held.max` is the
-    /// number of connections held.
-    LatencyKind {
-        /// From the start of an attempt to its established connection.
-        Connect = "connect",
-        /// From the moment at which an attempt was due to its established connection: the generator's own delay is in it.
-        ConnectFromDue = "connect_from_due",
-        /// From the moment at which an attempt was due to its start: the generator's own delay.
-        Lateness = "lateness",
-        /// socket(), its options and bind() alone.
-        BindCall = "bind_call",
-        /// The connect() call alone: the kernel's search for a port is in it.
-        ConnectCall = "connect_call",
-        /// From the established connection to its end, of attempts that ended well.
-        Lifetime = "lifetime",
-        /// From the established connection to the end of the TLS handshake.
-        Tls = "tls",
-        /// From the established connection, TLS included, to the end of the protocol's handshake.
-        Handshake = "handshake",
-        /// From a message to its answer, or from a request to its reply.
-        RoundTrip = "round_trip",
-        /// From our ping to its pong.
-        Pong = "pong",
-        /// From one message that answers nothing to the next on the same connection.
-        PushGap = "push_gap",
-        /// From the time that a received message carries to its arrival; both clocks are in it.
-        OneWay = "one_way",
-        /// From the first to the last arrival of a message that several received.
-        FanoutSpread = "fanout_spread",
-    }
-}
-
-words! {
     /// What is counted over the whole run.
     Counter {
         /// Arrivals that were due.
@@ -126,6 +93,14 @@ words! {
         Mismatches = "messages.mismatches",
         /// Messages not answered when their connection ended.
         Unanswered = "messages.unanswered",
+        /// Messages due and not sent, as the generator was late.
+        UnsentLate = "messages.unsent_late",
+        /// Requests due and not made, as the connection waited for a reply.
+        UnsentWaiting = "messages.unsent_waiting",
+        /// Messages of conversations that the end of the run cut.
+        UnsentCut = "messages.unsent_cut",
+        /// Messages of conversations whose connection was lost.
+        UnsentLost = "messages.unsent_lost",
         /// Messages received that answered nothing.
         Pushes = "messages.pushes",
         /// Pings sent.
@@ -148,13 +123,6 @@ words! {
         Failed = "failed.ratio",
         /// Of the planned arrivals, those that were skipped.
         Skipped = "skipped.ratio",
-    }
-}
-
-impl LatencyKind {
-    /// The latency of this name.
-    pub fn named(name: &str) -> Option<LatencyKind> {
-        LatencyKind::ALL.iter().copied().find(|kind| kind.name() == name)
     }
 }
 
@@ -246,13 +214,5 @@ mod tests {
             assert!(Metric::named(name).is_some(), "{name}");
         }
         assert_eq!(Metric::named("held.max"), Some(Metric::Count(Counter::HeldMax)));
-    }
-
-    #[test]
-    fn every_latency_of_the_tally_can_be_bounded() {
-        let latencies = crate::model::Latencies::default();
-        for (name, _) in latencies.named() {
-            assert!(LatencyKind::named(name).is_some(), "{name}");
-        }
     }
 }

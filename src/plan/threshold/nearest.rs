@@ -3,8 +3,9 @@
 //! A name is a family and a member, and both are looked at apart: who wrote `handshak.p95` means `handshake.p95`, and
 //! not `handshake.p99` or `bind_call.p95`, however few letters those are away.
 
-use super::metric::{LatencyKind, Metric};
+use super::metric::Metric;
 use super::stat::Stat;
+use crate::model::LatencyKind;
 use crate::plan::nearest;
 
 /// Names that other load generators have, and what they are here.

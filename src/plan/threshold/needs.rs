@@ -3,7 +3,8 @@
 //! A threshold on what is never measured can't pass, or passes whatever happens; so it is refused before the run. Only
 //! what belongs to protocols above TCP, and to reconnecting, depends on the scenario.
 
-use super::metric::{Counter, LatencyKind, Metric};
+use super::metric::{Counter, Metric};
+use crate::model::LatencyKind;
 use crate::plan::Plan;
 use crate::protocol::Application;
 
@@ -16,7 +17,10 @@ pub(super) enum Needs {
     WebSocket,
     Session,
     Sends,
+    Requests,
     Answers,
+    TimedAnswers,
+    TimedMessages,
     Expect,
     Waits,
     Unasked,
@@ -51,6 +55,8 @@ impl Needs {
                 LatencyKind::Tls => Needs::Tls,
                 LatencyKind::Handshake => Needs::Handshake,
                 LatencyKind::RoundTrip => Needs::Answers,
+                LatencyKind::RoundTripFromDue => Needs::TimedAnswers,
+                LatencyKind::MessageLateness => Needs::TimedMessages,
                 LatencyKind::Pong => Needs::Pings,
                 LatencyKind::PushGap | LatencyKind::OneWay => Needs::WebSocket,
                 LatencyKind::FanoutSpread => Needs::FanOut,
@@ -58,7 +64,10 @@ impl Needs {
             },
             Metric::Count(counter) => match counter {
                 Counter::Sessions | Counter::Received => Needs::Session,
-                Counter::Sent => Needs::Sends,
+                Counter::Sent | Counter::UnsentLate | Counter::UnsentCut | Counter::UnsentLost => {
+                    Needs::Sends
+                }
+                Counter::UnsentWaiting => Needs::Requests,
                 Counter::Matched | Counter::Mismatches => Needs::Expect,
                 Counter::Unanswered => Needs::Waits,
                 Counter::Pushes => Needs::Unasked,
@@ -80,6 +89,9 @@ impl Needs {
             Needs::WebSocket => "a target of ws or wss",
             Needs::Session => "a target above TCP, or `send` in [messages]",
             Needs::Sends => "`send` in [messages], or a target of http or https",
+            Needs::Requests => "a target of http or https",
+            Needs::TimedAnswers => "`every` in [messages], and `expect` or a target of http or https",
+            Needs::TimedMessages => "`every` or `think` in [messages]",
             Needs::Answers => "`expect` in [messages], or a target of http or https",
             Needs::Expect => "`expect` in [messages]",
             Needs::Waits => "`expect` in [messages], and a target of ws, wss, tcp or tls",
@@ -113,11 +125,17 @@ impl Needs {
             Needs::Session if sends || kind.is_encrypted() || !is_stream => None,
             Needs::Sends if sends => None,
             Needs::Session | Needs::Sends => unsaid("the scenario sends nothing"),
+            Needs::Requests if is_http => None,
+            Needs::Requests => other_kind("requests"),
+            Needs::TimedMessages if messages.every.is_some() || !messages.think.is_zero() => None,
+            Needs::TimedAnswers if messages.every.is_some() && (is_http || expects) => None,
+            Needs::TimedMessages => unsaid("no message has a time of its own"),
+            Needs::TimedAnswers if messages.every.is_none() => unsaid("no message has a time of its own"),
             Needs::Answers if is_http || expects => None,
             Needs::Expect if expects => None,
             Needs::Waits if expects && !is_http => None,
             Needs::Waits if is_http => unsaid("a request without a reply is a failed attempt"),
-            Needs::Answers | Needs::Expect | Needs::Waits => {
+            Needs::Answers | Needs::TimedAnswers | Needs::Expect | Needs::Waits => {
                 unsaid("the scenario says no answer that it expects")
             }
             Needs::Unasked if is_http => other_kind("messages that come unasked"),
@@ -181,6 +199,21 @@ mod tests {
             ("handshake.p99", plan(http, &[]), plan(tls, &[]), "no handshake above"),
             ("round_trip.p99", plan(http, &[]), plan(ws, &sends), "no answer that it expects"),
             ("round_trip.p99", plan(plain, &echo), plan(plain, &[]), "no answer that it expects"),
+            (
+                "round_trip_from_due.p99",
+                plan(plain, &[sends[0], sends[1], echo[1]]),
+                plan(plain, &echo),
+                "no message has a time",
+            ),
+            (
+                "round_trip_from_due.p99",
+                plan(http, &[sends[1], ("--requests", "2")]),
+                plan(plain, &sends),
+                "no answer that",
+            ),
+            ("message_lateness.p99", plan(plain, &sends), plan(plain, &echo), "no message has a time"),
+            ("messages.unsent_waiting", plan(http, &[]), plan(plain, &sends), "no requests"),
+            ("messages.unsent_late", plan(plain, &sends), plan(plain, &[]), "sends nothing"),
             ("pong.max", plan(ws, &[("--ping-every", "1s")]), plan(ws, &[]), "sends no pings"),
             ("messages.pongs", plan(ws, &[("--ping-every", "1s")]), plan(http, &[]), "has no pings"),
             ("push_gap.p99", plan(ws, &[]), plan(plain, &echo), "come unasked"),
