@@ -11,7 +11,7 @@ use crate::report::style::Style;
 use crate::report::{bars, forecast};
 use crate::result::headline;
 use crate::result::windows::{spans, without_stub};
-use crate::result::{FailureKind, LatencySummary, RunResult, Verdict};
+use crate::result::{FailureKind, LatencySummary, RunResult, StepCount, Verdict};
 
 /// The summary, several lines with a line end each.
 pub fn render(result: &RunResult, style: Style) -> String {
@@ -62,7 +62,8 @@ fn failures(out: &mut String, result: &RunResult, style: Style) {
     for kind in &result.failures {
         let count = style.bad(&thousands(kind.count));
         let code = kind.code.map_or(String::new(), |code| format!(" {code}"));
-        line(out, format_args!("  {count} × {}{code} at {}, {}", kind.cause, kind.stage, kind.side));
+        let step = kind.step.as_ref().map_or(String::new(), |step| format!(" in step {step}"));
+        line(out, format_args!("  {count} × {}{code} at {}{step}, {}", kind.cause, kind.stage, kind.side));
         if let Some(errno) = kind.errno {
             line(out, format_args!("      {errno}: {}", errno.text()));
         }
@@ -206,6 +207,15 @@ fn course(out: &mut String, result: &RunResult) {
     line(out, format_args!("  ports  {bars}  {} of {} at most", thousands(used), thousands(usable)));
 }
 
+/// How often a step was done, and how many attempts failed in it.
+fn step_count(step: &StepCount, style: Style) -> String {
+    let done = format!("{} {}", step.name, thousands(step.done));
+    match step.failed {
+        0 => done,
+        failed => format!("{done} {}", style.bad(&format!("({} failed)", thousands(failed)))),
+    }
+}
+
 /// What was said above TCP, if anything was.
 pub(super) fn messages(out: &mut String, result: &RunResult, style: Style) {
     let said = &result.messages;
@@ -235,6 +245,11 @@ pub(super) fn messages(out: &mut String, result: &RunResult, style: Style) {
     for close in headline::closes(result) {
         line(out, format_args!("  closed by the server: {close}"));
     }
+    let steps: Vec<String> = result.steps.iter().map(|step| step_count(step, style)).collect();
+    for (at, pieces) in steps.chunks(4).enumerate() {
+        let title = if at == 0 { "steps  " } else { "       " };
+        line(out, format_args!("  {title}{}", pieces.join("   ")));
+    }
 }
 
 /// What was done, in two lines.
@@ -245,6 +260,9 @@ pub(super) fn load(result: &RunResult) -> String {
         Arrivals::Closed { slots, .. } => format!("closed loop, {} slots", thousands(*slots)),
     };
     let lifetime = match plan.connection.lifetime {
+        Lifetime::Fixed(time) if time.is_zero() && !plan.session.steps.is_empty() => {
+            "open as long as its steps last".to_owned()
+        }
         Lifetime::Fixed(time) if time.is_zero() => "closed at once".to_owned(),
         Lifetime::Fixed(time) => format!("open {}", seconds(time.as_secs_f64())),
         Lifetime::Uniform(low, high) => {

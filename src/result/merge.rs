@@ -11,7 +11,7 @@
 use crate::model::{Latency, SAMPLES};
 use crate::result::balance;
 use crate::result::figures::{Ending, Figures};
-use crate::result::model::{Counts, FailureKind, LatencySummary, Part, RunResult, Verdict};
+use crate::result::model::{Counts, FailureKind, LatencySummary, Part, RunResult, StepCount, Verdict};
 use crate::result::timeline::{Track, aligned};
 use crate::result::verdict::Judgement;
 use std::collections::{BTreeMap, BTreeSet};
@@ -103,7 +103,7 @@ pub fn merge(mut parts: Vec<Named>) -> Result<RunResult, MergeError> {
     let counts = whole.counts(windows.iter().map(|window| window.open).max().unwrap_or(0));
     let (skipped, messages, onsets) = (whole.skipped(), whole.messages(), whole.onsets());
     let (failures, latency_us) = (whole.failures()?, whole.latencies()?);
-    let resources = whole.resources();
+    let (resources, steps) = (whole.resources(), whole.steps());
     let unseen = whole.all(|result| result.unseen.clone());
     let aborted = parts.iter().find_map(|part| part.result.aborted.clone());
     let figures = Figures {
@@ -113,6 +113,7 @@ pub fn merge(mut parts: Vec<Named>) -> Result<RunResult, MergeError> {
         skipped: &skipped,
         messages: &messages,
         failures: &failures,
+        steps: &steps,
         latency_us: &latency_us,
         onsets: &onsets,
         unseen: &unseen,
@@ -140,6 +141,7 @@ pub fn merge(mut parts: Vec<Named>) -> Result<RunResult, MergeError> {
         counts,
         skipped,
         messages,
+        steps,
         failures,
         latency_us,
         onsets,
@@ -265,6 +267,21 @@ impl Whole<'_> {
         sum
     }
 
+    /// Steps by name: parts of one load have the same.
+    fn steps(&self) -> Vec<StepCount> {
+        let mut sums: Vec<StepCount> = Vec::new();
+        for step in self.parts.iter().flat_map(|part| &part.result.steps) {
+            match sums.iter_mut().find(|sum| sum.name == step.name) {
+                Some(sum) => {
+                    sum.done = sum.done.saturating_add(step.done);
+                    sum.failed = sum.failed.saturating_add(step.failed);
+                }
+                None => sums.push(step.clone()),
+            }
+        }
+        sums
+    }
+
     fn closes(&self) -> crate::model::Closes {
         let mut sum = crate::model::Closes::default();
         self.parts.iter().for_each(|part| sum.merge(&part.result.closes));
@@ -300,7 +317,10 @@ impl Whole<'_> {
                 moved.first_at_s += offset;
                 moved.last_at_s += offset;
                 moved.samples.iter_mut().for_each(|sample| sample.at_s += offset);
-                match kinds.iter_mut().find(|(known, _)| known.failure() == kind.failure()) {
+                match kinds
+                    .iter_mut()
+                    .find(|(known, _)| known.failure() == kind.failure() && known.step == kind.step)
+                {
                     Some((known, sum)) => {
                         join(known, moved);
                         sum.merge(&latency);

@@ -65,6 +65,10 @@ pub struct RunResult {
     /// WebSockets that the peer closed first, by close code.
     #[serde(default, skip_serializing_if = "Closes::is_empty")]
     pub closes: Closes,
+    /// Steps of conversations, in their order; their times are in `latency_us`, as `step.NAME`. Empty where there are
+    /// none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub steps: Vec<StepCount>,
     /// Failures by kind, in the order of their first appearance.
     pub failures: Vec<FailureKind>,
     /// Latencies of attempts that succeeded in the measured step, in microseconds.
@@ -151,6 +155,17 @@ pub struct Counts {
     pub bytes_out: u64,
 }
 
+/// What became of a step of conversations, over all connections.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct StepCount {
+    /// Its name.
+    pub name: String,
+    /// How often it was done.
+    pub done: u64,
+    /// Attempts that failed in it.
+    pub failed: u64,
+}
+
 /// All failures of one kind.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct FailureKind {
@@ -163,6 +178,9 @@ pub struct FailureKind {
     /// The peer's own number for it: HTTP status, TLS alert, WebSocket close code.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub code: Option<u16>,
+    /// The step of a conversation in which it happened; absent where there are no steps.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub step: Option<String>,
     /// Who has to change something, as far as the attempts alone can tell.
     pub side: Side,
     /// How many.
@@ -313,8 +331,9 @@ impl LatencySummary {
 }
 
 impl FailureKind {
-    pub(super) fn of(kind: &crate::model::FailureTally) -> FailureKind {
+    pub(super) fn of(kind: &crate::model::FailureTally, steps: &[String]) -> FailureKind {
         FailureKind {
+            step: kind.failure.step.and_then(|step| steps.get(usize::from(step)).cloned()),
             stage: kind.failure.stage,
             cause: kind.failure.cause,
             errno: kind.failure.errno,
