@@ -11,7 +11,7 @@ mod value;
 
 pub use error::{Part, ThresholdError};
 pub use evaluation::Evaluation;
-pub use metric::{Counter, LATENCIES, Metric, ONSETS, Share, Stat};
+pub use metric::{Counter, LATENCIES, Metric, ONSETS, Observed, Share, Stat};
 pub use value::Unit;
 
 use std::fmt;

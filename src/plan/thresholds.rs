@@ -31,6 +31,10 @@ impl Threshold {
                 Part::Comparison => ThresholdFault::Comparison(fault),
             }
         })?;
+        if !read.metric().is_of_a_run() {
+            let says = format!("'{metric}' is nothing that a run measures; connstorm watch does");
+            return Err(ThresholdFault::Metric(Fault::new(says)));
+        }
         // As it displays: `never` is written out as `== never`.
         let text = read.to_string();
         let comparison = text.strip_prefix(metric).map_or(comparison, str::trim);

@@ -17,6 +17,7 @@ pub mod schema;
 mod thresholds;
 mod timeline;
 mod verdict;
+mod watch;
 mod window;
 pub(crate) mod windows;
 
@@ -28,3 +29,4 @@ pub use model::{
 pub use read::ReadError;
 pub use thresholds::DEFAULT as DEFAULT_THRESHOLD;
 pub(crate) use verdict::LATE_US;
+pub use watch::{WATCH_SCHEMA_VERSION, WatchLine, WatchLook, WatchReport, WatchStart};

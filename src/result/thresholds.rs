@@ -1,7 +1,7 @@
 //! The result held against its thresholds.
 
 use crate::model::{Cause, OnsetKind};
-use crate::plan::threshold::{Counter, Evaluation, Metric, Share, Stat, Threshold};
+use crate::plan::threshold::{Counter, Evaluation, Metric, Observed, Share, Stat, Threshold};
 use crate::result::model::RunResult;
 
 /// What a run without thresholds is judged by: a run in which everything fails is no success.
@@ -48,6 +48,23 @@ impl RunResult {
                 told.or_else(|| self.is_blind_to(kind).then_some(f64::NAN))
             }
             Metric::RateAchieved => Some(self.ok_per_second()),
+            Metric::Observed(observed) => self.observed(observed),
+        }
+    }
+
+    /// At its worst in any window; `None` where no window saw it.
+    fn observed(&self, observed: Observed) -> Option<f64> {
+        let kernels = self.windows.iter().filter_map(|window| window.kernel.as_ref());
+        let worst = |values: &mut dyn Iterator<Item = f64>| values.reduce(f64::max);
+        match observed {
+            Observed::PortsUsed => worst(&mut kernels.filter_map(|kernel| {
+                let usable = kernel.ports_usable.filter(|usable| *usable > 0)?;
+                Some(kernel.ports_in_use? as f64 / usable as f64)
+            })),
+            Observed::TimeWait => worst(&mut kernels.filter_map(|kernel| Some(kernel.time_wait? as f64))),
+            Observed::CloseWait | Observed::Descriptors | Observed::ListenerDrops | Observed::Conntrack => {
+                None
+            }
         }
     }
 

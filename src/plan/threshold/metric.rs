@@ -26,7 +26,7 @@ pub const LATENCIES: [&str; 13] = [
 ];
 
 /// Kinds of onsets: moments at which a trouble began, as in the result.
-pub const ONSETS: [&str; 13] = [
+pub const ONSETS: [&str; 14] = [
     "port_search_slow",
     "ports_low",
     "ports_exhausted",
@@ -40,6 +40,7 @@ pub const ONSETS: [&str; 13] = [
     "fd_limit",
     "refusals",
     "generator_saturated",
+    "close_wait_leak",
 ];
 
 /// Something a run measures that a threshold can be put on.
@@ -66,6 +67,8 @@ pub enum Metric {
     Onset(&'static str),
     /// `rate.achieved`: attempts that ended well, per second of the run.
     RateAchieved,
+    /// `ports.used`: what was seen of the host's sockets from outside.
+    Observed(Observed),
 }
 
 macro_rules! words {
@@ -168,6 +171,24 @@ words! {
     }
 }
 
+words! {
+    /// What is seen of a host's sockets from outside, at its worst. A run knows the first two.
+    Observed {
+        /// Of the ports that a tuple can have, those in use; of the fullest tuple.
+        PortsUsed = "ports.used",
+        /// TIME_WAIT sockets of one tuple.
+        TimeWait = "time_wait.max",
+        /// Connections that a program keeps for 10 s or longer after its peer has closed.
+        CloseWait = "close_wait.max",
+        /// Of the descriptors that a program may have, those open.
+        Descriptors = "descriptors.used",
+        /// Handshakes that listeners have dropped meanwhile.
+        ListenerDrops = "listener.drops",
+        /// Of the entries of connection tracking, those in use.
+        Conntrack = "conntrack.used",
+    }
+}
+
 impl Metric {
     /// Every metric there is, families together.
     pub fn all() -> impl Iterator<Item = Metric> {
@@ -183,6 +204,7 @@ impl Metric {
             .chain(SkipReason::ALL.into_iter().map(Metric::Skipped))
             .chain(ONSETS.into_iter().map(Metric::Onset))
             .chain([Metric::RateAchieved])
+            .chain(Observed::ALL.iter().copied().map(Metric::Observed))
     }
 
     /// The metric of this name.
@@ -204,6 +226,25 @@ impl Metric {
         Metric::named(nearest(name, names.iter().map(String::as_str).filter(same_depth))?)
     }
 
+    /// Whether `connstorm watch` measures it, which makes no attempts of its own.
+    pub fn is_of_a_watch(self) -> bool {
+        const NEVER: [&str; 1] = ["generator_saturated"];
+        match self {
+            Metric::Observed(_) => true,
+            Metric::Onset(kind) => !NEVER.contains(&kind),
+            _ => false,
+        }
+    }
+
+    /// Whether a run measures it.
+    pub fn is_of_a_run(self) -> bool {
+        match self {
+            Metric::Observed(observed) => matches!(observed, Observed::PortsUsed | Observed::TimeWait),
+            Metric::Onset(kind) => kind != "close_wait_leak",
+            _ => true,
+        }
+    }
+
     /// What it is measured in.
     pub fn unit(self) -> Unit {
         match self {
@@ -213,6 +254,12 @@ impl Metric {
             Metric::Ratio(_) | Metric::FailedRatio(_) => Unit::Ratio,
             Metric::Onset(_) => Unit::Seconds,
             Metric::RateAchieved => Unit::PerSecond,
+            Metric::Observed(Observed::PortsUsed | Observed::Descriptors | Observed::Conntrack) => {
+                Unit::Ratio
+            }
+            Metric::Observed(Observed::TimeWait | Observed::CloseWait | Observed::ListenerDrops) => {
+                Unit::Count
+            }
         }
     }
 }
@@ -228,6 +275,7 @@ impl fmt::Display for Metric {
             Metric::Skipped(reason) => write!(f, "skipped.{}", reason.name()),
             Metric::Onset(kind) => write!(f, "onset.{kind}"),
             Metric::RateAchieved => f.write_str("rate.achieved"),
+            Metric::Observed(observed) => f.write_str(observed.name()),
         }
     }
 }
