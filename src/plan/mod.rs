@@ -43,6 +43,7 @@ mod tests;
 
 pub use definition::{
     Arrivals, Close, Connection, Lifetime, Load, Plan, PortPolicy, RateStage, Scheme, Serve, Source, Target,
+    Until,
 };
 pub use diagnostics::{Colour, Mistake, Place, ScenarioErrors};
 pub use env::Environment;
@@ -53,6 +54,7 @@ pub use reference::reference;
 pub use schema::schema;
 pub use secrets::Secrets;
 pub use session::{Expect, Header, Messages, Reconnect, Request, Session, Statuses, Tls, TlsVersion};
+pub use target_url::{TargetUrl, TargetUrlError};
 
 use std::cell::RefCell;
 use std::path::Path;

@@ -7,12 +7,11 @@ use super::diagnostics::{Mistake, Place};
 use super::field::Field;
 use super::fields::Settings;
 use super::file::Written;
-use super::load::arrivals;
+use super::load::{arrivals, until};
 use super::secrets::Secrets;
 use super::serve;
 use super::session::{self, Session};
 use super::target_url::TargetUrl;
-use super::thresholds::Threshold;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -69,6 +68,7 @@ fn assemble(
     arrivals: Arrivals,
     default_name: &str,
 ) -> Plan {
+    let until = until(&settings);
     Plan {
         name: settings.name.into_value().unwrap_or_else(|| default_name.to_owned()),
         // Always the same, so that two runs of one scenario make the same choices.
@@ -82,6 +82,7 @@ fn assemble(
             arrivals,
             max_open: settings.max_open.into_value(),
             connections: settings.connections.into_value(),
+            until,
         },
         connection: Connection {
             lifetime: settings.lifetime.into_value().unwrap_or(Lifetime::Fixed(Duration::ZERO)),
@@ -92,14 +93,10 @@ fn assemble(
         session: Session::default(),
         serve,
         workers: settings.workers.into_value(),
-        thresholds: as_text(settings.thresholds),
-        abort_when: as_text(settings.abort_when),
+        thresholds: settings.thresholds.into_value().unwrap_or_default(),
+        abort_when: settings.abort_when.into_value().unwrap_or_default(),
         secrets: Secrets::default(),
     }
-}
-
-fn as_text(thresholds: Field<Vec<Threshold>>) -> Vec<String> {
-    thresholds.into_value().unwrap_or_default().iter().map(ToString::to_string).collect()
 }
 
 /// How long a connection lives at most, where it ends by itself: its lifetime, or what it has to say. Of an

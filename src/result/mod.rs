@@ -4,7 +4,9 @@
 
 mod balance;
 pub mod compare;
+mod completed;
 pub mod examination;
+mod figures;
 pub mod find;
 pub mod forecast;
 pub(crate) mod headline;
@@ -21,12 +23,12 @@ mod watch;
 mod window;
 pub(crate) mod windows;
 
+pub use completed::{Completed, End};
 pub use headline::verdict as verdict_word;
 pub use model::{
     Counts, FailureKind, FailureSample, KernelWindow, LatencySummary, OnsetReport, Part, Resources,
     RunResult, SCHEMA_VERSION, Verdict, WindowSummary,
 };
 pub use read::ReadError;
-pub use thresholds::DEFAULT as DEFAULT_THRESHOLD;
 pub(crate) use verdict::LATE_US;
 pub use watch::{WATCH_SCHEMA_VERSION, WatchLine, WatchLook, WatchReport, WatchStart};

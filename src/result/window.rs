@@ -39,6 +39,9 @@ pub struct WindowSummary {
     pub connect_call_p99_us: u64,
     /// 99th percentile of the lateness, in microseconds.
     pub lateness_p99_us: u64,
+    /// 99th percentile of the lateness of messages, in microseconds; absent where none had a due time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message_lateness_p99_us: Option<u64>,
     /// CPU time of the workers, in seconds.
     pub cpu_s: f64,
     /// All connect latencies of the window: compressed HdrHistogram V2, base64. Absent where there is none,
@@ -83,8 +86,21 @@ pub struct KernelWindow {
 }
 
 impl WindowSummary {
-    /// The summary of a window, without what the kernel showed.
-    pub(super) fn of(row: &WindowRow) -> WindowSummary {
+    /// The summaries of windows, each with the last that was seen of the kernel after it and before the next.
+    pub fn all(rows: &[WindowRow], seen: Vec<KernelWindow>) -> Vec<WindowSummary> {
+        let mut windows: Vec<WindowSummary> = rows.iter().map(|row| WindowSummary::of(row, None)).collect();
+        for seen in seen {
+            // The sample was taken after its window, or after the last of several that ended meanwhile.
+            let at_s = seen.at_s.unwrap_or_default();
+            if let Some(window) = windows.iter_mut().rev().find(|window| window.at_s <= at_s + 1e-9) {
+                window.kernel = Some(seen);
+            }
+        }
+        windows
+    }
+
+    /// The summary of a window, with what the kernel showed last.
+    pub fn of(row: &WindowRow, kernel: Option<KernelWindow>) -> WindowSummary {
         let mut failures = BTreeMap::new();
         for (failure, count) in &row.failures {
             let code = failure.code.map_or(String::new(), |code| format!(" {code}"));
@@ -107,10 +123,11 @@ impl WindowSummary {
             connect_max_us,
             connect_call_p99_us: row.connect_call_p99_us,
             lateness_p99_us: row.lateness_p99_us,
+            message_lateness_p99_us: row.message_lateness_p99_us,
             cpu_s: row.cpu.as_secs_f64(),
             connect_histogram: row.connect_histogram.clone(),
             failures,
-            kernel: None,
+            kernel,
         }
     }
 }

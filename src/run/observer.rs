@@ -10,7 +10,7 @@ use crate::linux::sysctl::HostSettings;
 use crate::linux::tcp_state::TcpState;
 use crate::linux::tuple_usage::TupleCount;
 use crate::model::{
-    Cause, Failure, Onset, OnsetKind, Reply, Run, SlowSearch, Stage, Stamp, Tally, WindowRow,
+    Cause, Failure, Onset, OnsetKind, Reply, Run, Served, SlowSearch, Stage, Stamp, Tally, WindowRow,
 };
 use crate::observe::{
     Accuracy, Delta, Detectors, Hurry, ObservedWindow, RunContext, Sample, Sampler, SamplerConfig,
@@ -127,7 +127,7 @@ impl Observer {
             started: run.tally.started(),
             opened: run.tally.opened(),
             held_max: run.held_max,
-            tuples: run.tuples,
+            tuples: run.start.tuples,
             failures: run.tally.failures().iter().map(failure_fact).collect(),
             spoken: Some(plan.kind()),
             url: plan.url(),
@@ -138,7 +138,6 @@ impl Observer {
             explicit_ports: matches!(plan.source.ports, PortPolicy::Explicit { .. }),
             usable_ports: self.context.usable_ports,
             tuple: self.fullest,
-            time_wait_blocks_s: self.context.time_wait_blocks.as_secs_f64(),
             counters: over.and_then(|over| over.counters),
             conntrack: last.and_then(|sample| sample.conntrack).map(|now| {
                 (now, over.and_then(|over| over.conntrack_drops).unwrap_or(ConntrackDrops::default()))
@@ -153,7 +152,8 @@ impl Observer {
             plateau: plateau(&run.windows),
             connect_min: (run.tally.opened() > 0)
                 .then(|| Duration::from_micros(run.tally.latencies.connect.min_max_us().0)),
-            generator_late: run.tally.latencies.lateness.quantile_us(0.99) > LATE_US,
+            generator_late: run.tally.latencies.lateness.quantile_us(0.99) > LATE_US
+                || Served::of(&run.tally, run.start.workers, run.elapsed).too_late().is_some(),
             target: TargetFacts { process_state: around.target.process_state, ..self.server.facts() },
             ..around
         }

@@ -38,7 +38,7 @@ use crate::result::WatchLook;
 use begin::ToldOfOthers;
 use half_closed::HalfClosedWatch;
 use listeners::ListenerWatch;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Duration;
 use survey::{Seen, Survey};
 use tuples::Tuples;
@@ -324,7 +324,7 @@ fn anybodys() -> PortDemand {
         policy: PortPolicy::Kernel,
         close: Close::Fin,
         sources: AddressSet::default(),
-        destinations: vec![(Ipv4Addr::LOCALHOST, 0).into()],
+        destinations: Vec::new(),
         routed: Vec::new(),
     }
 }

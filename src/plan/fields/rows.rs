@@ -10,7 +10,7 @@ use super::super::session::{Expect, Header, Statuses, TlsVersion};
 use super::super::stages::WrittenClosed;
 use super::super::syntax::{BACKLOG, COUNT, DURATION, NAME, POSITIVE_DURATION, POSITIVE_RATE, SEED, WORKERS};
 use super::super::target_url::{TARGET_URL, TargetUrl};
-use super::super::thresholds::Threshold;
+use super::super::threshold::Threshold;
 use super::super::units::{Count, Rate};
 use super::super::words::{BEHAVIOUR, CLOSE, KIND, LIFETIME, PORT_POLICY};
 use super::form::{Each, Form, One, Switch};
@@ -124,6 +124,9 @@ rows! {
     max_open: Count, One(&COUNT), Row::field("load", "max_open").flag("--max-open", "N", LOAD)
         .otherwise("no limit")
         .doc("Have at most so many open at once; arrivals beyond are skipped, and counted");
+    drain: Duration, One(&DURATION), Row::field("load", "drain").flag("--drain", "TIME", LOAD)
+        .otherwise("all pauses of one conversation and --reply-timeout, 30s at most")
+        .doc("Time after the end for conversations under way, which have a number of messages or requests; what is still under way then is cut short, neither ok nor failed");
     name: String, One(&NAME), Row::field("", "name").flag("--name", "NAME", LOAD)
         .otherwise("the file's name, or the target")
         .doc("Name of the run; names its report");

@@ -3,7 +3,7 @@
 use super::super::units::Rate;
 use super::super::{
     Arrivals, Close, Connection, Lifetime, Load, Plan, PortPolicy, RateStage, Scheme, Secrets, Serve,
-    Session, Source, Target,
+    Session, Source, Target, Until,
 };
 use super::load;
 use crate::protocol::{Behaviour, Kind};
@@ -66,6 +66,7 @@ failed.ratio = ">50%"
             ]),
             max_open: Some(100_000),
             connections: Some(1_000_000),
+            until: Until::Time,
         },
         connection: Connection {
             lifetime: Lifetime::Exponential(20 * SECOND),
@@ -83,8 +84,8 @@ failed.ratio = ">50%"
             workers: NonZeroU32::new(1),
         }),
         workers: NonZeroU32::new(2),
-        thresholds: vec!["connect.p99 < 50ms".to_owned(), "failed.ratio < 0.1%".to_owned()],
-        abort_when: vec!["failed.ratio > 50%".to_owned()],
+        thresholds: ["connect.p99 < 50ms", "failed.ratio < 0.1%"].map(|text| text.parse().unwrap()).into(),
+        abort_when: vec!["failed.ratio > 50%".parse().unwrap()],
     };
     assert_eq!(load(text), Ok(expected));
 }
