@@ -27,9 +27,8 @@ for n in range(count):
         client.connect(('127.0.0.1', 9000))
     except OSError as error:
         print(n, error.strerror); break
-    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b'\\0' * 8)
-    client.shutdown(socket.SHUT_WR); client.close()
     time.sleep(0.002)
+    client.close()
 time.sleep(0.8)
 sys.exit(7)
 ";

@@ -30,7 +30,8 @@ const CHURN: usize = 2;
 const WORTH_A_CHASE: u64 = 8;
 /// Time between two searches, as a multiple of what the last has cost.
 const PAUSE: u32 = 200;
-const SHORTEST_PAUSE: Duration = Duration::from_millis(500);
+const PAUSE_OF_ONE: u32 = 20;
+const SHORTEST_PAUSE: Duration = Duration::from_millis(100);
 /// Names that are kept of a tuple.
 const NAMES: usize = 4;
 /// Processes that are kept of a name.
@@ -132,7 +133,9 @@ impl Owners {
             self.chase(way, first, now);
         }
         let cost = usage::thread_cpu().saturating_sub(begun);
-        self.due = now + (cost * PAUSE).max(SHORTEST_PAUSE);
+        // One program, and no other, is soon looked into.
+        let pause = if first.is_empty() { PAUSE } else { PAUSE_OF_ONE };
+        self.due = now + (cost * pause).max(SHORTEST_PAUSE);
         self.known.retain(|way, _| tallies.contains_key(way));
         cost
     }
@@ -191,7 +194,9 @@ impl Owners {
                 return;
             }
         }
-        self.conclude(way, &fleeting, now);
+        // A process that was named is meant, though it be the server as well.
+        let server = if first.is_empty() { holders_of_listener(way) } else { Vec::new() };
+        self.conclude(way, &fleeting, &server, now);
     }
 
     /// Processes of this network namespace; those that are named alone, where there are any.
@@ -208,8 +213,7 @@ impl Owners {
     }
 
     /// The one program whose sockets come and go, where there is one beside the server that accepts them.
-    fn conclude(&mut self, way: &Way, fleeting: &HashMap<u32, Fleeting>, now: Stamp) {
-        let server = holders_of_listener(way);
+    fn conclude(&mut self, way: &Way, fleeting: &HashMap<u32, Fleeting>, server: &[u32], now: Stamp) {
         let mut churning: Vec<Holder> = fleeting
             .iter()
             .filter(|(pid, sockets)| sockets.gone >= CHURN && !server.contains(pid))
