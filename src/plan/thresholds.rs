@@ -13,23 +13,13 @@ pub(super) enum EntryFault {
 
 /// The threshold of an entry of the file.
 pub(super) fn entry(metric: &str, comparison: &str) -> Result<Threshold, EntryFault> {
-    let read = Threshold::from_entry(metric, comparison).map_err(|error| {
+    Threshold::from_entry(metric, comparison).map_err(|error| {
         let fault = Fault::new(error.to_string());
         match error.part() {
             Part::Metric => EntryFault::Metric(fault),
             Part::Comparison => EntryFault::Comparison(fault),
         }
-    })?;
-    of_a_run(read).map_err(EntryFault::Metric)
-}
-
-/// The threshold, if a run measures what it is put on.
-fn of_a_run(threshold: Threshold) -> Result<Threshold, Fault> {
-    let metric = threshold.metric();
-    if metric.is_of_a_run() {
-        return Ok(threshold);
-    }
-    Err(Fault::new(format!("'{metric}' is nothing that a run measures; connstorm watch does")))
+    })
 }
 
 /// The right-hand side in the file.
@@ -46,11 +36,10 @@ pub(super) const THRESHOLD: Syntax<Threshold> = Syntax {
     bare_number: false,
     pattern: "",
     parse: |text| {
-        let read = text.parse::<Threshold>().map_err(|error| {
+        text.parse::<Threshold>().map_err(|error| {
             let part = text.get(error.span()).unwrap_or_default();
             Fault::new(error.to_string()).in_part(text, part)
-        })?;
-        of_a_run(read)
+        })
     },
 };
 

@@ -268,7 +268,7 @@ impl Watch {
         let worst = |values: &mut dyn Iterator<Item = f64>| values.reduce(f64::max);
         match metric {
             Metric::Onset(kind) => {
-                let told = self.onsets.iter().find(|onset| onset.kind.name() == *kind);
+                let told = self.onsets.iter().find(|onset| onset.kind == *kind);
                 told.map(|onset| onset.at.as_secs_f64()).or(blind.then_some(f64::NAN))
             }
             Metric::Observed(observed) => match observed {
