@@ -124,12 +124,12 @@ fn onset(kind: OnsetKind) -> Entry {
 
 fn seen(observed: Observed) -> Entry {
     let from = match observed {
-        Observed::PortsUsed => "`fullest[].ports_used` ÷ `ports_usable`",
-        Observed::TimeWait => "`fullest[].sockets.time_wait`",
-        Observed::CloseWait => "`half_closed[].for_long`",
-        Observed::Descriptors => "`tables[].open` ÷ `limit`",
-        Observed::ListenerDrops => "`listeners[].dropped`",
-        Observed::Conntrack => "`conntrack.count` ÷ `max`",
+        Observed::PortsUsed => "`fullest`, `ports_used` ÷ `ports_usable`",
+        Observed::TimeWait => "`fullest`, `sockets`, `time_wait`",
+        Observed::CloseWait => "`half_closed`, `for_long`",
+        Observed::Descriptors => "`tables`, `open` ÷ `limit`",
+        Observed::ListenerDrops => "`listeners`, `dropped`",
+        Observed::Conntrack => "`conntrack`, `count` ÷ `max`",
     };
     Entry::of(Metric::Observed(observed), observed.meaning(), from.to_owned())
 }
