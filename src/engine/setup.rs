@@ -3,9 +3,8 @@
 use super::connections::ConnectionConfig;
 use super::error::RunError;
 use super::first_failures::FirstFailure;
-use super::pacer::{ClosedPacer, OpenPacer, Pacer, Pacing, Part};
+use super::pacer::{ClosedPacer, OpenPacer, Pacer, Pacing};
 use super::resolve::Destinations;
-use super::schedule::Schedule;
 use super::session::Script;
 use super::workers;
 use crate::linux::addresses::source_for;
@@ -13,7 +12,7 @@ use crate::linux::fd_table;
 use crate::linux::sock_diag::SockDiag;
 use crate::linux::socket::{PortChoice, has_port_range_option};
 use crate::linux::sysctl::HostSettings;
-use crate::model::{AddressBlock, AddressSet, Pool, Routes, partition};
+use crate::model::{AddressBlock, AddressSet, Part, Pool, Routes, Schedule, Slice, partition};
 use crate::plan::{Arrivals, Plan, PortPolicy};
 use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
@@ -25,8 +24,10 @@ use std::time::Duration;
 /// The settled setup of a run; workers are made from it.
 #[derive(Debug)]
 pub(super) struct Setup {
-    /// The plan.
+    /// The whole plan.
     pub plan: Plan,
+    /// What of it this process does.
+    pub slice: Slice,
     /// How many workers.
     pub workers: u32,
     /// Pairs of source and destination; `None` when the target's name could not be resolved.
@@ -67,11 +68,11 @@ enum Due {
 }
 
 impl Setup {
-    /// Settles a plan on this host.
+    /// Settles what this host does of a plan.
     ///
     /// # Errors
     /// Whatever keeps the run from beginning.
-    pub(super) fn new(plan: &Plan, destinations: &Destinations) -> Result<Setup, RunError> {
+    pub(super) fn new(plan: &Plan, slice: Slice, destinations: &Destinations) -> Result<Setup, RunError> {
         let host = HostSettings::read();
         let (choice, leased) = port_choice(plan.source.ports, &host)?;
         let excluded = if leased { ports_to_leave_out(&host)? } else { BTreeSet::new() };
@@ -104,10 +105,11 @@ impl Setup {
         // Raising the soft limit to the hard one takes no privilege; where it fails, it stays as it is.
         let table_limit = fd_table::raise_soft_limit().ok().or(fd_table::limits().0);
         let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get) as u64;
-        let workers = workers::how_many(plan, cores, table_limit);
+        let workers = workers::how_many(&plan.share(slice), cores, table_limit);
         let range = (host.ports().low, host.ports().high);
         Ok(Setup {
             plan: plan.clone(),
+            slice,
             workers,
             routes,
             choice,
@@ -124,7 +126,7 @@ impl Setup {
 
     /// The part of a worker.
     pub(super) fn part(&self, worker: u32) -> Part {
-        Part { index: worker, of: self.workers }
+        Part::new(self.slice, worker, self.workers)
     }
 
     /// The arrivals of a worker.
@@ -160,10 +162,10 @@ impl Setup {
         Some(match self.plan.source.ports {
             PortPolicy::Explicit { low, high } => {
                 let ports: Rc<[u16]> =
-                    partition(low, high, |port| self.excluded.contains(&port), part.index, part.of);
-                Pool::explicit(routes, part.index, part.of, ports)
+                    partition(low, high, |port| self.excluded.contains(&port), part.worker(), part.workers());
+                Pool::explicit(routes, part, ports)
             }
-            _ => Pool::kernel_chooses(routes, part.index, part.of),
+            _ => Pool::kernel_chooses(routes, part),
         })
     }
 }

@@ -1,7 +1,7 @@
 //! The one clock of a run.
 
 use crate::model::Stamp;
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 /// Ticks of the kernel's timer a second (`CONFIG_HZ`), by which the timers of TIME_WAIT are rounded: the
 /// inverse of the resolution of `CLOCK_MONOTONIC_COARSE` (clock_getres(2)). `None` if that makes no sense.
@@ -13,7 +13,21 @@ pub fn ticks_per_second() -> Option<u32> {
 
 /// The wall-clock time that is so many microseconds after the beginning of 1970.
 pub fn wall_clock(unix_us: u64) -> SystemTime {
-    SystemTime::UNIX_EPOCH + std::time::Duration::from_micros(unix_us)
+    SystemTime::UNIX_EPOCH + Duration::from_micros(unix_us)
+}
+
+/// A time of the wall clock in µs since 1970: RFC 3339, in UTC where it has no zone, or `@` and seconds since 1970.
+pub fn parse_wall_clock(text: &str) -> Option<u64> {
+    let text = text.trim();
+    let since_1970 = match text.strip_prefix('@') {
+        Some(seconds) => Duration::try_from_secs_f64(seconds.parse().ok()?).ok()?,
+        None => {
+            let wall = humantime::parse_rfc3339_weak(text).ok()?;
+            wall.duration_since(SystemTime::UNIX_EPOCH).ok()?
+        }
+    };
+    // 2^53: what JSON carries exactly; in the year 2255.
+    u64::try_from(since_1970.as_micros()).ok().filter(|us| *us <= 1 << 53)
 }
 
 /// A monotonic clock with an epoch, and the wall-clock time of that epoch. Copies agree with each other.
@@ -29,7 +43,26 @@ impl Clock {
         Clock { epoch: Instant::now(), wall: SystemTime::now() }
     }
 
-    /// Time since the epoch.
+    /// A clock whose epoch is a moment of the wall clock, in µs since 1970, now or later or past. What the wall clock does from now
+    /// on changes nothing.
+    ///
+    /// An epoch before the machine was started is the earliest that the monotonic clock has.
+    pub fn starting_at(unix_us: u64) -> Clock {
+        let wall = wall_clock(unix_us);
+        let (now, now_wall) = (Instant::now(), SystemTime::now());
+        let epoch = match wall.duration_since(now_wall) {
+            Ok(ahead) => now.checked_add(ahead),
+            Err(past) => now.checked_sub(past.duration()),
+        };
+        Clock { epoch: epoch.unwrap_or(now), wall }
+    }
+
+    /// Time until the epoch; zero when it has come.
+    pub fn until_epoch(&self) -> Duration {
+        self.epoch.saturating_duration_since(Instant::now())
+    }
+
+    /// Time since the epoch; zero before it.
     pub fn now(&self) -> Stamp {
         self.epoch.elapsed()
     }
@@ -49,6 +82,32 @@ impl Clock {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn times_of_the_wall_clock_are_read_in_two_forms() {
+        let expected = Some(1_893_553_445_000_000);
+        for text in ["2030-01-02T03:04:05Z", "2030-01-02 03:04:05", "@1893553445", " @1893553445.0 "] {
+            assert_eq!(parse_wall_clock(text), expected, "{text}");
+        }
+        for bad in
+            ["", "@", "@-1", "@1e300", "@nan", "tomorrow", "03:04:05", "1893553445", "1969-01-01T00:00:00Z"]
+        {
+            assert_eq!(parse_wall_clock(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_clock_may_start_later_or_earlier_than_now() {
+        let seconds = Duration::from_secs;
+        let now_us = Clock::start().unix_micros(Stamp::ZERO);
+        let later = Clock::starting_at(now_us + 3_600_000_000);
+        assert_eq!(later.now(), Stamp::ZERO);
+        assert!(later.until_epoch() > seconds(3590) && later.until_epoch() <= seconds(3600));
+        let earlier = Clock::starting_at(now_us - 5_000_000);
+        assert!(earlier.now() >= seconds(5) && earlier.until_epoch().is_zero());
+        let (at_epoch, plain) = (earlier.unix_micros(Stamp::ZERO), Clock::start().unix_micros(Stamp::ZERO));
+        assert!((plain - at_epoch).abs_diff(5_000_000) < 2_000_000);
+    }
 
     #[test]
     fn the_kernel_ticks_at_a_rate_that_it_can_be_built_with() {

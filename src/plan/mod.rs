@@ -15,6 +15,7 @@
 pub mod behaviour;
 mod definition;
 mod diagnostics;
+mod divide;
 mod env;
 mod field;
 pub mod fields;
@@ -45,6 +46,7 @@ pub use definition::{
     Arrivals, Close, Connection, Lifetime, Load, Plan, PortPolicy, RateStage, Scheme, Serve, Source, Target,
 };
 pub use diagnostics::{Colour, Mistake, Place, ScenarioErrors};
+pub use divide::Indivisible;
 pub use env::Environment;
 pub use flags::Overrides;
 pub use load::{DEFAULT_DURATION, DEFAULT_RATE};

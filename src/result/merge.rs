@@ -14,6 +14,10 @@ use crate::result::model::{Counts, FailureKind, LatencySummary, Part, RunResult,
 use crate::result::timeline::{Track, aligned};
 use std::collections::{BTreeMap, BTreeSet};
 
+mod slices;
+
+pub use slices::Missing;
+
 /// A result and the name by which it is told: the file it was read from.
 #[derive(Debug, Clone)]
 pub struct Named {
@@ -49,6 +53,35 @@ pub enum MergeError {
         second: String,
         /// In what they differ.
         what: &'static str,
+    },
+    /// A part of a plan, and a whole one.
+    #[error(
+        "'{part}' is a part of a run, and '{whole}' is a whole one: merge the parts of one run, or whole runs"
+    )]
+    PartAndWhole {
+        /// The part.
+        part: String,
+        /// The whole run.
+        whole: String,
+    },
+    /// A part of a plan is there twice.
+    #[error("'{first}' and '{second}' both are part {part} of the plan: its attempts would be counted twice")]
+    SamePart {
+        /// The first of them.
+        first: String,
+        /// The other.
+        second: String,
+        /// Which part.
+        part: String,
+    },
+    /// A part of a plan is not there.
+    #[error(
+        "part {part} of the plan is missing: give its result too, or --lost to count its arrivals as \
+         skipped.agent_lost"
+    )]
+    PartMissing {
+        /// Which part.
+        part: String,
     },
     /// They did not run at the same time.
     #[error(
@@ -87,12 +120,15 @@ pub enum MergeError {
     },
 }
 
-/// Merges results. The plan of the whole is that of the first; everything else is of all.
+/// Merges results. The plan of the whole is that of the first; everything else is of all. Parts of one divided plan
+/// come to what one run of it would have counted.
 ///
 /// # Errors
 /// When they are no parts of one load, or one of them was damaged.
-pub fn merge(mut parts: Vec<Named>) -> Result<RunResult, MergeError> {
+pub fn merge(mut parts: Vec<Named>, missing: Missing) -> Result<RunResult, MergeError> {
     check(&parts)?;
+    slices::check(&parts, missing)?;
+    apart(&parts)?;
     parts.sort_by_key(|part| part.result.began_unix_us);
     let whole = Whole { start_us: parts[0].result.began_unix_us, parts: &parts };
     let mut merged = parts[0].result.clone();
@@ -108,8 +144,11 @@ pub fn merge(mut parts: Vec<Named>) -> Result<RunResult, MergeError> {
     merged.findings = whole.findings();
     // A part's forecast is none of the whole.
     merged.forecast = None;
-    merged.windows = aligned(&whole.tracks());
+    let owed = slices::owed(&parts, merged.elapsed_s);
+    merged.windows = aligned(&whole.tracks(&owed.windows));
     merged.counts = whole.counts(merged.windows.iter().map(|window| window.open).max().unwrap_or(0));
+    owed.enter(&mut merged);
+    (merged.slice, merged.partial) = (None, parts.iter().any(|part| part.result.partial));
     merged.resources = whole.resources();
     merged.parts = whole.parts();
     // Each part has its own.
@@ -152,7 +191,7 @@ fn check(parts: &[Named]) -> Result<(), MergeError> {
             });
         }
     }
-    apart(parts)
+    Ok(())
 }
 
 /// In what two runs differ so much that their latencies are not of one kind.
@@ -331,12 +370,13 @@ impl Whole<'_> {
         sum
     }
 
-    fn tracks(&self) -> Vec<Track<'_>> {
+    fn tracks<'a>(&'a self, owed: &'a [crate::result::WindowSummary]) -> Vec<Track<'a>> {
         let track = |(offset_s, part): (f64, &'_ Named)| (offset_s, part.result.host.hostname.clone());
         self.each()
             .map(track)
             .zip(self.parts)
             .map(|((offset_s, host), part)| Track { offset_s, host, windows: &part.result.windows })
+            .chain([Track { offset_s: 0.0, host: String::new(), windows: owed }])
             .collect()
     }
 
@@ -352,6 +392,8 @@ impl Whole<'_> {
                 began: result.began.clone(),
                 elapsed_s: result.elapsed_s,
                 verdict: result.verdict,
+                slice: result.slice,
+                partial: result.partial,
                 counts: result.counts,
             }]
         };
@@ -369,7 +411,11 @@ impl Whole<'_> {
             })
         };
         let spoiled: Vec<String> = told(Verdict::Invalid).collect();
-        let interrupted = self.parts.iter().any(|part| part.result.verdict == Verdict::Interrupted);
+        let interrupted = self.parts.iter().any(|part| {
+            // One that did not come to its end, of a divided plan, is a loss.
+            let is_lost = part.result.partial && part.result.slice.is_some();
+            part.result.verdict == Verdict::Interrupted && !is_lost
+        });
         merged.verdict = if interrupted { Verdict::Interrupted } else { Verdict::Passed };
         let ended_early = merged.aborted.iter().map(|why| format!("ended early: {why}")).collect();
         merged.judge(ended_early, &spoiled);

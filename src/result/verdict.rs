@@ -1,7 +1,7 @@
 //! What a run is worth: the rule by which it is passed, failed or invalid.
 
-use crate::model::Side;
 use crate::model::format::{micros, percent, thousands};
+use crate::model::{Side, SkipReason};
 use crate::result::model::{Counts, FailureKind, RunResult, Verdict};
 
 /// Share of planned arrivals that the generator may spoil before the run says nothing about the target.
@@ -50,13 +50,15 @@ impl RunResult {
     }
 
     /// Attempts that failed on the generator's side, unless a threshold is about just that, and arrivals
-    /// that it did not come to.
+    /// that it did not come to, or was not there for.
     fn spoiled_attempts(&self) -> Option<String> {
         let spoils = |kind: &&FailureKind| kind.side == Side::Generator && !self.is_about(kind.cause);
         let own = self.failures.iter().filter(spoils);
         let failed: u64 = own.clone().map(|kind| kind.count).sum();
         let late = self.late_beyond_reason();
-        let spoiled = failed + late;
+        let [missed, lost] =
+            [SkipReason::AgentLate, SkipReason::AgentLost].map(|reason| self.skipped_for(reason));
+        let spoiled = failed + late + missed + lost;
         if spoiled == 0 || (spoiled as f64) <= self.counts.planned as f64 * SPOILED_SHARE {
             return None;
         }
@@ -64,6 +66,12 @@ impl RunResult {
             own.map(|kind| format!("{} × {}", thousands(kind.count), kind.failure())).collect();
         if late > 0 {
             parts.push(format!("{} arrivals never started because it was late", thousands(late)));
+        }
+        if missed > 0 {
+            parts.push(format!("{} arrivals missed because it began late", thousands(missed)));
+        }
+        if lost > 0 {
+            parts.push(format!("{} arrivals of parts of the run that were lost", thousands(lost)));
         }
         Some(format!(
             "the generator was the limit for {} of the planned attempts: {}",
@@ -76,9 +84,13 @@ impl RunResult {
     /// the end of a run is as little a fault as in its midst; and where the user's own condition ended the
     /// run, nothing that was left over is.
     fn late_beyond_reason(&self) -> u64 {
-        let late = self.skipped.get("late").copied().unwrap_or(0);
+        let late = self.skipped_for(SkipReason::Late);
         let due_in_reason = self.counts.planned as f64 / self.elapsed_s.max(1e-3) * LATE_US as f64 / 1e6;
         if self.aborted.is_some() || late as f64 <= due_in_reason { 0 } else { late }
+    }
+
+    fn skipped_for(&self, reason: SkipReason) -> u64 {
+        self.skipped.get(reason.name()).copied().unwrap_or(0)
     }
 
     fn lateness_beyond_reason(&self) -> Option<String> {

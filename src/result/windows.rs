@@ -95,6 +95,7 @@ pub(crate) fn add(sum: &mut WindowSummary, more: &WindowSummary) {
     sum.opened = sum.opened.saturating_add(more.opened);
     sum.ok = sum.ok.saturating_add(more.ok);
     sum.failed = sum.failed.saturating_add(more.failed);
+    sum.cut_short = sum.cut_short.saturating_add(more.cut_short);
     sum.skipped = sum.skipped.saturating_add(more.skipped);
     sum.cpu_s += more.cpu_s;
     for (kind, count) in &more.failures {

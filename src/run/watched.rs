@@ -1,7 +1,7 @@
 //! What a run under way shows: the engine's progress, and what was seen of the kernel.
 
 use crate::engine::Progress;
-use crate::model::{Onset, Run};
+use crate::model::{Onset, Run, Slice};
 use crate::plan::Plan;
 use crate::result::{KernelWindow, RunResult};
 use std::ops::Deref;
@@ -10,8 +10,10 @@ use std::time::Duration;
 /// The state of a run under way.
 #[derive(Debug)]
 pub struct Watched<'a> {
-    /// What is run.
+    /// What is run, as a whole.
     pub plan: &'a Plan,
+    /// What this process does of it.
+    pub slice: Slice,
     /// The engine's side.
     pub progress: &'a Progress<'a>,
     /// What began so far.
@@ -36,6 +38,7 @@ impl Watched<'_> {
         let run = Run {
             began: String::new(),
             began_unix_us: 0,
+            slice: self.slice,
             elapsed: self.elapsed,
             interrupted: false,
             workers: 0,

@@ -77,14 +77,15 @@ impl Journal {
         let mut result = watched.so_far();
         self.windows.append(&mut result.windows);
         result.windows.clone_from(&self.windows);
-        result.verdict = Verdict::Interrupted;
+        (result.verdict, result.partial) = (Verdict::Interrupted, true);
         result.reasons = vec![format!(
             "connstorm did not come to its end; this is what it had counted after {:.1} s",
             result.elapsed_s
         )];
         // The clock began with the journal; the run began by what has elapsed before now.
         let since = self.began.now().saturating_sub(watched.elapsed);
-        (result.began, result.began_unix_us) = (self.began.wall_epoch(), self.began.unix_micros(since));
+        result.began_unix_us = self.began.unix_micros(since);
+        result.began = Clock::starting_at(result.began_unix_us).wall_epoch();
         let Some(results) = &self.results else { return };
         if let Err(TrySendError::Disconnected(_)) = results.try_send(Box::new(result)) {
             self.results = None;
