@@ -108,7 +108,7 @@ mod tests {
         let mut serves = plan(&[]);
         serves.serve = crate::plan::load_file(
             std::path::Path::new("own.toml"),
-            "[serve]\nlisten = \"127.0.0.1:0\"",
+            "[serve]\nlisten = [\"127.0.0.1:0\"]",
             &|_| None,
             &Overrides::default(),
         )
