@@ -10,7 +10,7 @@ use super::setup::Setup;
 use super::threads::WorkerThreads;
 use crate::linux::clock::Clock;
 use crate::linux::usage::{peak_resident_bytes, process_cpu, resident_bytes};
-use crate::model::{Handover, Run, Slice, Stamp};
+use crate::model::{Handover, Run, RunStart, Slice, Stamp};
 use crate::plan::Plan;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -39,8 +39,8 @@ pub struct Mustered {
     control: Control,
     threads: WorkerThreads,
     handovers: Receiver<Handover>,
-    memory_before: u64,
-    cpu_before: Duration,
+    memory: u64,
+    cpu: Duration,
 }
 
 impl Mustered {
@@ -59,8 +59,7 @@ impl Mustered {
         setup.first_failures = first_failures;
         let setup = Arc::new(setup);
         // 0 where /proc is not there: the report then shows that it is not known.
-        let memory_before = resident_bytes().unwrap_or(0);
-        let cpu_before = process_cpu();
+        let (memory, cpu) = (resident_bytes().unwrap_or(0), process_cpu());
         let (to_main, handovers) = channel();
         let threads = WorkerThreads::start(&setup, control, &to_main)?;
         Ok(Mustered {
@@ -69,39 +68,44 @@ impl Mustered {
             control: control.clone(),
             threads,
             handovers,
-            memory_before,
-            cpu_before,
+            memory,
+            cpu,
         })
     }
 
     /// Lets all workers begin when the epoch of the clock has come, and waits for their end; tells `watch` meanwhile,
     /// also before the epoch.
     pub fn fire(self, clock: Clock, mut watch: impl FnMut(&Progress<'_>)) -> Run {
-        let Mustered { setup, destinations, control, threads, handovers, memory_before, cpu_before } = self;
-        let mut gathered = Gathered::new(setup.workers);
-        let threads = threads.fire(clock);
-        gathered.until_all_have_ended(&handovers, clock, &mut watch);
-        let (worker_errors, elapsed) = (threads.join(), clock.now());
-        let mut totals = gathered.finish();
-        totals.tally.settle();
-        Run {
+        let Mustered { setup, destinations, control, threads, handovers, memory, cpu } = self;
+        let start = RunStart {
             began: clock.wall_epoch(),
             began_unix_us: clock.unix_micros(Stamp::ZERO),
             slice: setup.slice,
-            elapsed,
-            interrupted: control.is_interrupted(),
             workers: setup.workers,
             tuples: setup.routes.as_ref().map_or(0, |routes| routes.len()),
-            leasable_ports: setup.leasable,
+            leasable_ports: setup.leasable_ports(),
             destinations: destinations.addresses().to_vec(),
             unresolved: destinations.why_not(),
+            cpu,
+            memory,
+        };
+        let mut gathered = Gathered::new(start);
+        let threads = threads.fire(clock);
+        gathered.until_all_have_ended(&handovers, clock, &mut watch);
+        let (worker_errors, elapsed) = (threads.join(), clock.now());
+        let (start, mut totals) = gathered.finish();
+        totals.tally.settle();
+        Run {
+            start,
+            elapsed,
+            interrupted: control.is_interrupted(),
             planned: totals.planned,
             held_max: totals.held_max,
             worker_cpu: totals.worker_cpu,
             windows: totals.windows,
             tally: totals.tally,
-            cpu: process_cpu().saturating_sub(cpu_before),
-            memory: (memory_before, peak_resident_bytes().unwrap_or(0)),
+            cpu: process_cpu().saturating_sub(cpu),
+            memory_peak: peak_resident_bytes().unwrap_or(0),
             worker_errors,
         }
     }

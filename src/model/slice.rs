@@ -54,6 +54,13 @@ impl TryFrom<Unchecked> for Slice {
     }
 }
 
+impl Default for Slice {
+    /// All of a plan.
+    fn default() -> Slice {
+        Slice::WHOLE
+    }
+}
+
 impl Slice {
     /// All of a plan.
     pub const WHOLE: Slice = Slice { first: 0, count: 1, of: 1 };

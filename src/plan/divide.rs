@@ -103,7 +103,7 @@ mod tests {
         let few = plan(&[("--rate", "9/s"), ("--connections", "2"), ("--max-open", "2")]);
         assert_eq!(few.can_be_divided(9), Ok(()), "never more than two are open anyway");
         let mut aborts = plan(&[]);
-        aborts.abort_when = vec!["failed > 3".into()];
+        aborts.abort_when = vec!["failed > 3".parse().unwrap()];
         assert_eq!(aborts.can_be_divided(2), Err(Indivisible::AbortWhen));
         let mut serves = plan(&[]);
         serves.serve = crate::plan::load_file(

@@ -10,12 +10,16 @@
 
 use crate::model::{Latency, SAMPLES};
 use crate::result::balance;
+use crate::result::figures::{Ending, Figures};
 use crate::result::model::{Counts, FailureKind, LatencySummary, Part, RunResult, Verdict};
 use crate::result::timeline::{Track, aligned};
+use crate::result::verdict::Judgement;
 use std::collections::{BTreeMap, BTreeSet};
 
+mod error;
 mod slices;
 
+pub use error::MergeError;
 pub use slices::Missing;
 
 /// A result and the name by which it is told: the file it was read from.
@@ -25,99 +29,6 @@ pub struct Named {
     pub name: String,
     /// The result.
     pub result: RunResult,
-}
-
-/// Why results can't be merged.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum MergeError {
-    /// One result, or none.
-    #[error("there is nothing to merge: give two results or more")]
-    TooFew,
-    /// One run twice.
-    #[error("'{first}' and '{second}' are the same run: its attempts would be counted twice")]
-    Twice {
-        /// The first of them.
-        first: String,
-        /// The other.
-        second: String,
-    },
-    /// They did different things.
-    #[error(
-        "'{first}' and '{second}' differ in {what}: their latencies are not those of one load; merge results of \
-         one scenario, and use `connstorm compare` for different ones"
-    )]
-    Different {
-        /// The first of them.
-        first: String,
-        /// The other.
-        second: String,
-        /// In what they differ.
-        what: &'static str,
-    },
-    /// A part of a plan, and a whole one.
-    #[error(
-        "'{part}' is a part of a run, and '{whole}' is a whole one: merge the parts of one run, or whole runs"
-    )]
-    PartAndWhole {
-        /// The part.
-        part: String,
-        /// The whole run.
-        whole: String,
-    },
-    /// A part of a plan is there twice.
-    #[error("'{first}' and '{second}' both are part {part} of the plan: its attempts would be counted twice")]
-    SamePart {
-        /// The first of them.
-        first: String,
-        /// The other.
-        second: String,
-        /// Which part.
-        part: String,
-    },
-    /// A part of a plan is not there.
-    #[error(
-        "part {part} of the plan is missing: give its result too, or --lost to count its arrivals as \
-         skipped.agent_lost"
-    )]
-    PartMissing {
-        /// Which part.
-        part: String,
-    },
-    /// They did not run at the same time.
-    #[error(
-        "'{first}' had ended before '{second}' began: together they were no load; use `connstorm compare` for \
-         runs one after the other"
-    )]
-    Apart {
-        /// That which ended.
-        first: String,
-        /// That which began later.
-        second: String,
-    },
-    /// Nobody knows when it began.
-    #[error(
-        "'{0}' does not say when it began, so that its windows can't be aligned; it was written by an older version"
-    )]
-    NoClock(String),
-    /// Its numbers contradict each other.
-    #[error("'{name}' does not add up: {what}; it was changed, or it was cut off")]
-    Unbalanced {
-        /// The result.
-        name: String,
-        /// Which number is not the sum of its parts.
-        what: String,
-    },
-    /// Together they are more than any run counts.
-    #[error("the sum of the results is more than a result can hold: {0}")]
-    TooLarge(String),
-    /// A histogram is none.
-    #[error("the histogram of {what} in '{of}' can't be read: it was damaged")]
-    Histogram {
-        /// The result.
-        of: String,
-        /// Which latency.
-        what: String,
-    },
 }
 
 /// Merges results. The plan of the whole is that of the first; everything else is of all. Parts of one divided plan
@@ -131,30 +42,58 @@ pub fn merge(mut parts: Vec<Named>, missing: Missing) -> Result<RunResult, Merge
     apart(&parts)?;
     parts.sort_by_key(|part| part.result.began_unix_us);
     let whole = Whole { start_us: parts[0].result.began_unix_us, parts: &parts };
-    let mut merged = parts[0].result.clone();
-    merged.elapsed_s = whole.each().map(|(offset, part)| offset + part.result.elapsed_s).fold(0.0, f64::max);
-    merged.destinations = whole.all(|result| result.destinations.clone());
-    merged.tuples = parts.iter().map(|part| part.result.tuples).fold(0, u64::saturating_add);
-    merged.skipped = whole.skipped();
-    merged.messages = whole.messages();
-    merged.closes = whole.closes();
-    merged.latency_us = whole.latencies()?;
-    merged.failures = whole.failures()?;
-    merged.onsets = whole.onsets();
-    merged.findings = whole.findings();
-    // A part's forecast is none of the whole.
-    merged.forecast = None;
-    let owed = slices::owed(&parts, merged.elapsed_s);
-    merged.windows = aligned(&whole.tracks(&owed.windows));
-    merged.counts = whole.counts(merged.windows.iter().map(|window| window.open).max().unwrap_or(0));
-    owed.enter(&mut merged);
-    (merged.slice, merged.partial) = (None, parts.iter().any(|part| part.result.partial));
-    merged.resources = whole.resources();
-    merged.parts = whole.parts();
-    // Each part has its own.
-    merged.command = None;
-    merged.aborted = parts.iter().find_map(|part| part.result.aborted.clone());
-    whole.judge(&mut merged);
+    let first = &parts[0].result;
+    let elapsed_s = whole.each().map(|(offset, part)| offset + part.result.elapsed_s).fold(0.0, f64::max);
+    let owed = slices::owed(&parts, elapsed_s);
+    let windows = aligned(&whole.tracks(&owed.windows));
+    let mut counts = whole.counts(windows.iter().map(|window| window.open).max().unwrap_or(0));
+    let (mut skipped, messages, onsets) = (whole.skipped(), whole.messages(), whole.onsets());
+    owed.enter(&mut counts, &mut skipped);
+    let (failures, latency_us) = (whole.failures()?, whole.latencies()?);
+    let unseen = whole.all(|result| result.unseen.clone());
+    let aborted = parts.iter().find_map(|part| part.result.aborted.clone());
+    let figures = Figures {
+        plan: &first.plan,
+        slice: None,
+        elapsed_s,
+        counts: &counts,
+        skipped: &skipped,
+        messages: &messages,
+        failures: &failures,
+        latency_us: &latency_us,
+        onsets: &onsets,
+        unseen: &unseen,
+        ending: whole.ending(),
+    };
+    let Judgement { verdict, reasons, thresholds } = whole.judgement(&figures, aborted.as_deref());
+    let merged = RunResult {
+        verdict,
+        reasons,
+        elapsed_s,
+        // A part's forecast is none of the whole.
+        forecast: None,
+        destinations: whole.all(|result| result.destinations.clone()),
+        tuples: parts.iter().map(|part| part.result.tuples).fold(0, u64::saturating_add),
+        closes: whole.closes(),
+        findings: whole.findings(),
+        thresholds,
+        unseen,
+        aborted,
+        resources: whole.resources(),
+        // Each part has its own.
+        command: None,
+        slice: None,
+        partial: parts.iter().any(|part| part.result.partial),
+        parts: whole.parts(),
+        counts,
+        skipped,
+        messages,
+        failures,
+        latency_us,
+        onsets,
+        windows,
+        ..first.clone()
+    };
     let value = serde_json::to_value(&merged).unwrap_or_default();
     balance::impossible(&value).map_or(Ok(merged), |number| Err(MergeError::TooLarge(number)))
 }
@@ -400,25 +339,24 @@ impl Whole<'_> {
         self.parts.iter().flat_map(part).collect()
     }
 
-    /// The whole is judged anew; a part that was spoiled spoils it, and one that was interrupted leaves it
-    /// so.
-    fn judge(&self, merged: &mut RunResult) {
-        let told = |verdict: Verdict| {
-            let of = self.parts.iter().filter(move |part| part.result.verdict == verdict);
-            of.flat_map(|part| {
-                let host = self.host(part);
-                part.result.reasons.iter().map(move |reason| format!("on {host}: {reason}"))
-            })
-        };
-        let spoiled: Vec<String> = told(Verdict::Invalid).collect();
-        let interrupted = self.parts.iter().any(|part| {
-            // One that did not come to its end, of a divided plan, is a loss.
-            let is_lost = part.result.partial && part.result.slice.is_some();
-            part.result.verdict == Verdict::Interrupted && !is_lost
+    /// End of the whole: that of a part which did not end by its plan goes before all others.
+    fn ending(&self) -> Ending {
+        // One that did not come to its end, of a divided plan, is a loss, and no interruption of the whole.
+        let is_lost = |part: &&Named| part.result.partial && part.result.slice.is_some();
+        let others = || self.parts.iter().filter(|part| !is_lost(part));
+        let is_so = |ending| others().any(|part| Figures::of(&part.result).ending == ending);
+        [Ending::Interrupted, Ending::Aborted].into_iter().find(|end| is_so(*end)).unwrap_or(Ending::Planned)
+    }
+
+    /// The whole is judged anew; a part that was spoiled spoils it.
+    fn judgement(&self, figures: &Figures<'_>, aborted: Option<&str>) -> Judgement {
+        let invalid = self.parts.iter().filter(|part| part.result.verdict == Verdict::Invalid);
+        let told = invalid.flat_map(|part| {
+            let host = self.host(part);
+            part.result.reasons.iter().map(move |reason| format!("on {host}: {reason}"))
         });
-        merged.verdict = if interrupted { Verdict::Interrupted } else { Verdict::Passed };
-        let ended_early = merged.aborted.iter().map(|why| format!("ended early: {why}")).collect();
-        merged.judge(ended_early, &spoiled);
+        let spoiled: Vec<String> = told.collect();
+        figures.judge(aborted.iter().map(|why| format!("ended early: {why}")).collect(), &spoiled)
     }
 }
 

@@ -3,7 +3,8 @@
 use super::{MergeError, Named};
 use crate::model::{Schedule, SkipReason, Slice};
 use crate::plan::{Arrivals, Plan};
-use crate::result::model::{RunResult, WindowSummary};
+use crate::result::model::{Counts, RunResult, WindowSummary};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// What the merged result is to say of parts of the plan that have no result.
@@ -150,14 +151,14 @@ impl Owed {
         }
     }
 
-    /// Puts it into the books of the whole, whose windows have it already.
-    pub(super) fn enter(&self, merged: &mut RunResult) {
+    /// Puts it into the counts of the whole, whose windows have it already.
+    pub(super) fn enter(&self, counts: &mut Counts, skipped: &mut BTreeMap<String, u64>) {
         if self.count == 0 {
             return;
         }
-        merged.counts.planned = merged.counts.planned.saturating_add(self.count);
-        merged.counts.skipped = merged.counts.skipped.saturating_add(self.count);
-        let lost = merged.skipped.entry(SkipReason::AgentLost.name().into()).or_default();
+        counts.planned = counts.planned.saturating_add(self.count);
+        counts.skipped = counts.skipped.saturating_add(self.count);
+        let lost = skipped.entry(SkipReason::AgentLost.name().into()).or_default();
         *lost = lost.saturating_add(self.count);
     }
 }
