@@ -18,6 +18,7 @@ mod pacer;
 mod progress;
 mod resolve;
 mod run;
+mod service;
 mod session;
 mod setup;
 mod threads;

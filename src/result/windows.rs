@@ -108,6 +108,7 @@ pub(crate) fn add(sum: &mut WindowSummary, more: &WindowSummary) {
     sum.connect_max_us = sum.connect_max_us.max(more.connect_max_us);
     sum.connect_call_p99_us = sum.connect_call_p99_us.max(more.connect_call_p99_us);
     sum.lateness_p99_us = sum.lateness_p99_us.max(more.lateness_p99_us);
+    sum.message_lateness_p99_us = sum.message_lateness_p99_us.max(more.message_lateness_p99_us);
 }
 
 /// Sets the percentiles of connect to those of all histograms added up, if each window that connected

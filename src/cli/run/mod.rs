@@ -19,7 +19,7 @@ use crate::plan::secrets::command_line;
 use crate::plan::{Arrivals, Colour, Overrides, Plan, TargetUrl};
 use crate::report::{Style, forecast};
 use crate::result::{Completed, RunResult};
-use crate::run::Prepared;
+use crate::run::{Prepared, StartRunError, prepare};
 use anyhow::Context;
 use args::ProgressWhen;
 use exporter::Exporter;
@@ -49,8 +49,20 @@ pub(super) fn run(args: &Run) -> anyhow::Result<Exit> {
     // Looked at first: what can't be written should fail before the run, not after it.
     let outputs = args.output.open(&inputs(&args.what, &plan))?;
     let mut journal = args.output.json.as_deref().and_then(|file| Journal::beside(file, &plan));
-    let prepared = Prepared::new(&plan, slice)?;
-    let completed = watched(prepared, &interrupt, args, journal.as_mut())?;
+    let prepared = prepare(&plan, slice, &|| interrupt.asked());
+    let completed = prepared.map_err(anyhow::Error::from);
+    let completed = completed.and_then(|prepared| watched(prepared, &interrupt, args, journal.as_mut()));
+    let completed = match completed {
+        Err(error) if matches!(error.downcast_ref(), Some(StartRunError::Interrupted)) => {
+            // Outputs are dropped as they are: earlier files stay whole.
+            say(&format!("connstorm: {error}"));
+            if let Some(journal) = journal {
+                journal.remove();
+            }
+            return Ok(Exit::Interrupted);
+        }
+        completed => completed?,
+    };
     let balance = completed.run.conservation();
     let command = Some(command(&plan, args.progress.show_secrets));
     let result = RunResult { command, ..completed.into_result(&plan) };
