@@ -4,7 +4,7 @@ use super::definition::{
     Arrivals, Close, Connection, Lifetime, Load, Plan, PortPolicy, Serve, Source, Target,
 };
 use super::diagnostics::{Mistake, Place};
-use super::field::Field;
+use super::field::{Field, Placed};
 use super::fields::Settings;
 use super::file::Written;
 use super::load::{arrivals, until};
@@ -12,6 +12,7 @@ use super::secrets::Secrets;
 use super::serve;
 use super::session::{self, Session};
 use super::target_url::TargetUrl;
+use super::threshold::{Threshold, Unmeasured};
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -41,12 +42,26 @@ pub(super) fn resolve(
     mistakes.extend(family_mismatch(&settings, target.as_ref()));
     match arrivals {
         Some(arrivals) if mistakes.is_empty() => {
+            let judged: Vec<Placed<Threshold>> = [&settings.thresholds, &settings.abort_when]
+                .into_iter()
+                .flat_map(|field| field.value().cloned().unwrap_or_default())
+                .collect();
             let mut plan = assemble(settings, target, serve.into_value(), arrivals, default_name);
             plan.session = session;
-            Ok(plan)
+            let unmeasured: Vec<Mistake> =
+                judged.into_iter().filter_map(|threshold| unmeasured(&plan, threshold)).collect();
+            if unmeasured.is_empty() { Ok(plan) } else { Err(unmeasured) }
         }
         _ => Err(mistakes),
     }
+}
+
+/// The mistake of a threshold or a condition on what the plan never measures.
+fn unmeasured(plan: &Plan, threshold: Placed<Threshold>) -> Option<Mistake> {
+    let metric = threshold.value.metric();
+    let Unmeasured { why, needed } = metric.unmeasured_by(plan)?;
+    let says = format!("{metric} is not measured in this scenario: {why}");
+    Some(Mistake::new(threshold.place, says).expected(needed))
 }
 
 /// What is said above TCP, by whatever target the plan has.
@@ -93,10 +108,14 @@ fn assemble(
         session: Session::default(),
         serve,
         workers: settings.workers.into_value(),
-        thresholds: settings.thresholds.into_value().unwrap_or_default(),
-        abort_when: settings.abort_when.into_value().unwrap_or_default(),
+        thresholds: without_places(settings.thresholds),
+        abort_when: without_places(settings.abort_when),
         secrets: Secrets::default(),
     }
+}
+
+fn without_places(thresholds: Field<Vec<Placed<Threshold>>>) -> Vec<Threshold> {
+    thresholds.into_value().unwrap_or_default().into_iter().map(|placed| placed.value).collect()
 }
 
 /// How long a connection lives at most, where it ends by itself: its lifetime, or what it has to say. Of an

@@ -78,6 +78,18 @@ impl SkipReason {
             SkipReason::AgentLost => "agent_lost",
         }
     }
+
+    /// What it is, in a sentence.
+    pub fn meaning(self) -> &'static str {
+        match self {
+            SkipReason::MaxOpen => "As many connections as `max_open` allows were open already.",
+            SkipReason::Late => "The run ended before the generator, which was behind its plan, came to it.",
+            SkipReason::AgentLate => {
+                "The part of the run that was to start it began long after the start time."
+            }
+            SkipReason::AgentLost => "The part of the run that was to start it has no result.",
+        }
+    }
 }
 
 /// One finished attempt: the whole of what is known of it.

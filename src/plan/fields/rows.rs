@@ -158,11 +158,11 @@ rows! {
         .flag("--handshake-timeout", "TIME", CONNECTIONS).default("5s")
         .doc("Longest wait for each handshake above TCP");
     // What the result is judged by.
-    thresholds: Vec<Threshold>, Comparisons { example: "[thresholds] with \"connect.p99\" = \"< 50ms\"" },
+    thresholds: Vec<Placed<Threshold>>, Comparisons { example: "[thresholds] with \"connect.p99\" = \"< 50ms\"" },
         Row::field("", "thresholds").flag("--threshold", "METRIC OP VALUE", JUDGEMENT)
         .otherwise("failed.ratio < 1%")
         .doc("What the result is judged by, such as 'connect.p99 < 50ms'; may be given several times");
-    abort_when: Vec<Threshold>, Comparisons { example: "[abort_when] with \"failed.ratio\" = \"> 50%\"" },
+    abort_when: Vec<Placed<Threshold>>, Comparisons { example: "[abort_when] with \"failed.ratio\" = \"> 50%\"" },
         Row::field("", "abort_when").flag("--abort-when", "METRIC OP VALUE", JUDGEMENT)
         .doc("End the run early, as failed, as soon as this holds, such as 'failed.ratio > 50%'; looked at each second; may be given several times");
     // What is said over a connection.
