@@ -1,12 +1,13 @@
 //! The one clock of a run.
 
 use crate::model::Stamp;
-use std::time::{Duration, Instant, SystemTime};
+use rustix::time::{ClockId, clock_gettime};
+use std::time::{Duration, SystemTime};
 
 /// Ticks of the kernel's timer a second (`CONFIG_HZ`), by which the timers of TIME_WAIT are rounded: the
 /// inverse of the resolution of `CLOCK_MONOTONIC_COARSE` (clock_getres(2)). `None` if that makes no sense.
 pub fn ticks_per_second() -> Option<u32> {
-    let tick = rustix::time::clock_getres(rustix::time::ClockId::MonotonicCoarse);
+    let tick = rustix::time::clock_getres(ClockId::MonotonicCoarse);
     let nanoseconds = u32::try_from(tick.tv_nsec).ok().filter(|n| *n > 0 && tick.tv_sec == 0)?;
     Some((1_000_000_000 + nanoseconds / 2) / nanoseconds)
 }
@@ -31,40 +32,52 @@ pub fn parse_wall_clock(text: &str) -> Option<u64> {
 }
 
 /// A monotonic clock with an epoch, and the wall-clock time of that epoch. Copies agree with each other.
+///
+/// Read some seven times an attempt: [`std::time::Instant`] costs 160 instructions more for that, since its
+/// difference is checked for what CLOCK_MONOTONIC never does.
 #[derive(Debug, Clone, Copy)]
 pub struct Clock {
-    epoch: Instant,
+    /// Time of CLOCK_MONOTONIC at the epoch.
+    epoch: Duration,
     wall: SystemTime,
+}
+
+/// Seconds that are added to CLOCK_MONOTONIC, 100 years: an epoch may lie before the machine was started.
+const BEFORE_START: u64 = 100 * 365 * 24 * 3600;
+
+/// Time of CLOCK_MONOTONIC: since some moment long before this program began.
+fn monotonic() -> Duration {
+    let now = clock_gettime(ClockId::Monotonic);
+    // Neither is negative, and nanoseconds are below a second (clock_gettime(2)).
+    Duration::new(now.tv_sec.cast_unsigned() + BEFORE_START, now.tv_nsec as u32)
 }
 
 impl Clock {
     /// A clock whose epoch is now.
     pub fn start() -> Clock {
-        Clock { epoch: Instant::now(), wall: SystemTime::now() }
+        Clock { epoch: monotonic(), wall: SystemTime::now() }
     }
 
-    /// A clock whose epoch is a moment of the wall clock, in µs since 1970, now or later or past. What the wall clock does from now
-    /// on changes nothing.
-    ///
-    /// An epoch before the machine was started is the earliest that the monotonic clock has.
+    /// A clock whose epoch is a moment of the wall clock, in µs since 1970, now or later or past. What the wall clock
+    /// does from now on changes nothing.
     pub fn starting_at(unix_us: u64) -> Clock {
         let wall = wall_clock(unix_us);
-        let (now, now_wall) = (Instant::now(), SystemTime::now());
+        let (now, now_wall) = (monotonic(), SystemTime::now());
         let epoch = match wall.duration_since(now_wall) {
-            Ok(ahead) => now.checked_add(ahead),
-            Err(past) => now.checked_sub(past.duration()),
+            Ok(ahead) => now + ahead,
+            Err(past) => now.saturating_sub(past.duration()),
         };
-        Clock { epoch: epoch.unwrap_or(now), wall }
+        Clock { epoch, wall }
     }
 
     /// Time until the epoch; zero when it has come.
     pub fn until_epoch(&self) -> Duration {
-        self.epoch.saturating_duration_since(Instant::now())
+        self.epoch.saturating_sub(monotonic())
     }
 
     /// Time since the epoch; zero before it.
     pub fn now(&self) -> Stamp {
-        self.epoch.elapsed()
+        monotonic().saturating_sub(self.epoch)
     }
 
     /// Wall-clock time at `stamp`, in µs since 1970; it goes as evenly as the clock does.
@@ -105,6 +118,10 @@ mod tests {
         assert!(later.until_epoch() > seconds(3590) && later.until_epoch() <= seconds(3600));
         let earlier = Clock::starting_at(now_us - 5_000_000);
         assert!(earlier.now() >= seconds(5) && earlier.until_epoch().is_zero());
+        assert!(
+            Clock::starting_at(0).now() > seconds(50 * 365 * 24 * 3600),
+            "before the machine was started"
+        );
         let (at_epoch, plain) = (earlier.unix_micros(Stamp::ZERO), Clock::start().unix_micros(Stamp::ZERO));
         assert!((plain - at_epoch).abs_diff(5_000_000) < 2_000_000);
     }
