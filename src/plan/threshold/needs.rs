@@ -5,7 +5,7 @@
 
 use super::metric::{Counter, Metric};
 use super::step;
-use crate::model::LatencyKind;
+use crate::model::{LatencyKind, OnsetKind};
 use crate::plan::Plan;
 use crate::plan::steps::{self, Act};
 use crate::protocol::Application;
@@ -30,6 +30,7 @@ pub(super) enum Needs {
     Pings,
     FanOut,
     Reconnect,
+    Watch,
 }
 
 /// Why a metric can't be measured, and what a scenario would need for it.
@@ -83,6 +84,7 @@ impl Needs {
                 Counter::Reconnects => Needs::Reconnect,
                 _ => Needs::Nothing,
             },
+            Metric::Observed(_) | Metric::Onset(OnsetKind::CloseWaitLeak) => Needs::Watch,
             _ => Needs::Nothing,
         }
     }
@@ -106,6 +108,7 @@ impl Needs {
             Needs::Pings => "`ping_every` in [messages], and a target of ws or wss",
             Needs::FanOut => "`send` and `senders` in [messages], and a target of ws or wss",
             Needs::Reconnect => "[reconnect], or --reconnect",
+            Needs::Watch => "`connstorm watch`",
         }
     }
 
@@ -159,6 +162,7 @@ impl Needs {
             Needs::FanOut => unsaid("no message of the scenario goes to several connections"),
             Needs::Reconnect if plan.session.reconnect.is_some() => None,
             Needs::Reconnect => unsaid("the scenario does not connect again"),
+            Needs::Watch => unsaid("a run does not look at other programs"),
         }
     }
 }
