@@ -5,6 +5,7 @@ use super::{Listening, Moment, Place, Plateau, Proxy, TargetFacts};
 use crate::linux::addresses::Neighbour;
 use crate::linux::holders::Table;
 use crate::linux::proc_net::{Conntrack, ConntrackDrops, Counters};
+use crate::linux::ruleset::Ruleset;
 use crate::linux::sysctl::HostSettings;
 use crate::linux::tcp_state::TcpState;
 use crate::linux::tuple_usage::StateCounts;
@@ -29,6 +30,8 @@ pub struct Facts {
     pub held_max: u64,
     /// Tuples that the run could use.
     pub tuples: u64,
+    /// Messages or requests that each connection was to have, where their number is fixed.
+    pub planned_messages: Option<u64>,
     /// Failures by kind.
     pub failures: Vec<FailureFact>,
     /// What was spoken.
@@ -56,6 +59,8 @@ pub struct Facts {
     pub counters: Option<Counters>,
     /// Connection tracking at the end, and what it lost meanwhile.
     pub conntrack: Option<(Conntrack, ConntrackDrops)>,
+    /// Rules of this host's packet filter, where they could be read.
+    pub rules: Option<Ruleset>,
     /// Addresses that connections were to come from and that are not this host's.
     pub foreign_sources: Vec<IpAddr>,
     /// Whether the destinations are addresses of this host.
@@ -149,6 +154,8 @@ pub struct FailureFact {
     pub by_destination: Vec<(SocketAddr, u64)>,
     /// Of timeouts: whether the peer's kernel had acknowledged what was sent, counted.
     pub acknowledged: Acknowledged,
+    /// Of those that had answers before they failed: how many answers, and how many such connections.
+    pub answers: Vec<(u64, u64)>,
     /// What the kernel knew of the first connections that timed out.
     pub at_timeout: Vec<AtTimeout>,
     /// Code of the ICMP message "destination unreachable" behind the first, where one was kept.
@@ -241,11 +248,21 @@ impl Facts {
             })
     }
 
-    /// Whether address translation of this host is ruled out: what it translates has an entry in the table of
-    /// connections, for 10 s at least, and the table was seen to be empty.
+    /// Whether address translation of this host is ruled out: it has no such rule; or what it translates has an entry
+    /// in the table of connections, for 10 s at least, and the table was seen to be empty.
     pub(super) fn translates_nothing(&self) -> Option<&'static str> {
+        if self.rules.is_some_and(|rules| rules.translates_nothing()) {
+            return Some("no rule of this host's packet filter translates addresses");
+        }
         let (now, _) = self.conntrack?;
         (now.count == 0).then_some("the table of tracked connections is empty: nothing is translated")
+    }
+
+    /// Whether a rule of this host can't be what drops or refuses.
+    pub(super) fn filters_nothing(&self) -> Option<&'static str> {
+        self.rules
+            .is_some_and(|rules| rules.lets_all_pass())
+            .then_some("this host's packet filter has no rule that drops or rejects")
     }
 
     /// What the peer said to the first of these.
@@ -272,6 +289,7 @@ impl FailureFact {
             by_source: Vec::new(),
             by_destination: Vec::new(),
             acknowledged: Acknowledged::default(),
+            answers: Vec::new(),
             at_timeout: Vec::new(),
             icmp_code: None,
             icmp_offender: None,

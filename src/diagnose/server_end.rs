@@ -18,8 +18,11 @@ const ONE_AGE: Duration = Duration::from_millis(150);
 
 /// What the shape of the ends says. Failures that it explains are not told again one by one.
 pub(super) fn all(facts: &Facts) -> Vec<Claim> {
-    let by_shape =
-        gone(facts).or_else(|| restarted(facts)).or_else(|| reloaded(facts)).or_else(|| idle(facts));
+    let by_shape = gone(facts)
+        .or_else(|| restarted(facts))
+        .or_else(|| super::keep_alive::limit(facts))
+        .or_else(|| reloaded(facts))
+        .or_else(|| idle(facts));
     by_shape.into_iter().chain(limited(facts)).collect()
 }
 
@@ -236,7 +239,12 @@ fn idle(facts: &Facts) -> Option<Claim> {
             .fold(claim, Claim::explaining)
             .seen(Owner::Attempts, Span::EachAttempt)
             .without(&[FindingId::ServerReloaded, FindingId::ServerRestarted, FindingId::ServerGone], "they ended at different moments")
-            .unless(&[FindingId::KeepAliveLimit, FindingId::ConnectionLimit], "the same with another interval between messages")
+            .without_if(
+                &[FindingId::KeepAliveLimit],
+                lost.kinds.iter().all(|kind| kind.answers.is_empty()).then_some("nothing was answered on them"),
+                "the same with another interval between messages",
+            )
+            .unless(&[FindingId::ConnectionLimit], "the same at another rate: a server that ends its oldest connections holds as many")
             .resting_on(
                 lost.evidence().with("age_min_s", low.as_secs_f64()).with("age_max_s", high.as_secs_f64()),
             )

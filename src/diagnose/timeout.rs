@@ -42,7 +42,8 @@ pub(super) fn timed_out(facts: &Facts) -> Option<Claim> {
             return None;
         }
         claim
-    } else if facts.conntrack_is_full() {
+    } else if facts.conntrack_is_full() || super::tracking::is_own_snat(facts, failed) {
+        // Said by rules of their own.
         return None;
     } else if let Some(claim) = md5_demanded(facts, failed).or_else(|| some_sources(facts, failed)) {
         claim
@@ -231,8 +232,9 @@ fn md5_demanded(facts: &Facts, failed: &FailureFact) -> Option<Claim> {
         Claim::new(FindingId::TcpMd5Demanded, Side::Target, says)
             .explaining_some(failed, unsigned)
             .seen(Owner::Listener(listener.address), Span::Throughout)
-            .unless(
+            .without_if(
                 &[FindingId::DroppedOnTheWay],
+                facts.filters_nothing(),
                 "a connection from a peer that signs; the counter is every listener's",
             )
             .without_if(QUEUES, quiet(facts, listener), "ss -ltm")
@@ -348,8 +350,13 @@ fn route_remedy(destination: Option<SocketAddr>) -> String {
 fn dropped_here(facts: &Facts, listener: &Listening, to: &str) -> Claim {
     let says = format!(
         "no attempt{to} got any answer, although {} listens there with room in its queue: the packets are dropped \
-         before they come to it, as by a rule of this host's own firewall (input or output chain){}",
+         before they come to it, as by {}{}",
         listener.described(),
+        if facts.filters_nothing().is_some() {
+            "a program of tc, XDP or a cgroup (no rule of nftables or iptables drops anything here)"
+        } else {
+            "a rule of this host's own firewall (input or output chain)"
+        },
         if facts.translates_nothing().is_some() { "" } else { ", or led to another host (DNAT)" }
     );
     let counters = facts.counters;
@@ -368,7 +375,11 @@ fn dropped_here(facts: &Facts, listener: &Listening, to: &str) -> Claim {
         )
         .without_if(QUEUES, quiet(facts, listener), "ss -ltm: d, the drops of that listener")
         .without_if(&[FindingId::TcpMd5Demanded], no_md5, "nstat -az TcpExtTCPMD5NotFound")
-        .without(&[FindingId::ConntrackFull, FindingId::SnatPortsExhausted], "the connection table has room")
+        .without_if(
+            &[FindingId::ConntrackFull, FindingId::SnatPortsExhausted],
+            facts.tracking_lost_nothing(),
+            "conntrack -S",
+        )
         .without_if(
             &[FindingId::GeneratorLate],
             (!facts.generator_late).then_some("attempts started in time"),

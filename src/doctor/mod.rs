@@ -16,6 +16,7 @@ use crate::host::{state, target};
 use crate::linux::addresses::{is_local, route_to};
 use crate::linux::clock::Clock;
 use crate::linux::proc_net::{Conntrack, ConntrackDrops, Counters, ProcNet};
+use crate::linux::ruleset;
 use crate::linux::sysctl::HostSettings;
 use crate::model::{Cause, Failure, Lease, Stage};
 use crate::plan::{Close, Connection, Lifetime, Scheme, Session, Target, Tls};
@@ -100,6 +101,7 @@ pub fn target(
     }
     facts.started = probes.len() as u64;
     facts.host = examination.host.clone();
+    facts.rules = ruleset::read().ok();
     add_probes(&mut facts, &probes);
     add_counted(&mut facts, &before, &after);
     add_ports(&mut facts, &examination);

@@ -260,6 +260,8 @@ impl Connections {
         let now = self.clock.now();
         if self.is_connected_to_itself(&slot) {
             let failure = Failure::new(Stage::Connect, Cause::SelfConnect);
+            // By RST: its TIME_WAIT would keep the server from taking its own port.
+            let _ = slot.socket.reset_on_close();
             return self.end(slot, Outcome::Failed(failure));
         }
         let opening = Opening { due: slot.started.ticket.due, started: slot.started.at, connected: now };

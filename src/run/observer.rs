@@ -6,6 +6,7 @@ use crate::host::server_process::ServerWatch;
 use crate::host::target;
 use crate::linux::holders::Table;
 use crate::linux::proc_net::{ConntrackDrops, Counters};
+use crate::linux::ruleset;
 use crate::linux::sysctl::HostSettings;
 use crate::linux::tcp_state::TcpState;
 use crate::linux::tuple_usage::TupleCount;
@@ -17,7 +18,7 @@ use crate::observe::{
 };
 use crate::plan::{Plan, PortPolicy};
 use crate::result::{KernelWindow, LATE_US};
-use crate::run::context::{context, foreign_sources, source_weights};
+use crate::run::context::{context, foreign_sources, planned_messages, source_weights};
 use crate::run::monitor::{Complete, Look, Told, Watch};
 use crate::run::plateau::plateau;
 use std::net::SocketAddr;
@@ -121,6 +122,7 @@ impl Observer {
             target::look(plan.target.as_ref().map(|target| target.host.as_str()), &self.destinations);
         if run.tally.failed() > 0 {
             around.name.as_mut().map(target::ask_dns);
+            around.rules = ruleset::read().ok();
         }
         Facts {
             destinations: self.destinations.clone(),
@@ -128,6 +130,7 @@ impl Observer {
             opened: run.tally.opened(),
             held_max: run.held_max,
             tuples: run.tuples,
+            planned_messages: planned_messages(plan),
             failures: run.tally.failures().iter().map(failure_fact).collect(),
             spoken: Some(plan.kind()),
             url: plan.url(),
@@ -280,6 +283,7 @@ fn failure_fact(kind: &crate::model::FailureTally) -> FailureFact {
         by_source: kind.by_source.sorted(),
         by_destination: kind.by_destination.sorted(),
         acknowledged: kind.acknowledged,
+        answers: kind.answers.sorted(),
         at_timeout: kind.samples.iter().filter_map(|sample| sample.at_timeout).collect(),
         ages: (kind.latency.count() > 0).then(|| {
             let at = |quantile| Duration::from_micros(kind.latency.quantile_us(quantile));

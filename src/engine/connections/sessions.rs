@@ -135,6 +135,7 @@ impl Connections {
         let unanswered = slot.session.as_ref().map_or(0, |session_io| session_io.session.unanswered());
         self.tally.traffic.unanswered += unanswered;
         let ordinal = slot.started.ticket.ordinal;
+        let answered = slot.session.as_ref().map_or(0, |session_io| session_io.session.answered());
         let Some(SessionError { failure, reply }) = trouble else {
             let session = slot.session.as_ref().map(|session_io| &session_io.session);
             let is_cut = session
@@ -145,6 +146,9 @@ impl Connections {
         match failure.cause {
             crate::model::Cause::TimedOut => self.end_by_timeout(slot, failure),
             _ => self.end(slot, Outcome::Failed(failure)),
+        }
+        if answered > 0 {
+            self.tally.failed_after(failure, answered);
         }
         if let Some(reply) = reply {
             self.tally.explain(failure, ordinal, reply);

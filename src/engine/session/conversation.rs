@@ -16,6 +16,17 @@ impl Session {
         sends && messages.count.is_some_and(|count| sent < count)
     }
 
+    /// Messages or requests that were sent and do not wait for an answer.
+    pub(in crate::engine) fn answered(&self) -> u64 {
+        let sent = match &self.talk {
+            Talk::WebSocket(socket) => socket.sent(),
+            Talk::Stream(stream) => stream.sent(),
+            Talk::Http(http) => http.made(),
+            Talk::Opening(_) => 0,
+        };
+        sent.saturating_sub(self.unanswered())
+    }
+
     /// Whether a counted conversation is to go on: messages of it are to be sent, or answers to come.
     pub(in crate::engine) fn is_unfinished(&self, script: &Script, ordinal: u64) -> bool {
         let waits = !matches!(self.talk, Talk::Http(_)) && self.unanswered() > 0;

@@ -290,6 +290,11 @@ impl Http {
         !matches!(self.state, State::Idle)
     }
 
+    /// Requests that were sent.
+    pub(super) fn made(&self) -> u64 {
+        self.made
+    }
+
     /// Makes no more requests; whether a reply is still waited for.
     pub(super) fn stop_sending(&mut self) -> bool {
         (self.hushed, self.next_at) = (true, None);

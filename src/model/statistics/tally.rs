@@ -148,6 +148,8 @@ pub struct FailureTally {
     pub by_destination: Shares<SocketAddr>,
     /// Of timeouts: whether the peer's kernel had acknowledged what was sent, where that was asked.
     pub acknowledged: Acknowledged,
+    /// Of connections that had answers before they failed: how many answers, and how many such connections.
+    pub answers: Shares<u64>,
     /// The first few, by time, in detail.
     pub samples: Vec<Sample>,
 }
@@ -220,6 +222,13 @@ impl Tally {
         kind.acknowledged.add(at);
         if let Some(sample) = kind.samples.last_mut().filter(|sample| sample.ordinal == ordinal) {
             sample.at_timeout = Some(at);
+        }
+    }
+
+    /// An attempt that has just failed had so many answers before.
+    pub fn failed_after(&mut self, failure: Failure, answers: u64) {
+        if let Some(kind) = self.failures.iter_mut().find(|kind| kind.failure == failure) {
+            kind.answers.add(answers, 1);
         }
     }
 
@@ -353,6 +362,7 @@ impl Tally {
                     by_source: Shares::default(),
                     by_destination: Shares::default(),
                     acknowledged: Acknowledged::default(),
+                    answers: Shares::default(),
                     samples: Vec::new(),
                 });
                 self.failures.len() - 1
@@ -389,6 +399,7 @@ impl FailureTally {
         self.by_source.merge(&other.by_source);
         self.by_destination.merge(&other.by_destination);
         self.acknowledged.merge(&other.acknowledged);
+        self.answers.merge(&other.answers);
         self.samples.extend_from_slice(&other.samples);
         self.samples.sort_by_key(|sample| (sample.at, sample.ordinal));
         self.samples.truncate(SAMPLES);
