@@ -248,11 +248,19 @@ impl Facts {
             })
     }
 
-    /// Whether address translation of this host is ruled out: it has no such rule; or what it translates has an entry
-    /// in the table of connections, for 10 s at least, and the table was seen to be empty.
+    /// Whether this host was seen to have no rule that translates addresses.
+    pub(super) fn has_no_translation(&self) -> Option<&'static str> {
+        self.rules
+            .is_some_and(|rules| rules.translates_nothing())
+            .then_some("no rule of this host's packet filter translates addresses")
+    }
+
+    /// Whether address translation of this host is ruled out for attempts that timed out: there is no such rule; or,
+    /// where rules can't be read, the table of connections was seen to be empty. (What is translated and not answered
+    /// has an entry for two minutes; what is refused has none any more.)
     pub(super) fn translates_nothing(&self) -> Option<&'static str> {
-        if self.rules.is_some_and(|rules| rules.translates_nothing()) {
-            return Some("no rule of this host's packet filter translates addresses");
+        if self.rules.is_some() {
+            return self.has_no_translation();
         }
         let (now, _) = self.conntrack?;
         (now.count == 0).then_some("the table of tracked connections is empty: nothing is translated")

@@ -16,7 +16,7 @@ pub(super) fn local(facts: &Facts, failed: &FailureFact, destination: SocketAddr
     }
     let of_port: Vec<&Listening> = facts.listening.iter().filter(|at| at.address.port() == port).collect();
     let sent = resets_sent(facts, failed);
-    let passes = facts.filters_nothing().is_some() && facts.translates_nothing().is_some();
+    let passes = facts.filters_nothing().is_some() && facts.has_no_translation().is_some();
     if sent == Resets::ByAnother && !passes {
         let rejects = facts.rules.is_some_and(|rules| rules.rejects > 0 && rules.translates_nothing());
         return if rejects {
@@ -73,7 +73,9 @@ pub(super) fn local(facts: &Facts, failed: &FailureFact, destination: SocketAddr
                 (Resets::ByThisHost, _) => {
                     Some(format!("this host's kernel itself sent a RST for each of {}", failed.count))
                 }
-                (_, true) => Some("no rule of this host's packet filter rejects or translates".to_owned()),
+                (Resets::Unknown, true) => {
+                    Some("no rule of this host's packet filter rejects or translates".to_owned())
+                }
                 _ => None,
             },
             "nft list ruleset: chains of the types nat and filter",
@@ -240,7 +242,7 @@ fn rejected(facts: &Facts, failed: &FailureFact, destination: SocketAddr, listen
             .resting_on(Evidence::default().with("listens_on", described(&[listener])).with("interface_index", device))
             .remedy("let the server listen without SO_BINDTODEVICE, or connect by that interface: ip link; ss -ltnp");
     }
-    if facts.filters_nothing().is_some() && facts.translates_nothing().is_some() {
+    if facts.filters_nothing().is_some() && facts.has_no_translation().is_some() {
         return begun_late(destination, listener);
     }
     let says = format!(
@@ -266,7 +268,7 @@ fn rejected(facts: &Facts, failed: &FailureFact, destination: SocketAddr, listen
         )
         .without_if(
             &[FindingId::TranslatedToDeadHost],
-            facts.translates_nothing(),
+            facts.has_no_translation(),
             "nft list ruleset: a chain of the type nat",
         )
         .without(

@@ -2,7 +2,7 @@
 //! facts that the diagnosis wants. It works on the monitor thread.
 
 use crate::diagnose::{Facts, FailureFact, Moment, Refusals, TargetFacts, TupleFact};
-use crate::host::server_process::ServerWatch;
+use crate::host::server_process::{ServerWatch, own_drops};
 use crate::host::target;
 use crate::linux::holders::Table;
 use crate::linux::proc_net::{ConntrackDrops, Counters};
@@ -59,7 +59,7 @@ impl Observer {
             fraction: BUDGET,
         };
         let mut sampler = Sampler::open(config, Stamp::ZERO).heeding(hurry.clone());
-        let first = sampler.take(Stamp::ZERO);
+        let first = with_drops(sampler.take(Stamp::ZERO), &context, destinations);
         Observer {
             detectors: Detectors::new(context.clone()),
             server: ServerWatch::new(destinations, context.target_is_local),
@@ -174,7 +174,10 @@ impl Watch for Observer {
         let sample = match (look, &self.last) {
             (Look::None, Some(last)) => last.clone(),
             (Look::None, None) => return Told::default(),
-            (Look::At(now), _) => self.sampler.take(now()),
+            (Look::At(now), _) => {
+                let sample = self.sampler.take(now());
+                with_drops(sample, &self.context, &self.destinations)
+            }
         };
         let is_new = matches!(look, Look::At(_));
         let delta = self.last.as_ref().filter(|_| is_new).map(|before| sample.since(before));
@@ -199,6 +202,12 @@ impl Watch for Observer {
         self.last = Some(sample);
         Told { onsets, seen: Some(seen) }
     }
+}
+
+/// The sample with what the destinations' own listeners dropped, where they are this host's.
+fn with_drops(sample: Sample, context: &RunContext, destinations: &[SocketAddr]) -> Sample {
+    let listener_drops = if context.target_is_local { own_drops(destinations) } else { None };
+    Sample { listener_drops, ..sample }
 }
 
 fn fullest(sample: &Sample) -> Option<TupleCount> {

@@ -41,7 +41,8 @@ impl TargetTrouble {
     }
 
     /// Only where the listener is on this host, and only with a connection of the run that waits for an
-    /// answer, was answered late, or failed: the counters are every listener's of the namespace.
+    /// answer, was answered late, or failed: the counters are every listener's of the namespace, and the drops of
+    /// the run's own listeners are asked for beside them.
     fn accept_queue(&mut self, view: &ObservedWindow<'_>, context: &RunContext) -> Option<Onset> {
         let counters = view.delta?.counters?;
         let again = view.totals.syn_retransmits();
@@ -52,13 +53,21 @@ impl TargetTrouble {
             Books::None => true,
         };
         self.syn_retransmits = again;
-        if self.queue_told || !context.target_is_local || counters.listen_overflows == 0 || !ours {
+        let own = view.delta?.listener_drops;
+        let of_another = context.books == Books::Kept && own == Some(0);
+        if self.queue_told
+            || !context.target_is_local
+            || counters.listen_overflows == 0
+            || !ours
+            || of_another
+        {
             return None;
         }
         self.queue_told = true;
         let evidence = Evidence::default()
             .with("listen_overflows_in_this_window", counters.listen_overflows)
-            .with("listen_drops_in_this_window", counters.listen_drops);
+            .with("listen_drops_in_this_window", counters.listen_drops)
+            .with_known("dropped_by_its_own_listener", own);
         Some(Onset::new(OnsetKind::AcceptQueueFull, view.now(), evidence))
     }
 }
