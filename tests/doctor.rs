@@ -175,7 +175,7 @@ fn what_is_saved_can_be_planned_for_and_a_damaged_file_is_named() {
 #[test]
 fn mistakes_are_wrong_usage_and_what_cannot_be_written_is_named() {
     for (arguments, says) in [
-        (vec!["ftp://a:1"], "'ftp' is no scheme"),
+        (vec!["ftp://a:1"], "'ftp' is not a scheme"),
         (vec!["127.0.0.1"], "has no port"),
         (vec!["127.0.0.1:1", "--timeout", "soon"], "--timeout"),
         (vec!["127.0.0.1:1", "--timeout", "1h"], "from 100ms to 60s"),

@@ -138,6 +138,19 @@ fn a_run_that_its_own_machine_spoiled_exits_with_4() {
 }
 
 #[test]
+fn host_and_port_without_a_scheme_are_a_target_unless_a_file_has_that_name() {
+    let (_target, url) = echo();
+    let bare = url.strip_prefix("tcp://").unwrap();
+    let output = run(&[bare, "--connections", "3", "--concurrency", "1"]);
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("localhost:9"), "[load]\nconections = 5").unwrap();
+    let output = connstorm().current_dir(folder.path()).args(["run", "localhost:9"]).output().unwrap();
+    let told = stderr(&output);
+    assert!(told.contains("did you mean `connections`?"), "{told}");
+}
+
+#[test]
 fn thresholds_decide_between_0_and_3_and_are_shown_with_what_was_measured() {
     let (_target, url) = echo();
     let judged = |threshold: &str| {

@@ -3,10 +3,10 @@
 use super::exit::Exit;
 use super::output::{Output, say, style_for};
 use crate::doctor;
-use crate::doctor::{TargetUrl, Timeouts};
+use crate::doctor::Timeouts;
 use crate::host::snapshot::SavedHost;
 use crate::plan::secrets::hide_in;
-use crate::plan::{Header, Request, Session, Statuses, Tls};
+use crate::plan::{Header, Request, Session, Statuses, TargetUrl, Tls};
 use crate::report::examination;
 use crate::report::shown::Shown;
 use clap::Args;
@@ -115,12 +115,10 @@ impl DoctorArgs {
         // A server may well answer 404 or 401 at "/": what is asked is whether it answers. These say that
         // something is wrong with the way to it, or with itself.
         let telling = Statuses(vec![(200, 399), (401, 406), (408, 425), (427, 428), (430, 499)]);
-        let request = Request {
-            path: whom.path.clone(),
-            headers: self.header.clone(),
-            statuses: telling,
-            ..Request::default()
-        };
+        let usual = Request::default();
+        let path = if whom.path.is_empty() { usual.path } else { whom.path.clone() };
+        let headers = self.header.iter().chain(&whom.credentials).cloned().collect();
+        let request = Request { path, headers, statuses: telling, ..Request::default() };
         let tls = Tls {
             ca: self.ca.clone(),
             insecure: self.insecure,

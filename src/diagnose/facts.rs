@@ -52,9 +52,6 @@ pub struct Facts {
     pub usable_ports: Option<u32>,
     /// The fullest tuple of any sample: it proves nothing of another, nor of another moment.
     pub tuple: Option<TupleFact>,
-    /// The port range of the namespace: whether TIME_WAIT of a tuple can be taken again, and when, in
-    /// seconds. 60 without `tcp_tw_reuse`.
-    pub time_wait_blocks_s: f64,
     /// What the namespace's counters counted meanwhile.
     pub counters: Option<Counters>,
     /// Connection tracking at the end, and what it lost meanwhile.

@@ -3,10 +3,8 @@
 //! It gathers facts, and leaves it to the rules that judge runs to say what they prove.
 
 mod probe;
-mod target_url;
 
 pub use probe::Timeouts;
-pub use target_url::{TargetUrl, TargetUrlError};
 
 use crate::diagnose::host::checks;
 use crate::diagnose::{Facts, FailureFact, Listening, TupleFact, diagnose};
@@ -19,7 +17,7 @@ use crate::linux::proc_net::{Conntrack, ConntrackDrops, Counters, ProcNet};
 use crate::linux::ruleset;
 use crate::linux::sysctl::HostSettings;
 use crate::model::{Cause, Failure, Lease, Stage};
-use crate::plan::{Close, Connection, Lifetime, Scheme, Session, Target, Tls};
+use crate::plan::{Close, Connection, Lifetime, Scheme, Session, Target, TargetUrl, Tls};
 use crate::protocol::{Application, Kind};
 use crate::result::SCHEMA_VERSION;
 use crate::result::examination::{AttemptReport, Examination, TargetExamination};
@@ -63,10 +61,10 @@ pub fn target(
         connect_timeout: timeouts.connect,
         handshake_timeout: timeouts.reply,
     };
-    let script = Script::new(target.kind, Some(target.host.clone()), session, connection)?;
+    let script = Script::new(target.scheme, Some(target.host.clone()), session, connection)?;
     let tls = clientside_tls(target, connection)?;
     let examination = host();
-    let asked = Target { scheme: Scheme::Tcp, host: target.host.clone(), ports: vec![target.port] };
+    let asked = Target { scheme: Scheme::Tcp, host: target.host.clone(), ports: target.ports.clone() };
     let resolved = Destinations::resolve(&asked);
     let destinations = resolved.addresses();
     let (tried, untried) = choose(destinations);
@@ -90,7 +88,7 @@ pub fn target(
     probes.extend(second);
     let mut facts = Facts {
         destinations: tried,
-        spoken: Some(target.kind),
+        spoken: Some(target.scheme),
         url: Some(target.to_string()),
         ..target::look(Some(&target.host), destinations)
     };
@@ -106,7 +104,8 @@ pub fn target(
     add_counted(&mut facts, &before, &after);
     add_ports(&mut facts, &examination);
     let findings = diagnose(&facts);
-    let on_port = |at: &Listening| at.address.port() == target.port && facts.target_is_local == Some(true);
+    let on_port =
+        |at: &Listening| target.ports.contains(&at.address.port()) && facts.target_is_local == Some(true);
     let target = TargetExamination {
         url: target.to_string(),
         name: facts.name,
@@ -120,7 +119,7 @@ pub fn target(
 
 /// TLS and nothing more, to a target whose scheme has none: any certificate will do.
 fn clientside_tls(target: &TargetUrl, connection: Connection) -> Result<Option<Script>, ScriptError> {
-    if target.kind.is_encrypted() || target.kind.application() == Application::Stream {
+    if target.scheme.is_encrypted() || target.scheme.application() == Application::Stream {
         return Ok(None);
     }
     let session = Session { tls: Tls { insecure: true, ..Tls::default() }, ..Session::default() };
@@ -224,7 +223,6 @@ fn add_ports(facts: &mut Facts, examination: &Examination) {
     let fullest = examination.state.tuples.iter().find(|tuple| Some(tuple.destination) == destination);
     facts.tuples = 1;
     facts.usable_ports = Some(examination.host.port_settings().usable(crate::model::PortPolicy::Kernel));
-    facts.time_wait_blocks_s = crate::model::TIME_WAIT.as_secs_f64();
     facts.tuple = fullest.map(|tuple| TupleFact {
         source: tuple.source,
         destination: tuple.destination,

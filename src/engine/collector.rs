@@ -2,7 +2,7 @@
 
 use super::progress::Progress;
 use crate::linux::clock::Clock;
-use crate::model::{Handover, Tally, Timeline, Window, WindowRow};
+use crate::model::{Handover, RunStart, Tally, Timeline, Window, WindowRow};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
@@ -11,6 +11,7 @@ const WATCH_EVERY: Duration = Duration::from_millis(100);
 
 /// What has come in.
 pub(super) struct Gathered {
+    start: RunStart,
     timeline: Option<Timeline>,
     totals: Totals,
 }
@@ -41,9 +42,9 @@ impl Totals {
 }
 
 impl Gathered {
-    /// Nothing yet, from this many workers.
-    pub(super) fn new(workers: u32) -> Gathered {
-        Gathered { timeline: Some(Timeline::new(workers)), totals: Totals::default() }
+    /// Nothing yet, from the workers of this run.
+    pub(super) fn new(start: RunStart) -> Gathered {
+        Gathered { timeline: Some(Timeline::new(start.workers)), totals: Totals::default(), start }
     }
 
     /// Takes what workers hand over until the last of them has hung up.
@@ -53,32 +54,37 @@ impl Gathered {
         clock: Clock,
         watch: &mut impl FnMut(&Progress<'_>),
     ) {
+        let mut due = clock.now() + WATCH_EVERY;
         loop {
-            match handovers.recv_timeout(WATCH_EVERY) {
+            // Many workers hand over so often that no wait is ever a whole one.
+            let mut complete = Vec::new();
+            match handovers.recv_timeout(due.saturating_sub(clock.now())) {
                 Ok(part) => {
-                    let complete =
-                        self.timeline.as_mut().map_or_else(Vec::new, |timeline| timeline.add(&part));
-                    if complete.is_empty() {
+                    complete = self.timeline.as_mut().map_or_else(Vec::new, |timeline| timeline.add(&part));
+                    if complete.is_empty() && clock.now() < due {
                         continue;
                     }
-                    complete.iter().for_each(|window| self.totals.add(window));
-                    watch(&self.progress(clock, true));
                 }
-                Err(RecvTimeoutError::Timeout) => watch(&self.progress(clock, false)),
+                Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return,
             }
+            complete.iter().for_each(|window| self.totals.add(window));
+            watch(&self.progress(clock, !complete.is_empty()));
+            due = clock.now() + WATCH_EVERY;
         }
     }
 
     /// Everything, with the windows that a worker which broke down still owes.
-    pub(super) fn finish(mut self) -> Totals {
+    pub(super) fn finish(mut self) -> (RunStart, Totals) {
         let owed = self.timeline.take().map_or_else(Vec::new, Timeline::finish);
         owed.iter().for_each(|window| self.totals.add(window));
-        self.totals
+        (self.start, self.totals)
     }
 
     fn progress(&self, clock: Clock, fresh: bool) -> Progress<'_> {
         let window = self.totals.windows.last().filter(|_| fresh);
-        Progress { elapsed: clock.now(), tally: &self.totals.tally, window }
+        let Totals { tally, held_max, worker_cpu, .. } = &self.totals;
+        let (held_max, worker_cpu) = (*held_max, *worker_cpu);
+        Progress { start: &self.start, elapsed: clock.now(), tally, held_max, worker_cpu, window }
     }
 }

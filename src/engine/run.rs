@@ -9,7 +9,7 @@ use super::resolve::Destinations;
 use super::setup::Setup;
 use super::threads::WorkerThreads;
 use crate::linux::usage::{peak_resident_bytes, process_cpu, resident_bytes};
-use crate::model::{Run, Stamp};
+use crate::model::{Run, RunStart, Stamp};
 use crate::plan::Plan;
 use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
@@ -30,33 +30,37 @@ pub fn run(
     setup.first_failures = first_failures;
     let setup = Arc::new(setup);
     // 0 where /proc is not there: the report then shows that it is not known.
-    let memory_before = resident_bytes().unwrap_or(0);
-    let cpu_before = process_cpu();
+    let (memory, cpu) = (resident_bytes().unwrap_or(0), process_cpu());
     let (to_main, handovers) = channel();
     let (threads, clock) = WorkerThreads::start(&setup, control, &to_main)?;
     drop(to_main);
-    let mut gathered = Gathered::new(setup.workers);
-    gathered.until_all_have_ended(&handovers, clock, &mut watch);
-    let (worker_errors, elapsed) = (threads.join(), clock.now());
-    let mut totals = gathered.finish();
-    totals.tally.settle();
-    Ok(Run {
+    let start = RunStart {
         began: clock.wall_epoch(),
         began_unix_us: clock.unix_micros(Stamp::ZERO),
-        elapsed,
-        interrupted: control.is_interrupted(),
         workers: setup.workers,
         tuples: setup.routes.as_ref().map_or(0, |routes| routes.len()),
-        leasable_ports: setup.leasable,
+        leasable_ports: setup.leasable_ports(),
         destinations: destinations.addresses().to_vec(),
         unresolved: destinations.why_not(),
+        cpu,
+        memory,
+    };
+    let mut gathered = Gathered::new(start);
+    gathered.until_all_have_ended(&handovers, clock, &mut watch);
+    let (worker_errors, elapsed) = (threads.join(), clock.now());
+    let (start, mut totals) = gathered.finish();
+    totals.tally.settle();
+    Ok(Run {
+        start,
+        elapsed,
+        interrupted: control.is_interrupted(),
         planned: totals.planned,
         held_max: totals.held_max,
         worker_cpu: totals.worker_cpu,
         windows: totals.windows,
         tally: totals.tally,
-        cpu: process_cpu().saturating_sub(cpu_before),
-        memory: (memory_before, peak_resident_bytes().unwrap_or(0)),
+        cpu: process_cpu().saturating_sub(cpu),
+        memory_peak: peak_resident_bytes().unwrap_or(0),
         worker_errors,
     })
 }

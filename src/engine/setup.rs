@@ -13,11 +13,11 @@ use crate::linux::fd_table;
 use crate::linux::sock_diag::SockDiag;
 use crate::linux::socket::{PortChoice, has_port_range_option};
 use crate::linux::sysctl::HostSettings;
-use crate::model::{AddressBlock, AddressSet, Pool, Routes, partition};
+use crate::model::{AddressBlock, AddressSet, Pool, PortDemand, PortSupply, Routes, partition};
 use crate::plan::{Arrivals, Plan, PortPolicy};
-use std::collections::BTreeSet;
+use std::collections::HashSet;
 use std::num::NonZeroUsize;
-use std::rc::Rc;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
 use std::time::Duration;
@@ -33,12 +33,10 @@ pub(super) struct Setup {
     pub routes: Option<Arc<Routes>>,
     /// How source ports are chosen.
     pub choice: PortChoice,
-    /// First and last port of `ip_local_port_range`.
-    range: (u16, u16),
-    /// Ports that leases leave out.
-    excluded: BTreeSet<u16>,
+    /// Ports of which one may become the source port.
+    source_ports: RangeInclusive<u16>,
     /// Ports to lease on each tuple; `None` where the kernel chooses.
-    pub leasable: Option<u64>,
+    leasable: Option<Vec<u16>>,
     /// What is said above TCP; `None`: nothing.
     pub script: Option<Arc<Script>>,
     /// When attempts become due.
@@ -73,18 +71,25 @@ impl Setup {
     /// Whatever keeps the run from beginning.
     pub(super) fn new(plan: &Plan, destinations: &Destinations) -> Result<Setup, RunError> {
         let host = HostSettings::read();
-        let (choice, leased) = port_choice(plan.source.ports, &host)?;
-        let excluded = if leased { ports_to_leave_out(&host)? } else { BTreeSet::new() };
+        let choice = port_choice(plan.source.ports, &host)?;
+        let demand = PortDemand {
+            policy: plan.source.ports,
+            close: plan.connection.close,
+            sources: plan.source.addresses.clone(),
+            destinations: destinations.addresses().to_vec(),
+            routed: Vec::new(),
+        };
+        let supply = PortSupply::new(&demand, host.port_settings());
         let leasable = match plan.source.ports {
             PortPolicy::Explicit { low, high } => {
-                let count = (low..=high).filter(|port| !excluded.contains(port)).count();
-                (count > 0).then_some(Some(count as u64)).ok_or(RunError::NoPorts { low, high })?
+                let ports = supply.leasable(&listened_on()?);
+                Some(Some(ports).filter(|ports| !ports.is_empty()).ok_or(RunError::NoPorts { low, high })?)
             }
             _ => None,
         };
         let routes = match destinations {
             Destinations::Known(addresses) => {
-                let sources = sources(plan, addresses, leased)?;
+                let sources = sources(plan, addresses, choice == PortChoice::Leased)?;
                 Some(Arc::new(Routes::new(&sources, addresses)?))
             }
             Destinations::Unresolved(_) => None,
@@ -105,14 +110,12 @@ impl Setup {
         let table_limit = fd_table::raise_soft_limit().ok().or(fd_table::limits().0);
         let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get) as u64;
         let workers = workers::how_many(plan, cores, table_limit);
-        let range = (host.ports().low, host.ports().high);
         Ok(Setup {
             plan: plan.clone(),
             workers,
             routes,
             choice,
-            range,
-            excluded,
+            source_ports: supply.span(),
             leasable,
             script,
             arrivals,
@@ -140,11 +143,8 @@ impl Setup {
         ConnectionConfig {
             choice: self.choice,
             connection: self.plan.connection,
-            searched_from: (self.choice == PortChoice::AtConnect).then_some(self.range.0),
-            source_ports: match self.plan.source.ports {
-                PortPolicy::Explicit { low, high } | PortPolicy::Range { low, high } => (low, high),
-                _ => self.range,
-            },
+            searched_from: (self.choice == PortChoice::AtConnect).then_some(*self.source_ports.start()),
+            source_ports: (*self.source_ports.start(), *self.source_ports.end()),
             pacing: match self.arrivals {
                 Due::Planned(_) => Pacing::Planned,
                 Due::Slots(_) => Pacing::Slots,
@@ -157,23 +157,24 @@ impl Setup {
     /// The leases of a worker.
     pub(super) fn pool(&self, part: Part) -> Option<Pool> {
         let routes = self.routes.clone()?;
-        Some(match self.plan.source.ports {
-            PortPolicy::Explicit { low, high } => {
-                let ports: Rc<[u16]> =
-                    partition(low, high, |port| self.excluded.contains(&port), part.index, part.of);
-                Pool::explicit(routes, part.index, part.of, ports)
-            }
-            _ => Pool::kernel_chooses(routes, part.index, part.of),
+        Some(match &self.leasable {
+            Some(ports) => Pool::explicit(routes, part.index, part.of, partition(ports, part.index, part.of)),
+            None => Pool::kernel_chooses(routes, part.index, part.of),
         })
+    }
+
+    /// Number of ports to lease on each tuple; `None` where the kernel chooses.
+    pub(super) fn leasable_ports(&self) -> Option<u64> {
+        self.leasable.as_ref().map(|ports| ports.len() as u64)
     }
 }
 
-/// The system calls of a policy, and whether we lease the ports ourselves.
-fn port_choice(policy: PortPolicy, host: &HostSettings) -> Result<(PortChoice, bool), RunError> {
+/// The system calls of a policy.
+fn port_choice(policy: PortPolicy, host: &HostSettings) -> Result<PortChoice, RunError> {
     match policy {
-        PortPolicy::Kernel => Ok((PortChoice::AtConnect, false)),
-        PortPolicy::NaiveBind => Ok((PortChoice::AtBind, false)),
-        PortPolicy::Explicit { .. } => Ok((PortChoice::Leased, true)),
+        PortPolicy::Kernel => Ok(PortChoice::AtConnect),
+        PortPolicy::NaiveBind => Ok(PortChoice::AtBind),
+        PortPolicy::Explicit { .. } => Ok(PortChoice::Leased),
         PortPolicy::Range { low, high } => {
             let range = host.ports();
             let (range_low, range_high) = (range.low, range.high);
@@ -183,19 +184,18 @@ fn port_choice(policy: PortPolicy, host: &HostSettings) -> Result<(PortChoice, b
             if !has_port_range_option() {
                 return Err(RunError::NoRangeOption { low, high });
             }
-            Ok((PortChoice::AtConnectWithin { low, high }, false))
+            Ok(PortChoice::AtConnectWithin { low, high })
         }
     }
 }
 
-/// Ports that leases leave out: the reserved ones, and those listened on, on whatever address.
-fn ports_to_leave_out(host: &HostSettings) -> Result<BTreeSet<u16>, RunError> {
+/// Ports listened on, on whatever address.
+fn listened_on() -> Result<HashSet<u16>, RunError> {
     let what = "the list of listening sockets (sock_diag)";
     let listeners = SockDiag::open()
         .and_then(|mut diag| diag.listeners())
         .map_err(|error| RunError::Host { what, error })?;
-    let reserved = host.ip_local_reserved_ports.ranges().flatten();
-    Ok(reserved.chain(listeners.iter().map(|listener| listener.source.port())).collect())
+    Ok(listeners.iter().map(|listener| listener.source.port()).collect())
 }
 
 /// The plan's sources. Leased ports need a source address to be bound to: where the plan has none, the

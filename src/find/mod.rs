@@ -9,8 +9,9 @@ use crate::capacity::{Answer, Probe, Search, SearchError, SearchLimits};
 use crate::engine::Control;
 use crate::linux::clock::Clock;
 use crate::plan::Plan;
+use crate::plan::threshold::Threshold;
 use crate::result::find::{FindReport, ProbeReport, Quantity, Stopped, stopped_by};
-use crate::result::{DEFAULT_THRESHOLD, RunResult, Verdict};
+use crate::result::{RunResult, Verdict};
 use crate::run::context::context;
 use crate::run::{StartRunError, execute};
 use cooldown::Cooldown;
@@ -76,7 +77,7 @@ pub fn find(
     };
     let mut thresholds = plan.thresholds.clone();
     if thresholds.is_empty() {
-        thresholds.push(DEFAULT_THRESHOLD.to_owned());
+        thresholds.push(Threshold::DEFAULT);
     }
     let mut report = FindReport::new(&plan.redacted().name, asked.quantity, thresholds);
     while let Some(next) = search.next() {

@@ -1,9 +1,9 @@
 //! The plan of a probe: a scenario's plan with another load, from tuples of its own where that can be.
 
 use crate::model::AddressSet;
+use crate::plan::threshold::{Counter, Threshold};
 use crate::plan::units::Rate;
 use crate::plan::{Arrivals, Lifetime, Load, Plan, PortPolicy, RateStage};
-use crate::result::DEFAULT_THRESHOLD;
 use crate::result::find::Quantity;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
@@ -12,14 +12,14 @@ use std::time::Duration;
 pub(super) fn plan(of: &Plan, quantity: Quantity, value: f64, length: Duration, nth: u32) -> Plan {
     let mut plan = of.clone();
     if quantity != Quantity::Rate && of.thresholds.is_empty() {
-        plan.thresholds.push(DEFAULT_THRESHOLD.to_owned());
+        plan.thresholds.push(Threshold::DEFAULT);
     }
     let stages = match quantity {
         Quantity::Rate => vec![stage(value, length)],
         // Opened in the first half, held in the second.
         Quantity::Held => {
             plan.connection.lifetime = Lifetime::UntilEnd;
-            plan.thresholds.push(format!("held.max >= {}", value.round() as u64));
+            plan.thresholds.push(Threshold::at_least(Counter::HeldMax, value.round() as u64));
             let half = length / 2;
             vec![stage(value / half.as_secs_f64(), half), stage(0.0, half)]
         }
@@ -33,7 +33,7 @@ pub(super) fn plan(of: &Plan, quantity: Quantity, value: f64, length: Duration, 
             plan.connection.lifetime = Lifetime::UntilEnd;
             let quarter = length / 4;
             let least = value * (length - quarter).as_secs_f64() * SENT_AT_LEAST;
-            plan.thresholds.push(format!("messages.sent >= {}", least as u64));
+            plan.thresholds.push(Threshold::at_least(Counter::Sent, least as u64));
             vec![stage(connections as f64 / quarter.as_secs_f64(), quarter), stage(0.0, length - quarter)]
         }
     };
@@ -117,6 +117,10 @@ mod tests {
 
     const SECONDS: Duration = Duration::from_secs(4);
 
+    fn texts(plan: &Plan) -> Vec<String> {
+        plan.thresholds.iter().map(ToString::to_string).collect()
+    }
+
     #[test]
     fn a_rate_is_held_for_the_whole_probe() {
         let probe = plan(&scenario(|_| {}), Quantity::Rate, 250.0, SECONDS, 0);
@@ -130,9 +134,9 @@ mod tests {
         let probe =
             plan(&scenario(|o| o.set("--threshold", "connect.p99 < 1s")), Quantity::Held, 500.0, SECONDS, 0);
         assert_eq!(probe.connection.lifetime, Lifetime::UntilEnd);
-        assert_eq!(probe.thresholds, ["connect.p99 < 1s", "held.max >= 500"]);
+        assert_eq!(texts(&probe), ["connect.p99 < 1s", "held.max >= 500"]);
         let default = plan(&scenario(|_| {}), Quantity::Held, 500.0, SECONDS, 0);
-        assert_eq!(default.thresholds, [DEFAULT_THRESHOLD, "held.max >= 500"]);
+        assert_eq!(texts(&default), ["failed.ratio < 1%", "held.max >= 500"]);
     }
 
     #[test]
@@ -146,7 +150,7 @@ mod tests {
         assert_eq!(connections(&of), Some(50));
         let probe = plan(&of, Quantity::Messages, 1000.0, SECONDS, 0);
         assert_eq!(probe.session.messages.every, Some(Duration::from_millis(50)));
-        assert_eq!(probe.thresholds, [DEFAULT_THRESHOLD, "messages.sent >= 2850"]);
+        assert_eq!(texts(&probe), ["failed.ratio < 1%", "messages.sent >= 2850"]);
         assert_eq!((probe.connection.lifetime, probe.load.connections), (Lifetime::UntilEnd, None));
         of.session.messages.senders = Some(2);
         let few = plan(&of, Quantity::Messages, 1000.0, SECONDS, 0);

@@ -9,8 +9,6 @@ use std::time::Duration;
 
 /// Sockets looked at, at most: half a second of CPU.
 const MOST: u64 = 500_000;
-/// `idiag_timer` of a socket that is ended by its TIME_WAIT timer, FIN_WAIT_2 without a process among them.
-const TIME_WAIT_TIMER: u8 = 3;
 
 /// What was seen of a supply's ports.
 #[derive(Debug, Clone, Default)]
@@ -64,7 +62,7 @@ fn held(socket: &Socket) -> HeldSocket {
         TcpState::Established | TcpState::SynSent | TcpState::SynRecv | TcpState::NewSynRecv => Holder::Live,
     };
     let connected = !matches!(by, Holder::Listening | Holder::Bound);
-    let ends = socket.timer == TIME_WAIT_TIMER && matches!(by, Holder::TimeWait | Holder::FinWait2);
+    let ends = socket.ends_by_timer() && matches!(by, Holder::TimeWait | Holder::FinWait2);
     HeldSocket {
         local: socket.source,
         peer: connected.then_some(socket.destination),

@@ -46,7 +46,6 @@ impl Watch {
             usable_ports: Some(usable),
             reserved_ports: supply.reserved(),
             tuples: 1,
-            time_wait_blocks: supply.blocks(),
             largest_share: 1.0,
             open_for: Some(Duration::ZERO),
             fin_timeout: Duration::from_secs(host.tcp_fin_timeout.unwrap_or(60)),
@@ -165,13 +164,14 @@ impl Watch {
     }
 }
 
-/// The ports of a program of which nothing is known, within this namespace, where all is loopback.
+/// The ports of a program of which nothing is known. How long each stays taken is decided by the addresses of
+/// the tuples that are seen.
 fn anybodys() -> PortDemand {
     PortDemand {
         policy: PortPolicy::Kernel,
         close: Close::Fin,
         sources: AddressSet::default(),
-        destinations: vec![(std::net::Ipv4Addr::LOCALHOST, 0).into()],
+        destinations: Vec::new(),
         routed: Vec::new(),
     }
 }

@@ -84,6 +84,14 @@ pub struct Socket {
     pub expires_ms: u32,
 }
 
+impl Socket {
+    /// Whether the TIME_WAIT timer ends it: a socket in TIME_WAIT, or one in FIN_WAIT_2 that no process has.
+    pub fn ends_by_timer(&self) -> bool {
+        const TIME_WAIT_TIMER: u8 = 3;
+        self.timer == TIME_WAIT_TIMER
+    }
+}
+
 /// How a dump went.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct DumpStats {

@@ -1,6 +1,6 @@
 //! What the detectors know of the run before it begins.
 
-use crate::model::{PortSupply, Stamp, TIME_WAIT};
+use crate::model::{Kept, PortSupply, Stamp};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
@@ -15,8 +15,6 @@ pub struct RunContext {
     pub reserved_ports: u32,
     /// Tuples that the run can use.
     pub tuples: u64,
-    /// Longest time that the port of a TIME_WAIT of the run stays taken.
-    pub time_wait_blocks: Duration,
     /// Part of the attempts that the busiest tuple gets.
     pub largest_share: f64,
     /// Time that a connection is open, on average; `None`: to the end of the run.
@@ -57,15 +55,14 @@ impl RunContext {
         self.ends_at.is_none_or(|end| at < end)
     }
 
-    /// The rate that the ports sustain where `tcp_tw_reuse` gives them back, a ceiling rather than a wall:
-    /// ports ÷ (lifetime + delay) of the busiest tuple, in attempts a second of the whole run. `None` where
-    /// reuse is not at work.
-    pub fn ceiling_per_s(&self) -> Option<f64> {
-        let delay = self.time_wait_blocks;
-        let reuse = !delay.is_zero() && delay < TIME_WAIT;
-        let held_for = self.open_for.filter(|_| reuse)?.saturating_add(delay).as_secs_f64();
-        let ports = f64::from(self.supply.usable()) - self.supply.bound() as f64;
-        (self.largest_share > 0.0).then(|| ports.max(0.0) / held_for / self.largest_share)
+    /// The rate that the ports of a tuple sustain where `tcp_tw_reuse` gives them back, a ceiling rather than a
+    /// wall: ports ÷ (lifetime + delay), in attempts a second of the whole run, of which the busiest tuple gets
+    /// the largest share. `None` where reuse is not at work.
+    pub fn ceiling_per_s(&self, source: IpAddr, destination: IpAddr) -> Option<f64> {
+        let Kept::Reused(delay) = self.supply.kept(source, destination) else { return None };
+        let held_for = self.open_for?.saturating_add(delay).as_secs_f64();
+        let rate = self.supply.takeable() as f64 / held_for / self.largest_share;
+        rate.is_finite().then_some(rate)
     }
 }
 
@@ -87,6 +84,7 @@ pub fn forecast(now: Stamp, used: u64, usable: u64, growth: f64, held: Option<Du
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::TIME_WAIT;
 
     fn s(seconds: u64) -> Duration {
         Duration::from_secs(seconds)

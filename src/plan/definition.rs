@@ -6,6 +6,8 @@
 
 use super::secrets::Secrets;
 use super::session::Session;
+use super::target_url::in_url;
+use super::threshold::Threshold;
 use super::units::Count;
 use crate::model::AddressSet;
 use crate::protocol::{Behaviour, Kind};
@@ -36,11 +38,11 @@ pub struct Plan {
     pub serve: Option<Serve>,
     /// Number of worker threads; `None`: as many as cores, or as the descriptor limit asks for.
     pub workers: Option<NonZeroU32>,
-    /// What the result is judged by, as the user wrote it.
-    pub thresholds: Vec<String>,
-    /// What ends the run early as soon as it holds, as the user wrote it.
+    /// Thresholds that the result is judged by.
+    pub thresholds: Vec<Threshold>,
+    /// Conditions that end the run early as soon as one holds.
     #[serde(default)]
-    pub abort_when: Vec<String>,
+    pub abort_when: Vec<Threshold>,
     /// What its reports must not tell. Never saved.
     #[serde(skip)]
     pub secrets: Secrets,
@@ -64,7 +66,7 @@ impl Plan {
     pub fn url(&self) -> Option<String> {
         let target = self.target.as_ref()?;
         let ports: Vec<String> = target.ports.iter().map(u16::to_string).collect();
-        let host = if target.host.contains(':') { format!("[{}]", target.host) } else { target.host.clone() };
+        let host = in_url(&target.host);
         let path = match target.scheme.application() {
             crate::protocol::Application::Stream => "",
             _ => self.session.request.path.as_str(),

@@ -53,6 +53,7 @@ pub use reference::reference;
 pub use schema::schema;
 pub use secrets::Secrets;
 pub use session::{Expect, Header, Messages, Reconnect, Request, Session, Statuses, Tls, TlsVersion};
+pub use target_url::{TargetUrl, TargetUrlError};
 
 use std::cell::RefCell;
 use std::path::Path;

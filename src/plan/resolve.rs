@@ -12,7 +12,6 @@ use super::secrets::Secrets;
 use super::serve;
 use super::session::{self, Session};
 use super::target_url::TargetUrl;
-use super::thresholds::Threshold;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -92,14 +91,10 @@ fn assemble(
         session: Session::default(),
         serve,
         workers: settings.workers.into_value(),
-        thresholds: as_text(settings.thresholds),
-        abort_when: as_text(settings.abort_when),
+        thresholds: settings.thresholds.into_value().unwrap_or_default(),
+        abort_when: settings.abort_when.into_value().unwrap_or_default(),
         secrets: Secrets::default(),
     }
-}
-
-fn as_text(thresholds: Field<Vec<Threshold>>) -> Vec<String> {
-    thresholds.into_value().unwrap_or_default().iter().map(ToString::to_string).collect()
 }
 
 /// How long a connection lives at most, where it ends by itself: its lifetime, or what it has to say. Of an

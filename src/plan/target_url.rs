@@ -1,4 +1,5 @@
-//! The target as a URL: `tcp://host:port`, with one port or several, and a path where there is HTTP in it.
+//! The target as a URL: `tcp://host:port`, with one port or several, and a path where there is HTTP in it; or
+//! as HOST:PORT, which is TCP. The one grammar of `run`, `find`, `doctor` and scenarios.
 
 use super::diagnostics::quote;
 use super::nearest::nearest;
@@ -8,22 +9,59 @@ use super::words::{port, port_range};
 use crate::protocol::{Application, Kind};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
+use std::borrow::Cow;
+use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr};
+use std::str::FromStr;
 
-/// What a URL says. The ports may have been left to the field `ports`.
+/// A target as its URL has it. In a scenario the ports may be left to the field `ports`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct TargetUrl {
-    pub(super) scheme: Kind,
-    /// Host name or literal address (IPv6 without brackets).
-    pub(super) host: String,
-    /// Empty where the URL has none and its scheme has no port of its own.
-    pub(super) ports: Vec<u16>,
+pub struct TargetUrl {
+    /// What is spoken.
+    pub scheme: Kind,
+    /// Host name or literal address (IPv6 without brackets, its zone after `%`).
+    pub host: String,
+    /// Ports; empty where the URL has none and its scheme has no port of its own.
+    pub ports: Vec<u16>,
     /// Whether the ports are those of the scheme, because the URL has none.
     pub(super) default_port: bool,
     /// Path and query, as they go over the wire; empty where the URL has none.
-    pub(super) path: String,
+    pub path: String,
     /// The user name and password of the URL, as the header that they become.
-    pub(super) credentials: Option<Header>,
+    pub credentials: Option<Header>,
+}
+
+/// A text that is no target.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct TargetUrlError(String);
+
+/// A whole target: one without a port is none.
+impl FromStr for TargetUrl {
+    type Err = TargetUrlError;
+
+    fn from_str(text: &str) -> Result<TargetUrl, TargetUrlError> {
+        let url = target_url(text).map_err(|fault| TargetUrlError(fault.told()))?;
+        if url.ports.is_empty() {
+            let expected = format!("a port after the host: {}://host:port", url.scheme);
+            return Err(TargetUrlError(Fault::new("the target has no port").expected(expected).told()));
+        }
+        Ok(url)
+    }
+}
+
+/// Without the user name and password.
+impl fmt::Display for TargetUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ports: Vec<String> = self.ports.iter().map(u16::to_string).collect();
+        let colon = if ports.is_empty() { "" } else { ":" };
+        write!(f, "{}://{}{colon}{}{}", self.scheme, in_url(&self.host), ports.join(","), self.path)
+    }
+}
+
+/// A host as it stands in a URL: an IPv6 address in brackets.
+pub(super) fn in_url(host: &str) -> Cow<'_, str> {
+    if host.contains(':') { format!("[{host}]").into() } else { host.into() }
 }
 
 /// The URL without the user name and password that it may hold.
@@ -54,12 +92,14 @@ pub(super) const PORTS: Syntax<Vec<u16>> = Syntax {
 
 fn target_url(text: &str) -> Result<TargetUrl, Fault> {
     let trimmed = text.trim();
-    let Some((scheme, rest)) = trimmed.split_once("://") else {
-        let fault = Fault::new(format!("{} has no scheme", quote(text))).expected("tcp://host:port");
-        let looks_like_an_address = trimmed.contains(':') && !trimmed.contains('/');
-        return Err(if looks_like_an_address { fault.help(format!("write tcp://{trimmed}")) } else { fault });
+    let (scheme, rest) = match trimmed.split_once("://") {
+        Some((scheme, rest)) => (self::scheme(scheme).map_err(|fault| fault.in_part(text, scheme))?, rest),
+        None if trimmed.contains(':') && !trimmed.contains('/') => (Kind::Tcp, trimmed),
+        None => {
+            return Err(Fault::new(format!("{} has no port and no scheme", quote(text)))
+                .expected("tcp://host:port, or HOST:PORT for tcp"));
+        }
     };
-    let scheme = self::scheme(scheme).map_err(|fault| fault.in_part(text, scheme))?;
     let (rest, path, credentials) = around_authority(scheme, text, rest)?;
     let (host, port_list) = split_host(rest).map_err(|fault| fault.in_part(text, rest))?;
     let shown = if host.is_empty() { rest } else { host };
@@ -67,7 +107,7 @@ fn target_url(text: &str) -> Result<TargetUrl, Fault> {
     let host = &without_escaped_percent(host);
     let (ports, default_port) = match port_list {
         Some(list) => (ports(list).map_err(|fault| fault.in_part(text, list))?, false),
-        None => (own_port(scheme).into_iter().collect(), true),
+        None => (scheme.own_port().into_iter().collect(), true),
     };
     Ok(TargetUrl { scheme, host: host.to_owned(), ports, default_port, path, credentials })
 }
@@ -77,15 +117,6 @@ fn without_escaped_percent(host: &str) -> String {
     match host.split_once("%25") {
         Some((address, zone)) if !zone.is_empty() => format!("{address}%{zone}"),
         _ => host.to_owned(),
-    }
-}
-
-/// The port that a scheme has where none is given.
-fn own_port(scheme: Kind) -> Option<u16> {
-    match scheme {
-        Kind::Http | Kind::Ws => Some(80),
-        Kind::Https | Kind::Wss => Some(443),
-        Kind::Tcp | Kind::Tls => None,
     }
 }
 
@@ -106,7 +137,8 @@ fn around_authority<'t>(
         };
         return match at {
             Some(at) => Err(fault("user name", &authority[..=at])),
-            None if !path.is_empty() => Err(fault("path", path)),
+            // "/" alone is what stands behind every URL that was copied from somewhere.
+            None if !path.is_empty() && path != "/" => Err(fault("path", path)),
             None => Ok((authority, String::new(), None)),
         };
     }
@@ -259,6 +291,46 @@ mod tests {
         assert_eq!(url("tcp://host:9001-9004").1, [9001, 9002, 9003, 9004]);
         assert_eq!(url("tcp://host:9001,9005-9006").1, [9001, 9005, 9006]);
         assert_eq!(url("tcp://host"), ("host".to_owned(), vec![]));
+        assert_eq!(url("127.0.0.1:9001"), ("127.0.0.1".to_owned(), vec![9001]));
+        assert_eq!(url(" [fe80::1%25eth0]:9000-9001"), ("fe80::1%eth0".to_owned(), vec![9000, 9001]));
+    }
+
+    #[test]
+    fn a_target_is_shown_as_it_is_written_without_its_secrets() {
+        for (text, shown) in [
+            ("127.0.0.1:9000", "tcp://127.0.0.1:9000"),
+            ("[::1]:9000", "tcp://[::1]:9000"),
+            ("ws://host.example/chat?a=1#x", "ws://host.example:80/chat?a=1"),
+            ("WSS://[fe80::1%eth0]", "wss://[fe80::1%eth0]:443"),
+            ("https://a?x", "https://a:443/?x"),
+            ("http://me:secret@h/", "http://h:80/"),
+            ("tls://h:1,3-4/", "tls://h:1,3,4"),
+        ] {
+            let target: TargetUrl = text.parse().unwrap();
+            assert_eq!(target.to_string(), shown, "{text}");
+            assert_eq!(shown.parse::<TargetUrl>().unwrap().to_string(), shown);
+        }
+    }
+
+    #[test]
+    fn a_whole_target_has_a_port() {
+        for (text, part) in [
+            ("127.0.0.1", "no scheme"),
+            ("tcp://127.0.0.1", "has no port; expected a port after the host"),
+            ("ftp://a:1", "'ftp' is not a scheme"),
+            ("tcp://a:0", "not a port"),
+            ("::1:80", "in brackets"),
+        ] {
+            let error = text.parse::<TargetUrl>().unwrap_err().to_string();
+            assert!(error.contains(part), "{text}: {error}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_text_makes_it_panic(text in ".{0,40}") {
+            let _ = text.parse::<TargetUrl>();
+        }
     }
 
     #[test]
@@ -280,7 +352,10 @@ mod tests {
     #[test]
     fn each_mistake_has_its_place() {
         for (text, says, part) in [
-            ("127.0.0.1:9001", "no scheme", "all"),
+            ("127.0.0.1/9001", "no scheme", "all"),
+            ("localhost", "no scheme", "all"),
+            ("localhost:http", "not a port", "http"),
+            ("", "no scheme", "all"),
             ("wws://h:1/chat", "not a scheme", "wws"),
             ("ws://h:1/a b", "no blanks", " "),
             ("tls://u@h:1", "a tls target has no user name", "u@"),

@@ -14,13 +14,16 @@ pub use evaluation::Evaluation;
 pub use metric::{Counter, LATENCIES, Metric, ONSETS, Share, Stat};
 pub use value::Unit;
 
+use crate::plan::units::Count;
+use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::ops::Range;
 use std::str::FromStr;
 use value::Bound;
 
-/// A metric, and what it has to be.
-#[derive(Debug, Clone, Copy, PartialEq)]
+/// A metric, and what it has to be. In JSON it is its text, such as `connect.p99 < 50ms`.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(try_from = "String", into = "String")]
 pub struct Threshold {
     metric: Metric,
     comparator: Comparator,
@@ -48,6 +51,19 @@ pub enum Comparator {
 const SIGNS: [char; 7] = ['<', '>', '=', '!', '≤', '≥', '≠'];
 
 impl Threshold {
+    /// Judge of a run without thresholds: a run in which everything fails is no success.
+    pub const DEFAULT: Threshold = Threshold {
+        metric: Metric::Ratio(Share::Failed),
+        comparator: Comparator::Less,
+        bound: Bound::Ratio(0.01),
+    };
+
+    /// A counter that has to reach a number.
+    pub fn at_least(counter: Counter, least: Count) -> Threshold {
+        let (metric, comparator) = (Metric::Count(counter), Comparator::AtLeast);
+        Threshold { metric, comparator, bound: Bound::Count(least) }
+    }
+
     /// Reads an entry of a scenario: the key is a metric's name, the value a comparison such as `< 50ms`,
     /// or `never`, which is short for `== never`.
     ///
@@ -82,6 +98,20 @@ impl FromStr for Threshold {
         let end = whole.text.find(SIGNS).or_else(|| whole.text.find(char::is_whitespace));
         let (metric, comparison) = whole.split(end.unwrap_or(whole.text.len()));
         parse(metric, comparison)
+    }
+}
+
+impl TryFrom<String> for Threshold {
+    type Error = ThresholdError;
+
+    fn try_from(text: String) -> Result<Threshold, ThresholdError> {
+        text.parse()
+    }
+}
+
+impl From<Threshold> for String {
+    fn from(threshold: Threshold) -> String {
+        threshold.to_string()
     }
 }
 
@@ -345,6 +375,13 @@ mod tests {
         #[test]
         fn a_threshold_is_read_as_it_was_written(threshold in any_threshold()) {
             prop_assert_eq!(threshold.to_string().parse(), Ok(threshold));
+        }
+
+        #[test]
+        fn a_threshold_survives_json(threshold in any_threshold()) {
+            let json = serde_json::to_string(&threshold).unwrap();
+            prop_assert_eq!(&json, &format!("\"{threshold}\""));
+            prop_assert_eq!(serde_json::from_str::<Threshold>(&json).unwrap(), threshold);
         }
 
         #[test]

@@ -1,47 +1,25 @@
-//! Thresholds as the user wrote them: a metric and what it is compared with.
-//!
-//! Kept apart by metric, so that a flag can override the file's threshold for the same one. What they mean
-//! is settled in [`super::threshold`].
+//! Thresholds and conditions as fields of a scenario: an expression in a flag, a metric and a comparison in the
+//! file. [`super::threshold`] has their grammar.
 
 use super::syntax::{Fault, Syntax};
-use super::threshold::{self, Part};
+use super::threshold::{Part, Threshold};
 
-/// A metric's name and what it is compared with, such as `connect.p99` and `< 50ms`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Threshold {
-    pub(super) metric: String,
-    pub(super) comparison: String,
-}
-
-/// Which half of a threshold is wrong.
+/// An entry of the file that is no threshold, by the half that is wrong.
 #[derive(Debug)]
-pub(super) enum ThresholdFault {
+pub(super) enum EntryFault {
     Metric(Fault),
     Comparison(Fault),
 }
 
-impl Threshold {
-    /// The threshold of these two halves, if it can be judged.
-    pub(super) fn new(metric: &str, comparison: &str) -> Result<Threshold, ThresholdFault> {
-        let (metric, comparison) = (metric.trim(), comparison.trim());
-        let read = threshold::Threshold::from_entry(metric, comparison).map_err(|error| {
-            let fault = Fault::new(error.to_string());
-            match error.part() {
-                Part::Metric => ThresholdFault::Metric(fault),
-                Part::Comparison => ThresholdFault::Comparison(fault),
-            }
-        })?;
-        // As it displays: `never` is written out as `== never`.
-        let text = read.to_string();
-        let comparison = text.strip_prefix(metric).map_or(comparison, str::trim);
-        Ok(Threshold { metric: metric.to_owned(), comparison: comparison.to_owned() })
-    }
-}
-
-impl std::fmt::Display for Threshold {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} {}", self.metric, self.comparison)
-    }
+/// The threshold of an entry of the file.
+pub(super) fn entry(metric: &str, comparison: &str) -> Result<Threshold, EntryFault> {
+    Threshold::from_entry(metric, comparison).map_err(|error| {
+        let fault = Fault::new(error.to_string());
+        match error.part() {
+            Part::Metric => EntryFault::Metric(fault),
+            Part::Comparison => EntryFault::Comparison(fault),
+        }
+    })
 }
 
 /// The right-hand side in the file.
@@ -58,12 +36,9 @@ pub(super) const THRESHOLD: Syntax<Threshold> = Syntax {
     bare_number: false,
     pattern: "",
     parse: |text| {
-        let trimmed = text.trim();
-        let end = trimmed.find(|c: char| c.is_whitespace() || "<>=!".contains(c)).unwrap_or(trimmed.len());
-        let (metric, comparison) = trimmed.split_at(end);
-        Threshold::new(metric, comparison).map_err(|fault| match fault {
-            ThresholdFault::Metric(fault) => fault.in_part(text, metric),
-            ThresholdFault::Comparison(fault) => fault.in_part(text, comparison),
+        text.parse::<Threshold>().map_err(|error| {
+            let part = text.get(error.span()).unwrap_or_default();
+            Fault::new(error.to_string()).in_part(text, part)
         })
     },
 };
@@ -71,6 +46,7 @@ pub(super) const THRESHOLD: Syntax<Threshold> = Syntax {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plan::diagnostics::Place;
 
     #[test]
     fn a_threshold_is_taken_apart() {
@@ -89,9 +65,17 @@ mod tests {
         for (text, says) in
             [("< 50ms", "names no metric"), ("connect.p99", "nothing"), ("ü > 5", "not a metric")]
         {
-            let fault = (THRESHOLD.parse)(text).expect_err(text);
-            let mistake = fault.at(super::super::diagnostics::Place::Whole);
+            let mistake = (THRESHOLD.parse)(text).expect_err(text).at(Place::Whole);
             assert!(mistake.summary().contains(says), "{}", mistake.summary());
         }
+    }
+
+    #[test]
+    fn a_wrong_part_of_an_expression_has_its_place() {
+        let part =
+            |text: &str| (THRESHOLD.parse)(text).expect_err(text).part().map(|part| text[part].to_owned());
+        assert_eq!(part(" conect.p99 < 5ms").as_deref(), Some("conect.p99"));
+        assert_eq!(part("connect.p99 < 5").as_deref(), Some("5"));
+        assert_eq!(part("connect.p99"), None, "nothing is there that could be marked");
     }
 }

@@ -64,6 +64,15 @@ impl Kind {
         matches!(self, Kind::Tls | Kind::Https | Kind::Wss)
     }
 
+    /// The port that a URL of this scheme has where none is given.
+    pub fn own_port(self) -> Option<u16> {
+        match self {
+            Kind::Http | Kind::Ws => Some(80),
+            Kind::Https | Kind::Wss => Some(443),
+            Kind::Tcp | Kind::Tls => None,
+        }
+    }
+
     /// What is spoken above TLS, or above TCP.
     pub fn application(self) -> Application {
         match self {

@@ -57,9 +57,11 @@ pub fn render(report: &FindReport, style: Style) -> String {
         let (value, p99) = (quantity.show(probe.value), micros(probe.connect_p99_us));
         line(&mut out, format_args!("  {value:>14}  {verdict}{}{p99:>12}", counts.concat()));
     }
-    line(&mut out, format_args!("\n  held by: {}", clean(&report.thresholds.join(", "))));
+    let thresholds: Vec<String> = report.thresholds.iter().map(ToString::to_string).collect();
+    line(&mut out, format_args!("\n  held by: {}", thresholds.join(", ")));
     out
 }
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -70,7 +72,8 @@ mod tests {
 
     #[test]
     fn it_reads_well() {
-        let mut report = FindReport::new("storm", Quantity::Rate, vec!["connect.p99 < 50ms".into()]);
+        let mut report =
+            FindReport::new("storm", Quantity::Rate, vec!["connect.p99 < 50ms".parse().unwrap()]);
         report.conclude(&End { passing: Some(200.0), failing: Some(206.0), invalid: None, probes: 2 });
         report.stopped_by = Some(Stopped { side: Side::Target, why: "accept_queue_full at 1.0 s".into() });
         report.probes =

@@ -135,7 +135,6 @@ pub(crate) mod tests {
         let mut result = sample::exhausted();
         text.clone_into(&mut result.plan.name);
         text.clone_into(&mut result.host.hostname);
-        result.plan.thresholds = vec![text.to_owned()];
         result.reasons = vec![text.to_owned()];
         result.aborted = Some(text.to_owned());
         text.clone_into(&mut result.began);

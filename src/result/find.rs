@@ -3,6 +3,7 @@
 use crate::capacity::End;
 use crate::model::format::thousands;
 use crate::model::{OnsetKind, Side};
+use crate::plan::threshold::Threshold;
 use crate::result::headline;
 use crate::result::model::{RunResult, Verdict};
 use serde::Serialize;
@@ -52,7 +53,7 @@ pub struct FindReport {
     /// Whether it was ended from outside: the figures are those so far.
     pub interrupted: bool,
     /// The thresholds.
-    pub thresholds: Vec<String>,
+    pub thresholds: Vec<Threshold>,
     /// Every probe, in order.
     pub probes: Vec<ProbeReport>,
 }
@@ -105,7 +106,7 @@ impl ProbeReport {
 
 impl FindReport {
     /// A search that has not begun.
-    pub fn new(name: &str, quantity: Quantity, thresholds: Vec<String>) -> FindReport {
+    pub fn new(name: &str, quantity: Quantity, thresholds: Vec<Threshold>) -> FindReport {
         FindReport {
             find_version: FIND_VERSION,
             name: name.to_owned(),

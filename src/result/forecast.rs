@@ -2,7 +2,7 @@
 
 use crate::capacity::{Demand, Forecast, Moment};
 use crate::model::OnsetKind;
-use crate::result::model::RunResult;
+use crate::result::figures::Figures;
 use crate::result::window::WindowSummary;
 use serde::{Deserialize, Serialize};
 
@@ -48,20 +48,21 @@ pub enum Figure {
 }
 
 impl ForecastReport {
-    /// A forecast beside what the result measured. `time_wait_before` are the TIME_WAIT sockets that the
+    /// A forecast beside what the run measured. `time_wait_before` are the TIME_WAIT sockets that the
     /// namespace had before the run.
-    pub fn new(
+    pub(super) fn new(
         demand: Demand,
         forecast: Forecast,
         time_wait_before: u64,
-        result: &RunResult,
+        figures: &Figures<'_>,
+        windows: &[WindowSummary],
     ) -> ForecastReport {
         let ports = &forecast.ports;
-        let onset = |kind| result.onsets.iter().find(|onset| onset.kind == kind);
+        let onset = |kind| figures.onsets.iter().find(|onset| onset.kind == kind);
         let slow = onset(OnsetKind::PortSearchSlow).map(|onset| onset.at_s);
         let exhausted = onset(OnsetKind::PortsExhausted);
         let at = |moment: Option<Moment>| moment.map(|moment| moment.at_s);
-        let time_wait = time_wait_max(&result.windows, forecast.ends_at_s);
+        let time_wait = time_wait_max(windows, forecast.ends_at_s);
         let mut compared = vec![
             Compared::of(Figure::PortSearchSlowAtS, at(ports.search_slow), slow),
             Compared::of(Figure::PortsExhaustedAtS, at(ports.exhausted), exhausted.map(|onset| onset.at_s)),
@@ -73,7 +74,7 @@ impl ForecastReport {
             Compared::of(
                 Figure::HeldMax,
                 Some(forecast.open.attainable as f64),
-                Some(result.counts.held_max as f64),
+                Some(figures.counts.held_max as f64),
             ),
         ];
         // The kernel's count is of all of the namespace: only where it began with hardly any is it ours.

@@ -10,8 +10,10 @@
 
 use crate::model::{Latency, SAMPLES};
 use crate::result::balance;
+use crate::result::figures::{Ending, Figures};
 use crate::result::model::{Counts, FailureKind, LatencySummary, Part, RunResult, Verdict};
 use crate::result::timeline::{Track, aligned};
+use crate::result::verdict::Judgement;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A result and the name by which it is told: the file it was read from.
@@ -95,27 +97,53 @@ pub fn merge(mut parts: Vec<Named>) -> Result<RunResult, MergeError> {
     check(&parts)?;
     parts.sort_by_key(|part| part.result.began_unix_us);
     let whole = Whole { start_us: parts[0].result.began_unix_us, parts: &parts };
-    let mut merged = parts[0].result.clone();
-    merged.elapsed_s = whole.each().map(|(offset, part)| offset + part.result.elapsed_s).fold(0.0, f64::max);
-    merged.destinations = whole.all(|result| result.destinations.clone());
-    merged.tuples = parts.iter().map(|part| part.result.tuples).fold(0, u64::saturating_add);
-    merged.skipped = whole.skipped();
-    merged.messages = whole.messages();
-    merged.closes = whole.closes();
-    merged.latency_us = whole.latencies()?;
-    merged.failures = whole.failures()?;
-    merged.onsets = whole.onsets();
-    merged.findings = whole.findings();
-    // A part's forecast is none of the whole.
-    merged.forecast = None;
-    merged.windows = aligned(&whole.tracks());
-    merged.counts = whole.counts(merged.windows.iter().map(|window| window.open).max().unwrap_or(0));
-    merged.resources = whole.resources();
-    merged.parts = whole.parts();
-    // Each part has its own.
-    merged.command = None;
-    merged.aborted = parts.iter().find_map(|part| part.result.aborted.clone());
-    whole.judge(&mut merged);
+    let first = &parts[0].result;
+    let windows = aligned(&whole.tracks());
+    let elapsed_s = whole.each().map(|(offset, part)| offset + part.result.elapsed_s).fold(0.0, f64::max);
+    let counts = whole.counts(windows.iter().map(|window| window.open).max().unwrap_or(0));
+    let (skipped, messages, onsets) = (whole.skipped(), whole.messages(), whole.onsets());
+    let (failures, latency_us) = (whole.failures()?, whole.latencies()?);
+    let unseen = whole.all(|result| result.unseen.clone());
+    let aborted = parts.iter().find_map(|part| part.result.aborted.clone());
+    let figures = Figures {
+        plan: &first.plan,
+        elapsed_s,
+        counts: &counts,
+        skipped: &skipped,
+        messages: &messages,
+        failures: &failures,
+        latency_us: &latency_us,
+        onsets: &onsets,
+        unseen: &unseen,
+        ending: whole.ending(),
+    };
+    let Judgement { verdict, reasons, thresholds } = whole.judgement(&figures, aborted.as_deref());
+    let merged = RunResult {
+        verdict,
+        reasons,
+        elapsed_s,
+        // A part's forecast is none of the whole.
+        forecast: None,
+        destinations: whole.all(|result| result.destinations.clone()),
+        tuples: parts.iter().map(|part| part.result.tuples).fold(0, u64::saturating_add),
+        closes: whole.closes(),
+        findings: whole.findings(),
+        thresholds,
+        unseen,
+        aborted,
+        resources: whole.resources(),
+        // Each part has its own.
+        command: None,
+        parts: whole.parts(),
+        counts,
+        skipped,
+        messages,
+        failures,
+        latency_us,
+        onsets,
+        windows,
+        ..first.clone()
+    };
     let value = serde_json::to_value(&merged).unwrap_or_default();
     balance::impossible(&value).map_or(Ok(merged), |number| Err(MergeError::TooLarge(number)))
 }
@@ -358,21 +386,21 @@ impl Whole<'_> {
         self.parts.iter().flat_map(part).collect()
     }
 
-    /// The whole is judged anew; a part that was spoiled spoils it, and one that was interrupted leaves it
-    /// so.
-    fn judge(&self, merged: &mut RunResult) {
-        let told = |verdict: Verdict| {
-            let of = self.parts.iter().filter(move |part| part.result.verdict == verdict);
-            of.flat_map(|part| {
-                let host = self.host(part);
-                part.result.reasons.iter().map(move |reason| format!("on {host}: {reason}"))
-            })
-        };
-        let spoiled: Vec<String> = told(Verdict::Invalid).collect();
-        let interrupted = self.parts.iter().any(|part| part.result.verdict == Verdict::Interrupted);
-        merged.verdict = if interrupted { Verdict::Interrupted } else { Verdict::Passed };
-        let ended_early = merged.aborted.iter().map(|why| format!("ended early: {why}")).collect();
-        merged.judge(ended_early, &spoiled);
+    /// End of the whole: that of a part which did not end by its plan goes before all others.
+    fn ending(&self) -> Ending {
+        let is_so = |ending| self.parts.iter().any(|part| Figures::of(&part.result).ending == ending);
+        [Ending::Interrupted, Ending::Aborted].into_iter().find(|end| is_so(*end)).unwrap_or(Ending::Planned)
+    }
+
+    /// The whole is judged anew; a part that was spoiled spoils it.
+    fn judgement(&self, figures: &Figures<'_>, aborted: Option<&str>) -> Judgement {
+        let invalid = self.parts.iter().filter(|part| part.result.verdict == Verdict::Invalid);
+        let told = invalid.flat_map(|part| {
+            let host = self.host(part);
+            part.result.reasons.iter().map(move |reason| format!("on {host}: {reason}"))
+        });
+        let spoiled: Vec<String> = told.collect();
+        figures.judge(aborted.iter().map(|why| format!("ended early: {why}")).collect(), &spoiled)
     }
 }
 

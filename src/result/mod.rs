@@ -4,7 +4,9 @@
 
 mod balance;
 pub mod compare;
+mod completed;
 pub mod examination;
+mod figures;
 pub mod find;
 pub mod forecast;
 pub(crate) mod headline;
@@ -20,11 +22,11 @@ mod verdict;
 mod window;
 pub(crate) mod windows;
 
+pub use completed::{Completed, End};
 pub use headline::verdict as verdict_word;
 pub use model::{
     Counts, FailureKind, FailureSample, KernelWindow, LatencySummary, OnsetReport, Part, Resources,
     RunResult, SCHEMA_VERSION, Verdict, WindowSummary,
 };
 pub use read::ReadError;
-pub use thresholds::DEFAULT as DEFAULT_THRESHOLD;
 pub(crate) use verdict::LATE_US;

@@ -5,10 +5,11 @@
 use crate::diagnose::Finding;
 use crate::linux::sysctl::HostSettings;
 use crate::model::{
-    Cause, Closes, Errno, Evidence, Latency, Onset, OnsetKind, Reply, Run, Sample, Side, Stage, Traffic,
+    Cause, Closes, Errno, Evidence, Latency, Onset, OnsetKind, Reply, Sample, Side, Stage, Traffic,
 };
 use crate::plan::Plan;
-use crate::plan::threshold::Evaluation;
+use crate::plan::threshold::{Evaluation, Metric};
+use crate::result::figures::Figures;
 use crate::result::forecast::ForecastReport;
 pub use crate::result::window::{KernelWindow, WindowSummary};
 use serde::{Deserialize, Serialize};
@@ -273,70 +274,20 @@ pub struct Resources {
 }
 
 impl RunResult {
-    /// The result of a run, not yet judged: its verdict is `passed` unless it was interrupted.
-    pub fn of(plan: &Plan, run: &Run) -> RunResult {
-        let tally = &run.tally;
-        let reasons = crate::model::SkipReason::ALL;
-        RunResult {
-            schema_version: SCHEMA_VERSION,
-            connstorm_version: env!("CARGO_PKG_VERSION").into(),
-            verdict: if run.interrupted { Verdict::Interrupted } else { Verdict::Passed },
-            reasons: Vec::new(),
-            began: run.began.clone(),
-            began_unix_us: run.began_unix_us,
-            elapsed_s: run.elapsed.as_secs_f64(),
-            plan: plan.redacted(),
-            host: HostSettings::default(),
-            unseen: Vec::new(),
-            forecast: None,
-            onsets: Vec::new(),
-            findings: Vec::new(),
-            thresholds: Vec::new(),
-            aborted: None,
-            destinations: run.destinations.clone(),
-            tuples: run.tuples,
-            leasable_ports: run.leasable_ports,
-            counts: Counts {
-                planned: run.planned,
-                started: tally.started(),
-                ok: tally.ok(),
-                failed: tally.failed(),
-                cut_short: tally.cut_short(),
-                skipped: tally.skipped(),
-                in_flight: tally.in_flight().max(0).unsigned_abs(),
-                held_max: run.held_max,
-                backoffs: tally.backoffs(),
-                syn_retransmits: tally.syn_retransmits(),
-                bytes_in: tally.bytes_in,
-                bytes_out: tally.bytes_out,
-            },
-            skipped: reasons.map(|reason| (reason.name().into(), tally.skipped_for(reason))).into(),
-            messages: tally.traffic,
-            closes: tally.closes.clone(),
-            failures: tally.failures().iter().map(FailureKind::of).collect(),
-            latency_us: tally
-                .latencies
-                .named()
-                .into_iter()
-                .map(|(name, latency)| (name.into(), LatencySummary::of(latency)))
-                .collect(),
-            resources: Resources {
-                workers: run.workers,
-                cpu_s: run.cpu.as_secs_f64(),
-                worker_cpu_s: run.worker_cpu.as_secs_f64(),
-                rss_start_bytes: run.memory.0,
-                rss_peak_bytes: run.memory.1,
-            },
-            windows: run.windows.iter().map(WindowSummary::of).collect(),
-            command: None,
-            parts: Vec::new(),
-        }
+    /// The value of a metric in its unit; `None` where it was not measured.
+    pub fn value(&self, metric: &Metric) -> Option<f64> {
+        Figures::of(self).value(metric)
     }
 
     /// Attempts per second that ended well, over the whole run.
     pub fn ok_per_second(&self) -> f64 {
-        if self.elapsed_s > 0.0 { self.counts.ok as f64 / self.elapsed_s } else { 0.0 }
+        per_second(self.counts.ok, self.elapsed_s)
     }
+}
+
+/// A number of things in a time as a rate; 0 where no time passed.
+pub(super) fn per_second(count: u64, elapsed_s: f64) -> f64 {
+    if elapsed_s > 0.0 { count as f64 / elapsed_s } else { 0.0 }
 }
 
 impl LatencySummary {
@@ -358,7 +309,7 @@ impl LatencySummary {
 }
 
 impl FailureKind {
-    fn of(kind: &crate::model::FailureTally) -> FailureKind {
+    pub(super) fn of(kind: &crate::model::FailureTally) -> FailureKind {
         FailureKind {
             stage: kind.failure.stage,
             cause: kind.failure.cause,

@@ -1,29 +1,22 @@
-//! The result held against its thresholds.
+//! The figures of a run by the names of metrics, held against thresholds.
 
 use crate::model::{Cause, OnsetKind};
 use crate::plan::threshold::{Counter, Evaluation, Metric, Share, Stat, Threshold};
-use crate::result::model::RunResult;
+use crate::result::figures::Figures;
 
-/// What a run without thresholds is judged by: a run in which everything fails is no success.
-pub const DEFAULT: &str = "failed.ratio < 1%";
-
-impl RunResult {
+impl Figures<'_> {
     /// Judges every threshold of the plan, or the default where it has none.
-    pub fn evaluate(&self) -> Vec<Evaluation> {
-        let written = &self.plan.thresholds;
-        let default = [DEFAULT.to_owned()];
-        let texts = if written.is_empty() { &default[..] } else { &written[..] };
-        // A plan that was validated has none that can't be read.
-        let thresholds = texts.iter().filter_map(|text| text.parse::<Threshold>().ok());
-        thresholds.map(|threshold| threshold.evaluate(&|metric| self.value(metric))).collect()
+    pub(super) fn evaluate(&self) -> Vec<Evaluation> {
+        let written = &self.plan.thresholds[..];
+        let thresholds = if written.is_empty() { &[Threshold::DEFAULT][..] } else { written };
+        thresholds.iter().map(|threshold| threshold.evaluate(&|metric| self.value(metric))).collect()
     }
 
     /// Whether the user's thresholds speak of a cause: then it is what the run is about, and no accident.
     pub(super) fn is_about(&self, cause: Cause) -> bool {
         let of_ports = matches!(cause, Cause::AddressNotAvailable | Cause::AddressInUse | Cause::NoFreePort);
-        let texts = self.plan.thresholds.iter().chain(&self.plan.abort_when);
-        let thresholds = texts.filter_map(|text| text.parse::<Threshold>().ok());
-        thresholds.map(|threshold| threshold.metric()).any(|metric| match metric {
+        let thresholds = self.plan.thresholds.iter().chain(&self.plan.abort_when);
+        thresholds.map(Threshold::metric).any(|metric| match metric {
             Metric::Failed(named) | Metric::FailedRatio(named) => named == cause,
             Metric::Onset(onset) => of_ports && onset == OnsetKind::PortsExhausted.name(),
             _ => false,
@@ -31,8 +24,8 @@ impl RunResult {
     }
 
     /// The value of a metric in its unit; `None` where it was not measured.
-    pub fn value(&self, metric: &Metric) -> Option<f64> {
-        let counts = &self.counts;
+    pub(super) fn value(&self, metric: &Metric) -> Option<f64> {
+        let counts = self.counts;
         let share = |part: u64, whole: u64| (whole > 0).then(|| part as f64 / whole as f64);
         match *metric {
             Metric::Latency { name, stat } => self.latency(name, stat),
@@ -47,7 +40,7 @@ impl RunResult {
                 let told = self.onsets.iter().find(|onset| onset.kind.name() == kind).map(|onset| onset.at_s);
                 told.or_else(|| self.is_blind_to(kind).then_some(f64::NAN))
             }
-            Metric::RateAchieved => Some(self.ok_per_second()),
+            Metric::RateAchieved => Some(super::model::per_second(counts.ok, self.elapsed_s)),
         }
     }
 
@@ -65,7 +58,7 @@ impl RunResult {
     }
 
     fn count(&self, counter: Counter) -> u64 {
-        let counts = &self.counts;
+        let counts = self.counts;
         match counter {
             Counter::Planned => counts.planned,
             Counter::Started => counts.started,
@@ -103,7 +96,7 @@ impl RunResult {
             "refusals",
             "generator_saturated",
         ];
-        // A merged result or one of 0.1 does not tell.
+        // A result of 0.1 does not tell.
         let blind = |note: &String| note.starts_with("sockets (") || note.starts_with("counters (");
         !by_attempts.contains(&kind) && self.unseen.iter().any(blind)
     }
@@ -117,6 +110,7 @@ impl RunResult {
 mod tests {
     use super::*;
     use crate::plan::threshold::ONSETS;
+    use crate::result::RunResult;
 
     #[test]
     fn thresholds_know_every_onset_that_is_told() {
@@ -128,17 +122,21 @@ mod tests {
     fn never_can_not_pass_where_nothing_could_be_seen() {
         let mut result = crate::result::sample::good();
         result.onsets.clear();
-        result.plan.thresholds =
-            vec!["onset.time_wait_building == never".into(), "onset.refusals == never".into()];
-        let passed = |result: &RunResult| result.evaluate().iter().map(|t| t.passed).collect::<Vec<_>>();
+        result.plan.thresholds = ["onset.time_wait_building == never", "onset.refusals == never"]
+            .map(|t| t.parse().unwrap())
+            .into();
+        let passed =
+            |result: &RunResult| Figures::of(result).evaluate().iter().map(|t| t.passed).collect::<Vec<_>>();
         assert_eq!(passed(&result), [true, true]);
         result.unseen = vec!["sockets (sock_diag): Operation not permitted".into()];
         assert_eq!(passed(&result), [false, true], "refusals are seen by the attempts themselves");
-        assert!(result.evaluate()[0].says.contains("could not be seen"), "{}", result.evaluate()[0].says);
+        let says = Figures::of(&result).evaluate().swap_remove(0).says;
+        assert!(says.contains("could not be seen"), "{says}");
     }
 
+    /// As the reference page and `--help` say it.
     #[test]
-    fn the_default_can_be_read() {
-        assert!(DEFAULT.parse::<Threshold>().is_ok());
+    fn the_default_is_one_failure_in_a_hundred() {
+        assert_eq!(Threshold::DEFAULT.to_string(), "failed.ratio < 1%");
     }
 }

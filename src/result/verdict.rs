@@ -2,7 +2,9 @@
 
 use crate::model::Side;
 use crate::model::format::{micros, percent, thousands};
-use crate::result::model::{Counts, FailureKind, RunResult, Verdict};
+use crate::plan::threshold::Evaluation;
+use crate::result::figures::{Ending, Figures};
+use crate::result::model::{Counts, FailureKind, Verdict};
 
 /// Share of planned arrivals that the generator may spoil before the run says nothing about the target.
 const SPOILED_SHARE: f64 = 0.001;
@@ -11,34 +13,46 @@ pub(crate) const LATE_US: u64 = 100_000;
 /// Share of started attempts whose conversations the end of the run may cut: what they would have been is not known.
 const CUT_SHARE: f64 = 0.01;
 
-impl RunResult {
-    /// Judges the thresholds, and sets the verdict and its reasons. Invalid goes before failed: a run that
-    /// its own machine spoiled says nothing about the target, neither good nor bad.
+/// What a run is worth, and why.
+#[derive(Debug)]
+pub(super) struct Judgement {
+    pub(super) verdict: Verdict,
+    pub(super) reasons: Vec<String>,
+    pub(super) thresholds: Vec<Evaluation>,
+}
+
+impl Figures<'_> {
+    /// Judges the run. Invalid goes before failed: a run that its own machine spoiled says nothing about the
+    /// target, neither good nor bad. A run under way is held against no threshold: the figures may still come to
+    /// what is wanted.
     ///
     /// `troubles` are why the run as a whole could not succeed; `defects` are those of the program itself.
-    pub fn judge(&mut self, troubles: Vec<String>, defects: &[String]) {
-        self.thresholds = self.evaluate();
-        let broken = self.thresholds.iter().filter(|threshold| !threshold.passed);
-        let broken: Vec<String> = troubles.into_iter().chain(broken.map(|t| t.says.clone())).collect();
-        let broken: Vec<String> = broken.into_iter().chain(self.conversations_cut()).collect();
+    pub(super) fn judge(&self, troubles: Vec<String>, defects: &[String]) -> Judgement {
+        if self.ending == Ending::UnderWay {
+            return Judgement { verdict: Verdict::Interrupted, reasons: troubles, thresholds: Vec::new() };
+        }
+        let thresholds = self.evaluate();
+        let broken = thresholds.iter().filter(|threshold| !threshold.passed).map(|t| t.says.clone());
+        let broken: Vec<String> =
+            troubles.into_iter().chain(broken).chain(self.conversations_cut()).collect();
         let mut spoiled: Vec<String> = defects.to_vec();
         spoiled.extend(self.spoiled_attempts());
         spoiled.extend(self.lateness_beyond_reason());
-        self.verdict = match self.verdict {
-            Verdict::Interrupted => Verdict::Interrupted,
+        let verdict = match self.ending {
+            Ending::Interrupted => Verdict::Interrupted,
             _ if !spoiled.is_empty() => Verdict::Invalid,
             _ if !broken.is_empty() => Verdict::Failed,
             _ => Verdict::Passed,
         };
-        self.reasons = spoiled.into_iter().chain(broken).collect();
+        Judgement { verdict, reasons: spoiled.into_iter().chain(broken).collect(), thresholds }
     }
 
     /// Conversations that were to come to their end and did not, beyond the few that any end cuts. Where the run
     /// was ended early, by the user or by the condition of the user, nothing was promised.
     fn conversations_cut(&self) -> Option<String> {
-        let Counts { cut_short, started, .. } = self.counts;
+        let Counts { cut_short, started, .. } = *self.counts;
         let is_much = cut_short as f64 > started as f64 * CUT_SHARE;
-        (is_much && self.aborted.is_none() && self.verdict != Verdict::Interrupted).then(|| {
+        (is_much && self.ending == Ending::Planned).then(|| {
             format!(
                 "the end of the run cut {} of {} conversations short ({}): the target answered too slowly for the \
                  plan, or the plan is too short for its conversations",
@@ -78,7 +92,7 @@ impl RunResult {
     fn late_beyond_reason(&self) -> u64 {
         let late = self.skipped.get("late").copied().unwrap_or(0);
         let due_in_reason = self.counts.planned as f64 / self.elapsed_s.max(1e-3) * LATE_US as f64 / 1e6;
-        if self.aborted.is_some() || late as f64 <= due_in_reason { 0 } else { late }
+        if self.ending == Ending::Aborted || late as f64 <= due_in_reason { 0 } else { late }
     }
 
     fn lateness_beyond_reason(&self) -> Option<String> {
@@ -95,14 +109,13 @@ impl RunResult {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::result::sample;
+    use crate::result::{RunResult, sample};
 
     fn judged(late: u64, change: impl FnOnce(&mut RunResult)) -> Verdict {
         let mut result = sample::good();
         result.skipped.insert("late".into(), late);
         change(&mut result);
-        result.judge(Vec::new(), &[]);
-        result.verdict
+        Figures::of(&result).judge(Vec::new(), &[]).verdict
     }
 
     #[test]

@@ -83,8 +83,21 @@ pub struct KernelWindow {
 }
 
 impl WindowSummary {
-    /// The summary of a window, without what the kernel showed.
-    pub(super) fn of(row: &WindowRow) -> WindowSummary {
+    /// The summaries of windows, each with the last that was seen of the kernel after it and before the next.
+    pub fn all(rows: &[WindowRow], seen: Vec<KernelWindow>) -> Vec<WindowSummary> {
+        let mut windows: Vec<WindowSummary> = rows.iter().map(|row| WindowSummary::of(row, None)).collect();
+        for seen in seen {
+            // The sample was taken after its window, or after the last of several that ended meanwhile.
+            let at_s = seen.at_s.unwrap_or_default();
+            if let Some(window) = windows.iter_mut().rev().find(|window| window.at_s <= at_s + 1e-9) {
+                window.kernel = Some(seen);
+            }
+        }
+        windows
+    }
+
+    /// The summary of a window, with what the kernel showed last.
+    pub fn of(row: &WindowRow, kernel: Option<KernelWindow>) -> WindowSummary {
         let mut failures = BTreeMap::new();
         for (failure, count) in &row.failures {
             let code = failure.code.map_or(String::new(), |code| format!(" {code}"));
@@ -110,7 +123,7 @@ impl WindowSummary {
             cpu_s: row.cpu.as_secs_f64(),
             connect_histogram: row.connect_histogram.clone(),
             failures,
-            kernel: None,
+            kernel,
         }
     }
 }

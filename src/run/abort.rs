@@ -15,10 +15,9 @@ pub(super) struct Abort {
 }
 
 impl Abort {
-    /// Those of a plan. A plan that was validated has none that can't be read.
+    /// Those of a plan.
     pub(super) fn new(plan: &Plan) -> Abort {
-        let conditions = plan.abort_when.iter().filter_map(|text| text.parse().ok()).collect();
-        Abort { conditions, why: None }
+        Abort { conditions: plan.abort_when.clone(), why: None }
     }
 
     /// Whether the run is to end, told once.
@@ -26,8 +25,9 @@ impl Abort {
         if self.conditions.is_empty() || self.why.is_some() || watched.window.is_none() {
             return false;
         }
-        let result = watched.so_far();
-        let held = self.conditions.iter().map(|condition| condition.evaluate(&|metric| result.value(metric)));
+        let result = watched.so_far(Vec::new());
+        let judge = |condition: &Threshold| condition.evaluate(&|metric| result.value(metric));
+        let held = self.conditions.iter().map(judge);
         self.why = held
             .into_iter()
             .find(|judged| judged.passed)

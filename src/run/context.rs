@@ -21,7 +21,6 @@ pub(crate) fn context(plan: &Plan, destinations: &[SocketAddr], host: &HostSetti
         usable_ports: Some(supply.usable()),
         reserved_ports: supply.reserved(),
         tuples: supply.tuples(),
-        time_wait_blocks: supply.blocks(),
         largest_share: supply.groups().iter().map(|group| group.share).fold(0.0, f64::max),
         open_for: plan.connection.lifetime.mean(),
         fin_timeout: Duration::from_secs(host.tcp_fin_timeout.unwrap_or(60)),

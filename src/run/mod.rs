@@ -10,51 +10,25 @@ mod moments;
 mod monitor;
 mod observer;
 mod plateau;
-mod result;
 mod watched;
 
 pub use watched::Watched;
 
 use crate::capacity::{self, Demand, Ends, Forecast};
-use crate::diagnose::{Finding, diagnose};
+use crate::diagnose::diagnose;
 use crate::engine::{self, Control, Destinations, RunError};
 use crate::host::held_ports;
 use crate::host::moment::MomentLook;
 use crate::linux::sysctl::HostSettings;
-use crate::model::{Onset, Run};
 use crate::observe::Hurry;
-use crate::plan::{Plan, PortPolicy, Serve};
-use crate::result::KernelWindow;
+use crate::plan::{Plan, Serve};
+use crate::result::{Completed, End, WindowSummary};
 use crate::server::{Config, Running, StartError, Target};
 use from_plan::Whereto;
 use moments::Moments;
 use monitor::Monitor;
 use observer::Observer;
 use std::net::SocketAddr;
-use std::ops::RangeInclusive;
-
-/// Everything that a run came to.
-#[derive(Debug)]
-pub struct Completed {
-    /// What was counted.
-    pub run: Run,
-    /// The settings of this host when it began.
-    pub host: HostSettings,
-    /// What was forecast of it, and of what.
-    pub forecast: Option<(Demand, Forecast)>,
-    /// TIME_WAIT sockets that the namespace had before it began.
-    pub time_wait_before: u64,
-    /// What began when.
-    pub onsets: Vec<Onset>,
-    /// What was seen of the kernel, by time.
-    pub seen: Vec<KernelWindow>,
-    /// What could not be seen of the kernel, and why.
-    pub unseen: Vec<String>,
-    /// Causes, the surest first.
-    pub findings: Vec<Finding>,
-    /// Why the run was ended early, if one of the plan's conditions for that held.
-    pub aborted: Option<String>,
-}
 
 /// Why a run could not begin.
 #[derive(Debug, thiserror::Error)]
@@ -139,7 +113,7 @@ impl Prepared {
         let Prepared { plan, host, own_target, destinations, forecast } = self;
         let plan = &plan;
         let hurry = Hurry::default();
-        let look = MomentLook::new(ports(plan, &host), host.clone());
+        let look = MomentLook::new(plan.source.ports, host.clone());
         let observer = Observer::new(plan, destinations.addresses(), host.clone(), hurry.clone());
         let (moments, first_failures) = Moments::start(look, hurry.clone()).map_err(StartRunError::Thread)?;
         let mut monitor = Monitor::start(observer, hurry).map_err(StartRunError::Thread)?;
@@ -149,7 +123,7 @@ impl Prepared {
                 monitor.window(window, progress.tally, progress.elapsed);
             }
             let (onsets, seen) = monitor.news();
-            let watched = Watched { plan, progress, onsets, seen };
+            let watched = Watched { plan, host: &host, progress, onsets, seen };
             if abort.is_due(&watched) {
                 control.interrupt();
             }
@@ -169,16 +143,17 @@ impl Prepared {
         let time_wait_before = observer.time_wait_before();
         let unseen = observer.unseen().to_vec();
         let Observer { onsets, seen, .. } = observer;
+        let windows = WindowSummary::all(&run.windows, seen);
         Ok(Completed {
             run,
             host,
             forecast,
             time_wait_before,
             onsets,
-            seen,
+            windows,
             unseen,
             findings,
-            aborted: abort.why(),
+            end: abort.why().map_or(End::Ended, End::Aborted),
         })
     }
 }
@@ -199,15 +174,6 @@ fn whereto(
     let supply = from_plan::supply(plan, destinations, host);
     let seen = held_ports::look(&supply).unwrap_or_default();
     (!destinations.is_empty()).then(|| Whereto::of(&supply.holding(seen.sockets), ends))
-}
-
-/// The ports that the connections of a plan may use.
-fn ports(plan: &Plan, host: &HostSettings) -> RangeInclusive<u16> {
-    let range = host.ports();
-    match plan.source.ports {
-        PortPolicy::Kernel | PortPolicy::NaiveBind => range.low..=range.high,
-        PortPolicy::Range { low, high } | PortPolicy::Explicit { low, high } => low..=high,
-    }
 }
 
 /// The plan, with the certificate of the run's own target among those it trusts.

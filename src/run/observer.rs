@@ -129,7 +129,7 @@ impl Observer {
             started: run.tally.started(),
             opened: run.tally.opened(),
             held_max: run.held_max,
-            tuples: run.tuples,
+            tuples: run.start.tuples,
             planned_messages: planned_messages(plan),
             failures: run.tally.failures().iter().map(failure_fact).collect(),
             spoken: Some(plan.kind()),
@@ -141,7 +141,6 @@ impl Observer {
             explicit_ports: matches!(plan.source.ports, PortPolicy::Explicit { .. }),
             usable_ports: self.context.usable_ports,
             tuple: self.fullest,
-            time_wait_blocks_s: self.context.time_wait_blocks.as_secs_f64(),
             counters: over.and_then(|over| over.counters),
             conntrack: last.and_then(|sample| sample.conntrack).map(|now| {
                 (now, over.and_then(|over| over.conntrack_drops).unwrap_or(ConntrackDrops::default()))

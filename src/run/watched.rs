@@ -1,17 +1,20 @@
 //! What a run under way shows: the engine's progress, and what was seen of the kernel.
 
 use crate::engine::Progress;
+use crate::linux::sysctl::HostSettings;
+use crate::linux::usage::{peak_resident_bytes, process_cpu};
 use crate::model::{Onset, Run};
 use crate::plan::Plan;
-use crate::result::{KernelWindow, RunResult};
+use crate::result::{Completed, End, KernelWindow, RunResult, WindowSummary};
 use std::ops::Deref;
-use std::time::Duration;
 
 /// The state of a run under way.
 #[derive(Debug)]
 pub struct Watched<'a> {
     /// What is run.
     pub plan: &'a Plan,
+    /// The settings of this host when the run began.
+    pub host: &'a HostSettings,
     /// The engine's side.
     pub progress: &'a Progress<'a>,
     /// What began so far.
@@ -29,34 +32,39 @@ impl<'a> Deref for Watched<'a> {
 }
 
 impl Watched<'_> {
-    /// The result as it would be if the run ended now, with the last window alone, and not judged: for live
-    /// figures and for conditions that end the run.
-    pub fn so_far(&self) -> RunResult {
+    /// The window that was completed last, with what was seen of the kernel last.
+    pub fn last_window(&self) -> Option<WindowSummary> {
+        self.window.map(|window| WindowSummary::of(window, self.seen.cloned()))
+    }
+
+    /// The result as it would be if the program ended now, with these windows: for live figures and for conditions
+    /// that end the run. A peer's words are in it as they came, secrets among them.
+    pub fn so_far(&self, windows: Vec<WindowSummary>) -> RunResult {
         let tally = self.tally.clone();
         let run = Run {
-            began: String::new(),
-            began_unix_us: 0,
+            start: self.start.clone(),
             elapsed: self.elapsed,
             interrupted: false,
-            workers: 0,
-            destinations: Vec::new(),
-            unresolved: None,
-            tuples: 0,
-            leasable_ports: None,
             planned: tally.started() + tally.skipped(),
-            held_max: self.window.map_or(0, |window| window.open),
+            held_max: self.held_max,
             tally,
-            windows: self.window.into_iter().cloned().collect(),
-            cpu: Duration::ZERO,
-            worker_cpu: self.window.map_or(Duration::ZERO, |window| window.cpu),
-            memory: (0, 0),
+            windows: Vec::new(),
+            cpu: process_cpu().saturating_sub(self.start.cpu),
+            worker_cpu: self.worker_cpu,
+            memory_peak: peak_resident_bytes().unwrap_or(0),
             worker_errors: Vec::new(),
         };
-        let mut result = RunResult::of(self.plan, &run);
-        result.onsets = self.onsets.iter().map(Into::into).collect();
-        if let (Some(window), Some(seen)) = (result.windows.last_mut(), self.seen) {
-            window.kernel = Some(seen.clone());
-        }
-        result
+        let completed = Completed {
+            run,
+            host: self.host.clone(),
+            forecast: None,
+            time_wait_before: 0,
+            onsets: self.onsets.to_vec(),
+            windows,
+            unseen: Vec::new(),
+            findings: Vec::new(),
+            end: End::UnderWay,
+        };
+        completed.as_it_is(self.plan)
     }
 }

@@ -32,7 +32,7 @@ Exit codes:
 #[command(after_help = EXAMPLES)]
 pub(in crate::cli) struct Run {
     /// A scenario file, or a target: tcp, tls, http, https, ws or wss, such as ws://127.0.0.1:9001/chat
-    /// (several ports: tcp://host:9000-9015)
+    /// (several ports: tcp://host:9000-9015), or HOST:PORT for tcp
     #[arg(value_name = "SCENARIO.toml|URL")]
     pub(super) what: String,
     #[command(flatten)]

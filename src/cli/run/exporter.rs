@@ -70,10 +70,8 @@ impl Exporter {
 
     /// Renews the figures when a window is complete.
     pub(super) fn look(&mut self, watched: &Watched<'_>) {
-        if watched.window.is_none() {
-            return;
-        }
-        if let Ok(text) = openmetrics::render_running(&watched.so_far()) {
+        let Some(window) = watched.last_window() else { return };
+        if let Ok(text) = openmetrics::render_running(&watched.so_far(vec![window])) {
             *self.shared.text.lock().unwrap_or_else(PoisonError::into_inner) = text.into();
         }
     }

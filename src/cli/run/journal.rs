@@ -11,7 +11,7 @@ use crate::linux::clock::Clock;
 use crate::plan::Plan;
 use crate::plan::secrets::hide_in;
 use crate::report::output::{Format, Json};
-use crate::result::{RunResult, Verdict, WindowSummary};
+use crate::result::{RunResult, WindowSummary};
 use crate::run::Watched;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{RecvTimeoutError, Sender, SyncSender, TrySendError, channel, sync_channel};
@@ -28,7 +28,6 @@ const AT_LEAST_EVERY: Duration = Duration::from_secs(30);
 /// The journal, until it is dropped.
 pub(super) struct Journal {
     path: PathBuf,
-    began: Clock,
     windows: Vec<WindowSummary>,
     results: Option<SyncSender<Box<RunResult>>>,
     /// Dropped to end the pause between two.
@@ -64,28 +63,16 @@ impl Journal {
             }
         };
         let thread = thread::Builder::new().name("journal".into()).spawn(write).ok()?;
-        let began = Clock::start();
         let (results, pause, thread) = (Some(results), Some(pause), Some(thread));
-        Some(Journal { path, began, windows: Vec::new(), results, pause, thread })
+        Some(Journal { path, windows: Vec::new(), results, pause, thread })
     }
 
     /// Keeps a window when it is complete, and hands everything over if the last has been written.
     pub(super) fn look(&mut self, watched: &Watched<'_>) {
-        if watched.window.is_none() {
-            return;
-        }
-        let mut result = watched.so_far();
-        self.windows.append(&mut result.windows);
-        result.windows.clone_from(&self.windows);
-        result.verdict = Verdict::Interrupted;
-        result.reasons = vec![format!(
-            "connstorm did not come to its end; this is what it had counted after {:.1} s",
-            result.elapsed_s
-        )];
-        // The clock began with the journal; the run began by what has elapsed before now.
-        let since = self.began.now().saturating_sub(watched.elapsed);
-        (result.began, result.began_unix_us) = (self.began.wall_epoch(), self.began.unix_micros(since));
+        let Some(window) = watched.last_window() else { return };
+        self.windows.push(window);
         let Some(results) = &self.results else { return };
+        let result = watched.so_far(self.windows.clone());
         if let Err(TrySendError::Disconnected(_)) = results.try_send(Box::new(result)) {
             self.results = None;
         }

@@ -15,10 +15,10 @@ use super::outputs::{Outputs, Summary};
 use crate::engine::Control;
 use crate::plan;
 use crate::plan::secrets::command_line;
-use crate::plan::{Arrivals, Colour, Overrides, Plan};
+use crate::plan::{Arrivals, Colour, Overrides, Plan, TargetUrl};
 use crate::report::{Style, forecast};
-use crate::result::RunResult;
-use crate::run::{Completed, Prepared};
+use crate::result::{Completed, RunResult};
+use crate::run::Prepared;
 use anyhow::Context;
 use args::{ProgressFlags, ProgressWhen};
 use exporter::Exporter;
@@ -43,8 +43,8 @@ pub(super) fn run(args: &Run) -> anyhow::Result<Exit> {
     let mut journal = args.output.json.as_deref().and_then(|file| Journal::beside(file, &plan));
     let completed = watched(&plan, &interrupt, &args.progress, journal.as_mut())?;
     let balance = completed.run.conservation();
-    let mut result = completed.into_result(&plan);
-    result.command = Some(command(&plan, args.progress.show_secrets));
+    let command = Some(command(&plan, args.progress.show_secrets));
+    let result = RunResult { command, ..completed.into_result(&plan) };
     let exit = Exit::of(result.verdict);
     let shown =
         Summary { verbose: args.output.verbose, stdout_is_taken: outputs.use_stdout(), exit: Some(exit) };
@@ -68,8 +68,13 @@ fn command(plan: &Plan, show_secrets: bool) -> String {
 fn inputs<'a>(what: &'a str, plan: &'a Plan) -> Vec<&'a Path> {
     let tls = &plan.session.tls;
     let of_tls = [&tls.ca, &tls.cert, &tls.key].into_iter().flatten().map(PathBuf::as_path);
-    let scenario = (!what.contains("://")).then_some(Path::new(what));
+    let scenario = (!is_target(what)).then_some(Path::new(what));
     scenario.into_iter().chain(of_tls).collect()
+}
+
+/// Whether the argument is a target: a URL, or HOST:PORT where no file has that name.
+fn is_target(what: &str) -> bool {
+    what.contains("://") || (what.parse::<TargetUrl>().is_ok() && !Path::new(what).exists())
 }
 
 /// The plan of a scenario file, or of a target and flags; or the mistakes in it, ready to print.
@@ -78,7 +83,7 @@ pub(super) fn read_plan(what: &str, overrides: &Overrides) -> Result<Plan, Strin
         Style::Plain => Colour::Plain,
         Style::Coloured => Colour::Ansi,
     };
-    let plan = if what.contains("://") {
+    let plan = if is_target(what) {
         plan::from_flags(&overrides.clone().with_target(what))
     } else {
         let path = Path::new(what);

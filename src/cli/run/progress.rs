@@ -137,7 +137,7 @@ fn message(progress: &Progress<'_>, rate: u64, open: u64, more: String) -> Strin
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Errno, Failure, Lease, Outcome, Record, Stage, Tally, Ticket};
+    use crate::model::{Errno, Failure, Lease, Outcome, Record, RunStart, Stage, Tally, Ticket};
 
     #[test]
     fn failures_are_shown_by_kind() {
@@ -153,7 +153,15 @@ mod tests {
             bytes_in: 0,
             bytes_out: 0,
         });
-        let progress = Progress { elapsed: Duration::from_secs(2), tally: &tally, window: None };
+        let start = RunStart::default();
+        let progress = Progress {
+            start: &start,
+            elapsed: Duration::from_secs(2),
+            tally: &tally,
+            held_max: 0,
+            worker_cpu: Duration::ZERO,
+            window: None,
+        };
         let line = Line::new(ProgressWhen::Never, Some(Duration::from_secs(10)), None);
         let text = message(&progress, 5000, 12, line.left(&progress));
         assert_eq!(text, "5,000/s  12 open  0 ok  1 × connect/address_not_available  8.00 s left");

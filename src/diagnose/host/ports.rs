@@ -30,13 +30,14 @@ fn range(settings: &HostSettings) -> Option<Check> {
     let Some((low, high)) = settings.ip_local_port_range else {
         return Some(Check::unseen(Area::Ports, name, "the ports that connect() chooses from"));
     };
-    let usable = settings.port_settings().usable(PortPolicy::Kernel);
+    let ports = settings.port_settings();
+    let usable = ports.usable(PortPolicy::Kernel);
     let why = format!(
         "{usable} ports for each source address and destination. connect() slows down at {}, and \
          fails with \"Cannot assign requested address\" after {usable}: {} short connections a second, closed by this \
          side, are too many without tcp_tw_reuse",
-        usable / 2,
-        u64::from(usable) / TIME_WAIT_S + 1
+        ports.tried_first(PortPolicy::Kernel).unwrap_or(usable),
+        (f64::from(usable) / ports.longest_time_wait()) as u64 + 1
     );
     let value = format!("{low} {high}");
     Some(if usable >= 50_000 {
@@ -50,8 +51,8 @@ fn range(settings: &HostSettings) -> Option<Check> {
 
 fn reserved(settings: &HostSettings) -> Option<Check> {
     let name = "net.ipv4.ip_local_reserved_ports";
-    let (low, high) = settings.ip_local_port_range?;
-    let inside = settings.ip_local_reserved_ports.count_in(&(low..=high));
+    settings.ip_local_port_range?;
+    let inside = settings.port_settings().reserved_in_use(PortPolicy::Kernel);
     if settings.ip_local_reserved_ports.is_empty() {
         return Some(check(name, "none", Severity::Ok, "no port is left out of the range"));
     }

@@ -187,7 +187,6 @@ impl Script {
     fn begin_request(&self, out: &mut Vec<u8>, destination: SocketAddr) {
         out.extend_from_slice(self.request_line.as_bytes());
         // RFC 9110, section 7.2: the host as it is in the URL, with the port unless it is the scheme's own.
-        let own_port = if self.kind.is_encrypted() { 443 } else { 80 };
         let has_host =
             self.headers.lines().any(|line| line.get(..5).is_some_and(|h| h.eq_ignore_ascii_case("host:")));
         if !has_host {
@@ -201,7 +200,7 @@ impl Script {
                 None => write!(out, "Host: {}", destination.ip()),
             };
             let _ = match destination.port() {
-                port if port == own_port => write!(out, "\r\n"),
+                port if Some(port) == self.kind.own_port() => write!(out, "\r\n"),
                 port => write!(out, ":{port}\r\n"),
             };
         }

@@ -14,15 +14,15 @@ use crate::linux::sock_diag::{Filter, SockDiag};
 use crate::linux::sysctl::{HostSettings, ipv6_is_disabled};
 use crate::linux::tcp_state::{StateSet, TcpState};
 use crate::linux::tracked;
-use crate::model::{Cause, Failure, Stage, Stamp};
+use crate::model::{Cause, Failure, PortPolicy, Stage, Stamp, as_connected};
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::ops::{ControlFlow, RangeInclusive};
+use std::net::{IpAddr, SocketAddr};
+use std::ops::ControlFlow;
 
 /// What is known before the run of what its looks will be compared with.
 pub(crate) struct MomentLook {
-    /// The ports that the run's own sockets may use.
-    range: RangeInclusive<u16>,
+    /// Who chooses the run's source ports.
+    policy: PortPolicy,
     host: HostSettings,
     counters: Option<Counters>,
     conntrack: Option<ConntrackDrops>,
@@ -39,10 +39,10 @@ pub(crate) struct Circumstances<'a> {
 
 impl MomentLook {
     /// Takes note of counters as they are before the run.
-    pub(crate) fn new(range: RangeInclusive<u16>, host: HostSettings) -> MomentLook {
+    pub(crate) fn new(policy: PortPolicy, host: HostSettings) -> MomentLook {
         let mut files = ProcNet::open().ok();
         MomentLook {
-            range,
+            policy,
             host,
             counters: files.as_mut().and_then(|files| files.counters().ok()),
             conntrack: files.and_then(|mut files| files.conntrack().ok().flatten()).and_then(|now| now.drops),
@@ -53,12 +53,11 @@ impl MomentLook {
     /// Fills in what can be seen now.
     pub(crate) fn look(&self, mut moment: Moment, circumstances: &Circumstances<'_>) -> Moment {
         let unseen = &mut Vec::new();
-        moment.destination = reached(moment.lease.source, moment.lease.destination);
-        moment.source = moment
-            .lease
-            .source
-            .or_else(|| source_for(moment.destination).ok())
-            .map(|source| source.to_canonical());
+        let destination = as_connected(moment.lease.source, moment.lease.destination);
+        let source = moment.lease.source.or_else(|| source_for(destination).ok());
+        moment.source = source.map(|source| source.to_canonical());
+        // Without its scope: the kernel's lists have none.
+        moment.destination = SocketAddr::new(destination.ip(), destination.port());
         if is_for_want_of_a_port(moment.failure) {
             moment.ports = noted(self.ports(&moment, circumstances), "sockets (sock_diag)", unseen);
             moment.looked_at = (circumstances.now)();
@@ -136,19 +135,6 @@ fn address(source: IpAddr) -> io::Result<SourceAddress> {
 fn unusable(is_ipv6: bool) -> Option<IpAddr> {
     let of_family = assigned().ok()?.into_iter().filter(|own| own.address.is_ipv6() == is_ipv6);
     of_family.into_iter().find(|own| own.tentative).map(|own| own.address)
-}
-
-/// The address that connect() really goes to: its own source, or the loopback one, for the unspecified one
-/// (`ip_route_output_key_hash_rcu()`, net/ipv4/route.c); the IPv4 address that an IPv4-mapped one is.
-fn reached(source: Option<IpAddr>, destination: SocketAddr) -> SocketAddr {
-    let ip = match destination.ip().to_canonical() {
-        IpAddr::V4(any) if any.is_unspecified() => {
-            source.filter(IpAddr::is_ipv4).unwrap_or(Ipv4Addr::LOCALHOST.into())
-        }
-        IpAddr::V6(any) if any.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
-        ip => ip,
-    };
-    SocketAddr::new(ip, destination.port())
 }
 
 fn is_for_want_of_a_port(failure: Failure) -> bool {

@@ -7,15 +7,13 @@ use crate::linux::sock_diag::{Filter, SockDiag, Socket};
 use crate::linux::tcp_state::{StateSet, TcpState};
 use crate::linux::tuple_usage::StateCounts;
 use crate::linux::usage::user;
-use crate::model::{Stage, Stamp};
+use crate::model::{Stage, Stamp, TIME_WAIT};
 use std::collections::{HashMap, HashSet};
 use std::io;
 use std::time::Duration;
 
 /// Descriptors that the search for holders may look at: some 0.5 s of CPU.
 const HOLDERS_BUDGET: u32 = 300_000;
-/// Time in TIME_WAIT (`TCP_TIMEWAIT_LEN`).
-const TIME_WAIT: Duration = Duration::from_secs(60);
 /// Rounding of the kernel's timers, and the time between the first attempts and the clock's start.
 const ROUNDING: Duration = Duration::from_millis(2500);
 
@@ -34,11 +32,12 @@ impl MomentLook {
     pub(super) fn ports(&self, moment: &Moment, now: &Circumstances<'_>) -> io::Result<TuplePorts> {
         let scope = if moment.failure.stage == Stage::Bind { PortScope::Source } else { PortScope::Tuple };
         let mut held: HashMap<u16, (Use, Socket)> = HashMap::new();
-        let filter = Filter { source_ports: vec![self.range.clone()], ..Filter::states(StateSet::ALL) };
-        let reserved = &self.host.ip_local_reserved_ports;
+        let rules = self.host.port_settings();
+        let range = rules.span(self.policy);
+        let filter = Filter { source_ports: vec![range.clone()], ..Filter::states(StateSet::ALL) };
         let dumped = SockDiag::open()?.dump(&filter, |socket| {
             let port = socket.source.port();
-            if reserved.contains(port) {
+            if rules.range.reserved.contains(port) {
                 return;
             }
             let Some(what) = use_of(socket, moment, scope) else { return };
@@ -53,14 +52,14 @@ impl MomentLook {
         let holders = holders::find_while(&inodes, HOLDERS_BUDGET, now.keep_on);
         let mut ports = TuplePorts {
             scope,
-            low: *self.range.start(),
-            high: *self.range.end(),
-            reserved: reserved.count_in(&self.range),
+            low: *range.start(),
+            high: *range.end(),
+            reserved: rules.reserved_in_use(self.policy),
+            usable: rules.usable(self.policy),
             bound: Some(0),
             inconsistent: dumped.inconsistent,
             ..TuplePorts::default()
         };
-        ports.usable = u32::from(ports.high - ports.low) + 1 - ports.reserved;
         ports.free = ports.usable.saturating_sub(u32::try_from(held.len()).unwrap_or(u32::MAX));
         let fin_timeout = Duration::from_secs(self.host.tcp_fin_timeout.unwrap_or(60));
         let mut shares: HashMap<PortOwner, u32> = HashMap::new();
@@ -142,7 +141,7 @@ fn share_of<'a>(
     // The timer of a connection that has ended shows for how long.
     let lasts = match socket.state {
         TcpState::TimeWait => Some(TIME_WAIT),
-        TcpState::FinWait2 if socket.inode == 0 && socket.timer == TIME_WAIT_TIMER => Some(fin_timeout),
+        TcpState::FinWait2 if socket.inode == 0 && socket.ends_by_timer() => Some(fin_timeout),
         _ => None,
     };
     let left = Duration::from_millis(socket.expires_ms.into());
@@ -154,6 +153,3 @@ fn share_of<'a>(
         PortOwner::Unknown => &mut ports.unattributed,
     }
 }
-
-/// `idiag_timer` of a TIME_WAIT socket, and of one that waits in FIN_WAIT_2 without a process.
-const TIME_WAIT_TIMER: u8 = 3;

@@ -14,6 +14,7 @@ pub use settings::{Kept, PortSettings, TIME_WAIT, TimeWaitReuse, is_loopback_tup
 pub use tuples::{TupleGroup, as_connected};
 
 use crate::model::{AddressSet, Close, PortPolicy};
+use std::collections::HashSet;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -96,6 +97,11 @@ impl PortSupply {
         self.settings.usable(self.policy)
     }
 
+    /// Ports that one tuple can have, less those that are bound or listened on: [`PortSupply::bound`].
+    pub fn takeable(&self) -> u64 {
+        u64::from(self.usable()).saturating_sub(self.bound())
+    }
+
     /// Ports of [`PortSupply::span`] that are reserved, and so are not taken.
     pub fn reserved(&self) -> u32 {
         self.settings.reserved_in_use(self.policy)
@@ -103,7 +109,7 @@ impl PortSupply {
 
     /// Ports that the program leases itself: those of [`PortPolicy::Explicit`], less reserved and listened-on
     /// ones. Empty where the kernel chooses.
-    pub fn leasable(&self, listened_on: &[u16]) -> Vec<u16> {
+    pub fn leasable(&self, listened_on: &HashSet<u16>) -> Vec<u16> {
         let PortPolicy::Explicit { low, high } = self.policy else { return Vec::new() };
         let taken = |port: &u16| self.settings.range.reserved.contains(*port) || listened_on.contains(port);
         (low..=high).filter(|port| !taken(port)).collect()

@@ -37,7 +37,12 @@ impl TimeWaitReuse {
 /// packets go over (measured on Linux 6.18: 127.0.0.2 to 10.9.9.1 is loopback, 10.9.9.1 to itself is not).
 /// A socket that is bound to the device `lo` counts as well; no socket of ours is.
 pub fn is_loopback_tuple(source: IpAddr, destination: IpAddr) -> bool {
-    source.to_canonical().is_loopback() || destination.to_canonical().is_loopback()
+    is_loopback_end(source) || is_loopback_end(destination)
+}
+
+/// Whether an end with this address makes a tuple loopback.
+pub(super) fn is_loopback_end(address: IpAddr) -> bool {
+    address.to_canonical().is_loopback()
 }
 
 /// State of a port after close().

@@ -187,13 +187,13 @@ fn groups_keep_apart_what_is_not_alike() {
 fn leases_leave_out_reserved_and_listened_on_ports() {
     let settings = settings((40_000, 41_023), "20010-20019", TimeWaitReuse::Off);
     let supply = PortSupply::new(&demand(EXPLICIT, "", &["127.0.0.1:80"]), settings);
-    let ports = supply.leasable(&[20_000, 9000]);
+    let ports = supply.leasable(&[20_000, 9000].into());
     assert_eq!((ports.len(), ports[0]), (89, 20_001));
     assert!(supply_kernel_leases_nothing());
 }
 
 fn supply_kernel_leases_nothing() -> bool {
-    supply(PortPolicy::Kernel, "", &["127.0.0.1:80"]).leasable(&[]).is_empty()
+    supply(PortPolicy::Kernel, "", &["127.0.0.1:80"]).leasable(&[].into()).is_empty()
 }
 
 #[test]

@@ -4,6 +4,7 @@
 //! round the sources of its family by their weights.
 
 use super::held::PoolKey;
+use super::settings::is_loopback_end;
 use super::{HeldPorts, PortDemand, PortSupply};
 use crate::model::{AddressBlock, AddressSet, PortPolicy};
 use serde::{Deserialize, Serialize};
@@ -111,8 +112,8 @@ impl Tuples {
 
     /// Whether any tuple is loopback to `tcp_tw_reuse`, and whether all are.
     pub(super) fn loopback(&self) -> (bool, bool) {
-        let to = |d: &SocketAddr| d.ip().is_loopback();
-        let routed = |r: &Option<IpAddr>| r.is_some_and(|r| r.is_loopback());
+        let to = |d: &SocketAddr| is_loopback_end(d.ip());
+        let routed = |r: &Option<IpAddr>| r.is_some_and(is_loopback_end);
         let from = |d: &SocketAddr| {
             let blocks: Vec<bool> = self.family(d.is_ipv4()).map(loopback_block).collect();
             (blocks.iter().any(|b| *b), !blocks.is_empty() && blocks.iter().all(|b| *b))
@@ -138,7 +139,7 @@ impl Tuples {
         for (destination, routed) in &self.destinations {
             let blocks: Vec<&AddressBlock> = self.family(destination.is_ipv4()).collect();
             let weight: f64 = blocks.iter().map(|b| b.len() as f64 * f64::from(b.weight())).sum();
-            let loop_to = destination.ip().is_loopback() || routed.is_some_and(|r| r.is_loopback());
+            let loop_to = is_loopback_end(destination.ip()) || routed.is_some_and(is_loopback_end);
             if blocks.is_empty() {
                 let of = Of::Routed(*routed);
                 pools.push(Pools { of, destination: *destination, share: each, loopback: loop_to });
@@ -242,7 +243,7 @@ fn merged(groups: Vec<TupleGroup>) -> Vec<TupleGroup> {
 }
 
 fn loopback_block(block: &AddressBlock) -> bool {
-    block.nth(0).is_some_and(|first| first.is_loopback())
+    block.nth(0).is_some_and(is_loopback_end)
 }
 
 fn mapped(destination: SocketAddr) -> SocketAddr {

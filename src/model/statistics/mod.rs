@@ -25,7 +25,7 @@ pub use latency::Latency;
 pub use onset::{Onset, OnsetKind};
 pub use port_search::{PortSearch, SlowSearch};
 pub use reply::{BODY_KEPT, Reply};
-pub use run::{Run, WindowRow};
+pub use run::{Run, RunStart, WindowRow};
 pub use shares::Shares;
 pub use tally::{FailureTally, Latencies, Opening, SAMPLES, Sample, Tally};
 pub use traffic::Traffic;

@@ -5,27 +5,38 @@ use crate::model::{Failure, Stamp};
 use std::net::SocketAddr;
 use std::time::Duration;
 
-/// A run that has ended.
-#[derive(Debug)]
-pub struct Run {
-    /// When it began, by the wall clock: RFC 3339, UTC.
+/// A run as it begins.
+#[derive(Debug, Clone, Default)]
+pub struct RunStart {
+    /// Moment of the beginning by the wall clock: RFC 3339, UTC.
     pub began: String,
     /// The same in microseconds since 1970: what runs of several machines are aligned by.
     pub began_unix_us: u64,
-    /// How long it took.
-    pub elapsed: Duration,
-    /// Whether it was ended from outside.
-    pub interrupted: bool,
-    /// How many workers it had.
+    /// Number of workers.
     pub workers: u32,
-    /// Where it connected to: every address of the target's name, with every port.
+    /// Where the run connects to: every address of the target's name, with every port.
     pub destinations: Vec<SocketAddr>,
     /// Why the target's name could not be resolved, if it could not.
     pub unresolved: Option<String>,
-    /// Source addresses × destinations that it could use.
+    /// Source addresses × destinations that the run can use.
     pub tuples: u64,
-    /// Source ports that it could lease on each tuple; `None` where the kernel chooses.
+    /// Source ports that the run can lease on each tuple; `None` where the kernel chooses.
     pub leasable_ports: Option<u64>,
+    /// CPU time of this process before the run.
+    pub cpu: Duration,
+    /// Resident memory of this process before the run, in bytes; 0 where it is not known.
+    pub memory: u64,
+}
+
+/// A run that has ended.
+#[derive(Debug)]
+pub struct Run {
+    /// The run as it began.
+    pub start: RunStart,
+    /// Time that the run took.
+    pub elapsed: Duration,
+    /// Whether the run was ended from outside.
+    pub interrupted: bool,
     /// Arrivals that were due.
     pub planned: u64,
     /// Everything that was counted.
@@ -34,12 +45,12 @@ pub struct Run {
     pub windows: Vec<WindowRow>,
     /// The most connections open at once, as far as that can be said for sure.
     pub held_max: u64,
-    /// CPU time of this process.
+    /// CPU time of this process during the run.
     pub cpu: Duration,
     /// CPU time of the workers alone.
     pub worker_cpu: Duration,
-    /// Resident memory of this process before the run and at its highest, in bytes.
-    pub memory: (u64, u64),
+    /// The most resident memory that this process ever had, in bytes; 0 where it is not known.
+    pub memory_peak: u64,
     /// Workers that ended before their time, and why; what they had counted is in the tally.
     pub worker_errors: Vec<String>,
 }

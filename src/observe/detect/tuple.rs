@@ -57,7 +57,7 @@ impl BusyTuple {
             .with_known("ports_bound_or_listened_on", (bound > 0).then_some(bound))
             .with_known("ports_usable", context.usable_ports)
             .with("ports_reserved", context.reserved_ports)
-            .with_known("ceiling_per_s", context.ceiling_per_s())
+            .with_known("ceiling_per_s", context.ceiling_per_s(self.source, self.destination.ip()))
     }
 }
 
@@ -154,6 +154,6 @@ fn busy(
         others,
         fin_wait_2: states.get(TcpState::FinWait2),
         blocked: waiting + established + others,
-        usable: u64::from(context.supply.usable()).saturating_sub(context.supply.bound()),
+        usable: context.supply.takeable(),
     }
 }

@@ -10,7 +10,7 @@ use super::super::session::{Expect, Header, Statuses, TlsVersion};
 use super::super::stages::WrittenClosed;
 use super::super::syntax::{BACKLOG, COUNT, DURATION, NAME, POSITIVE_DURATION, POSITIVE_RATE, SEED, WORKERS};
 use super::super::target_url::{TARGET_URL, TargetUrl};
-use super::super::thresholds::Threshold;
+use super::super::threshold::Threshold;
 use super::super::units::{Count, Rate};
 use super::super::words::{BEHAVIOUR, CLOSE, KIND, LIFETIME, PORT_POLICY};
 use super::form::{Each, Form, One, Switch};

@@ -8,7 +8,8 @@ use super::super::session::syntax::{HEADER, TEXT, header};
 use super::super::stages::{self, WrittenClosed};
 use super::super::syntax::{ADDRESSES, COUNT, Fault, POSITIVE_DURATION, RATE, Syntax};
 use super::super::target_url::PORTS;
-use super::super::thresholds::{COMPARISON, THRESHOLD, Threshold, ThresholdFault};
+use super::super::threshold::Threshold;
+use super::super::thresholds::{COMPARISON, EntryFault, THRESHOLD, entry};
 use super::form::{Form, Takes, each_flag, one_flag};
 use crate::model::AddressSet;
 use crate::plan::definition::RateStage;
@@ -245,7 +246,7 @@ impl Form for Comparisons {
     }
 
     fn over(&self, flag: Field<Vec<Threshold>>, file: Field<Vec<Threshold>>) -> Field<Vec<Threshold>> {
-        merged(flag, file, |one, other| one.metric == other.metric)
+        merged(flag, file, |one, other| one.metric() == other.metric())
     }
 
     fn takes(&self) -> Takes {
@@ -271,10 +272,10 @@ fn gather<'a>(reader: &'a Reader<'a>, prefix: &str, entries: &'a DeTable<'a>, fo
             continue;
         }
         let Some(comparison) = reader.parse(value, &COMPARISON).into_value() else { continue };
-        match Threshold::new(&metric, &comparison) {
+        match entry(&metric, &comparison) {
             Ok(threshold) => found.push(threshold),
-            Err(ThresholdFault::Metric(fault)) => reader.report(fault.at(Place::File(key_span))),
-            Err(ThresholdFault::Comparison(fault)) => reader.report(fault.at(Place::File(value.span()))),
+            Err(EntryFault::Metric(fault)) => reader.report(fault.at(Place::File(key_span))),
+            Err(EntryFault::Comparison(fault)) => reader.report(fault.at(Place::File(value.span()))),
         }
     }
 }

@@ -83,8 +83,8 @@ failed.ratio = ">50%"
             workers: NonZeroU32::new(1),
         }),
         workers: NonZeroU32::new(2),
-        thresholds: vec!["connect.p99 < 50ms".to_owned(), "failed.ratio < 0.1%".to_owned()],
-        abort_when: vec!["failed.ratio > 50%".to_owned()],
+        thresholds: ["connect.p99 < 50ms", "failed.ratio < 0.1%"].map(|text| text.parse().unwrap()).into(),
+        abort_when: vec!["failed.ratio > 50%".parse().unwrap()],
     };
     assert_eq!(load(text), Ok(expected));
 }

@@ -1,5 +1,6 @@
 //! What holds for any text and any plan.
 
+use super::super::threshold::Threshold;
 use super::super::units::Rate;
 use super::super::{
     Arrivals, Close, Colour, Connection, Lifetime, Load, Overrides, Plan, PortPolicy, RateStage, Scheme,
@@ -134,12 +135,18 @@ fn serve() -> impl Strategy<Value = Serve> {
     )
 }
 
+fn threshold() -> impl Strategy<Value = Threshold> {
+    let texts =
+        ["connect.p99 < 50ms", "failed.ratio < 0.1%", "onset.fd_limit == never", "rate.achieved >= 5/s"];
+    proptest::sample::select(texts.map(|text| text.parse().unwrap()).to_vec())
+}
+
 fn plan() -> impl Strategy<Value = Plan> {
     let target = option::of((any::<String>(), vec(any::<u16>(), 0..4)))
         .prop_map(|target| target.map(|(host, ports)| Target { scheme: Scheme::Tcp, host, ports }));
     let load = (arrivals(), any::<Option<u64>>(), any::<Option<u64>>())
         .prop_map(|(arrivals, max_open, connections)| Load { arrivals, max_open, connections });
-    let whole = (any::<String>(), any::<u64>(), workers(), vec(any::<String>(), 0..3));
+    let whole = (any::<String>(), any::<u64>(), workers(), vec(threshold(), 0..3));
     (whole, target, source(), load, connection(), option::of(serve())).prop_map(
         |((name, seed, workers, thresholds), target, source, load, connection, serve)| Plan {
             name,
