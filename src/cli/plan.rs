@@ -2,9 +2,11 @@
 
 use super::exit::Exit;
 use super::output::{Output, say_styled, style_for};
+use super::run::read_plan;
 use crate::capacity::{
     self, Advice, Demand, Ends, Forecast, HostLimits, RateCourse, SweepPoint, forecast, remedies,
 };
+use crate::engine::Destinations;
 use crate::host::snapshot::SavedHost;
 use crate::linux::sysctl::HostSettings;
 use crate::plan;
@@ -31,6 +33,9 @@ Examples:
   # Which rate is too high? A table and a chart
   connstorm plan --rate 100..5000 --lifetime 2s
 
+  # What would a scenario do to this host, with what is held of its ports now? Nothing is opened
+  connstorm plan scenarios/first-run.toml --rate 2000/s
+
   # The same for another host, whose settings were saved there
   connstorm plan --rate 2000/s --host host.json";
 
@@ -41,6 +46,9 @@ const WIDTH: usize = 80;
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct PlanArgs {
+    /// A scenario file, or a target such as tcp://127.0.0.1:9000, whose load is forecast; flags go before its fields
+    #[arg(value_name = "SCENARIO.toml|URL")]
+    scenario: Option<String>,
     /// Attempts a second, such as 2000/s; or a range of rates, such as 100..5000
     #[arg(long, value_name = "RATE|A..B")]
     rate: Option<String>,
@@ -63,10 +71,12 @@ pub(super) struct PlanArgs {
     #[arg(long, value_name = "POLICY")]
     ports: Option<String>,
     /// Number of source addresses
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = 1, conflicts_with = "scenario",
+        value_parser = clap::value_parser!(u32).range(1..))]
     sources: u32,
     /// Number of (address, port) pairs connected to
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = 1, conflicts_with = "scenario",
+        value_parser = clap::value_parser!(u32).range(1..))]
     destinations: u32,
     /// Connections held open from beginning to end, beside those of --rate [default: 0]
     #[arg(long, value_name = "N")]
@@ -75,7 +85,7 @@ pub(super) struct PlanArgs {
     #[arg(long, value_name = "N")]
     max_open: Option<String>,
     /// The target is on this host, at a loopback address (127.0.0.0/8 or ::1)
-    #[arg(long)]
+    #[arg(long, conflicts_with = "scenario")]
     loopback: bool,
     /// All sockets are in one descriptor table, as those of other programs than connstorm are
     #[arg(long)]
@@ -99,10 +109,11 @@ pub(super) struct PlanArgs {
 /// # Errors
 /// When the settings can't be read, or the output can't be written.
 pub(super) fn run(args: &PlanArgs) -> anyhow::Result<Exit> {
-    let mut host = from_plan::limits(&settings(args.host.as_deref())?);
+    let settings = settings(args.host.as_deref())?;
+    let mut host = from_plan::limits(&settings);
     host.private_tables = !args.one_table;
     host.backlog = args.backlog.unwrap_or(host.backlog);
-    let asked = match asked(args) {
+    let asked = match asked(args, &settings) {
         Ok(asked) => asked,
         Err(mistake) => {
             say_styled(&mistake);
@@ -137,7 +148,7 @@ struct Asked {
 }
 
 /// What the arguments ask, or what is wrong with them, ready to print.
-fn asked(args: &PlanArgs) -> Result<Asked, String> {
+fn asked(args: &PlanArgs, settings: &HostSettings) -> Result<Asked, String> {
     let (rate, rates) = match args.rate.as_deref().map(|text| text.split_once("..").ok_or(text)) {
         None => (Rate::ZERO, Vec::new()),
         Some(Err(text)) => (flag("--rate", text.parse::<Rate>())?, Vec::new()),
@@ -146,13 +157,15 @@ fn asked(args: &PlanArgs) -> Result<Asked, String> {
             (to, steps(from, to, args.steps)?)
         }
     };
-    let mut demand = spoken(args, rate)?;
-    demand.sources = args.sources;
-    demand.held = args.held.as_deref().map_or(Ok(0), |text| flag("--held", parse_count(text)))?;
+    let mut demand = match &args.scenario {
+        Some(scenario) => of_scenario(args, scenario, rate, settings)?,
+        None => Demand { sources: args.sources, ..spoken(args, rate)? },
+    };
+    demand.held += args.held.as_deref().map_or(Ok(0), |text| flag("--held", parse_count(text)))?;
     let accept_rate = args.accept_rate.as_deref().map(|text| flag("--accept-rate", text.parse::<Rate>()));
     demand.accept_rate = accept_rate.transpose()?.map(Rate::as_per_second);
-    if rate == Rate::ZERO && demand.held == 0 {
-        return Err("connstorm: nothing is asked for; give --rate, such as --rate 2000/s, or --held".into());
+    if args.scenario.is_none() && rate == Rate::ZERO && demand.held == 0 {
+        return Err("connstorm: nothing is asked for; give --rate, such as --rate 2000/s, --held, or a scenario".into());
     }
     Ok(Asked { demand, rates })
 }
@@ -174,15 +187,14 @@ fn steps(from: Rate, to: Rate, count: u16) -> Result<Vec<f64>, String> {
     Ok(rates)
 }
 
-/// The demand of those flags that `run` has too, read by its rules.
-fn spoken(args: &PlanArgs, rate: Rate) -> Result<Demand, String> {
+/// The flags that `run` has too, as text.
+fn overrides(args: &PlanArgs, rate: Rate) -> Overrides {
     let asks = rate > Rate::ZERO;
-    // Nothing is connected to; flags are read as part of a scenario, which has a target.
-    let mut overrides = Overrides::to("tcp://127.0.0.1:1");
+    let mut overrides = Overrides::default();
     let asked_rate = asks.then(|| rate.to_string());
     for (flag, given) in [
         ("--rate", &asked_rate),
-        ("--ramp", &args.ramp.clone().filter(|_| asks)),
+        ("--ramp", &args.ramp.clone().filter(|_| asks || args.scenario.is_some())),
         ("--duration", &args.duration),
         ("--lifetime", &args.lifetime),
         ("--close", &args.close),
@@ -193,6 +205,49 @@ fn spoken(args: &PlanArgs, rate: Rate) -> Result<Demand, String> {
             overrides.set(flag, text);
         }
     }
+    overrides
+}
+
+/// The demand of a scenario on this host, with what is held of its ports now; on a host whose settings were saved,
+/// with nothing held. Nothing is connected to.
+fn of_scenario(
+    args: &PlanArgs,
+    scenario: &str,
+    rate: Rate,
+    settings: &HostSettings,
+) -> Result<Demand, String> {
+    let plan = read_plan(scenario, &overrides(args, rate))?;
+    let own = plan.serve.as_ref().filter(|_| plan.target.is_none());
+    let destinations = match (&plan.target, own) {
+        (Some(target), _) => Destinations::resolve(target),
+        (None, Some(serve)) => Destinations::Known(serve.listen.clone()),
+        (None, None) => Destinations::Known(Vec::new()),
+    };
+    if let Some(why) = destinations.why_not() {
+        return Err(format!("connstorm: where the connections of '{scenario}' go can't be told: {why}"));
+    }
+    let addresses = destinations.addresses();
+    let whereto = match &args.host {
+        None => from_plan::whereto(&plan, settings, addresses, own.is_some()),
+        Some(_) => (!addresses.is_empty())
+            .then(|| Whereto::of(&from_plan::supply(&plan, addresses, settings), Ends::Client)),
+    };
+    let whereto = whereto.ok_or_else(|| {
+        format!("connstorm: '{scenario}' has no target: give it a [target] with a url, or a [serve] table")
+    })?;
+    from_plan::demand(&plan, whereto).ok_or_else(|| {
+        format!(
+            "connstorm: '{scenario}' is a closed loop whose connections are closed at once: how fast it goes is only \
+             found by running it; give --rate, such as --rate 2000/s"
+        )
+    })
+}
+
+/// The demand of flags alone, read by the rules of `run`.
+fn spoken(args: &PlanArgs, rate: Rate) -> Result<Demand, String> {
+    let asks = rate > Rate::ZERO;
+    // Nothing is connected to; flags are read as part of a scenario, which has a target.
+    let overrides = overrides(args, rate).with_target("tcp://127.0.0.1:1");
     let colour = match style_for(&io::stderr()) {
         Style::Plain => Colour::Plain,
         Style::Coloured => Colour::Ansi,

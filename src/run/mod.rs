@@ -14,17 +14,15 @@ mod watched;
 
 pub use watched::Watched;
 
-use crate::capacity::{self, Demand, Ends, Forecast};
+use crate::capacity::{self, Demand, Forecast};
 use crate::diagnose::diagnose;
 use crate::engine::{self, Control, Destinations, RunError};
-use crate::host::held_ports;
 use crate::host::moment::MomentLook;
 use crate::linux::sysctl::HostSettings;
 use crate::observe::Hurry;
 use crate::plan::{Plan, Serve};
 use crate::result::{Completed, End, WindowSummary};
 use crate::server::{Config, Running, StartError, Target};
-use from_plan::Whereto;
 use moments::Moments;
 use monitor::Monitor;
 use observer::Observer;
@@ -86,7 +84,7 @@ impl Prepared {
             (None, Some(own)) => Destinations::Known(own.addresses().to_vec()),
             (None, None) => return Err(StartRunError::NoTarget),
         };
-        let whereto = whereto(&plan, &host, destinations.addresses(), own_target.is_some());
+        let whereto = from_plan::whereto(&plan, &host, destinations.addresses(), own_target.is_some());
         let demand = whereto.and_then(|whereto| from_plan::demand(&plan, whereto));
         let forecast = demand.map(|demand| {
             let forecast = capacity::forecast(&demand, &from_plan::limits(&host));
@@ -156,24 +154,6 @@ impl Prepared {
             end: abort.why().map_or(End::Ended, End::Aborted),
         })
     }
-}
-
-/// Where the connections go, in the planner's terms, and what is held of their ports. `None` where they go
-/// nowhere.
-fn whereto(
-    plan: &Plan,
-    host: &HostSettings,
-    destinations: &[SocketAddr],
-    own_target: bool,
-) -> Option<Whereto> {
-    let ends = match () {
-        () if own_target => Ends::OneProgram,
-        () if crate::host::target::are_local(destinations) => Ends::TwoPrograms,
-        () => Ends::Client,
-    };
-    let supply = from_plan::supply(plan, destinations, host);
-    let seen = held_ports::look(&supply).unwrap_or_default();
-    (!destinations.is_empty()).then(|| Whereto::of(&supply.holding(seen.sockets), ends))
 }
 
 /// The plan, with the certificate of the run's own target among those it trusts.
