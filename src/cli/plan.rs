@@ -165,7 +165,10 @@ fn asked(args: &PlanArgs, settings: &HostSettings) -> Result<Asked, String> {
     let accept_rate = args.accept_rate.as_deref().map(|text| flag("--accept-rate", text.parse::<Rate>()));
     demand.accept_rate = accept_rate.transpose()?.map(Rate::as_per_second);
     if args.scenario.is_none() && rate == Rate::ZERO && demand.held == 0 {
-        return Err("connstorm: nothing is asked for; give --rate, such as --rate 2000/s, --held, or a scenario".into());
+        return Err(
+            "connstorm: nothing is asked for; give --rate, such as --rate 2000/s, --held, or a scenario"
+                .into(),
+        );
     }
     Ok(Asked { demand, rates })
 }

@@ -20,6 +20,8 @@ use std::time::Duration;
 pub struct Facts {
     /// Whether the target, spoken to in plain text, has answered a ClientHello with a TLS record.
     pub speaks_tls: bool,
+    /// Whether the target, spoken to by TLS, has answered plain HTTP on a connection of its own.
+    pub speaks_plain: bool,
     /// Where connections went.
     pub destinations: Vec<SocketAddr>,
     /// Attempts started.
@@ -159,6 +161,8 @@ pub struct FailureFact {
     pub icmp_code: Option<u8>,
     /// Time from their start to their end: of the first and of the last hundredth.
     pub ages: Option<(Duration, Duration)>,
+    /// The same of the half: where this machine was late, the ends that it saw late are not in it.
+    pub median_age: Option<Duration>,
     /// Who sent that message.
     pub icmp_offender: Option<IpAddr>,
 }
@@ -299,6 +303,7 @@ impl FailureFact {
             icmp_code: None,
             icmp_offender: None,
             ages: None,
+            median_age: None,
         }
     }
 }

@@ -214,6 +214,9 @@ fn is_one_age((low, high): (Duration, Duration)) -> bool {
 fn idle(facts: &Facts) -> Option<Claim> {
     let lost = Lost::of(facts)?;
     let (low, high) = ages(&lost)?;
+    // What a late machine saw late is older than it was when it ended.
+    let median = lost.kinds.iter().filter_map(|kind| kind.median_age).max();
+    let high = median.filter(|_| facts.generator_late && !is_one_age((low, high))).unwrap_or(high);
     let spread_in_time = lost.last.saturating_sub(lost.first);
     if low < AT_ONCE
         || lost.count < FEWEST

@@ -237,7 +237,7 @@ impl Connections {
             keep_icmp_errors(&socket, lease.destination, true);
         }
         let bound = self.clock.now();
-        let progress = socket.connect(lease.destination).map_err(|error| explained(error, &socket))?;
+        let progress = socket.connect(lease.destination).map_err(|error| explained(error, &socket).0)?;
         let returned = self.clock.now();
         let call = returned.saturating_sub(bound);
         self.tally.latencies.bind_call.record(bound.saturating_sub(started.at));
@@ -335,9 +335,12 @@ impl Connections {
                 Ok(Progress::Pending) => {}
                 Ok(Progress::Established) => self.connected_late(key),
                 Err(error) => {
-                    let failure = explained(error, &slot.socket);
-                    let failure = self.in_its_place(failure);
+                    let (failure, sent_by) = explained(error, &slot.socket);
+                    let (failure, ordinal) = (self.in_its_place(failure), slot.started.ticket.ordinal);
                     self.end_slot(key, Outcome::Failed(failure));
+                    if let Some(who) = sent_by {
+                        self.tally.answered_by(failure, ordinal, who);
+                    }
                 }
             }
             return;

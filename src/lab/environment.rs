@@ -3,14 +3,12 @@
 use super::distractor::Distractor;
 use super::holder::Holder;
 use super::name_server;
-use super::setting::{Binder, Cable, Server, Setting, Socket, Tracking};
+use super::setting::{Cable, Server, Setting, Socket, Tracking};
 use super::wire::{self, Wire};
 use crate::linux::clock::Clock;
 use crate::linux::netns::Namespace;
 use crate::linux::packet::PacketSocket;
-use crate::linux::socket::{CallError, Connection};
 use crate::linux::{firewall, links, netns, sandbox, tracked};
-use crate::model::Lease;
 use crate::protocol::Behaviour;
 use crate::server::{Config, Running, Target};
 use std::io::{self, BufRead, BufReader};
@@ -50,7 +48,6 @@ pub(super) enum EnvironmentError {
 pub(super) struct Environment {
     targets: Vec<Running>,
     processes: Vec<Child>,
-    held: Vec<Connection>,
     restarts: Vec<Restart>,
 }
 
@@ -91,11 +88,6 @@ pub(super) fn set(setting: &Setting) -> Result<Environment, EnvironmentError> {
     }
     environment.restarts.extend(names(setting)?);
     track(setting.tracking)?;
-    if let Some(binder) = setting.binder {
-        environment.held = bind(binder).map_err(|failed| {
-            EnvironmentError::Server(format!("the other program: {}: {}", failed.stage, failed.errno.text()))
-        })?;
-    }
     if let Some(nofile) = setting.nofile {
         sandbox::limit_descriptors(nofile)
             .map_err(missing("RLIMIT_NOFILE cannot be set", "it has to be below the hard limit"))?;
@@ -344,17 +336,6 @@ impl Drop for Serving {
             }
         }
     }
-}
-
-/// Connections of another program, each bound to an address before it is connected.
-fn bind(binder: Binder) -> Result<Vec<Connection>, CallError> {
-    let lease = Lease { source: Some(binder.source.into()), port: None, destination: binder.destination };
-    let one = |_| {
-        let connection = Connection::bind(&lease, binder.chosen)?;
-        connection.connect(binder.destination)?;
-        Ok(connection)
-    };
-    (0..binder.connections).map(one).collect()
 }
 
 fn track(tracking: Tracking) -> Result<(), EnvironmentError> {

@@ -15,18 +15,21 @@ const PAUSE: Duration = Duration::from_secs(3600);
 pub enum Way {
     /// Connections that it keeps.
     Connections,
+    /// The same, each bound to its address before it is connected, without `IP_BIND_ADDRESS_NO_PORT`.
+    BoundFirst,
     /// Handshakes that it does not wait for.
     Handshakes,
 }
 
 impl Way {
     /// All of them.
-    pub const ALL: [Way; 2] = [Way::Connections, Way::Handshakes];
+    pub const ALL: [Way; 3] = [Way::Connections, Way::BoundFirst, Way::Handshakes];
 
     /// Name on the command line.
     pub fn name(self) -> &'static str {
         match self {
             Way::Connections => "connections",
+            Way::BoundFirst => "bound-first",
             Way::Handshakes => "handshakes",
         }
     }
@@ -61,14 +64,15 @@ impl Holder {
         let failed = |error: crate::linux::socket::CallError| {
             io::Error::other(format!("{}: {}", error.stage, error.errno.text()))
         };
+        // The kernel chooses the port at connect(), as it does for most programs.
+        let choice = if self.way == Way::BoundFirst { PortChoice::AtBind } else { PortChoice::AtConnect };
         let mut held = Vec::new();
         for _ in 0..self.count {
-            // The kernel chooses the port at connect(), as it does for most programs.
-            let connection = Connection::bind(&lease, PortChoice::AtConnect).map_err(failed)?;
+            let connection = Connection::bind(&lease, choice).map_err(failed)?;
             connection.connect(self.destination).map_err(failed)?;
             held.push(connection);
             // A server that accepts one by one has its time.
-            if self.way == Way::Connections && held.len().is_multiple_of(50) {
+            if self.way != Way::Handshakes && held.len().is_multiple_of(50) {
                 std::thread::sleep(Duration::from_millis(5));
             }
         }

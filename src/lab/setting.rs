@@ -4,7 +4,6 @@ use super::distractor::Distractor;
 use super::holder::Holder;
 use super::wire::Wire;
 use crate::linux::firewall::{Rule, Verdict};
-use crate::linux::socket::PortChoice;
 use crate::protocol::{Behaviour, Kind};
 use crate::server::Config;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -47,8 +46,6 @@ pub struct Setting {
     pub nofile: Option<u64>,
     /// What is served.
     pub servers: Vec<Server>,
-    /// Another program, which holds connections that it bound before it connected them.
-    pub binder: Option<Binder>,
     /// Another program, in a process of its own, which holds connections.
     pub holder: Option<Holder>,
     /// A thing that happens beside it and is not its cause.
@@ -100,19 +97,6 @@ pub enum Socket {
     Closed,
     /// Somebody else keeps it open, as systemd does with socket activation.
     Kept,
-}
-
-/// See [`Setting::binder`].
-#[derive(Debug, Clone, Copy)]
-pub struct Binder {
-    /// From where.
-    pub source: Ipv4Addr,
-    /// To where.
-    pub destination: SocketAddr,
-    /// How many.
-    pub connections: u32,
-    /// When the kernel chooses its ports.
-    pub chosen: PortChoice,
 }
 
 impl Setting {

@@ -26,7 +26,6 @@ use crate::server::{Config, Running, StartError, Target};
 use moments::Moments;
 use monitor::Monitor;
 use observer::Observer;
-use std::net::SocketAddr;
 
 /// Why a run could not begin.
 #[derive(Debug, thiserror::Error)]

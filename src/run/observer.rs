@@ -297,11 +297,12 @@ fn failure_fact(kind: &crate::model::FailureTally) -> FailureFact {
             let at = |quantile| Duration::from_micros(kind.latency.quantile_us(quantile));
             (at(0.01), at(0.99))
         }),
+        median_age: (kind.latency.count() > 0).then(|| Duration::from_micros(kind.latency.quantile_us(0.5))),
         icmp_code: (kind.failure.stage == Stage::Connect)
             .then_some(kind.failure.code)
             .flatten()
             .and_then(|code| u8::try_from(code).ok()),
-        icmp_offender: None,
+        icmp_offender: kind.samples.iter().find_map(|sample| sample.icmp_from),
     }
 }
 

@@ -5,8 +5,7 @@
 use crate::diagnose::FindingId;
 use crate::lab::experiment::{Experiment, Group::CannotAssign};
 use crate::lab::holder::{Holder, Way};
-use crate::lab::setting::{Binder, Server, Setting};
-use crate::linux::socket::PortChoice;
+use crate::lab::setting::{Server, Setting};
 use crate::protocol::{Behaviour, Kind};
 
 pub(super) fn experiments() -> Vec<Experiment> {
@@ -101,18 +100,18 @@ fn poisoned_buckets() -> Experiment {
     )
     .stands_for("Poisoned buckets: count well below the range, and another socket bound without NO_PORT.")
     .setting(|s| Setting {
-        binder: Some(Binder {
+        holder: Some(Holder {
+            way: Way::BoundFirst,
             source: [127, 0, 0, 2].into(),
             destination: ([127, 0, 0, 1], 9001).into(),
-            connections: 300,
-            chosen: PortChoice::AtBind,
+            count: 300,
         }),
         ..served(s).serves(Kind::Tcp, Behaviour::Sink, "127.0.0.1:9001")
     })
     .intends(FindingId::PortsExhaustedByPoisonedBuckets)
     .cure("no-port", "IP_BIND_ADDRESS_NO_PORT before bind() in the other program (Go: Dialer.Control)", |e| {
-        if let Some(binder) = &mut e.setting.binder {
-            binder.chosen = PortChoice::AtConnect;
+        if let Some(holder) = &mut e.setting.holder {
+            holder.way = Way::Connections;
         }
     })
     .cure("explicit", "--ports explicit: what is bound on other tuples is no obstacle", explicit)

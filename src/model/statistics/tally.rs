@@ -167,6 +167,8 @@ pub struct Sample {
     pub reply: Option<Box<Reply>>,
     /// Of a timeout: what the kernel knew of the connection then.
     pub at_timeout: Option<AtTimeout>,
+    /// Of a refusal by ICMP: who sent the message.
+    pub icmp_from: Option<IpAddr>,
 }
 
 impl Tally {
@@ -222,6 +224,16 @@ impl Tally {
         kind.acknowledged.add(at);
         if let Some(sample) = kind.samples.last_mut().filter(|sample| sample.ordinal == ordinal) {
             sample.at_timeout = Some(at);
+        }
+    }
+
+    /// Who sent the ICMP message by which an attempt has just failed, for its sample if it is kept.
+    pub fn answered_by(&mut self, failure: Failure, ordinal: u64, who: IpAddr) {
+        let kind = self.failures.iter_mut().find(|kind| kind.failure == failure);
+        if let Some(sample) = kind.and_then(|kind| kind.samples.last_mut())
+            && sample.ordinal == ordinal
+        {
+            sample.icmp_from = Some(who);
         }
     }
 
@@ -383,6 +395,7 @@ impl Tally {
                 lease: record.lease,
                 reply: None,
                 at_timeout: None,
+                icmp_from: None,
             });
         }
     }
