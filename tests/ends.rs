@@ -125,3 +125,105 @@ fn counted_conversations_come_to_their_end_or_are_cut_short() {
     assert!(parts[2] > 0, "{:#}", cut["counts"]);
     assert_eq!(parts.iter().sum::<u64>(), count(&cut, "started"));
 }
+
+/// Stopped (Ctrl-Z, a suspended machine) beyond the end of the run and of every wait: nothing was heard of what was under
+/// way, and nobody is accused of that.
+#[test]
+fn a_run_that_was_stopped_beyond_its_end_ends_and_accuses_nobody() {
+    let (_target, address) = targets::start(Kind::Ws, Behaviour::Sink);
+    let folder = tempfile::tempdir().unwrap();
+    let load = "--concurrency 20 --connections 20 --lifetime until-end --send x --every 100ms --expect echo \
+                --reply-timeout 2s --handshake-timeout 1s --connect-timeout 1s --duration 2s";
+    let child = start(folder.path(), &format!("ws://{address}/ {load}"));
+    std::thread::sleep(Duration::from_secs(1));
+    let signal = |name: &str| Command::new("kill").args([name, &child.id().to_string()]).status().unwrap();
+    assert!(signal("-STOP").success());
+    std::thread::sleep(Duration::from_secs(7));
+    assert!(signal("-CONT").success());
+    assert_eq!(ended(child, Duration::from_secs(30)), 4, "invalid");
+    let result = result(folder.path());
+    assert_eq!(count(&result, "in_flight"), 0);
+    assert_eq!((count(&result, "started"), count(&result, "cut_short")), (20, 20), "{:#}", result["counts"]);
+    let blamed = result["findings"].as_array().unwrap().iter().find(|finding| finding["side"] == "target");
+    assert_eq!(blamed, None);
+    assert!(result["messages"]["unsent_late"].as_u64() > Some(0), "{:#}", result["messages"]);
+}
+
+/// What had come in time lay unread while the worker was stopped: it was told as a reply that never came.
+#[test]
+fn an_answer_that_came_while_the_generator_was_stopped_is_an_answer() {
+    let (_target, address) = targets::start(Kind::Ws, Behaviour::Echo);
+    let folder = tempfile::tempdir().unwrap();
+    let load = "--concurrency 20 --connections 20 --lifetime until-end --send x --every 100ms --expect echo \
+                --reply-timeout 1s --duration 6s";
+    let child = start(folder.path(), &format!("ws://{address}/ {load}"));
+    std::thread::sleep(Duration::from_secs(1));
+    let signal = |name: &str| Command::new("kill").args([name, &child.id().to_string()]).status().unwrap();
+    assert!(signal("-STOP").success());
+    std::thread::sleep(Duration::from_secs(3));
+    assert!(signal("-CONT").success());
+    assert_eq!(ended(child, Duration::from_secs(30)), 4, "stopped for half of its time, it measured itself");
+    let result = result(folder.path());
+    assert_eq!((count(&result, "ok"), count(&result, "failed")), (20, 0), "{:#}", result["failures"]);
+    assert_eq!(result["messages"]["unanswered"], 0);
+    let from_due = &result["latency_us"]["round_trip_from_due"];
+    assert_eq!(from_due["count"], result["latency_us"]["round_trip"]["count"]);
+    assert!(from_due["max"].as_u64() >= Some(2_000_000), "messages due while it was stopped: {from_due}");
+    let onsets = result["onsets"].as_array().unwrap();
+    assert!(onsets.iter().all(|onset| onset["kind"] != "refusals"), "{onsets:#?}");
+}
+
+/// Messages that one worker can't send at their times: every one that was due is sent or told as not sent.
+#[test]
+fn messages_beyond_what_a_worker_can_send_are_counted_and_spoil_the_run() {
+    let (_target, address) = targets::start(Kind::Ws, Behaviour::Echo);
+    let folder = tempfile::tempdir().unwrap();
+    let load = "--workers 1 --concurrency 400 --connections 400 --lifetime until-end --send x{seq} --every 200us \
+                --expect echo --reply-timeout 20s --duration 2s";
+    assert_eq!(ended(start(folder.path(), &format!("ws://{address}/ {load}")), Duration::from_secs(60)), 4);
+    let result = result(folder.path());
+    let messages = |name: &str| result["messages"][name].as_u64().unwrap();
+    let due = messages("sent") + messages("unsent_late");
+    // 400 connections, 5,000 a second, 2 s; each begins when its handshake is done.
+    assert!((1_000_000..=4_000_400).contains(&due), "{due}: {:#}", result["messages"]);
+    assert!(messages("unsent_late") > 0 && messages("unsent_lost") == 0, "{:#}", result["messages"]);
+    assert_eq!(result["latency_us"]["message_lateness"]["count"], messages("sent"));
+    assert_eq!(count(&result, "in_flight"), 0);
+}
+
+/// Requests on one connection are a conversation as messages are: given time to come to its end, or told as cut.
+#[test]
+fn requests_of_one_connection_are_drained_and_what_is_left_is_cut_short() {
+    let slow = Behaviour::Slow(Duration::from_millis(150));
+    let (_target, address) = targets::start(Kind::Http, slow);
+    let folder = tempfile::tempdir().unwrap();
+    let load = format!("http://{address}/ --rate 20/s --requests 5 --duration 1s");
+    ended(start(folder.path(), &load), Duration::from_secs(60));
+    let drained = result(folder.path());
+    assert_eq!(count(&drained, "ok"), count(&drained, "started"), "{:#}", drained["counts"]);
+    assert_eq!(
+        drained["messages"]["matched"].as_u64().max(drained["messages"]["received"].as_u64()),
+        Some(count(&drained, "started") * 5)
+    );
+
+    let code = ended(start(folder.path(), &format!("{load} --drain 0s")), Duration::from_secs(60));
+    let cut = result(folder.path());
+    assert!(count(&cut, "cut_short") > 0, "{:#}", cut["counts"]);
+    assert_eq!(count(&cut, "ok") + count(&cut, "cut_short"), count(&cut, "started"), "{:#}", cut["failures"]);
+    assert!(cut["messages"]["unsent_cut"].as_u64() > Some(0), "{:#}", cut["messages"]);
+    assert_eq!(code, 3, "more than one in a hundred: {}", cut["reasons"]);
+}
+
+/// The drain time ends for a target that is too slow for its conversations.
+#[test]
+fn what_a_slow_target_has_not_answered_by_the_end_of_the_drain_time_is_cut_short() {
+    let (_target, address) = targets::start(Kind::Ws, Behaviour::Sink);
+    let folder = tempfile::tempdir().unwrap();
+    let load =
+        "--rate 20/s --duration 1s --send x{seq} --count 3 --expect echo --reply-timeout 30s --drain 1s";
+    let code = ended(start(folder.path(), &format!("ws://{address}/ {load}")), Duration::from_secs(60));
+    let result = result(folder.path());
+    assert_eq!((code, count(&result, "cut_short")), (3, count(&result, "started")), "{:#}", result["counts"]);
+    assert_eq!(result["messages"]["unanswered"].as_u64(), Some(count(&result, "started")));
+    assert_eq!(result["messages"]["unsent_cut"].as_u64(), Some(count(&result, "started") * 2));
+}

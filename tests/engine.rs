@@ -4,7 +4,7 @@ use connstorm::engine::{Control, Destinations, Progress, RunError, run};
 use connstorm::model::{Cause, Errno, Run, SkipReason, Stage};
 use connstorm::plan::units::Rate;
 use connstorm::plan::{
-    Arrivals, Close, Connection, Lifetime, Load, Plan, PortPolicy, RateStage, Scheme, Source, Target,
+    Arrivals, Close, Connection, Lifetime, Load, Plan, PortPolicy, RateStage, Scheme, Source, Target, Until,
 };
 use std::collections::HashSet;
 use std::io::Read;
@@ -82,13 +82,14 @@ fn closed(slots: u64, connections: u64) -> Load {
         arrivals: Arrivals::Closed { slots, duration: Some(Duration::from_secs(20)) },
         max_open: None,
         connections: Some(connections),
+        until: Until::Time,
     }
 }
 
 fn open(rate: f64, over: Duration) -> Load {
     let rate = Rate::per_second(rate).unwrap();
     let stages = vec![RateStage { from: rate, to: rate, over }];
-    Load { arrivals: Arrivals::Open(stages), max_open: None, connections: None }
+    Load { arrivals: Arrivals::Open(stages), max_open: None, connections: None, until: Until::Time }
 }
 
 fn start(plan: &Plan, control: &Control, watch: impl FnMut(&Progress<'_>)) -> Result<Run, RunError> {
@@ -130,7 +131,7 @@ fn a_number_of_attempts_is_made_in_full_however_late() {
     let server = Server::start();
     let mut plan = plan(server.address);
     // All of them are due within 2 ms, which nobody can keep.
-    plan.load = Load { connections: Some(2000), ..open(1e6, Duration::from_millis(2)) };
+    plan.load = Load { connections: Some(2000), until: Until::Number, ..open(1e6, Duration::from_millis(2)) };
     let run = go(&plan);
     assert_eq!((run.tally.started(), run.tally.ok(), run.tally.skipped()), (2000, 2000, 0));
 }
@@ -203,6 +204,7 @@ fn a_refusal_is_told_and_slots_back_off() {
         arrivals: Arrivals::Closed { slots: 4, duration: Some(Duration::from_millis(600)) },
         max_open: None,
         connections: None,
+        until: Until::Time,
     };
     let run = go(&plan);
     let [refused] = run.tally.failures() else { panic!("one kind") };

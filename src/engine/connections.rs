@@ -20,14 +20,15 @@ use slab::Slab;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
-use std::time::Duration;
 
 mod bare;
 mod connecting;
+mod end_of_run;
 mod ending;
 mod sessions;
 
 use connecting::{explained, keep_icmp_errors, syn_was_sent_again};
+use end_of_run::Ending;
 use sessions::Buffers;
 
 /// The slice of the plan that attempts go by.
@@ -62,6 +63,10 @@ pub(super) struct Connections {
     buffers: Buffers,
     /// How far the run has ended.
     ending: Ending,
+    /// When a session was last given something to do.
+    last_step: Stamp,
+    /// When it ended.
+    ended: Option<Stamp>,
     slots: Slab<Slot>,
     buffer: Box<[u8]>,
     open: u64,
@@ -78,17 +83,6 @@ pub(super) struct Connections {
     pub(super) first_failures: FirstFailures,
     /// Attempts that have ended and that the pacer has not heard of.
     finished: Vec<Finished>,
-}
-
-/// How far the run has ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Ending {
-    /// It goes on.
-    No,
-    /// It is over but for counted conversations, which go on to their end.
-    Draining,
-    /// It is over, and sessions end when they can.
-    AtOnce,
 }
 
 /// An attempt from its start to its record.
@@ -146,6 +140,8 @@ impl Connections {
             script,
             buffers: Buffers::default(),
             ending: Ending::No,
+            last_step: Stamp::ZERO,
+            ended: None,
             slots: Slab::new(),
             buffer: vec![0; 64 * 1024].into(),
             open: 0,
@@ -167,6 +163,11 @@ impl Connections {
     /// Whether as much is in flight as may be.
     pub(super) fn is_full(&self) -> bool {
         self.slots.len() as u64 >= self.connection_config.max_open
+    }
+
+    /// When a session was last given something to do.
+    pub(super) fn last_step(&self) -> Stamp {
+        self.last_step
     }
 
     /// Established connections.
@@ -336,7 +337,8 @@ impl Connections {
                 Ok(Progress::Established) => self.connected_late(key),
                 Err(error) => {
                     let (failure, sent_by) = explained(error, &slot.socket);
-                    let (failure, ordinal) = (self.in_its_place(failure), slot.started.ticket.ordinal);
+                    let ordinal = slot.started.ticket.ordinal;
+                    let failure = self.in_its_place(failure);
                     self.end_slot(key, Outcome::Failed(failure));
                     if let Some(who) = sent_by {
                         self.tally.answered_by(failure, ordinal, who);
@@ -382,12 +384,17 @@ impl Connections {
             return;
         }
         if slot.session.is_some() {
-            return self.expire_session(key);
+            return self.expire_session(key, timed.ordinal);
         }
+        let waits_for_peer = self.connection_config.connection.close == Close::Peer;
+        if (slot.connected.is_none() || waits_for_peer) && !self.is_still_overdue(timed) {
+            return;
+        }
+        let Some(slot) = self.slots.get(key) else { return };
         let connecting = slot.connected.is_none();
         let outcome = if connecting {
             Outcome::Failed(Failure::new(Stage::Connect, Cause::TimedOut))
-        } else if self.connection_config.connection.close == Close::Peer {
+        } else if waits_for_peer {
             Outcome::Failed(Failure::new(Stage::Close, Cause::TimedOut))
         } else {
             Outcome::Ok
@@ -402,33 +409,13 @@ impl Connections {
         }
     }
 
-    /// Closes every established connection as the plan says. Where the peer was to close, we do: the
-    /// run has ended, and nobody failed. Counted conversations under way go on where they are given time for
-    /// it ([`Connections::drain`]), until [`Connections::cut`].
-    pub(super) fn close_all(&mut self) {
-        self.close_but_for(if self.drain().is_some() { Ending::Draining } else { Ending::AtOnce });
-    }
-
-    /// Closes every established connection, and cuts conversations under way.
-    pub(super) fn cut(&mut self) {
-        self.close_but_for(Ending::AtOnce);
-    }
-
-    /// Time that conversations under way are given after the end; `None` where there are none.
-    pub(super) fn drain(&self) -> Option<Duration> {
-        self.script.as_ref().and_then(|script| script.drain())
-    }
-
-    fn close_but_for(&mut self, ending: Ending) {
-        let open: Vec<usize> =
-            self.slots.iter().filter(|(_, slot)| slot.connected.is_some()).map(|(key, _)| key).collect();
-        self.ending = ending;
-        for key in open {
-            match self.slots.get(key) {
-                Some(Slot { session: Some(_), .. }) => self.stop_session(key),
-                _ => self.end_slot(key, Outcome::Ok),
-            }
-        }
+    /// Takes what has come to a socket before its time is called over: a worker that is late may not have seen it. Whether
+    /// the attempt still waits, and its time is still over.
+    fn is_still_overdue(&mut self, timed: Timed) -> bool {
+        self.ready(u64::from(timed.key));
+        let slot = self.slots.get(timed.key as usize);
+        let slot = slot.filter(|slot| slot.started.ticket.ordinal == timed.ordinal);
+        slot.and_then(|slot| slot.until).is_some_and(|until| until <= self.clock.now())
     }
 }
 

@@ -113,6 +113,7 @@ impl<'h> Exchange<'h> {
         Context {
             script: self.script,
             now: self.clock.now(),
+            ended: None,
             clock: self.clock,
             rng: &mut self.rng,
             tally: &mut self.tally,

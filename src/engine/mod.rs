@@ -19,6 +19,7 @@ mod progress;
 mod resolve;
 mod run;
 mod schedule;
+mod service;
 mod session;
 mod setup;
 mod threads;

@@ -14,7 +14,7 @@ use crate::linux::sock_diag::SockDiag;
 use crate::linux::socket::{PortChoice, has_port_range_option};
 use crate::linux::sysctl::HostSettings;
 use crate::model::{AddressBlock, AddressSet, Pool, PortDemand, PortSupply, Routes, partition};
-use crate::plan::{Arrivals, Plan, PortPolicy};
+use crate::plan::{Arrivals, Plan, PortPolicy, Until};
 use std::collections::HashSet;
 use std::num::NonZeroUsize;
 use std::ops::RangeInclusive;
@@ -45,11 +45,14 @@ pub(super) struct Setup {
     pub end: Option<Duration>,
     /// Time after the end in which attempts that were due before it are still started.
     pub grace: Duration,
+    /// When nothing of the run goes on any more, however late a worker is: its end by time, the grace, and the longest
+    /// wait that the plan allows; `None`: where it has no end by time.
+    pub stop_by: Option<Duration>,
     /// Whom workers tell the first failures of each kind; `None`: nobody.
     pub first_failures: Option<Sender<FirstFailure>>,
 }
 
-/// Time past its plan that a run of a number of attempts has to start those that are late.
+/// Time past its plan that a run of a number of attempts has to start those that are late: no time was asked for.
 const GRACE_OF_A_NUMBER: Duration = Duration::from_secs(10);
 
 /// The same for a run of a duration: a worker that got no CPU at the last moment skips nothing for that.
@@ -99,13 +102,22 @@ impl Setup {
             Arrivals::Open(stages) => {
                 let schedule = Schedule::new(stages, plan.load.connections);
                 let end = schedule.end();
-                let grace = if schedule.ends_by_count() { GRACE_OF_A_NUMBER } else { GRACE_OF_A_TIME };
+                let grace = match plan.load.until {
+                    Until::Number => GRACE_OF_A_NUMBER,
+                    Until::Time => GRACE_OF_A_TIME,
+                };
                 (Due::Planned(Arc::new(schedule)), Some(end), grace)
             }
             Arrivals::Closed { slots, duration } => {
                 (Due::Slots(workers::slots_used(plan, *slots)), *duration, Duration::ZERO)
             }
         };
+        let waits = plan.connection.connect_timeout.max(
+            script
+                .as_ref()
+                .map_or(Duration::ZERO, |script| script.longest_end() + plan.connection.connect_timeout),
+        );
+        let stop_by = end.map(|end| end.saturating_add(grace.max(GRACE_OF_A_TIME)).saturating_add(waits));
         // Raising the soft limit to the hard one takes no privilege; where it fails, it stays as it is.
         let table_limit = fd_table::raise_soft_limit().ok().or(fd_table::limits().0);
         let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get) as u64;
@@ -121,6 +133,7 @@ impl Setup {
             arrivals,
             end,
             grace,
+            stop_by,
             first_failures: None,
         })
     }

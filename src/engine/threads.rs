@@ -102,8 +102,15 @@ impl ThreadStart {
         let Ok(clock) = start_signal.recv() else { return Ok(()) };
         let part = setup.part(worker);
         let rng = WorkerRng::new(setup.plan.seed, worker);
-        let config =
-            WorkerConfig { number: worker, end: setup.end, grace: setup.grace, clock, control, to_main };
+        let config = WorkerConfig {
+            number: worker,
+            end: setup.end,
+            grace: setup.grace,
+            stop_by: setup.stop_by,
+            clock,
+            control,
+            to_main,
+        };
         let mut connections = Connections::new(
             setup.connection_config(part),
             clock,

@@ -7,6 +7,7 @@
 use super::connections::Connections;
 use super::control::Control;
 use super::pacer::{Finished, Next, Pacer};
+use super::service::{Service, Wait};
 use crate::linux::clock::Clock;
 use crate::linux::epoll::Events;
 use crate::linux::usage::thread_cpu;
@@ -21,6 +22,10 @@ pub(super) const WINDOW: Duration = Duration::from_secs(1);
 const BATCH: u32 = 64;
 /// Deadlines that attempts get before other work gets its turn.
 const DEADLINES: u32 = 128;
+/// Sockets that report at once.
+const EVENTS: usize = 256;
+/// Time that deadlines, or sockets, take before other work gets its turn: how late an interruption is seen under load.
+const SLICE: Duration = Duration::from_millis(20);
 /// Longest rest: how soon an interruption is seen.
 const LONGEST_REST: Duration = Duration::from_millis(100);
 
@@ -30,11 +35,13 @@ pub(super) struct Worker {
     /// When the run ends; `None`: when every attempt has been made and has ended.
     end: Option<Stamp>,
     grace: Duration,
+    stop_by: Option<Stamp>,
     clock: Clock,
     control: Control,
     pacer: Pacer,
     connections: Connections,
     events: Events,
+    service: Service,
     window: WindowState,
     draining: bool,
     /// When conversations that are still under way are cut.
@@ -57,6 +64,8 @@ pub(super) struct WorkerConfig {
     pub end: Option<Stamp>,
     /// How long after it late attempts are still started.
     pub grace: Duration,
+    /// When nothing goes on any more, whatever is still under way.
+    pub stop_by: Option<Stamp>,
     /// The clock of the run.
     pub clock: Clock,
     /// The flag that ends it early.
@@ -68,16 +77,18 @@ pub(super) struct WorkerConfig {
 impl Worker {
     /// A worker of the calling thread.
     pub(super) fn new(turn: WorkerConfig, pacer: Pacer, connections: Connections) -> Worker {
-        let WorkerConfig { number, end, grace, clock, control, to_main } = turn;
+        let WorkerConfig { number, end, grace, stop_by, clock, control, to_main } = turn;
         Worker {
             number,
             end,
             grace,
+            stop_by,
             clock,
             control,
             pacer,
             connections,
-            events: Events::with_capacity(256),
+            events: Events::with_capacity(EVENTS),
+            service: Service::default(),
             window: WindowState { index: 0, planned: 0, cpu: thread_cpu() },
             draining: false,
             cut_at: None,
@@ -115,8 +126,13 @@ impl Worker {
                 self.drain(now);
             }
             if self.draining && self.is_drained(now) {
-                self.connections.cut();
+                self.connections.cut(now);
                 self.tell_pacer();
+            }
+            if let Some(by) = self.stop_by.filter(|by| now >= *by) {
+                self.connections.abandon(by);
+                self.tell_pacer();
+                return Ok(());
             }
             // First: what comes to its end frees a slot for what begins.
             self.expire_what_is_due();
@@ -124,13 +140,13 @@ impl Worker {
             if self.pacer.is_done() && self.connections.is_empty() {
                 return Ok(());
             }
-            let longest = match next {
+            let until = match next {
                 Next::Start { .. } if self.connections.is_empty() => continue,
-                Next::Start { .. } => Duration::ZERO,
-                Next::At(at) => self.time_to_wait(Some(at)),
-                Next::WhenFree | Next::Never => self.time_to_wait(None),
+                Next::Start { .. } => Some(Stamp::ZERO),
+                Next::At(at) => Some(at),
+                Next::WhenFree | Next::Never => None,
             };
-            self.serve(longest)?;
+            self.serve(until)?;
         }
     }
 
@@ -175,7 +191,7 @@ impl Worker {
         let late = self.pacer.give_up(self.end.unwrap_or(now));
         self.connections.tally.skip(SkipReason::Late, late);
         self.hand_over_before_closing(now);
-        self.connections.close_all();
+        self.connections.close_all(self.end.unwrap_or(now));
         self.tell_pacer();
     }
 
@@ -184,7 +200,7 @@ impl Worker {
         let late = self.pacer.give_up(now);
         self.connections.tally.skip(SkipReason::Late, late);
         self.hand_over_before_closing(now);
-        self.connections.cut();
+        self.connections.cut(now);
         self.tell_pacer();
     }
 
@@ -198,29 +214,54 @@ impl Worker {
     /// Lets attempts have the deadlines that are due, up to a batch: where messages fall due faster than they
     /// can be sent, windows, sockets, signals and the end of the run still get their turn.
     fn expire_what_is_due(&mut self) {
+        let began = self.clock.now();
+        let mut now = began;
         for _ in 0..DEADLINES {
-            let Some(timed) = self.connections.deadlines.expired(self.clock.now()) else { return };
+            let Some(timed) = self.connections.deadlines.expired(now) else { return };
             self.connections.expire(timed);
             self.tell_pacer();
+            now = self.clock.now();
+            if now.saturating_sub(began) > SLICE {
+                return;
+            }
         }
     }
 
     /// Time until something is due: `until`, a deadline, the end of the window or of the run; no longer than
     /// an interruption may go unseen.
-    fn time_to_wait(&self, until: Option<Stamp>) -> Duration {
-        let now = self.clock.now();
+    fn time_to_wait(&self, until: Option<Stamp>, now: Stamp) -> Duration {
         let window_end = WINDOW * u32::try_from(self.window.index + 1).unwrap_or(u32::MAX);
         let nearest = [until, self.connections.deadlines.next_at(), self.end.filter(|_| !self.draining)];
         let wake = nearest.into_iter().flatten().fold(window_end.min(now + LONGEST_REST), Stamp::min);
         wake.saturating_sub(now)
     }
 
-    /// Waits for at most this long until sockets have something to report, and lets their attempts have it.
-    fn serve(&mut self, longest: Duration) -> io::Result<()> {
-        let Worker { events, connections, pacer, .. } = self;
-        for event in connections.epoll.wait(events, Some(longest))? {
+    /// Waits until `until` at most for sockets to have something to report, and lets their attempts have it, as far
+    /// as that goes in one slice of time: sockets that are left report again.
+    fn serve(&mut self, until: Option<Stamp>) -> io::Result<()> {
+        let asked = self.clock.now();
+        let longest = self.time_to_wait(until, asked);
+        let Worker { events, connections, pacer, clock, service, .. } = self;
+        if connections.is_empty() {
+            service.rest();
+            let _ = connections.epoll.wait(events, Some(longest))?;
+            return Ok(());
+        }
+        let came = connections.epoll.wait(events, Some(longest))?;
+        let returned = clock.now();
+        let delay = service.delay(Wait { asked, longest, returned });
+        connections.tally.served(came.len() as u64, delay.most, delay.beyond);
+        let mut saw_all = came.len() < EVENTS;
+        for event in came {
             connections.ready(event.key);
             connections.take_finished().for_each(|finished| pacer.finished(finished));
+            if connections.last_step().saturating_sub(returned) > SLICE {
+                saw_all = false;
+                break;
+            }
+        }
+        if saw_all {
+            service.saw_all();
         }
         Ok(())
     }

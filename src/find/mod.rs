@@ -13,7 +13,7 @@ use crate::plan::threshold::Threshold;
 use crate::result::find::{FindReport, ProbeReport, Quantity, Stopped, stopped_by};
 use crate::result::{RunResult, Verdict};
 use crate::run::context::context;
-use crate::run::{StartRunError, execute};
+use crate::run::{StartRunError, prepare};
 use cooldown::Cooldown;
 pub use probe::connections;
 use std::time::Duration;
@@ -86,11 +86,11 @@ pub fn find(
             break;
         }
         tell(&Step::Probing(next));
-        let result = search_run.probe(
-            next.value,
-            u32::try_from(report.probes.len()).unwrap_or(u32::MAX),
-            interrupted,
-        )?;
+        let nth = u32::try_from(report.probes.len()).unwrap_or(u32::MAX);
+        let result = match search_run.probe(next.value, nth, interrupted) {
+            Err(FindError::Run(StartRunError::Interrupted)) => break,
+            result => result?,
+        };
         report.probes.push(ProbeReport::of(next.value, next.repeat, &result));
         if let Some(probe) = report.probes.last() {
             tell(&Step::Probed(probe));
@@ -136,7 +136,8 @@ impl SearchRun<'_> {
     ) -> Result<RunResult, FindError> {
         let plan = probe::plan(self.plan, self.asked.quantity, value, self.asked.length, nth);
         let control = Control::default();
-        let completed = execute(&plan, &control, |_| {
+        let prepared = prepare(&plan, &|| interrupted())?;
+        let completed = prepared.run(&control, |_| {
             if interrupted() {
                 control.interrupt();
             }

@@ -3,7 +3,7 @@
 use crate::model::AddressSet;
 use crate::plan::threshold::{Counter, Threshold};
 use crate::plan::units::Rate;
-use crate::plan::{Arrivals, Lifetime, Load, Plan, PortPolicy, RateStage};
+use crate::plan::{Arrivals, Lifetime, Load, Plan, PortPolicy, RateStage, Until};
 use crate::result::find::Quantity;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
@@ -42,7 +42,8 @@ pub(super) fn plan(of: &Plan, quantity: Quantity, value: f64, length: Duration, 
         Quantity::Held => Some(value.round() as u64),
         Quantity::Messages => connections(of),
     };
-    plan.load = Load { arrivals: Arrivals::Open(stages), max_open: None, connections: None };
+    plan.load =
+        Load { arrivals: Arrivals::Open(stages), max_open: None, connections: None, until: Until::Time };
     if let (Some(connections), Arrivals::Open(stages)) = (connections, &mut plan.load.arrivals) {
         exactly(stages, connections);
     }

@@ -193,6 +193,7 @@ fn row(at: Stamp, delta: &Delta) -> WindowRow {
         connect_histogram: None,
         connect_call_p99_us: 0,
         lateness_p99_us: 0,
+        message_lateness_p99_us: None,
         cpu: Duration::ZERO,
         failures: Vec::new(),
     }

@@ -105,6 +105,20 @@ pub struct Load {
     pub max_open: Option<Count>,
     /// Attempts in all, at most. The run ends when the last of them has ended.
     pub connections: Option<Count>,
+    /// What the user asked for: a time, or a number of attempts however long they take.
+    #[serde(default)]
+    pub until: Until,
+}
+
+/// What ends an open loop.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Until {
+    /// Its time.
+    #[default]
+    Time,
+    /// Its last attempt: the time was computed from their number, and is no promise.
+    Number,
 }
 
 /// The process by which attempts become due.

@@ -16,7 +16,7 @@
 //!   end it; else [`DEFAULT_DURATION`].
 //! - Nothing at all: [`DEFAULT_RATE`] for [`DEFAULT_DURATION`], which no machine minds.
 
-use super::definition::{Arrivals, RateStage};
+use super::definition::{Arrivals, RateStage, Until};
 use super::diagnostics::{Mistake, Place};
 use super::field::Placed;
 use super::fields::Settings;
@@ -54,6 +54,35 @@ pub(super) fn arrivals(s: &Settings, last_lives: Duration) -> Result<Option<Arri
         _ => rebuilt(s, last_lives)?,
     };
     Ok(Some(Arrivals::Open(stages)))
+}
+
+/// What ends a load of these settings: the number of its attempts where its time was computed from that number.
+pub(super) fn until(s: &Settings) -> Until {
+    let is_closed = s.concurrency.given().is_some() || (s.rate.is_absent() && s.closed.given().is_some());
+    let keeps_stages = s.open.value().is_some() && !flags_say_everything(s);
+    match how_long(s) {
+        HowLong::Covering(_) if !is_closed && !keeps_stages => Until::Number,
+        _ => Until::Time,
+    }
+}
+
+/// What says how long a rate is held.
+enum HowLong<'a> {
+    /// A time that is given.
+    Time(Duration),
+    /// A number of attempts.
+    Covering(&'a Placed<Count>),
+}
+
+fn how_long(s: &Settings) -> HowLong<'_> {
+    let connections = s.connections.given();
+    match (s.duration.value(), s.closed.value().and_then(|closed| closed.duration), connections) {
+        (Some(duration), _, _) => HowLong::Time(*duration),
+        (None, _, Some(connections)) if s.connections.is_from_flag() => HowLong::Covering(connections),
+        (None, Some(duration), _) => HowLong::Time(duration),
+        (None, None, Some(connections)) => HowLong::Covering(connections),
+        (None, None, None) => HowLong::Time(DEFAULT_DURATION),
+    }
 }
 
 fn any_bad(s: &Settings) -> bool {
@@ -117,14 +146,9 @@ fn rebuilt(s: &Settings, last_lives: Duration) -> Result<Vec<RateStage>, Mistake
     });
     let over = over.unwrap_or_default();
     let ramp = RateStage { from: Rate::ZERO, to: rate, over };
-    let covering = |count: &Placed<Count>| covering(&ramp, count, last_lives);
-    let held = match (s.duration.value(), s.closed.value().and_then(|closed| closed.duration)) {
-        (Some(duration), _) => *duration,
-        (None, _) if s.connections.is_from_flag() => {
-            s.connections.given().map(covering).transpose()?.unwrap_or_default()
-        }
-        (None, Some(duration)) => duration,
-        (None, None) => s.connections.given().map(covering).transpose()?.unwrap_or(DEFAULT_DURATION),
+    let held = match how_long(s) {
+        HowLong::Time(duration) => duration,
+        HowLong::Covering(connections) => covering(&ramp, connections, last_lives)?,
     };
     let hold = RateStage { from: rate, to: rate, over: held };
     Ok([ramp, hold].into_iter().filter(|stage| !stage.over.is_zero()).collect())

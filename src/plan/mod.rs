@@ -43,6 +43,7 @@ mod tests;
 
 pub use definition::{
     Arrivals, Close, Connection, Lifetime, Load, Plan, PortPolicy, RateStage, Scheme, Serve, Source, Target,
+    Until,
 };
 pub use diagnostics::{Colour, Mistake, Place, ScenarioErrors};
 pub use env::Environment;

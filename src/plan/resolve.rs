@@ -7,7 +7,7 @@ use super::diagnostics::{Mistake, Place};
 use super::field::Field;
 use super::fields::Settings;
 use super::file::Written;
-use super::load::arrivals;
+use super::load::{arrivals, until};
 use super::secrets::Secrets;
 use super::serve;
 use super::session::{self, Session};
@@ -68,6 +68,7 @@ fn assemble(
     arrivals: Arrivals,
     default_name: &str,
 ) -> Plan {
+    let until = until(&settings);
     Plan {
         name: settings.name.into_value().unwrap_or_else(|| default_name.to_owned()),
         // Always the same, so that two runs of one scenario make the same choices.
@@ -81,6 +82,7 @@ fn assemble(
             arrivals,
             max_open: settings.max_open.into_value(),
             connections: settings.connections.into_value(),
+            until,
         },
         connection: Connection {
             lifetime: settings.lifetime.into_value().unwrap_or(Lifetime::Fixed(Duration::ZERO)),

@@ -71,6 +71,9 @@ pub(super) fn numbers(onset: &OnsetReport) -> String {
     }
     if onset.kind == OnsetKind::GeneratorSaturated {
         parts.extend(us("lateness_p99_us").map(|late| format!("99 % started up to {late} late")));
+        parts.extend(
+            us("message_lateness_p99_us").map(|late| format!("99 % of messages sent up to {late} late")),
+        );
     }
     parts.extend(
         count("listen_overflows_in_this_window").map(|n| format!("{n} handshakes found the queue full")),

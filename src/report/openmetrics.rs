@@ -182,6 +182,10 @@ impl Figures {
         let lateness = window.lateness_p99_us as f64 / 1e6;
         self.gauge("window_lateness_p99", "99th percentile of the last window's lateness", lateness).unit =
             Some(Unit::Seconds);
+        if let Some(us) = window.message_lateness_p99_us {
+            let help = "99th percentile of the last window's lateness of messages";
+            self.gauge("window_message_lateness_p99", help, us as f64 / 1e6).unit = Some(Unit::Seconds);
+        }
         if result.windows.len() > 1 {
             let cpu = result.resources.cpu_s;
             self.gauge("cpu", "CPU time of the process", cpu).unit = Some(Unit::Seconds);

@@ -72,6 +72,14 @@ impl Completed {
             End::Ended if run.interrupted => Ending::Interrupted,
             End::Ended => Ending::Planned,
         };
+        let resources = Resources {
+            workers: start.workers,
+            cpu_s: run.cpu.as_secs_f64(),
+            worker_cpu_s: run.worker_cpu.as_secs_f64(),
+            late_s: tally.late.as_secs_f64(),
+            rss_start_bytes: start.memory,
+            rss_peak_bytes: run.memory_peak,
+        };
         let figures = Figures {
             plan: &plan,
             elapsed_s: run.elapsed.as_secs_f64(),
@@ -82,6 +90,7 @@ impl Completed {
             latency_us: &latency_us,
             onsets: &onsets,
             unseen: &self.unseen,
+            resources: &resources,
             ending,
         };
         let judgement = figures.judge(troubles(&run, &end), &run.worker_errors);
@@ -106,13 +115,7 @@ impl Completed {
             leasable_ports: start.leasable_ports,
             messages: tally.traffic,
             closes: tally.closes.clone(),
-            resources: Resources {
-                workers: start.workers,
-                cpu_s: run.cpu.as_secs_f64(),
-                worker_cpu_s: run.worker_cpu.as_secs_f64(),
-                rss_start_bytes: start.memory,
-                rss_peak_bytes: run.memory_peak,
-            },
+            resources,
             command: None,
             parts: Vec::new(),
             unseen: self.unseen,

@@ -3,7 +3,7 @@
 
 use crate::model::Traffic;
 use crate::plan::Plan;
-use crate::result::model::{Counts, FailureKind, LatencySummary, OnsetReport, RunResult, Verdict};
+use crate::result::model::{Counts, FailureKind, LatencySummary, OnsetReport, Resources, RunResult, Verdict};
 use std::collections::BTreeMap;
 
 /// The figures. The fields are those of [`RunResult`].
@@ -18,6 +18,7 @@ pub(crate) struct Figures<'a> {
     pub(super) latency_us: &'a BTreeMap<String, LatencySummary>,
     pub(super) onsets: &'a [OnsetReport],
     pub(super) unseen: &'a [String],
+    pub(super) resources: &'a Resources,
     pub(super) ending: Ending,
 }
 
@@ -47,6 +48,7 @@ impl<'a> Figures<'a> {
             latency_us: &result.latency_us,
             onsets: &result.onsets,
             unseen: &result.unseen,
+            resources: &result.resources,
             ending: match result.verdict {
                 Verdict::Interrupted => Ending::Interrupted,
                 _ if result.aborted.is_some() => Ending::Aborted,

@@ -103,6 +103,7 @@ pub fn merge(mut parts: Vec<Named>) -> Result<RunResult, MergeError> {
     let counts = whole.counts(windows.iter().map(|window| window.open).max().unwrap_or(0));
     let (skipped, messages, onsets) = (whole.skipped(), whole.messages(), whole.onsets());
     let (failures, latency_us) = (whole.failures()?, whole.latencies()?);
+    let resources = whole.resources();
     let unseen = whole.all(|result| result.unseen.clone());
     let aborted = parts.iter().find_map(|part| part.result.aborted.clone());
     let figures = Figures {
@@ -115,6 +116,7 @@ pub fn merge(mut parts: Vec<Named>) -> Result<RunResult, MergeError> {
         latency_us: &latency_us,
         onsets: &onsets,
         unseen: &unseen,
+        resources: &resources,
         ending: whole.ending(),
     };
     let Judgement { verdict, reasons, thresholds } = whole.judgement(&figures, aborted.as_deref());
@@ -131,7 +133,7 @@ pub fn merge(mut parts: Vec<Named>) -> Result<RunResult, MergeError> {
         thresholds,
         unseen,
         aborted,
-        resources: whole.resources(),
+        resources,
         // Each part has its own.
         command: None,
         parts: whole.parts(),
@@ -353,6 +355,7 @@ impl Whole<'_> {
             sum.workers = sum.workers.saturating_add(own.workers);
             sum.cpu_s += own.cpu_s;
             sum.worker_cpu_s += own.worker_cpu_s;
+            sum.late_s += own.late_s;
             sum.rss_start_bytes = sum.rss_start_bytes.saturating_add(own.rss_start_bytes);
             sum.rss_peak_bytes = sum.rss_peak_bytes.saturating_add(own.rss_peak_bytes);
         }

@@ -267,6 +267,10 @@ pub struct Resources {
     pub cpu_s: f64,
     /// CPU time of the workers alone, in seconds.
     pub worker_cpu_s: f64,
+    /// Time for which connections waited for their worker longer than 100 ms, beyond those, over all workers, in
+    /// seconds.
+    #[serde(default)]
+    pub late_s: f64,
     /// Resident memory of the process before the run, in bytes.
     pub rss_start_bytes: u64,
     /// The most resident memory that the process ever had, in bytes.

@@ -1,7 +1,8 @@
 //! What a run is worth: the rule by which it is passed, failed or invalid.
 
-use crate::model::Side;
-use crate::model::format::{micros, percent, thousands};
+use crate::model::format::{micros, percent, seconds, thousands};
+use crate::model::{Late, Served, Side};
+use crate::plan::Arrivals;
 use crate::plan::threshold::Evaluation;
 use crate::result::figures::{Ending, Figures};
 use crate::result::model::{Counts, FailureKind, Verdict};
@@ -38,6 +39,8 @@ impl Figures<'_> {
         let mut spoiled: Vec<String> = defects.to_vec();
         spoiled.extend(self.spoiled_attempts());
         spoiled.extend(self.lateness_beyond_reason());
+        spoiled.extend(self.messages_not_sent());
+        spoiled.extend(self.served_too_late());
         let verdict = match self.ending {
             Ending::Interrupted => Verdict::Interrupted,
             _ if !spoiled.is_empty() => Verdict::Invalid,
@@ -50,8 +53,11 @@ impl Figures<'_> {
     /// Conversations that were to come to their end and did not, beyond the few that any end cuts. Where the run
     /// was ended early, by the user or by the condition of the user, nothing was promised.
     fn conversations_cut(&self) -> Option<String> {
-        let Counts { cut_short, started, .. } = *self.counts;
-        let is_much = cut_short as f64 > started as f64 * CUT_SHARE;
+        let Counts { cut_short, started, ok, .. } = *self.counts;
+        // In a closed loop any end meets one conversation of each slot: it says something only where nothing came of any.
+        let is_closed = matches!(self.plan.load.arrivals, Arrivals::Closed { .. });
+        let nothing_came = ok == 0 && self.messages.received == 0;
+        let is_much = cut_short as f64 > started as f64 * CUT_SHARE && (!is_closed || nothing_came);
         (is_much && self.ending == Ending::Planned).then(|| {
             format!(
                 "the end of the run cut {} of {} conversations short ({}): the target answered too slowly for the \
@@ -93,6 +99,53 @@ impl Figures<'_> {
         let late = self.skipped.get("late").copied().unwrap_or(0);
         let due_in_reason = self.counts.planned as f64 / self.elapsed_s.max(1e-3) * LATE_US as f64 / 1e6;
         if self.ending == Ending::Aborted || late as f64 <= due_in_reason { 0 } else { late }
+    }
+
+    /// Messages that were due and that the generator never came to, beyond those of its last moments.
+    fn messages_not_sent(&self) -> Option<String> {
+        let late = self.messages.unsent_late;
+        let due = late + self.messages.sent;
+        let due_in_reason = due as f64 / self.elapsed_s.max(1e-3) * LATE_US as f64 / 1e6;
+        (self.ending != Ending::Aborted && late as f64 > due_in_reason.max(due as f64 * SPOILED_SHARE)).then(|| {
+            format!(
+                "the generator was the limit: {} of {} messages were due and never sent because it was late ({})",
+                thousands(late),
+                thousands(due),
+                percent(late, due)
+            )
+        })
+    }
+
+    /// Messages sent so late, or sockets served so late, that the figures are those of the generator.
+    fn served_too_late(&self) -> Option<String> {
+        let p99 = |name: &str| {
+            self.latency_us.get(name).filter(|summary| summary.count > 0).map(|summary| summary.p99)
+        };
+        let served = Served {
+            message_lateness_us: p99("message_lateness"),
+            service_lateness_us: p99("service_lateness"),
+            measured_us: p99("round_trip").max(p99("pong")),
+            late_s: self.resources.late_s,
+            workers: self.resources.workers,
+            elapsed_s: self.elapsed_s,
+        };
+        Some(match served.too_late()? {
+            Late::Away(away_s) => format!(
+                "the generator was late: its workers left their connections alone for {} of {}, on average",
+                seconds(away_s),
+                seconds(self.elapsed_s)
+            ),
+            Late::Messages(us) => format!(
+                "the generator was late: 99 % of messages were sent up to {} after they were due, and that is much of \
+                 what was measured",
+                micros(us)
+            ),
+            Late::Sockets(us) => format!(
+                "the generator was late: what came to its connections waited up to {} (99 %) for a worker, and that is \
+                 much of what was measured",
+                micros(us)
+            ),
+        })
     }
 
     fn lateness_beyond_reason(&self) -> Option<String> {

@@ -39,6 +39,9 @@ pub struct WindowSummary {
     pub connect_call_p99_us: u64,
     /// 99th percentile of the lateness, in microseconds.
     pub lateness_p99_us: u64,
+    /// 99th percentile of the lateness of messages, in microseconds; absent where none had a due time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message_lateness_p99_us: Option<u64>,
     /// CPU time of the workers, in seconds.
     pub cpu_s: f64,
     /// All connect latencies of the window: compressed HdrHistogram V2, base64. Absent where there is none,
@@ -120,6 +123,7 @@ impl WindowSummary {
             connect_max_us,
             connect_call_p99_us: row.connect_call_p99_us,
             lateness_p99_us: row.lateness_p99_us,
+            message_lateness_p99_us: row.message_lateness_p99_us,
             cpu_s: row.cpu.as_secs_f64(),
             connect_histogram: row.connect_histogram.clone(),
             failures,

@@ -95,6 +95,7 @@ pub(crate) fn add(sum: &mut WindowSummary, more: &WindowSummary) {
     sum.opened = sum.opened.saturating_add(more.opened);
     sum.ok = sum.ok.saturating_add(more.ok);
     sum.failed = sum.failed.saturating_add(more.failed);
+    sum.cut_short = sum.cut_short.saturating_add(more.cut_short);
     sum.skipped = sum.skipped.saturating_add(more.skipped);
     sum.cpu_s += more.cpu_s;
     for (kind, count) in &more.failures {
@@ -107,6 +108,7 @@ pub(crate) fn add(sum: &mut WindowSummary, more: &WindowSummary) {
     sum.connect_max_us = sum.connect_max_us.max(more.connect_max_us);
     sum.connect_call_p99_us = sum.connect_call_p99_us.max(more.connect_call_p99_us);
     sum.lateness_p99_us = sum.lateness_p99_us.max(more.lateness_p99_us);
+    sum.message_lateness_p99_us = sum.message_lateness_p99_us.max(more.message_lateness_p99_us);
 }
 
 /// Sets the percentiles of connect to those of all histograms added up, if each window that connected

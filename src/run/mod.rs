@@ -10,8 +10,10 @@ mod moments;
 mod monitor;
 mod observer;
 mod plateau;
+mod preparation;
 mod watched;
 
+pub use preparation::prepare;
 pub use watched::Watched;
 
 use crate::capacity::{self, Demand, Forecast};
@@ -41,6 +43,9 @@ pub enum StartRunError {
         "no thread to watch the run with could be started: {0}; look at ulimit -u and at the pids limit of the cgroup"
     )]
     Thread(std::io::Error),
+    /// The user ended it.
+    #[error("interrupted before the run began: no connection was opened, and there is nothing to report")]
+    Interrupted,
     /// There is nothing to connect to.
     #[error("the scenario has no target: give it a [target] with a url, or a [serve] table")]
     NoTarget,
@@ -56,7 +61,7 @@ pub fn execute(
     control: &Control,
     watch: impl FnMut(&Watched<'_>),
 ) -> Result<Completed, StartRunError> {
-    Prepared::new(plan)?.run(control, watch)
+    preparation::prepare(plan, &|| control.is_interrupted())?.run(control, watch)
 }
 
 /// A run that is ready to begin: its own target listens, and its target's name is resolved.
@@ -74,7 +79,7 @@ impl Prepared {
     ///
     /// # Errors
     /// When the plan's own target can't start, or there is nothing to connect to.
-    pub fn new(plan: &Plan) -> Result<Prepared, StartRunError> {
+    fn new(plan: &Plan) -> Result<Prepared, StartRunError> {
         let host = HostSettings::read();
         let own_target = plan.serve.as_ref().map(start_target).transpose()?;
         let plan = trusting(plan, own_target.as_ref());

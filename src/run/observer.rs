@@ -11,7 +11,7 @@ use crate::linux::sysctl::HostSettings;
 use crate::linux::tcp_state::TcpState;
 use crate::linux::tuple_usage::TupleCount;
 use crate::model::{
-    Cause, Failure, Onset, OnsetKind, Reply, Run, SlowSearch, Stage, Stamp, Tally, WindowRow,
+    Cause, Failure, Onset, OnsetKind, Reply, Run, Served, SlowSearch, Stage, Stamp, Tally, WindowRow,
 };
 use crate::observe::{
     Accuracy, Delta, Detectors, Hurry, ObservedWindow, RunContext, Sample, Sampler, SamplerConfig,
@@ -155,7 +155,8 @@ impl Observer {
             plateau: plateau(&run.windows),
             connect_min: (run.tally.opened() > 0)
                 .then(|| Duration::from_micros(run.tally.latencies.connect.min_max_us().0)),
-            generator_late: run.tally.latencies.lateness.quantile_us(0.99) > LATE_US,
+            generator_late: run.tally.latencies.lateness.quantile_us(0.99) > LATE_US
+                || Served::of(&run.tally, run.start.workers, run.elapsed).too_late().is_some(),
             target: TargetFacts { process_state: around.target.process_state, ..self.server.facts() },
             ..around
         }

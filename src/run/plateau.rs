@@ -56,6 +56,7 @@ mod tests {
             connect_histogram: None,
             connect_call_p99_us: 0,
             lateness_p99_us: 0,
+            message_lateness_p99_us: None,
             cpu: Duration::ZERO,
         }
     }

@@ -18,7 +18,7 @@ use crate::plan::secrets::command_line;
 use crate::plan::{Arrivals, Colour, Overrides, Plan, TargetUrl};
 use crate::report::{Style, forecast};
 use crate::result::{Completed, RunResult};
-use crate::run::Prepared;
+use crate::run::{StartRunError, prepare};
 use anyhow::Context;
 use args::{ProgressFlags, ProgressWhen};
 use exporter::Exporter;
@@ -41,7 +41,17 @@ pub(super) fn run(args: &Run) -> anyhow::Result<Exit> {
     // Looked at first: what can't be written should fail before the run, not after it.
     let outputs = args.output.open(&inputs(&args.what, &plan))?;
     let mut journal = args.output.json.as_deref().and_then(|file| Journal::beside(file, &plan));
-    let completed = watched(&plan, &interrupt, &args.progress, journal.as_mut())?;
+    let completed = match watched(&plan, &interrupt, &args.progress, journal.as_mut()) {
+        Err(error) if matches!(error.downcast_ref(), Some(StartRunError::Interrupted)) => {
+            // Outputs are dropped as they are: earlier files stay whole.
+            say(&format!("connstorm: {error}"));
+            if let Some(journal) = journal {
+                journal.remove();
+            }
+            return Ok(Exit::Interrupted);
+        }
+        completed => completed?,
+    };
     let balance = completed.run.conservation();
     let command = Some(command(&plan, args.progress.show_secrets));
     let result = RunResult { command, ..completed.into_result(&plan) };
@@ -117,7 +127,7 @@ fn watched(
     let mut exporter = flags.listen.map(Exporter::start).transpose()?;
     let mut line = progress::Line::new(progress, end(plan), plan.load.connections);
     let control = Control::default();
-    let prepared = Prepared::new(plan)?;
+    let prepared = prepare(plan, &|| interrupt.asked())?;
     if let Some(forecast) = prepared.forecast().filter(|_| !flags.quiet) {
         say(&format!("forecast: {}", forecast::beforehand(forecast)));
     }

@@ -9,11 +9,14 @@ use crate::engine::deadlines::Timed;
 use crate::engine::session::{Context, Session, SessionError, Step, StepResult};
 use crate::linux::epoll::Interest;
 use crate::linux::socket::Connection as Socket;
-use crate::model::{Failure, Outcome};
+use crate::model::{Cause, Failure, Outcome};
 use std::io;
 
 /// Bytes that may wait for a peer who does not read before its session fails: it would grow without bound.
 const MOST_UNSENT: usize = 32 << 20;
+
+/// Reads of a session whose time is over: a peer that never ceases to send is not heard for ever.
+const READS_BEFORE_THE_END: usize = 16;
 
 /// Buffers of no session's own, used again by each.
 #[derive(Debug, Default)]
@@ -21,6 +24,16 @@ pub(super) struct Buffers {
     out: Vec<u8>,
     plain: Vec<u8>,
     wire: Vec<u8>,
+}
+
+/// How a session has ended, as far as what it was still to say is concerned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum EndOfSession {
+    AsPlanned,
+    /// By the end of the run.
+    Cut,
+    /// By a failure.
+    Lost,
 }
 
 impl Connections {
@@ -64,11 +77,35 @@ impl Connections {
     }
 
     /// A deadline of a session has passed.
-    pub(super) fn expire_session(&mut self, key: usize) {
-        if let Some(slot) = self.slots.get_mut(key) {
-            slot.until = None;
+    pub(super) fn expire_session(&mut self, key: usize, ordinal: u64) {
+        let Some(slot) = self.slots.get_mut(key) else { return };
+        slot.until = None;
+        let mut is_over = false;
+        self.drive_open(key, |session, context| {
+            session.tick(context).or_else(|error| {
+                is_over = matches!(error.failure.cause, Cause::TimedOut | Cause::Stalled);
+                if is_over { Ok(Step::Continue) } else { Err(error) }
+            })
+        });
+        if is_over && self.heard_all(key, ordinal) {
+            self.drive_open(key, Session::tick);
         }
-        self.drive_open(key, Session::tick);
+    }
+
+    /// Takes what has come to a socket before the time of its session is called over: a worker that is late may not have
+    /// seen it. Whether the session is still there.
+    fn heard_all(&mut self, key: usize, ordinal: u64) -> bool {
+        for _ in 0..READS_BEFORE_THE_END {
+            let Some(slot) = self.slots.get(key) else { return false };
+            let before = slot.bytes_in;
+            self.ready_session(key);
+            match self.slots.get(key).filter(|slot| slot.started.ticket.ordinal == ordinal) {
+                None => return false,
+                Some(slot) if slot.bytes_in == before => return true,
+                Some(_) => {}
+            }
+        }
+        true
     }
 
     /// The run is over: what is to end does so as it does after each step from now on.
@@ -90,9 +127,11 @@ impl Connections {
         let lease = self.pool.as_ref().map_or_else(nowhere, |pool| pool.describe(slot.lease));
         let buffers = &mut self.buffers;
         buffers.out.clear();
+        self.last_step = self.clock.now();
         let mut context = Context {
             script,
-            now: self.clock.now(),
+            now: self.last_step,
+            ended: self.ended,
             clock: self.clock,
             rng: &mut self.rng,
             tally: &mut self.tally,
@@ -103,13 +142,8 @@ impl Connections {
         };
         let mut stepped = act(slot, &mut context);
         let Some(session_io) = &mut slot.session else { return };
-        let is_to_stop = match self.ending {
-            Ending::No => false,
-            Ending::Draining => !session_io.session.is_unfinished(script, context.ordinal),
-            Ending::AtOnce => true,
-        };
-        if is_to_stop && !matches!(stepped, Ok(Step::Done) | Err(_)) {
-            stepped = session_io.session.stop(&mut context);
+        if self.ending != Ending::No && !matches!(stepped, Ok(Step::Done) | Err(_)) {
+            stepped = session_io.end_with_the_run(self.ending, stepped, &mut context);
         }
         if matches!(stepped, Ok(Step::Done)) {
             session_io.session.farewell();
@@ -130,21 +164,52 @@ impl Connections {
         }
     }
 
+    /// The end of a session that its time, and that of all its waits, has left behind.
+    pub(super) fn abandon_session(&mut self, key: usize) {
+        let slot = self.slots.remove(key);
+        self.count_what_is_left(&slot, EndOfSession::Cut);
+        self.end(slot, Outcome::CutShort);
+    }
+
+    /// Counts messages without an answer and, of a conversation that did not come to its end, those not sent.
+    fn count_what_is_left(&mut self, slot: &Slot, how: EndOfSession) {
+        let (Some(session_io), Some(script)) = (&slot.session, self.script.as_deref()) else { return };
+        let session = &session_io.session;
+        let traffic = &mut self.tally.traffic;
+        traffic.unanswered += session.unanswered();
+        let rest = match how {
+            EndOfSession::AsPlanned => return,
+            EndOfSession::Cut => &mut traffic.unsent_cut,
+            EndOfSession::Lost => &mut traffic.unsent_lost,
+        };
+        let now = self.clock.now();
+        let at = self.ended.map_or(now, |ended| ended.min(now));
+        let unsent = session.unsent(script, slot.started.ticket.ordinal, at);
+        *rest += unsent.rest;
+        traffic.unsent_late += unsent.late;
+        traffic.unsent_waiting += unsent.waiting;
+    }
+
     fn end_session(&mut self, key: usize, trouble: Option<SessionError>) {
         let slot = self.slots.remove(key);
-        let unanswered = slot.session.as_ref().map_or(0, |session_io| session_io.session.unanswered());
-        self.tally.traffic.unanswered += unanswered;
         let ordinal = slot.started.ticket.ordinal;
         let answered = slot.session.as_ref().map_or(0, |session_io| session_io.session.answered());
         let Some(SessionError { failure, reply }) = trouble else {
             let session = slot.session.as_ref().map(|session_io| &session_io.session);
-            let is_cut = session
-                .zip(self.script.as_deref())
-                .is_some_and(|(s, script)| s.was_cut_short(script, ordinal));
-            return self.end(slot, if is_cut { Outcome::CutShort } else { Outcome::Ok });
+            let is_cut = self.ending != Ending::No
+                && session
+                    .zip(self.script.as_deref())
+                    .is_some_and(|(s, script)| s.was_cut_short(script, ordinal));
+            let (how, outcome) = match is_cut {
+                true => (EndOfSession::Cut, Outcome::CutShort),
+                false => (EndOfSession::AsPlanned, Outcome::Ok),
+            };
+            self.count_what_is_left(&slot, how);
+            return self.end(slot, outcome);
         };
+        self.count_what_is_left(&slot, EndOfSession::Lost);
         match failure.cause {
-            crate::model::Cause::TimedOut => self.end_by_timeout(slot, failure),
+            Cause::TimedOut => self.end_by_timeout(slot, failure),
             _ => self.end(slot, Outcome::Failed(failure)),
         }
         if answered > 0 {
@@ -160,7 +225,7 @@ impl Connections {
         let Some(slot) = self.slots.get_mut(key) else { return };
         let Some(session_io) = &slot.session else { return };
         if session_io.unsent.len() > MOST_UNSENT {
-            let failure = Failure::new(session_io.session.stage(), crate::model::Cause::TimedOut);
+            let failure = Failure::new(session_io.session.stage(), Cause::TimedOut);
             let reply = crate::model::Reply::saying("the peer does not read: 32 MiB wait to be sent");
             return self.end_session(key, Some(SessionError::because(failure, reply)));
         }
@@ -209,6 +274,29 @@ impl Connections {
 }
 
 impl SessionIo {
+    /// What a step of the session comes to where the run has ended.
+    fn end_with_the_run(
+        &mut self,
+        ending: Ending,
+        stepped: StepResult,
+        context: &mut Context<'_>,
+    ) -> StepResult {
+        let session = &mut self.session;
+        let (script, ordinal) = (context.script, context.ordinal);
+        match ending {
+            Ending::Draining(drain) if session.is_unfinished(script, ordinal) => {
+                if session.is_beyond(drain, context.now, script, ordinal) {
+                    return session
+                        .cut_after_answers(context)
+                        .map(|cut| if cut == Step::Done { cut } else { Step::Continue });
+                }
+                stepped
+            }
+            Ending::No => stepped,
+            Ending::Draining(_) | Ending::AtOnce => session.stop(context),
+        }
+    }
+
     /// Sends what waits, and after it `bytes`; what does not fit is kept.
     fn send(&mut self, socket: &Socket, bytes: &[u8]) -> io::Result<()> {
         if !self.unsent.is_empty() {

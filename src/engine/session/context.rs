@@ -12,6 +12,8 @@ pub(crate) struct Context<'d> {
     pub script: &'d Script,
     /// Now.
     pub now: Stamp,
+    /// When the run ended, if it has: nothing falls due after that.
+    pub ended: Option<Stamp>,
     /// For the wall-clock time that messages carry.
     pub clock: Clock,
     /// Random choices.
@@ -83,6 +85,11 @@ impl From<Failure> for SessionError {
 }
 
 impl Context<'_> {
+    /// The moment up to which messages were due: now, or the end of the run.
+    pub(crate) fn due_until(&self) -> Stamp {
+        self.ended.map_or(self.now, |ended| ended.min(self.now))
+    }
+
     /// The wall-clock time in microseconds since 1970.
     pub(crate) fn unix_micros(&self) -> u64 {
         self.clock.unix_micros(self.now)

@@ -1,19 +1,25 @@
-//! Counted conversations: whether one has come to its end, or the end of the run has cut it.
+//! Conversations with an end of their own (a number of messages, or of requests): whether one has come to it, or the
+//! end of the run has cut it.
 
-use super::{Ending, Phase, Script, Session, Talk};
+use super::{Context, Ending, Phase, Script, Session, StepResult, Talk};
+use crate::model::Stamp;
+use std::time::Duration;
+
+/// How far the pace so far may be off before a conversation counts as one that can't end in time.
+const PACE_MAY_DOUBLE: u32 = 2;
 
 impl Session {
-    /// Whether messages of a counted conversation are still to be sent.
-    pub(super) fn has_more_to_say(&self, script: &Script, ordinal: u64) -> bool {
+    /// Messages, or requests, of the conversation: how many were sent, and how many are to be.
+    fn course(&self, script: &Script, ordinal: u64) -> Option<(u64, u64)> {
         let messages = &script.messages;
         let sends = messages.send.is_some() && messages.senders.is_none_or(|senders| ordinal < senders);
-        let sent = match &self.talk {
-            Talk::WebSocket(socket) => socket.sent(),
-            Talk::Stream(stream) => stream.sent(),
-            Talk::Opening(_) => 0,
-            Talk::Http(_) => return false,
-        };
-        sends && messages.count.is_some_and(|count| sent < count)
+        let counted = || messages.count.filter(|_| sends);
+        match &self.talk {
+            Talk::WebSocket(socket) => Some((socket.sent(), counted()?)),
+            Talk::Stream(stream) => Some((stream.sent(), counted()?)),
+            Talk::Http(http) => Some((http.made(), u64::from(script.requests))),
+            Talk::Opening(_) => Some((0, counted()?)),
+        }
     }
 
     /// Messages or requests that were sent and do not wait for an answer.
@@ -27,9 +33,14 @@ impl Session {
         sent.saturating_sub(self.unanswered())
     }
 
-    /// Whether a counted conversation is to go on: messages of it are to be sent, or answers to come.
+    /// Whether something of the conversation is still to be sent.
+    pub(super) fn has_more_to_say(&self, script: &Script, ordinal: u64) -> bool {
+        self.course(script, ordinal).is_some_and(|(sent, all)| sent < all)
+    }
+
+    /// Whether the conversation is to go on: something is to be sent, or answers are to come.
     pub(in crate::engine) fn is_unfinished(&self, script: &Script, ordinal: u64) -> bool {
-        let waits = !matches!(self.talk, Talk::Http(_)) && self.unanswered() > 0;
+        let waits = self.unanswered() > 0;
         self.phase != Phase::Closing && (waits || self.has_more_to_say(script, ordinal))
     }
 
@@ -37,4 +48,60 @@ impl Session {
     pub(in crate::engine) fn was_cut_short(&self, script: &Script, ordinal: u64) -> bool {
         self.ending == Ending::AtOnce && self.is_unfinished(script, ordinal)
     }
+
+    /// Whether what is left of the conversation takes, at its pace so far, far longer than `drain`: a connection that
+    /// is kept for a million requests has no use for a second more.
+    pub(in crate::engine) fn is_beyond(
+        &self,
+        drain: Duration,
+        now: Stamp,
+        script: &Script,
+        ordinal: u64,
+    ) -> bool {
+        let Some((sent, all)) = self.course(script, ordinal).filter(|(sent, _)| *sent > 0) else {
+            return false;
+        };
+        let passed = now.saturating_sub(self.since).as_secs_f64();
+        let rest = passed / sent as f64 * all.saturating_sub(sent) as f64;
+        self.phase == Phase::Open && rest > (drain * PACE_MAY_DOUBLE).as_secs_f64()
+    }
+
+    /// The run is over for a conversation that can't end in time: it says no more, and ends with the answers that it
+    /// waits for.
+    pub(in crate::engine) fn cut_after_answers(&mut self, context: &mut Context<'_>) -> StepResult {
+        if self.ending == Ending::AtOnce {
+            return Ok(super::Step::Continue);
+        }
+        self.ending = Ending::AtOnce;
+        self.wind_down(context)
+    }
+
+    /// What is not sent any more by a session that ends at `at` in the midst of its conversation.
+    pub(in crate::engine) fn unsent(&self, script: &Script, ordinal: u64, at: Stamp) -> Unsent {
+        let messages = &script.messages;
+        let (overdue, counted, is_waiting) = match &self.talk {
+            Talk::WebSocket(socket) => (socket.overdue(at, messages), socket.unsent(), false),
+            Talk::Stream(stream) => (stream.overdue(at, messages), stream.unsent(), false),
+            Talk::Http(http) => (http.overdue(at, script), http.unsent(), http.is_busy()),
+            Talk::Opening(_) => (0, 0, false),
+        };
+        let left = self.course(script, ordinal).map_or(0, |(sent, all)| all.saturating_sub(sent));
+        let rest = left.saturating_sub(overdue).saturating_sub(counted);
+        if is_waiting {
+            Unsent { waiting: overdue, late: 0, rest }
+        } else {
+            Unsent { late: overdue, waiting: 0, rest }
+        }
+    }
+}
+
+/// Messages, or requests, that are not sent any more, those left out that are counted already.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(in crate::engine) struct Unsent {
+    /// Due, and the worker had not come to them.
+    pub late: u64,
+    /// Due, and the connection waited for an earlier reply.
+    pub waiting: u64,
+    /// What was to follow in a conversation with an end.
+    pub rest: u64,
 }

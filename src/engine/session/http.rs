@@ -1,7 +1,8 @@
 //! HTTP/1.1 requests on one connection, and their replies.
 
+use super::Script;
 use super::context::{Context, SessionError, Step, StepResult};
-use super::message_schedule::{fits, shown};
+use super::message_schedule::{fallen_due, fits, shown};
 use super::refusal::{self, Refusal};
 use crate::model::{Cause, Failure, Reply, Stage, Stamp};
 use crate::plan::Expect;
@@ -21,11 +22,16 @@ pub(super) struct Http {
     interim: Option<u16>,
     made: u64,
     sent_at: Stamp,
+    /// When the request under way, or the next one, is due by the plan.
+    due: Stamp,
+    /// When the next request is to be made: not before it is due, nor before the reply to the last.
     next_at: Option<Stamp>,
     /// What the body of the reply is compared with.
     expected: Vec<u8>,
     exchange_only: bool,
     hushed: bool,
+    /// Requests that were due when it was hushed, and counted as not made.
+    unsent: u64,
 }
 
 #[derive(Debug)]
@@ -45,10 +51,12 @@ impl Http {
             interim: None,
             made: 0,
             sent_at: context.now,
+            due: context.now,
             next_at: None,
             expected: Vec::new(),
             exchange_only: false,
             hushed: false,
+            unsent: 0,
         };
         http.request(context);
         http
@@ -57,6 +65,11 @@ impl Http {
     fn request(&mut self, context: &mut Context<'_>) {
         let script = context.script;
         let messages = &script.messages;
+        if let Some(at) = self.next_at
+            && (messages.every.is_some() || !messages.think.is_zero())
+        {
+            context.tally.latencies.message_lateness.record(context.now.saturating_sub(at));
+        }
         self.made += 1;
         let fields = Fields { seq: self.made, conn: context.ordinal + 1, now_us: context.unix_micros() };
         let mut body = Vec::new();
@@ -185,6 +198,10 @@ impl Http {
             context.tally.traffic.matched += 1;
         }
         context.tally.latencies.round_trip.record(context.now.saturating_sub(self.sent_at));
+        if context.script.messages.every.is_some() {
+            let from_due = context.now.saturating_sub(self.due);
+            context.tally.latencies.round_trip_from_due.record(from_due);
+        }
         let more = self.made < u64::from(context.script.requests);
         if more && !self.input.is_empty() {
             let failure = Failure::new(stage, Cause::ProtocolViolation);
@@ -215,11 +232,11 @@ impl Http {
         }
         let script = context.script;
         let messages = &script.messages;
-        let at = match messages.every {
-            Some(every) => self.sent_at + every,
+        self.due = match messages.every {
+            Some(every) => self.due + every,
             None => context.now + messages.think,
         };
-        self.next_at = Some(at);
+        self.next_at = Some(self.due.max(context.now));
         self.tick(context)
     }
 
@@ -285,18 +302,38 @@ impl Http {
         self.input.held() + self.expected.capacity() + state
     }
 
+    /// Requests that were due and not made, as far as they are counted.
+    pub(super) fn unsent(&self) -> u64 {
+        self.unsent
+    }
+
+    /// Requests that were made.
+    pub(super) fn made(&self) -> u64 {
+        self.made
+    }
+
     /// Whether a reply is waited for.
     pub(super) fn is_busy(&self) -> bool {
         !matches!(self.state, State::Idle)
     }
 
-    /// Requests that were sent.
-    pub(super) fn made(&self) -> u64 {
-        self.made
+    /// Requests that were due by `at` and have not been made.
+    pub(super) fn overdue(&self, at: Stamp, script: &Script) -> u64 {
+        let every = script.messages.every;
+        let next = match every {
+            _ if self.hushed => None,
+            Some(every) if self.is_busy() => Some(self.due + every),
+            _ => self.next_at,
+        };
+        fallen_due(next, every, at).min(u64::from(script.requests).saturating_sub(self.made))
     }
 
     /// Makes no more requests; whether a reply is still waited for.
-    pub(super) fn stop_sending(&mut self) -> bool {
+    pub(super) fn stop_sending(&mut self, context: &mut Context<'_>) -> bool {
+        let overdue = self.overdue(context.due_until(), context.script);
+        let traffic = &mut context.tally.traffic;
+        *(if self.is_busy() { &mut traffic.unsent_waiting } else { &mut traffic.unsent_late }) += overdue;
+        self.unsent += overdue;
         (self.hushed, self.next_at) = (true, None);
         self.is_busy()
     }

@@ -3,9 +3,10 @@
 use super::context::{Context, SessionError, Step, StepResult};
 use super::search::find_from;
 use crate::model::{Cause, Failure, Reply, Stage, Stamp};
-use crate::plan::Expect;
+use crate::plan::{Expect, Messages};
 use crate::protocol::{Alphabet, Fields};
 use std::collections::VecDeque;
+use std::time::Duration;
 
 /// Messages that one call sends, at most: a plan that asks for more than can be done must not stop all else.
 const BATCH: usize = 64;
@@ -20,11 +21,14 @@ pub(super) struct MessageSchedule {
     exchange_only: bool,
     /// Whether no more is to be sent.
     hushed: bool,
+    /// Messages that were due when it was hushed, and counted as not sent.
+    unsent: u64,
 }
 
 /// A message that waits for its answer.
 #[derive(Debug)]
 struct Waiting {
+    due: Stamp,
     since: Stamp,
     /// The message itself, or the text that its answer holds.
     expected: Vec<u8>,
@@ -70,6 +74,10 @@ impl MessageSchedule {
         let script = context.script;
         let messages = &script.messages;
         let Some(template) = &messages.send else { return };
+        let due = self.next_at.unwrap_or(context.now);
+        if messages.every.is_some() || !messages.think.is_zero() {
+            context.tally.latencies.message_lateness.record(context.now.saturating_sub(due));
+        }
         self.sent += 1;
         let fields = Fields { seq: self.sent, conn: context.ordinal + 1, now_us: context.unix_micros() };
         let alphabet = if messages.binary { Alphabet::Bytes } else { Alphabet::Letters };
@@ -79,12 +87,12 @@ impl MessageSchedule {
         context.tally.traffic.sent += 1;
         match &messages.expect {
             None => {}
-            Some(Expect::Echo) => self.wait(context.now, message),
-            Some(Expect::Any | Expect::Json { .. }) => self.wait(context.now, Vec::new()),
+            Some(Expect::Echo) => self.wait(due, context.now, message),
+            Some(Expect::Any | Expect::Json { .. }) => self.wait(due, context.now, Vec::new()),
             Some(Expect::Contains(text)) => {
                 message.clear();
                 text.render(fields, Alphabet::Letters, context.rng.random(), &mut message);
-                self.wait(context.now, message);
+                self.wait(due, context.now, message);
             }
         }
         let goes_on = messages.count.is_none_or(|count| self.sent < count);
@@ -94,8 +102,8 @@ impl MessageSchedule {
         };
     }
 
-    fn wait(&mut self, since: Stamp, expected: Vec<u8>) {
-        self.waiting.push_back(Waiting { since, expected });
+    fn wait(&mut self, due: Stamp, since: Stamp, expected: Vec<u8>) {
+        self.waiting.push_back(Waiting { due, since, expected });
     }
 
     /// What the oldest message waits for; `None`: nothing is waited for.
@@ -107,6 +115,10 @@ impl MessageSchedule {
     pub(super) fn matched(&mut self, context: &mut Context<'_>) -> Step {
         if let Some(answered) = self.waiting.pop_front() {
             context.tally.latencies.round_trip.record(context.now.saturating_sub(answered.since));
+            if context.script.messages.every.is_some() {
+                let from_due = context.now.saturating_sub(answered.due);
+                context.tally.latencies.round_trip_from_due.record(from_due);
+            }
             context.tally.traffic.matched += 1;
         }
         let script = context.script;
@@ -139,11 +151,25 @@ impl MessageSchedule {
         SessionError::because(Failure::new(Stage::Session, Cause::UnexpectedReply), Reply::saying(says))
     }
 
+    /// Messages that were due by `at` and have not been sent.
+    pub(super) fn overdue(&self, at: Stamp, messages: &Messages) -> u64 {
+        let left = messages.count.map_or(u64::MAX, |count| count.saturating_sub(self.sent));
+        fallen_due(self.next_at, messages.every, at).min(left)
+    }
+
     /// Sends no more; whether answers are still waited for.
-    pub(super) fn stop_sending(&mut self) -> bool {
+    pub(super) fn stop_sending(&mut self, context: &mut Context<'_>) -> bool {
+        let overdue = self.overdue(context.due_until(), &context.script.messages);
+        context.tally.traffic.unsent_late += overdue;
+        self.unsent += overdue;
         self.next_at = None;
         self.hushed = true;
         !self.waiting.is_empty()
+    }
+
+    /// Messages that were due and not sent, as far as they are counted.
+    pub(super) fn unsent(&self) -> u64 {
+        self.unsent
     }
 
     /// Messages that were sent.
@@ -170,10 +196,17 @@ impl MessageSchedule {
     }
 
     /// When a message, or the end of a wait, is due.
-    pub(super) fn next_due(&self, timeout: std::time::Duration) -> Option<Stamp> {
+    pub(super) fn next_due(&self, timeout: Duration) -> Option<Stamp> {
         let overdue = self.waiting.front().map(|oldest| oldest.since + timeout);
         self.next_at.into_iter().chain(overdue).min()
     }
+}
+
+/// Messages that fall due from `next` on, one each time that `every` passes, up to `at`.
+pub(super) fn fallen_due(next: Option<Stamp>, every: Option<Duration>, at: Stamp) -> u64 {
+    let Some(passed) = next.and_then(|next| at.checked_sub(next)) else { return 0 };
+    let more = every.filter(|every| !every.is_zero()).map_or(0, |every| passed.as_nanos() / every.as_nanos());
+    u64::try_from(more).unwrap_or(u64::MAX).saturating_add(1)
 }
 
 /// Whether bytes are in others.

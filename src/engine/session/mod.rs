@@ -401,9 +401,9 @@ impl Session {
             self.ending = Ending::Winding;
         }
         let busy = match &mut self.talk {
-            Talk::WebSocket(socket) => socket.stop_sending(),
-            Talk::Stream(stream) => stream.stop_sending(),
-            Talk::Http(http) => http.stop_sending(),
+            Talk::WebSocket(socket) => socket.stop_sending(context),
+            Talk::Stream(stream) => stream.stop_sending(context),
+            Talk::Http(http) => http.stop_sending(context),
             Talk::Opening(_) => false,
         };
         if busy { Ok(Step::Continue) } else { self.finish(context) }

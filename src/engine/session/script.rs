@@ -33,6 +33,8 @@ pub struct Script {
     pub requests: u32,
     /// Statuses that are as they should be.
     pub statuses: Statuses,
+    /// Time that conversations under way are given after the end of the run; `None`: none has an end to come to.
+    pub drain: Option<Duration>,
     /// Whether replies have no body.
     pub is_head_request: bool,
     /// Whether a request says how long its body is even if it has none (RFC 9110, section 8.6): some servers answer
@@ -72,18 +74,13 @@ pub enum ScriptError {
     Tls(String),
 }
 
-/// Longest time that conversations under way are given after the end of a run.
-const LONGEST_DRAIN: Duration = Duration::from_secs(30);
-
 impl Script {
-    /// Time that conversations under way are given after the end of the run: all pauses and one reply. `None` where
-    /// no conversation has a number of messages to come to its end with.
-    pub(in crate::engine) fn drain(&self) -> Option<Duration> {
-        let messages = &self.messages;
-        let count = messages.count.filter(|_| messages.send.is_some())?;
-        let pauses = u32::try_from(count.saturating_sub(1)).unwrap_or(u32::MAX);
-        let pause = messages.every.unwrap_or(messages.think);
-        Some(pause.saturating_mul(pauses).saturating_add(messages.timeout).min(LONGEST_DRAIN))
+    /// Longest time for which anything of a session may go on after the end of the run: its handshakes, its drain
+    /// time, or an answer that is waited for.
+    pub(in crate::engine) fn longest_end(&self) -> Duration {
+        let handshakes = u32::from(self.tls.is_some()) + u32::from(self.application != Application::Stream);
+        let drain = self.drain.unwrap_or(Duration::ZERO);
+        (self.handshake_timeout * handshakes).max(drain).max(self.messages.timeout)
     }
 
     /// The script of a plan; `None` where nothing is said above TCP.
@@ -130,6 +127,7 @@ impl Script {
             subprotocols: request.subprotocols.clone(),
             requests: request.requests,
             statuses: request.statuses.clone(),
+            drain: session.drain(kind),
             is_head_request: method == "HEAD",
             has_length: session.messages.send.is_some() || matches!(method, "POST" | "PUT" | "PATCH"),
             kind,

@@ -5,7 +5,7 @@ use super::last_words::LastWords;
 use super::message_schedule::MessageSchedule;
 use super::search::find_from;
 use crate::model::{Cause, Failure, Stage, Stamp};
-use crate::plan::Expect;
+use crate::plan::{Expect, Messages};
 
 /// What is kept of what came and has not matched yet, at most.
 const MOST_KEPT: usize = 16 << 20;
@@ -114,13 +114,23 @@ impl Stream {
     }
 
     /// Says no more; whether answers are still waited for.
-    pub(super) fn stop_sending(&mut self) -> bool {
-        self.message_schedule.as_mut().is_some_and(MessageSchedule::stop_sending)
+    pub(super) fn stop_sending(&mut self, context: &mut Context<'_>) -> bool {
+        self.message_schedule.as_mut().is_some_and(|messages| messages.stop_sending(context))
+    }
+
+    /// Messages that were due by `at` and have not been sent.
+    pub(super) fn overdue(&self, at: Stamp, messages: &Messages) -> u64 {
+        self.message_schedule.as_ref().map_or(0, |schedule| schedule.overdue(at, messages))
     }
 
     /// Messages that were sent.
     pub(super) fn sent(&self) -> u64 {
         self.message_schedule.as_ref().map_or(0, MessageSchedule::sent)
+    }
+
+    /// Messages that were due and not sent, as far as they are counted.
+    pub(super) fn unsent(&self) -> u64 {
+        self.message_schedule.as_ref().map_or(0, MessageSchedule::unsent)
     }
 
     /// Messages that wait for an answer.

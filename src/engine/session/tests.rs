@@ -48,6 +48,7 @@ impl Rehearsal {
         let mut plain = Vec::new();
         self.out.clear();
         let mut context = Context {
+            ended: None,
             script: &self.script,
             now: self.now,
             clock: Clock::start(),

@@ -3,6 +3,7 @@
 use super::context::{Context, SessionError, Step, StepResult};
 use super::message_schedule::MessageSchedule;
 use crate::model::{Cause, Failure, Reply, Stage, Stamp};
+use crate::plan::Messages;
 use crate::protocol::websocket::{self, CloseFrame, Decoder, Message, Opcode, Sender, write};
 
 /// Stands for a close frame without a code (RFC 6455, section 7.4.1).
@@ -203,11 +204,17 @@ impl WebSocket {
     }
 
     /// Says no more; whether answers are still waited for.
-    pub(super) fn stop_sending(&mut self) -> bool {
+    pub(super) fn stop_sending(&mut self, context: &mut Context<'_>) -> bool {
         let Some(active) = &mut self.active else { return false };
         active.ping_at = None;
         active.pinged = None;
-        active.message_schedule.as_mut().is_some_and(MessageSchedule::stop_sending)
+        active.message_schedule.as_mut().is_some_and(|messages| messages.stop_sending(context))
+    }
+
+    /// Messages that were due by `at` and have not been sent.
+    pub(super) fn overdue(&self, at: Stamp, messages: &Messages) -> u64 {
+        let schedule = self.active.as_ref().and_then(|active| active.message_schedule.as_ref());
+        schedule.map_or(0, |schedule| schedule.overdue(at, messages))
     }
 
     /// Messages that were sent.
@@ -216,6 +223,12 @@ impl WebSocket {
             .as_ref()
             .and_then(|active| active.message_schedule.as_ref())
             .map_or(0, MessageSchedule::sent)
+    }
+
+    /// Messages that were due and not sent, as far as they are counted.
+    pub(super) fn unsent(&self) -> u64 {
+        let schedule = self.active.as_ref().and_then(|active| active.message_schedule.as_ref());
+        schedule.map_or(0, MessageSchedule::unsent)
     }
 
     /// Messages that wait for an answer.

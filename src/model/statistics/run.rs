@@ -88,6 +88,8 @@ pub struct WindowRow {
     pub connect_call_p99_us: u64,
     /// 99th percentile of the lateness, in microseconds.
     pub lateness_p99_us: u64,
+    /// 99th percentile of the lateness of messages, in microseconds; `None` where none had a due time.
+    pub message_lateness_p99_us: Option<u64>,
     /// CPU time of the workers.
     pub cpu: Duration,
     /// Failures by kind.
@@ -120,6 +122,8 @@ impl WindowRow {
                 .filter(|text| text.len() <= WINDOW_HISTOGRAM),
             connect_call_p99_us: tally.latencies.connect_call.quantile_us(0.99),
             lateness_p99_us: tally.latencies.lateness.quantile_us(0.99),
+            message_lateness_p99_us: (tally.latencies.message_lateness.count() > 0)
+                .then(|| tally.latencies.message_lateness.quantile_us(0.99)),
             cpu: window.cpu,
             failures: tally.failures().iter().map(|kind| (kind.failure, kind.count)).collect(),
         }

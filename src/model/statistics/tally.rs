@@ -4,7 +4,9 @@
 //! [`Tally::start`], [`Tally::open`], [`Tally::add`], and after any merge. Each attempt enters once by
 //! `start` and leaves once by `add`; a failed one never enters a latency of success.
 
-use super::{Acknowledged, AtTimeout, Closes, Fanout, Latency, Reply, Shares, SlowSearch, Traffic};
+use super::{
+    Acknowledged, AtTimeout, Closes, Fanout, Latencies, Latency, Reply, Shares, SlowSearch, Traffic,
+};
 use crate::model::{Failure, Lease, Outcome, Record, SkipReason, Stamp};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -44,76 +46,8 @@ pub struct Tally {
     /// Connections whose SYN had to be sent again, and attempts that timed out with one sent again.
     syn_retransmitted: u64,
     failures: Vec<FailureTally>,
-}
-
-/// The latencies of a run.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Latencies {
-    /// From the start of the attempt to the established connection.
-    pub connect: Latency,
-    /// From the moment at which the attempt was due to the established connection: with the
-    /// generator's own delay, so that coordinated omission can't hide it.
-    pub connect_from_due: Latency,
-    /// From the moment at which the attempt was due to its start: the generator's own delay.
-    pub lateness: Latency,
-    /// socket(), its options and bind() alone.
-    pub bind_call: Latency,
-    /// The connect() call alone: the kernel's search for a port is in it.
-    pub connect_call: Latency,
-    /// From the established connection to its end, for attempts that ended well.
-    pub lifetime: Latency,
-    /// From the established connection to the end of the TLS handshake.
-    pub tls: Latency,
-    /// From the established connection, TLS included, to the end of the protocol's handshake: a
-    /// WebSocket's 101, the first byte's worth of a whole HTTP reply.
-    pub handshake: Latency,
-    /// From a message to its answer.
-    pub round_trip: Latency,
-    /// From our ping to its pong.
-    pub pong: Latency,
-    /// From one push to the next on the same connection.
-    pub push_gap: Latency,
-    /// From the time that a received message carries to its arrival; both clocks are in it.
-    pub one_way: Latency,
-    /// From the first to the last arrival of a message that several received. Settled at the end of the run.
-    pub fanout_spread: Latency,
-}
-
-impl Latencies {
-    /// Every latency with its name in JSON and in thresholds.
-    pub fn named(&self) -> [(&'static str, &Latency); 13] {
-        [
-            ("connect", &self.connect),
-            ("connect_from_due", &self.connect_from_due),
-            ("lateness", &self.lateness),
-            ("bind_call", &self.bind_call),
-            ("connect_call", &self.connect_call),
-            ("lifetime", &self.lifetime),
-            ("tls", &self.tls),
-            ("handshake", &self.handshake),
-            ("round_trip", &self.round_trip),
-            ("pong", &self.pong),
-            ("push_gap", &self.push_gap),
-            ("one_way", &self.one_way),
-            ("fanout_spread", &self.fanout_spread),
-        ]
-    }
-
-    fn merge(&mut self, other: &Latencies) {
-        self.connect.merge(&other.connect);
-        self.connect_from_due.merge(&other.connect_from_due);
-        self.lateness.merge(&other.lateness);
-        self.bind_call.merge(&other.bind_call);
-        self.connect_call.merge(&other.connect_call);
-        self.lifetime.merge(&other.lifetime);
-        self.tls.merge(&other.tls);
-        self.handshake.merge(&other.handshake);
-        self.round_trip.merge(&other.round_trip);
-        self.pong.merge(&other.pong);
-        self.push_gap.merge(&other.push_gap);
-        self.one_way.merge(&other.one_way);
-        self.fanout_spread.merge(&other.fanout_spread);
-    }
+    /// Time for which workers left sockets waiting beyond what is of no account, over all workers.
+    pub late: Duration,
 }
 
 /// The stamps of an attempt up to its established connection.
@@ -244,6 +178,14 @@ impl Tally {
         }
     }
 
+    /// Sockets were served that may have waited so long for their worker; `beyond` is what of it is too long.
+    pub fn served(&mut self, sockets: u64, most: Duration, beyond: Duration) {
+        if sockets > 0 {
+            self.latencies.service_lateness.record_many(most, sockets);
+        }
+        self.late += beyond;
+    }
+
     /// Arrivals were not started.
     pub fn skip(&mut self, reason: SkipReason, count: u64) {
         self.skipped[reason as usize] += count;
@@ -348,6 +290,7 @@ impl Tally {
         self.fanout.merge(&other.fanout);
         self.latencies.merge(&other.latencies);
         self.syn_retransmitted += other.syn_retransmitted;
+        self.late += other.late;
         for slow in &other.slow_searches {
             self.search_slowed(*slow);
         }

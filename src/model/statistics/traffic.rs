@@ -36,6 +36,14 @@ counted! {
     mismatches,
     /// Messages that were not answered when their connection ended.
     unanswered,
+    /// Messages that were due and not sent when their connection or the run ended, as the worker had not come to them.
+    unsent_late,
+    /// Requests that were due and not made, as an earlier one on their connection still waited for its reply.
+    unsent_waiting,
+    /// Messages of conversations that the end of the run cut, not due by then.
+    unsent_cut,
+    /// Messages of conversations whose connection was lost.
+    unsent_lost,
     /// Messages that answered nothing: pushes.
     pushes,
     /// Pings sent.

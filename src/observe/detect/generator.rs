@@ -42,16 +42,20 @@ impl Saturation {
     }
 
     fn lateness(&mut self, view: &ObservedWindow<'_>, context: &RunContext) -> Option<Onset> {
-        if !context.open_loop || self.saturated_told {
+        if self.saturated_told {
             return None;
         }
-        self.late_windows = if view.window.lateness_p99_us > LATE_US { self.late_windows + 1 } else { 0 };
+        let attempts = if context.open_loop { view.window.lateness_p99_us } else { 0 };
+        let messages = view.window.message_lateness_p99_us;
+        let is_late = attempts.max(messages.unwrap_or(0)) > LATE_US;
+        self.late_windows = if is_late { self.late_windows + 1 } else { 0 };
         if self.late_windows < WINDOWS {
             return None;
         }
         self.saturated_told = true;
         let evidence = Evidence::default()
-            .with("lateness_p99_us", view.window.lateness_p99_us)
+            .with_known("lateness_p99_us", context.open_loop.then_some(attempts))
+            .with_known("message_lateness_p99_us", messages)
             .with("planned_in_this_window", view.window.planned)
             .with("started_in_this_window", view.window.started)
             .with("connect_call_p99_us", view.window.connect_call_p99_us)

@@ -185,7 +185,13 @@ fn exhausted(first: &FailureTally, look: &Look<'_>) -> Onset {
     };
     let evidence = match tuple.filter(shows_it) {
         Some(tuple) => tuple.evidence(look.context),
-        None => Evidence::default().with_known("ports_usable", look.context.usable_ports),
+        None => {
+            let pair = lease.and_then(|lease| Some((lease.source?, lease.destination.ip())));
+            let pair = pair.or(look.busiest.map(|tuple| (tuple.source, tuple.destination.ip())));
+            Evidence::default()
+                .with_known("ports_usable", look.context.usable_ports)
+                .with_known("ceiling_per_s", pair.and_then(|(from, to)| look.context.ceiling_per_s(from, to)))
+        }
     };
     Onset {
         ordinal: Some(first.first_ordinal),

@@ -124,6 +124,9 @@ rows! {
     max_open: Count, One(&COUNT), Row::field("load", "max_open").flag("--max-open", "N", LOAD)
         .otherwise("no limit")
         .doc("Have at most so many open at once; arrivals beyond are skipped, and counted");
+    drain: Duration, One(&DURATION), Row::field("load", "drain").flag("--drain", "TIME", LOAD)
+        .otherwise("all pauses of one conversation and --reply-timeout, 30s at most")
+        .doc("Time after the end for conversations under way, which have a number of messages or requests; what is still under way then is cut short, neither ok nor failed");
     name: String, One(&NAME), Row::field("", "name").flag("--name", "NAME", LOAD)
         .otherwise("the file's name, or the target")
         .doc("Name of the run; names its report");

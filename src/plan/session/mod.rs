@@ -8,7 +8,7 @@ pub(super) mod syntax;
 
 pub(super) use resolve::{longest_speech, resolve};
 
-use crate::protocol::Template;
+use crate::protocol::{Application, Kind, Template};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::path::PathBuf;
@@ -27,6 +27,31 @@ pub struct Session {
     pub messages: Messages,
     /// What is done when a connection is lost or can't be had; `None`: nothing.
     pub reconnect: Option<Reconnect>,
+    /// Time that conversations under way are given after the end of the run, as it is written; `None`: what
+    /// [`Session::drain`] computes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub drain: Option<Duration>,
+}
+
+/// Longest time that conversations under way are given after the end of a run that does not say how long.
+const LONGEST_DRAIN: Duration = Duration::from_secs(30);
+
+impl Session {
+    /// Time that conversations under way are given after the end of the run: where the plan does not say, all pauses of
+    /// one of them and the longest wait for a reply, 30 s at most. `None` where no conversation has an end to come to.
+    pub fn drain(&self, kind: Kind) -> Option<Duration> {
+        let messages = &self.messages;
+        let steps = match kind.application() {
+            Application::Http => Some(u64::from(self.request.requests)).filter(|requests| *requests > 1),
+            Application::Stream | Application::WebSocket => {
+                messages.count.filter(|_| messages.send.is_some())
+            }
+        }?;
+        let pauses = u32::try_from(steps.saturating_sub(1)).unwrap_or(u32::MAX);
+        let pause = messages.every.unwrap_or(messages.think);
+        let one = pause.saturating_mul(pauses).saturating_add(messages.timeout);
+        Some(self.drain.unwrap_or(one.min(LONGEST_DRAIN)))
+    }
 }
 
 /// An HTTP request.

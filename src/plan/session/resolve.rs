@@ -60,6 +60,7 @@ pub(in crate::plan) fn resolve(settings: &mut Settings, kind: Kind, mistakes: &m
             close_code: take(&mut settings.close_code).unwrap_or(1000),
             senders: take(&mut settings.senders),
         },
+        drain: take(&mut settings.drain),
         reconnect: take(&mut settings.reconnect).filter(|wanted| *wanted).map(|_| Reconnect {
             backoff: take(&mut settings.backoff).unwrap_or(reconnect.backoff),
             max: take(&mut settings.backoff_max).unwrap_or(reconnect.max),
@@ -88,6 +89,15 @@ fn misfits(settings: &Settings, kind: Kind, mistakes: &mut Vec<Mistake>) {
             mistakes.push(Mistake::new(place, says).expected(format!("a target of {}", row.schemes.names)));
         }
     }
+}
+
+/// Whether no number of messages or requests ends a conversation.
+fn has_no_end(s: &Settings, is_http: bool, lives: bool) -> bool {
+    if is_http {
+        return s.requests.value().is_none_or(|requests| *requests <= 1) && !s.requests.is_bad();
+    }
+    let one_exchange = s.send.given().is_some() && !lives;
+    !one_exchange && s.count.given().is_none() && !s.count.is_bad()
 }
 
 fn place<T>(field: &Field<T>) -> Option<&Place> {
@@ -121,6 +131,17 @@ fn pairs(settings: &Settings, kind: Kind, lives: bool, mistakes: &mut Vec<Mistak
         for place in needs.into_iter().flatten() {
             report(place, "nothing is connected again, so this has no use", "`--reconnect` beside it");
         }
+    }
+    if let Some(drain) = place(&s.drain).filter(|_| has_no_end(s, is_http, lives)) {
+        report(
+            drain,
+            "no conversation has an end that it could be given time for",
+            if is_http {
+                "`requests`: more than one on a connection"
+            } else {
+                "`count`: messages on a connection"
+            },
+        );
     }
     if is_http {
         return;

@@ -3,7 +3,7 @@
 use super::super::units::Rate;
 use super::super::{
     Arrivals, Close, Connection, Lifetime, Load, Plan, PortPolicy, RateStage, Scheme, Secrets, Serve,
-    Session, Source, Target,
+    Session, Source, Target, Until,
 };
 use super::load;
 use crate::protocol::{Behaviour, Kind};
@@ -66,6 +66,7 @@ failed.ratio = ">50%"
             ]),
             max_open: Some(100_000),
             connections: Some(1_000_000),
+            until: Until::Time,
         },
         connection: Connection {
             lifetime: Lifetime::Exponential(20 * SECOND),

@@ -4,7 +4,7 @@ use super::super::threshold::Threshold;
 use super::super::units::Rate;
 use super::super::{
     Arrivals, Close, Colour, Connection, Lifetime, Load, Overrides, Plan, PortPolicy, RateStage, Scheme,
-    Secrets, Serve, Session, Source, Target, from_flags,
+    Secrets, Serve, Session, Source, Target, Until, from_flags,
 };
 use super::load;
 use crate::model::AddressSet;
@@ -144,8 +144,12 @@ fn threshold() -> impl Strategy<Value = Threshold> {
 fn plan() -> impl Strategy<Value = Plan> {
     let target = option::of((any::<String>(), vec(any::<u16>(), 0..4)))
         .prop_map(|target| target.map(|(host, ports)| Target { scheme: Scheme::Tcp, host, ports }));
-    let load = (arrivals(), any::<Option<u64>>(), any::<Option<u64>>())
-        .prop_map(|(arrivals, max_open, connections)| Load { arrivals, max_open, connections });
+    let load = (arrivals(), any::<Option<u64>>(), any::<Option<u64>>()).prop_map(
+        |(arrivals, max_open, connections)| {
+            let until = if connections.is_some() { Until::Number } else { Until::Time };
+            Load { arrivals, max_open, connections, until }
+        },
+    );
     let whole = (any::<String>(), any::<u64>(), workers(), vec(threshold(), 0..3));
     (whole, target, source(), load, connection(), option::of(serve())).prop_map(
         |((name, seed, workers, thresholds), target, source, load, connection, serve)| Plan {

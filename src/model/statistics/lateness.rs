@@ -1,0 +1,115 @@
+//! The rule by which a generator was too late for what it measured: with messages, with what came to its sockets.
+//!
+//! A worker that comes late to a socket measures its own delay as that of the target. A few milliseconds are the
+//! machine's, and are in every figure; what is half of a figure, or a stop that anybody would notice, spoils it.
+
+use super::Tally;
+use std::time::Duration;
+
+/// Wait of a socket for its worker that is of no account; time beyond it is added up.
+pub const TOO_LATE: Duration = Duration::from_millis(100);
+/// Share of the run for which sockets may have waited longer than that.
+const LATE_SHARE: f64 = 0.02;
+/// The least time of it that counts, in seconds: a hiccup of the machine is none.
+const LATE_LEAST_S: f64 = 0.25;
+/// 99th percentile of a delay of the generator, in microseconds, below which it counts for nothing: the time for which a
+/// busy machine lets a thread wait.
+const NOTICED_US: u64 = 20_000;
+
+/// How a run was served by its workers: delays at the 99th percentile, in microseconds; `None` where there was nothing
+/// to be delayed.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Served {
+    /// Messages after their due time.
+    pub message_lateness_us: Option<u64>,
+    /// What came to sockets, before its worker came to it.
+    pub service_lateness_us: Option<u64>,
+    /// The longer of round trip and pong: what these delays are in.
+    pub measured_us: Option<u64>,
+    /// Time for which sockets waited longer than [`TOO_LATE`], beyond it, over all workers, in seconds.
+    pub late_s: f64,
+    /// Workers.
+    pub workers: u32,
+    /// Length of the run, in seconds.
+    pub elapsed_s: f64,
+}
+
+/// Why the figures of a run say more of its generator than of its target.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Late {
+    /// Sockets were left alone for so many seconds of the run, on average over the workers.
+    Away(f64),
+    /// Messages: the delay at the 99th percentile, in microseconds.
+    Messages(u64),
+    /// What came to sockets: the delay at the 99th percentile, in microseconds.
+    Sockets(u64),
+}
+
+impl Served {
+    /// What the workers of a run did.
+    pub fn of(tally: &Tally, workers: u32, elapsed: Duration) -> Served {
+        let latencies = &tally.latencies;
+        let p99 = |latency: &super::Latency| (latency.count() > 0).then(|| latency.quantile_us(0.99));
+        Served {
+            message_lateness_us: p99(&latencies.message_lateness),
+            service_lateness_us: p99(&latencies.service_lateness),
+            measured_us: p99(&latencies.round_trip).max(p99(&latencies.pong)),
+            late_s: tally.late.as_secs_f64(),
+            workers,
+            elapsed_s: elapsed.as_secs_f64(),
+        }
+    }
+
+    /// Why it was too late; `None`: it was not.
+    pub fn too_late(&self) -> Option<Late> {
+        let away_s = self.late_s / f64::from(self.workers.max(1));
+        if away_s > LATE_LEAST_S && away_s > self.elapsed_s * LATE_SHARE {
+            return Some(Late::Away(away_s));
+        }
+        // Messages that nobody answers have nothing to be compared with.
+        let limit_us = self.measured_us.map_or(TOO_LATE.as_micros() as u64, |us| NOTICED_US.max(us / 2));
+        let beyond = |delay: Option<u64>| delay.filter(|us| *us > limit_us);
+        beyond(self.message_lateness_us)
+            .map(Late::Messages)
+            .or_else(|| beyond(self.service_lateness_us).map(Late::Sockets))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn served(message: u64, service: u64, measured: Option<u64>) -> Served {
+        Served {
+            message_lateness_us: Some(message),
+            service_lateness_us: Some(service),
+            measured_us: measured,
+            late_s: 0.0,
+            workers: 2,
+            elapsed_s: 10.0,
+        }
+    }
+
+    #[test]
+    fn a_stop_that_anybody_would_notice_spoils_a_run_and_a_hiccup_does_not() {
+        let away = |late_s, elapsed_s| Served { late_s, elapsed_s, ..served(0, 0, None) }.too_late();
+        assert_eq!(away(0.45, 2.0), None, "a quarter of a second a worker");
+        assert_eq!(away(0.6, 10.0), Some(Late::Away(0.3)));
+        assert_eq!(away(0.6, 20.0), None, "2 % of it");
+        assert_eq!(away(5.8, 8.0), Some(Late::Away(2.9)), "stopped for 3 of 8 s, two workers");
+    }
+
+    #[test]
+    fn a_delay_spoils_what_it_is_half_of() {
+        assert_eq!(served(24_000, 0, Some(40_000)).too_late(), Some(Late::Messages(24_000)));
+        assert_eq!(served(0, 24_000, Some(40_000)).too_late(), Some(Late::Sockets(24_000)));
+        assert_eq!(
+            served(24_000, 24_000, Some(60_000)).too_late(),
+            None,
+            "the target's part is the larger one"
+        );
+        assert_eq!(served(19_000, 19_000, Some(19_000)).too_late(), None, "any busy machine is as late");
+        assert_eq!(served(90_000, 90_000, None).too_late(), None);
+        assert_eq!(served(101_000, 0, None).too_late(), Some(Late::Messages(101_000)));
+    }
+}

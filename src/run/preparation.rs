@@ -1,0 +1,54 @@
+//! The time before a run begins: its own target is started, names are resolved, the forecast is made.
+//!
+//! Each of these may take long (a name server that is silent, a plan of thousands of stages). A thread of its own does it,
+//! so that whoever ends the run in the meantime is obeyed at once; what that thread still does then is of no consequence
+//! and ends with the program.
+
+use super::{Prepared, StartRunError};
+use crate::plan::Plan;
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::thread;
+use std::time::Duration;
+
+/// Time between two looks at whether the user has ended it.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+/// Makes everything ready for a run of `plan`, or gives it up as soon as `is_interrupted` says so.
+///
+/// # Errors
+/// When the plan's own target can't start, there is nothing to connect to, or the user has ended it.
+pub fn prepare(plan: &Plan, is_interrupted: &dyn Fn() -> bool) -> Result<Prepared, StartRunError> {
+    let (done, prepared) = channel();
+    let plan = plan.clone();
+    let work = move || {
+        // Nobody waits for it any more only when the run was given up.
+        let _ = done.send(Prepared::new(&plan));
+    };
+    let thread =
+        thread::Builder::new().name("preparation".into()).spawn(work).map_err(StartRunError::Thread)?;
+    loop {
+        match prepared.recv_timeout(LOOK_EVERY) {
+            _ if is_interrupted() => return Err(StartRunError::Interrupted),
+            Ok(prepared) => return prepared,
+            Err(RecvTimeoutError::Timeout) => {}
+            // It panicked: as if the panic were here.
+            Err(RecvTimeoutError::Disconnected) => match thread.join() {
+                Err(panic) => std::panic::resume_unwind(panic),
+                Ok(()) => return Err(StartRunError::Interrupted),
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::{Overrides, from_flags};
+
+    #[test]
+    fn an_end_that_comes_before_the_beginning_is_obeyed() {
+        let plan = from_flags(&Overrides::to("tcp://127.0.0.1:9")).unwrap();
+        assert!(matches!(prepare(&plan, &|| true), Err(StartRunError::Interrupted)));
+        assert!(prepare(&plan, &|| false).is_ok());
+    }
+}
