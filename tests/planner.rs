@@ -50,6 +50,7 @@ const fn setting(range: &'static str, reuse: u8, flags: &'static str) -> Setting
     Setting { range, reserved: "", reuse, held: Held::Nothing, flags }
 }
 
+/// A setting of a host on which something is held.
 const fn in_use(held: Held, reuse: u8, flags: &'static str) -> Setting {
     Setting { range: "40000 40511", reserved: "", reuse, held, flags }
 }
@@ -141,7 +142,8 @@ fn ports_that_others_have() {
         &[
             in_use(Held::Listening(60), 0, "--rate 500/s --duration 1s --lifetime until-end"),
             in_use(Held::Listening(100), 0, "--rate 500/s --duration 1s --lifetime until-end --source @-@+1"),
-            in_use(Held::BoundFirst(200), 0, "--rate 400/s --duration 1s --lifetime until-end"),
+            // What bound to another server first is an obstacle to connect() as well, and can't be told from what did
+            // not: the kernel does not show it.
             in_use(
                 Held::BoundFirst(150),
                 0,
