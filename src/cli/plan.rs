@@ -1,17 +1,18 @@
 //! `connstorm plan`: what a load would do to a host, before it is run.
 
 use super::exit::Exit;
+use super::input::{self, InputError};
 use super::output::{Output, say_styled, style_for};
 use super::run::read_plan;
 use crate::capacity::{
     self, Advice, Demand, Ends, Forecast, HostLimits, RateCourse, SweepPoint, forecast, remedies,
 };
-use crate::engine::Destinations;
+use crate::host::held_ports::{self, HeldLook};
 use crate::host::snapshot::SavedHost;
 use crate::linux::sysctl::HostSettings;
 use crate::plan;
 use crate::plan::units::{Rate, parse_count};
-use crate::plan::{Colour, Overrides};
+use crate::plan::{Colour, Overrides, Plan};
 use crate::report::plan_text::{self, Layout};
 use crate::report::{Style, sweep_text};
 use crate::run::from_plan;
@@ -20,6 +21,7 @@ use anyhow::Context;
 use clap::Args;
 use serde::Serialize;
 use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 const EXAMPLES: &str = "\
@@ -33,11 +35,20 @@ Examples:
   # Which rate is too high? A table and a chart
   connstorm plan --rate 100..5000 --lifetime 2s
 
-  # What would a scenario do to this host, with what is held of its ports now? Nothing is opened
+  # The load of a scenario, with what is held of its ports on this host now; nothing is opened
   connstorm plan scenarios/first-run.toml --rate 2000/s
 
-  # The same for another host, whose settings were saved there
-  connstorm plan --rate 2000/s --host host.json";
+  # The same on another host, whose settings were saved there
+  connstorm plan scenarios/first-run.toml --host host.json
+
+  # A scenario that another program writes; flags override it, as for run
+  sed 's/2000/1000/' scenarios/first-run.toml | connstorm plan - --rate 2000/s";
+
+/// What `doctor --save` writes.
+const SETTINGS: &str = "host's settings";
+
+/// The longest file of settings that is read, in bytes.
+const LONGEST: u64 = 16 << 20;
 
 /// Width of the text where the terminal does not say.
 const WIDTH: usize = 80;
@@ -46,8 +57,9 @@ const WIDTH: usize = 80;
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct PlanArgs {
-    /// A scenario file, or a target such as tcp://127.0.0.1:9000, whose load is forecast; flags go before its fields
-    #[arg(value_name = "SCENARIO.toml|URL")]
+    /// A scenario file, '-' for one on standard input, or a target: its load, sources and ports [default: what the
+    /// flags say]
+    #[arg(value_name = "SCENARIO.toml|URL|-")]
     scenario: Option<String>,
     /// Attempts a second, such as 2000/s; or a range of rates, such as 100..5000
     #[arg(long, value_name = "RATE|A..B")]
@@ -55,7 +67,7 @@ pub(super) struct PlanArgs {
     /// Rates looked at in a range
     #[arg(long, value_name = "N", default_value_t = 12, value_parser = clap::value_parser!(u16).range(2..=200))]
     steps: u16,
-    /// Time in which the rate goes up from zero [default: none]
+    /// Time in which the rate goes up from zero [default: 0s]
     #[arg(long, value_name = "TIME")]
     ramp: Option<String>,
     /// How long the rate is held [default: without an end]
@@ -70,14 +82,13 @@ pub(super) struct PlanArgs {
     /// Who chooses source ports: kernel, explicit, explicit:LO-HI, naive-bind, LO-HI [default: kernel]
     #[arg(long, value_name = "POLICY")]
     ports: Option<String>,
-    /// Number of source addresses
-    #[arg(long, value_name = "N", default_value_t = 1, conflicts_with = "scenario",
-        value_parser = clap::value_parser!(u32).range(1..))]
-    sources: u32,
-    /// Number of (address, port) pairs connected to
-    #[arg(long, value_name = "N", default_value_t = 1, conflicts_with = "scenario",
-        value_parser = clap::value_parser!(u32).range(1..))]
-    destinations: u32,
+    /// Number of source addresses [default: those of the scenario, or 1]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    sources: Option<u32>,
+    /// Number of (address, port) pairs connected to [default: those of the scenario, a name counted as one address;
+    /// or 1]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    destinations: Option<u32>,
     /// Connections held open from beginning to end, beside those of --rate [default: 0]
     #[arg(long, value_name = "N")]
     held: Option<String>,
@@ -85,12 +96,12 @@ pub(super) struct PlanArgs {
     #[arg(long, value_name = "N")]
     max_open: Option<String>,
     /// The target is on this host, at a loopback address (127.0.0.0/8 or ::1)
-    #[arg(long, conflicts_with = "scenario")]
+    #[arg(long)]
     loopback: bool,
     /// All sockets are in one descriptor table, as those of other programs than connstorm are
     #[arg(long)]
     one_table: bool,
-    /// Length of the accept queue that the listener asks for
+    /// Length of the accept queue that the listener asks for [default: 4096]
     #[arg(long, value_name = "N")]
     backlog: Option<u32>,
     /// Connections that the target accepts a second [default: as many as come]
@@ -120,8 +131,9 @@ pub(super) fn run(args: &PlanArgs) -> anyhow::Result<Exit> {
             return Ok(Exit::Usage);
         }
     };
-    let [json] =
-        Output::open_all([args.json.as_deref()], &args.host.as_deref().into_iter().collect::<Vec<_>>())?;
+    let inputs: Vec<&Path> =
+        args.host.as_deref().into_iter().chain(args.scenario.as_deref().map(Path::new)).collect();
+    let [json] = Output::open_all([args.json.as_deref()], &inputs)?;
     let answer = Answer::to(asked, host);
     let quiet = json.as_ref().is_some_and(Output::is_stdout);
     if let Some(json) = json {
@@ -136,9 +148,8 @@ pub(super) fn run(args: &PlanArgs) -> anyhow::Result<Exit> {
 
 fn settings(file: Option<&Path>) -> anyhow::Result<HostSettings> {
     let Some(path) = file else { return Ok(HostSettings::read()) };
-    let text = std::fs::read_to_string(path)
-        .with_context(|| format!("cannot read the host's settings '{}'", path.display()))?;
-    SavedHost::parse(&text).with_context(|| format!("'{}' does not hold a host's settings", path.display()))
+    let text = input::read(SETTINGS, path, LONGEST)?;
+    Ok(SavedHost::parse(&text).map_err(|error| InputError::new(SETTINGS, path, error))?)
 }
 
 /// A demand, and the rates at which it is looked at; none for its own rate alone.
@@ -148,7 +159,7 @@ struct Asked {
 }
 
 /// What the arguments ask, or what is wrong with them, ready to print.
-fn asked(args: &PlanArgs, settings: &HostSettings) -> Result<Asked, String> {
+fn asked(args: &PlanArgs, host: &HostSettings) -> Result<Asked, String> {
     let (rate, rates) = match args.rate.as_deref().map(|text| text.split_once("..").ok_or(text)) {
         None => (Rate::ZERO, Vec::new()),
         Some(Err(text)) => (flag("--rate", text.parse::<Rate>())?, Vec::new()),
@@ -157,16 +168,15 @@ fn asked(args: &PlanArgs, settings: &HostSettings) -> Result<Asked, String> {
             (to, steps(from, to, args.steps)?)
         }
     };
-    let mut demand = match &args.scenario {
-        Some(scenario) => of_scenario(args, scenario, rate, settings)?,
-        None => Demand { sources: args.sources, ..spoken(args, rate)? },
-    };
-    demand.held += args.held.as_deref().map_or(Ok(0), |text| flag("--held", parse_count(text)))?;
+    let mut demand = spoken(args, rate, host)?;
+    if let Some(text) = args.held.as_deref() {
+        demand.held = flag("--held", parse_count(text))?;
+    }
     let accept_rate = args.accept_rate.as_deref().map(|text| flag("--accept-rate", text.parse::<Rate>()));
     demand.accept_rate = accept_rate.transpose()?.map(Rate::as_per_second);
     if args.scenario.is_none() && rate == Rate::ZERO && demand.held == 0 {
         return Err(
-            "connstorm: nothing is asked for; give --rate, such as --rate 2000/s, --held, or a scenario"
+            "connstorm: nothing is asked for; give a scenario, --rate, such as --rate 2000/s, or --held"
                 .into(),
         );
     }
@@ -190,14 +200,18 @@ fn steps(from: Rate, to: Rate, count: u16) -> Result<Vec<f64>, String> {
     Ok(rates)
 }
 
-/// The flags that `run` has too, as text.
-fn overrides(args: &PlanArgs, rate: Rate) -> Overrides {
+/// The demand of a scenario, or of those flags alone that `run` has too, read by its rules.
+fn spoken(args: &PlanArgs, rate: Rate, host: &HostSettings) -> Result<Demand, String> {
     let asks = rate > Rate::ZERO;
-    let mut overrides = Overrides::default();
+    // Where there is no scenario, nothing is connected to; flags are read as part of one, which has a target.
+    let mut overrides = match &args.scenario {
+        Some(_) => Overrides::default(),
+        None => Overrides::to("tcp://127.0.0.1:1"),
+    };
     let asked_rate = asks.then(|| rate.to_string());
     for (flag, given) in [
         ("--rate", &asked_rate),
-        ("--ramp", &args.ramp.clone().filter(|_| asks || args.scenario.is_some())),
+        ("--ramp", &args.ramp.clone().filter(|_| asks)),
         ("--duration", &args.duration),
         ("--lifetime", &args.lifetime),
         ("--close", &args.close),
@@ -208,63 +222,72 @@ fn overrides(args: &PlanArgs, rate: Rate) -> Overrides {
             overrides.set(flag, text);
         }
     }
-    overrides
-}
-
-/// The demand of a scenario on this host, with what is held of its ports now; on a host whose settings were saved,
-/// with nothing held. Nothing is connected to.
-fn of_scenario(
-    args: &PlanArgs,
-    scenario: &str,
-    rate: Rate,
-    settings: &HostSettings,
-) -> Result<Demand, String> {
-    let plan = read_plan(scenario, &overrides(args, rate))?;
-    let own = plan.serve.as_ref().filter(|_| plan.target.is_none());
-    let destinations = match (&plan.target, own) {
-        (Some(target), _) => Destinations::resolve(target),
-        (None, Some(serve)) => Destinations::Known(serve.listen.clone()),
-        (None, None) => Destinations::Known(Vec::new()),
-    };
-    if let Some(why) = destinations.why_not() {
-        return Err(format!("connstorm: where the connections of '{scenario}' go can't be told: {why}"));
+    match &args.scenario {
+        Some(what) => of_scenario(args, &read_plan(what, &overrides)?, host),
+        None => of_flags(args, &overrides, asks),
     }
-    let addresses = destinations.addresses();
-    let whereto = match &args.host {
-        None => from_plan::whereto(&plan, settings, addresses, own.is_some()),
-        Some(_) => (!addresses.is_empty())
-            .then(|| Whereto::of(&from_plan::supply(&plan, addresses, settings), Ends::Client)),
-    };
-    let whereto = whereto.ok_or_else(|| {
-        format!("connstorm: '{scenario}' has no target: give it a [target] with a url, or a [serve] table")
-    })?;
-    from_plan::demand(&plan, whereto).ok_or_else(|| {
-        format!(
-            "connstorm: '{scenario}' is a closed loop whose connections are closed at once: how fast it goes is only \
-             found by running it; give --rate, such as --rate 2000/s"
-        )
-    })
 }
 
-/// The demand of flags alone, read by the rules of `run`.
-fn spoken(args: &PlanArgs, rate: Rate) -> Result<Demand, String> {
-    let asks = rate > Rate::ZERO;
-    // Nothing is connected to; flags are read as part of a scenario, which has a target.
-    let overrides = overrides(args, rate).with_target("tcp://127.0.0.1:1");
+/// The demand of a scenario, with what is held of its ports on this host now; on another host, with nothing held. Names
+/// are not looked up: one counts as one address, beyond this host.
+fn of_scenario(args: &PlanArgs, plan: &Plan, host: &HostSettings) -> Result<Demand, String> {
+    let destinations = destinations(plan);
+    let ends = match plan.serve {
+        Some(_) => Ends::OneProgram,
+        None if destinations.iter().all(|destination| destination.ip().is_loopback()) => Ends::TwoPrograms,
+        None => Ends::Client,
+    };
+    let supply = from_plan::supply(plan, &destinations, host);
+    let seen = match &args.host {
+        None => held_ports::look(&supply).unwrap_or_default(),
+        Some(_) => HeldLook::default(),
+    };
+    let mut whereto = Whereto::of(&supply.holding(seen.sockets), ends);
+    whereto.loopback |= args.loopback;
+    if let Some(destinations) = args.destinations {
+        (whereto.destinations, whereto.tuples) = (destinations, Vec::new());
+    }
+    let mut demand = from_plan::demand(plan, whereto).ok_or(
+        "connstorm: how fast a closed loop goes whose connections are closed at once is only found by running it; \
+         give --rate to plan for a rate",
+    )?;
+    if let Some(sources) = args.sources {
+        (demand.sources, demand.tuples) = (sources, Vec::new());
+    }
+    Ok(demand)
+}
+
+/// Where a plan connects to, as far as that can be told without a look-up.
+fn destinations(plan: &Plan) -> Vec<SocketAddr> {
+    // TEST-NET-1: nobody's address.
+    const ELSEWHERE: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
+    let Some(target) = &plan.target else {
+        return plan.serve.iter().flat_map(|serve| serve.listen.iter().copied()).collect();
+    };
+    let literal = target.host.split('%').next().and_then(|host| host.parse().ok());
+    let localhost = (target.host == "localhost").then_some(IpAddr::V4(Ipv4Addr::LOCALHOST));
+    let address = literal.or(localhost).unwrap_or(ELSEWHERE);
+    target.ports.iter().map(|port| SocketAddr::new(address, *port)).collect()
+}
+
+/// The demand of flags alone.
+fn of_flags(args: &PlanArgs, overrides: &Overrides, asks: bool) -> Result<Demand, String> {
     let colour = match style_for(&io::stderr()) {
         Style::Plain => Colour::Plain,
         Style::Coloured => Colour::Ansi,
     };
-    let plan = plan::from_flags(&overrides).map_err(|mistakes| mistakes.render(colour))?;
+    let plan = plan::from_flags(overrides).map_err(|mistakes| mistakes.render(colour))?;
     let ends = if args.loopback { Ends::TwoPrograms } else { Ends::Client };
-    let tuples = Vec::new();
-    let whereto = Whereto { destinations: args.destinations, loopback: args.loopback, tuples, ends };
+    let destinations = args.destinations.unwrap_or(1);
+    let whereto = Whereto { destinations, loopback: args.loopback, tuples: Vec::new(), ends };
     let mut demand =
         from_plan::demand(&plan, whereto).context("an open loop has a demand").map_err(|e| e.to_string())?;
+    demand.sources = args.sources.unwrap_or(1);
     if !asks {
         demand.arrivals = RateCourse::endless(0.0);
     } else if args.duration.is_none() {
-        demand.arrivals.pieces.pop();
+        // The load of the flags goes on for ever where nothing ends it.
+        let rate = demand.arrivals.pieces.pop().map_or(Rate::ZERO, |last| last.to);
         demand.arrivals.after = rate;
     }
     Ok(demand)

@@ -4,12 +4,12 @@ use super::Errno;
 use std::fmt;
 
 macro_rules! named {
-    ($(#[$meta:meta])* $type:ident { $($(#[$doc:meta])* $variant:ident = $name:literal,)* }) => {
+    ($(#[$meta:meta])* $type:ident { $($(#[doc = $doc:literal])+ $variant:ident = $name:literal,)* }) => {
         $(#[$meta])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
         #[derive(schemars::JsonSchema)]
         #[derive(serde::Serialize, serde::Deserialize)]
-        pub enum $type { $($(#[$doc])* #[serde(rename = $name)] $variant,)* }
+        pub enum $type { $($(#[doc = $doc])+ #[serde(rename = $name)] $variant,)* }
 
         impl $type {
             /// Every variant, in the order of declaration.
@@ -18,6 +18,11 @@ macro_rules! named {
             /// The name in JSON, in thresholds and in every report.
             pub fn name(self) -> &'static str {
                 match self { $($type::$variant => $name,)* }
+            }
+
+            /// What it is, in a sentence.
+            pub fn meaning(self) -> &'static str {
+                match self { $($type::$variant => concat!($($doc),+).trim_ascii(),)* }
             }
         }
 

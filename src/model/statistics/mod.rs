@@ -23,7 +23,7 @@ pub use at_timeout::{Acknowledged, AtTimeout};
 pub use closes::{CloseCount, Closes, close_code_name};
 pub use evidence::{Evidence, Fact};
 pub use fanout::Fanout;
-pub use latencies::Latencies;
+pub use latencies::{Latencies, LatencyKind};
 pub use latency::Latency;
 pub use lateness::{Late, Served, TOO_LATE};
 pub use onset::{Onset, OnsetKind};
