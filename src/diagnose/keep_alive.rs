@@ -53,13 +53,14 @@ pub(super) fn limit(facts: &Facts) -> Option<Claim> {
         format!("they ended at ages from {:.1} s to {:.1} s", low.as_secs_f64(), high.as_secs_f64())
     });
     let no_time_limit = said.as_ref().map(|says| format!("the server said {says}")).or(of_all_ages);
+    let many = if answers == 1 { "" } else { "s" };
     let what = if facts.spoken.is_some_and(|kind| kind.application() == crate::protocol::Application::Http) {
-        "requests"
+        "request"
     } else {
-        "messages"
+        "message"
     };
     let says = format!(
-        "the server closes a connection after {answers} {what}: {times} connections ended so, from {:.1} s to {:.1} s, each \
+        "the server closes a connection after {answers} {what}{many}: {times} connections ended so, from {:.1} s to {:.1} s, each \
          after that many answers and before the next",
         first.as_secs_f64(),
         last.as_secs_f64()

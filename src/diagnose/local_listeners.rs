@@ -176,7 +176,7 @@ fn another_address(destination: SocketAddr, listeners: &[&Listening]) -> Claim {
         addresses.join(", "),
         program.map_or(String::new(), |holder| format!(" ({}, pid {})", holder.name, holder.pid)),
         if listeners.iter().all(|at| at.address.ip().is_loopback()) {
-            "A server that listens on 127.0.0.1 can be reached by 127.0.0.1 only"
+            "A server that listens on a loopback address (127.0.0.1, ::1) can be reached by that address only"
         } else {
             "A server can be reached only by the addresses that it listens on"
         }

@@ -262,7 +262,13 @@ fn idle(facts: &Facts) -> Option<Claim> {
 /// The number held stood still while others failed.
 fn limited(facts: &Facts) -> Option<Claim> {
     let plateau = facts.plateau?;
-    let turned_away = |failed: &&FailureFact| is_turned_away(&failed.failure) && ended_at_once(failed);
+    // What had an answer was let in; what was over before the number stood has another cause.
+    let turned_away = |failed: &&FailureFact| {
+        is_turned_away(&failed.failure)
+            && ended_at_once(failed)
+            && failed.answers.is_empty()
+            && failed.last_at >= plateau.from
+    };
     let ways: Vec<&FailureFact> = facts.failures.iter().filter(turned_away).collect();
     let count: u64 = ways.iter().map(|failed| failed.count).sum();
     if count == 0 || facts.listener_seen_gone {

@@ -48,7 +48,9 @@ pub(super) fn timed_out(facts: &Facts) -> Option<Claim> {
     } else if let Some(claim) = md5_demanded(facts, failed).or_else(|| some_sources(facts, failed)) {
         claim
     } else if facts.opened == 0 {
-        late_answers(facts, failed).unwrap_or_else(|| dropped(facts, failed))
+        led_away(facts, failed)
+            .or_else(|| late_answers(facts, failed))
+            .unwrap_or_else(|| dropped(facts, failed))
     } else {
         some(facts, failed)
     };
@@ -284,6 +286,35 @@ fn some_sources(facts: &Facts, failed: &FailureFact) -> Option<Claim> {
             .remedy(
                 "sysctl net.ipv4.conf.all.rp_filter    # 1 drops what comes by another way than answers would go",
             ),
+    )
+}
+
+/// A rule of this host leads connections to an address of its own, at which nothing listens, to another that is silent.
+fn led_away(facts: &Facts, failed: &FailureFact) -> Option<Claim> {
+    let to = failed.lease?.destination;
+    let redirects = facts.rules?.redirects;
+    if redirects == 0 || !facts.is_local(to.ip()) || facts.listener_for(to).is_some() {
+        return None;
+    }
+    let says = format!(
+        "{to} is an address of this host, on which nothing listens, and yet no attempt was refused: {redirects} rules of this \
+         host lead connections to other addresses (DNAT, the published port of a container), and from there no answer came"
+    );
+    Some(
+        Claim::new(FindingId::TranslatedToDeadHost, Side::Path, says)
+            .seen(Owner::Destinations, Span::Throughout)
+            .without(FOR_SOME, "not one connection was taken")
+            .without(
+                &[FindingId::NoSuchHost, FindingId::GatewaySilent, FindingId::PrivateAddressOutOfReach],
+                "the address is this host's own",
+            )
+            .unless(
+                &[FindingId::DroppedOnTheWay],
+                "nft list ruleset: which of the rules fits, and what is at the address that it leads to",
+            )
+            .resting_on(Evidence::default().with("rules_that_redirect", redirects))
+            .remedy("nft list ruleset | grep -n dnat    # or: iptables -t nat -S; where does the rule lead, and is that host there?")
+            .remedy("docker ps; docker port CONTAINER    # a rule may outlive its container"),
     )
 }
 

@@ -36,13 +36,14 @@ pub(super) fn unreachable(facts: &Facts) -> Option<Claim> {
         // A connection that opened rules out that nobody can be reached.
         () if facts.opened > 0 && cause == Cause::TimedOut => return None,
         () if forbids(place) => return None,
+        // A message that says so goes before what the address alone suggests.
+        () if failed.icmp_code.is_some_and(|code| PROHIBITED.contains(&code)) => {
+            prohibited(destination, failed.icmp_offender)
+        }
         () if place.is_private_from_elsewhere() => private(destination, place),
         () if place.is_silent_neighbour() => no_host(destination),
         () if gateway_is_silent(place) => silent_gateway(destination, place),
         () if cause == Cause::TimedOut => return None,
-        () if failed.icmp_code.is_some_and(|code| PROHIBITED.contains(&code)) => {
-            prohibited(destination, failed.icmp_offender)
-        }
         () if place.has_route == Some(false) => no_route(destination),
         () => by_router(destination, failed.icmp_offender),
     };
