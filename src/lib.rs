@@ -88,6 +88,7 @@
 //! | session | what is said over a connection after connect(): TLS, HTTP, WebSocket, messages |
 //! | side | who has to change something: generator, path or target |
 //! | skipped | an attempt that was due and could not start; it is counted, never hidden |
+//! | slice | the part of a plan that one process does (`--part 2/3`): every third attempt, beginning with the second |
 //! | slot | a place for one connection in a worker; its index names it in deadlines and readiness |
 //! | stage | the part of an attempt in which it failed: lease, bind, connect, tls, handshake, session, close |
 //! | tally | the counts and histograms of one worker in one window |

@@ -22,6 +22,8 @@ pub(super) const WINDOW: Duration = Duration::from_secs(1);
 const BATCH: u32 = 64;
 /// Deadlines that attempts get before other work gets its turn.
 const DEADLINES: u32 = 128;
+/// Longest delay of the start whose arrivals are started late, rather than missed.
+const MADE_UP_FOR: Duration = Duration::from_secs(1);
 /// Sockets that report at once.
 const EVENTS: usize = 256;
 /// Time that deadlines, or sockets, take before other work gets its turn: how late an interruption is seen under load.
@@ -101,6 +103,8 @@ impl Worker {
     /// # Errors
     /// When the epoll set fails; what was counted is handed over all the same.
     pub(super) fn work(mut self) -> io::Result<()> {
+        self.await_epoch();
+        self.miss_what_is_long_past();
         let result = self.turn_by_turn();
         let now = self.clock.now();
         if result.is_err() {
@@ -109,6 +113,38 @@ impl Worker {
         self.turn_windows(now);
         self.hand_over(now, true);
         result
+    }
+
+    /// Sleeps until the run begins, or is interrupted before.
+    fn await_epoch(&self) {
+        loop {
+            let left = self.clock.until_epoch();
+            if left.is_zero() || self.control.is_interrupted() {
+                return;
+            }
+            std::thread::sleep(left.min(LONGEST_REST));
+        }
+    }
+
+    /// A worker that begins long after its run did starts with what is due from now on. What it missed is told, window
+    /// by window, and not made up for in a burst that nobody asked for.
+    fn miss_what_is_long_past(&mut self) {
+        let now = self.clock.now();
+        if now <= MADE_UP_FOR {
+            return;
+        }
+        let end = self.end.map_or(now, |end| end.min(now));
+        while self.window_end() <= now {
+            let until = self.window_end().min(end);
+            self.miss(until);
+            self.hand_over(self.window_end(), false);
+        }
+        self.miss(end);
+    }
+
+    fn miss(&mut self, until: Stamp) {
+        let missed = self.pacer.miss(until);
+        self.connections.tally.skip(SkipReason::AgentLate, missed);
     }
 
     fn turn_by_turn(&mut self) -> io::Result<()> {
@@ -136,6 +172,7 @@ impl Worker {
             }
             // First: what comes to its end frees a slot for what begins.
             self.expire_what_is_due();
+            self.let_clients_go_on();
             let next = self.start_what_is_due();
             if self.pacer.is_done() && self.connections.is_empty() {
                 return Ok(());
@@ -160,6 +197,17 @@ impl Worker {
     fn is_over(&self, now: Stamp) -> bool {
         // What is due and late is waited for, as far as the grace goes.
         self.end.is_some_and(|end| now >= end && (self.pacer.is_done() || now >= end + self.grace))
+    }
+
+    /// Lets clients whose conversation goes on over another connection have it.
+    fn let_clients_go_on(&mut self) {
+        for _ in 0..BATCH {
+            let now = self.clock.now();
+            let Some(client) = self.connections.next_going_on(now) else { return };
+            let ticket = self.pacer.extra(now);
+            self.connections.go_on(client, ticket, now);
+            self.tell_pacer();
+        }
     }
 
     /// Starts attempts as long as some are due, up to a batch. `Next::Start` says that more may be due.
@@ -230,8 +278,13 @@ impl Worker {
     /// Time until something is due: `until`, a deadline, the end of the window or of the run; no longer than
     /// an interruption may go unseen.
     fn time_to_wait(&self, until: Option<Stamp>, now: Stamp) -> Duration {
-        let window_end = WINDOW * u32::try_from(self.window.index + 1).unwrap_or(u32::MAX);
-        let nearest = [until, self.connections.deadlines.next_at(), self.end.filter(|_| !self.draining)];
+        let window_end = self.window_end();
+        let nearest = [
+            until,
+            self.connections.deadlines.next_at(),
+            self.connections.goes_on_at(),
+            self.end.filter(|_| !self.draining),
+        ];
         let wake = nearest.into_iter().flatten().fold(window_end.min(now + LONGEST_REST), Stamp::min);
         wake.saturating_sub(now)
     }
@@ -272,9 +325,14 @@ impl Worker {
     }
 
     fn turn_windows(&mut self, now: Stamp) {
-        while now >= WINDOW * u32::try_from(self.window.index + 1).unwrap_or(u32::MAX) {
+        while now >= self.window_end() {
             self.hand_over(now, false);
         }
+    }
+
+    /// When the window is over that goes on.
+    fn window_end(&self) -> Stamp {
+        WINDOW * u32::try_from(self.window.index + 1).unwrap_or(u32::MAX)
     }
 
     fn hand_over(&mut self, now: Stamp, last: bool) {

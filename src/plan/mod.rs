@@ -15,6 +15,7 @@
 pub mod behaviour;
 mod definition;
 mod diagnostics;
+mod divide;
 mod env;
 mod field;
 pub mod fields;
@@ -22,6 +23,7 @@ mod file;
 mod flags;
 mod load;
 mod nearest;
+mod placeholders;
 mod reader;
 mod reference;
 mod resolve;
@@ -46,6 +48,7 @@ pub use definition::{
     Until,
 };
 pub use diagnostics::{Colour, Mistake, Place, ScenarioErrors};
+pub use divide::Indivisible;
 pub use env::Environment;
 pub use flags::Overrides;
 pub use load::{DEFAULT_DURATION, DEFAULT_RATE};
@@ -53,6 +56,7 @@ pub use nearest::nearest;
 pub use reference::reference;
 pub use schema::schema;
 pub use secrets::Secrets;
+pub use session::steps;
 pub use session::{Expect, Header, Messages, Reconnect, Request, Session, Statuses, Tls, TlsVersion};
 pub use target_url::{TargetUrl, TargetUrlError};
 
@@ -86,6 +90,7 @@ pub fn load_file(
     let plan = match file::read(text, environment) {
         Ok((written, found)) => {
             mistakes.extend(found);
+            placeholders::check_flags(overrides, &placeholders::names(&written.settings), &mut mistakes);
             resolve::resolve(written, flags, &name, mistakes)
         }
         Err(found) => {
@@ -113,6 +118,7 @@ pub fn load_file(
 pub fn from_flags(overrides: &Overrides) -> Result<Plan, ScenarioErrors> {
     let mut mistakes = Vec::new();
     let flags = read_flags(overrides, &mut mistakes);
+    placeholders::check_flags(overrides, &[], &mut mistakes);
     let name = overrides.target().map_or_else(|| "connstorm".to_owned(), target_url::without_secrets);
     resolve::resolve(file::Written::default(), flags, &name, mistakes).map_err(ScenarioErrors::in_flags)
 }
