@@ -37,6 +37,7 @@ mod tracking;
 mod unanswered;
 mod unexplained;
 mod unreachable;
+pub mod watched;
 
 use crate::model::{Cause, Failure, Side, Stage};
 use claim::Claim;

@@ -26,7 +26,6 @@ mod setting;
 pub mod shell;
 pub mod table;
 pub mod text;
-mod watch;
 mod wire;
 
 pub use catalogue::{all, find};

@@ -85,7 +85,8 @@ fn tone(kind: OnsetKind, some_failed: bool) -> &'static str {
         OnsetKind::PortSearchSlow
         | OnsetKind::PortsLow
         | OnsetKind::TimeWaitCapped
-        | OnsetKind::ConntrackNearFull => "warn",
+        | OnsetKind::ConntrackNearFull
+        | OnsetKind::CloseWaitLeak => "warn",
         OnsetKind::GeneratorSaturated => "harm",
         _ if !some_failed => "warn",
         _ => "harm",
