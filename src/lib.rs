@@ -69,6 +69,8 @@
 //! | generator | connstorm itself, and the host it runs on; the other sides are the path and the target |
 //! | handover | a worker's whole tally, given to the monitor once a window |
 //! | lateness | the time from the moment at which an attempt was due to the moment at which it started |
+//! | message lateness | the same for a message: from its due time, or the reply before it, to its sending |
+//! | service lateness | the longest time that something at a connection can have waited until its worker came to it |
 //! | lease | source address, source port and destination that are lent to one attempt |
 //! | lifetime | how long a connection is meant to stay open |
 //! | moment | a point of a run: seconds since its start, and the attempt where there is one |

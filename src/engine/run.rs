@@ -45,7 +45,7 @@ pub fn run(
         cpu,
         memory,
     };
-    let mut gathered = Gathered::new(start);
+    let mut gathered = Gathered::new(start, setup.open.clone());
     gathered.until_all_have_ended(&handovers, clock, &mut watch);
     let (worker_errors, elapsed) = (threads.join(), clock.now());
     let (start, mut totals) = gathered.finish();
@@ -55,7 +55,7 @@ pub fn run(
         elapsed,
         interrupted: control.is_interrupted(),
         planned: totals.planned,
-        held_max: totals.held_max,
+        held_max: setup.open.most(),
         worker_cpu: totals.worker_cpu,
         windows: totals.windows,
         tally: totals.tally,

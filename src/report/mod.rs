@@ -16,6 +16,7 @@ mod junit;
 mod markdown;
 pub mod openmetrics;
 pub mod output;
+mod plan_line;
 pub mod plan_text;
 pub mod screen;
 pub mod shown;
@@ -25,4 +26,5 @@ pub mod sweep_text;
 
 use findings::remedy_command;
 
+pub use plan_line::plan_line;
 pub use style::Style;

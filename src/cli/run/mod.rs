@@ -16,7 +16,7 @@ use crate::engine::Control;
 use crate::plan;
 use crate::plan::secrets::command_line;
 use crate::plan::{Arrivals, Colour, Overrides, Plan, TargetUrl};
-use crate::report::{Style, forecast};
+use crate::report::{Style, forecast, plan_line};
 use crate::result::{Completed, RunResult};
 use crate::run::{StartRunError, prepare};
 use anyhow::Context;
@@ -127,6 +127,9 @@ fn watched(
     let mut exporter = flags.listen.map(Exporter::start).transpose()?;
     let mut line = progress::Line::new(progress, end(plan), plan.load.connections);
     let control = Control::default();
+    if !flags.quiet {
+        say(&format!("plan: {}", plan_line(plan)));
+    }
     let prepared = prepare(plan, &|| interrupt.asked())?;
     if let Some(forecast) = prepared.forecast().filter(|_| !flags.quiet) {
         say(&format!("forecast: {}", forecast::beforehand(forecast)));
