@@ -55,6 +55,10 @@ instructions *ARGS:
 bench-tcp *ARGS:
     python3 benches/tcp_short.py {{ARGS}}
 
+# Measures how soon runs end: after their time at overload, and after a signal
+bench-ends *ARGS:
+    python3 benches/ends.py {{ARGS}}
+
 # Measures WebSockets: held, opened, echoing, beside others
 bench-websocket *ARGS:
     python3 benches/websocket.py {{ARGS}}

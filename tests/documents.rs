@@ -201,6 +201,12 @@ fn the_glossary_is_that_of_the_map() {
 }
 
 #[test]
+fn the_page_of_metrics_is_that_of_the_program() {
+    let families = connstorm::plan::threshold::catalogue();
+    generated("docs/reference/metrics.md", &connstorm::report::metrics::page(&families));
+}
+
+#[test]
 fn the_page_of_findings_is_that_of_the_enum() {
     let mut shown: BTreeMap<FindingId, Vec<&str>> = BTreeMap::new();
     for experiment in connstorm::lab::all() {

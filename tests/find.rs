@@ -149,6 +149,7 @@ fn wrong_limits_are_refused_before_anything_is_opened() {
     for (arguments, says) in [
         (["--start", "fast"], "--start"),
         (["--most", "1"], "growing order"),
+        (["--at-least", "2M/s"], "give a larger --most"),
         (["--tolerance", "0"], "tolerance"),
         (["--probe", "1ms"], "--probe"),
         (["--threshold", "conect.p99 < 5ms"], "connect.p99"),
@@ -159,6 +160,52 @@ fn wrong_limits_are_refused_before_anything_is_opened() {
         assert_eq!(output.status.code(), Some(2), "{arguments:?}: {text}");
         assert!(text.contains(says), "{says}: {text}");
     }
+}
+
+/// A gate: as much as is wanted is found, less is found, or the generator was the limit and nothing is decided.
+#[test]
+fn what_is_wanted_at_least_decides_the_exit_code() {
+    let (_target, address) = targets::start(Kind::Tcp, Behaviour::Echo);
+    let echo = format!("tcp://{address}");
+    let folder = tempfile::tempdir().unwrap();
+    let summary = folder.path().join("find.md");
+    let quick = [
+        "--at-least",
+        "12",
+        "--most",
+        "16",
+        "--probe",
+        "300ms",
+        "--repeats",
+        "0",
+        "--summary",
+        summary.to_str().unwrap(),
+    ];
+    for (arguments, code, enough, says) in [
+        (&[&*echo][..], 0, Some(true), "12/s was wanted, and holds"),
+        (&["tcp://127.0.0.1:1"], 3, Some(false), "less holds"),
+        (&[&*echo, "--source", "192.0.2.1"], 4, None, "is not decided"),
+    ] {
+        let (output, report) = find(&[arguments, &quick[..]].concat());
+        assert_eq!(output.status.code(), Some(code), "{report:#}");
+        assert_eq!(
+            (report["at_least"].as_f64(), report["enough"].as_bool()),
+            (Some(12.0), enough),
+            "{report:#}"
+        );
+        assert_eq!(
+            report["probes"][0]["value"], 12.0,
+            "the value that is wanted is probed itself: {report:#}"
+        );
+        let text = std::fs::read_to_string(&summary).unwrap();
+        assert!(text.contains(says) && text.contains("| 12/s |"), "{text}");
+    }
+    let (output, report) = find(&[&[&*echo, "--start", "5"][..], &quick[..]].concat());
+    assert_eq!(
+        (output.status.code(), report["probes"][0]["value"].as_f64()),
+        (Some(0), Some(5.0)),
+        "{report:#}"
+    );
 }
 
 const MESSAGE: &str = "sixteen bytes ..";

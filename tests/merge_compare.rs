@@ -108,7 +108,7 @@ fn a_side_is_a_file_several_or_a_folder() {
     assert!(String::from_utf8_lossy(&output.stdout).contains("2 runs against 3 runs"), "{output:?}");
     let empty = tempfile::tempdir().unwrap();
     for (arguments, code) in [
-        (["compare", "tests/data/good.json", text(empty.path())], 1),
+        (["compare", "tests/data/good.json", text(empty.path())], 2),
         (["compare", "tests/data/good.json", "tests/data/exhausted.json"], 1),
     ] {
         let output = run(&arguments);

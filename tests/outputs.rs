@@ -144,12 +144,12 @@ fn what_is_no_result_is_not_rendered() {
     std::fs::write(&other, "{\"schema_version\": 7, \"connstorm_version\": \"9.9.9\"}").unwrap();
     let output = run(&["report", other.to_str().unwrap()]);
     let text = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert_eq!(output.status.code(), Some(1), "{text}");
+    assert_eq!(output.status.code(), Some(2), "{text}");
     assert!(
         text.contains("other.json") && text.contains("schema_version is 7") && text.contains("9.9.9"),
         "{text}"
     );
-    assert_eq!(run(&["report", "/no/such.json"]).status.code(), Some(1));
+    assert_eq!(run(&["report", "/no/such.json"]).status.code(), Some(2));
 }
 
 fn get(address: SocketAddr, path: &str) -> std::io::Result<String> {

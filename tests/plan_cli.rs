@@ -94,6 +94,36 @@ fn mistakes_are_wrong_usage() {
 fn settings_that_cannot_be_read_are_named() {
     let output = connstorm().args(["plan", "--rate", "1/s", "--host", "/none.json"]).output().unwrap();
     let text = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(output.status.code(), Some(2));
     assert!(text.contains("'/none.json'"), "{text}");
+}
+
+/// The tuples of a scenario are counted by its own sources, ports and addresses, on the other host's ports.
+#[test]
+fn a_scenario_is_planned_for_by_its_load_sources_and_ports() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("scenario.toml");
+    let text = "[target]\nurl = \"tcp://192.0.2.7:9001-9002\"\n[source]\naddresses = [\"10.0.0.1-10.0.0.3\"]\n\
+                [load]\nopen = [{ hold = \"10s\", at = \"50/s\" }]\n[connection]\nlifetime = \"until-end\"\n";
+    std::fs::write(&file, text).unwrap();
+    let of = json(&format!("{}", file.display()));
+    let demand = &of["demand"];
+    assert_eq!((&demand["sources"], &demand["destinations"]), (&3.into(), &2.into()), "{demand:#}");
+    assert_eq!(demand["loopback"], false);
+    // Flags lie over it, as over the scenario of a run.
+    let faster = json(&format!("{} --rate 90/s --duration 1s --sources 1 --destinations 1", file.display()));
+    assert_eq!(faster["demand"]["sources"], 1);
+    assert_ne!(faster["demand"]["arrivals"], demand["arrivals"]);
+    // A closed loop that closes at once has no rate of its own.
+    let closed = plan("tcp://127.0.0.1:9 --held 5");
+    assert_eq!(closed.status.code(), Some(0), "{closed:?}");
+    std::fs::write(
+        &file,
+        "[target]\nurl = \"tcp://h:1\"\n[load]\nclosed = { slots = 3, duration = \"1s\" }\n",
+    )
+    .unwrap();
+    let output = plan(&file.display().to_string());
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(2), "{text}");
+    assert!(text.contains("only found by running it"), "{text}");
 }

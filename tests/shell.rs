@@ -69,6 +69,6 @@ fn a_shell_takes_the_completions() {
 #[test]
 fn a_command_that_does_not_exist_has_no_page() {
     let output = connstorm().args(["man", "dance"]).output().unwrap();
-    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(output.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&output.stderr).contains("there is no command 'dance'"), "{output:?}");
 }

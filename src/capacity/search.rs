@@ -19,12 +19,15 @@ pub struct SearchLimits {
     pub tolerance: f64,
     /// How often a probe is repeated, at most, before the majority counts.
     pub repeats: u32,
+    /// A value that has to be decided: it is probed itself where the interval would leave it open.
+    #[serde(default)]
+    pub decide: Option<f64>,
 }
 
 impl SearchLimits {
     /// From `start` to `most` in whole numbers, to 5 %, each doubtful probe repeated twice.
     pub fn new(start: f64, most: f64) -> SearchLimits {
-        SearchLimits { start, most, step: 1.0, tolerance: 0.05, repeats: 2 }
+        SearchLimits { start, most, step: 1.0, tolerance: 0.05, repeats: 2, decide: None }
     }
 }
 
@@ -38,6 +41,16 @@ pub enum SearchError {
     Interval {
         /// As given.
         start: f64,
+        /// As given.
+        most: f64,
+        /// As given.
+        step: f64,
+    },
+    /// The value to be decided is none that is probed.
+    #[error("{value} can't be decided: the search goes to {most} in steps of {step}")]
+    Decide {
+        /// As given.
+        value: f64,
         /// As given.
         most: f64,
         /// As given.
@@ -103,12 +116,15 @@ impl Search {
     /// # Errors
     /// If the limits do not make an interval that can be divided.
     pub fn new(limits: SearchLimits) -> Result<Search, SearchError> {
-        let SearchLimits { start, most, step, tolerance, .. } = limits;
+        let SearchLimits { start, most, step, tolerance, decide, .. } = limits;
         if !(step > 0.0 && start >= step && most >= start && most.is_finite()) {
             return Err(SearchError::Interval { start, most, step });
         }
         if !(tolerance > 0.0 && tolerance < 1.0) {
             return Err(SearchError::Tolerance(tolerance));
+        }
+        if let Some(value) = decide.filter(|value| !(*value >= step && *value <= most)) {
+            return Err(SearchError::Decide { value, most, step });
         }
         Ok(Search { limits, tried: Vec::new() })
     }
@@ -167,7 +183,8 @@ impl Search {
             (Some(low), Some(high)) => {
                 let middle = self.stepped(low + (high - low) / 2.0);
                 let close = high - low <= (limits.tolerance * high).max(limits.step);
-                (!close && low < middle && middle < high).then_some(middle)
+                let open = limits.decide.filter(|value| low < *value && *value < high);
+                (!close && low < middle && middle < high).then_some(middle).or(open)
             }
         }
     }
@@ -324,6 +341,15 @@ mod tests {
             prop_assert!(low <= at && at < high);
             prop_assert!(high - low <= (0.05 * high).max(1.0) + 1e-9);
             prop_assert!(end.probes <= 200);
+        }
+
+        #[test]
+        fn a_value_that_is_to_be_decided_is(at in 1.0..1e6_f64, start in 1.0..1e6_f64, wanted in 1.0..1e6_f64) {
+            let limits = SearchLimits { repeats: 0, decide: Some(wanted), ..SearchLimits::new(start, 4e6) };
+            let end = run(limits, threshold(at));
+            let holds = end.passing.is_some_and(|passing| passing >= wanted);
+            prop_assert_eq!(holds, wanted <= at, "{:?}", end);
+            prop_assert!(end.passing.is_none_or(|passing| passing <= at));
         }
 
         #[test]

@@ -1,12 +1,13 @@
 //! `connstorm compare`: what became slower or worse from one side of results to another.
 
 use super::exit::Exit;
-use super::output::{Output, named, say_styled, style_for};
+use super::input::InputError;
+use super::output::{Output, say_styled, style_for};
 use super::saved;
 use crate::report::compare_table;
 use crate::result::compare::{Change, Comparison};
 use crate::result::{RunResult, compare};
-use anyhow::{Context, bail};
+use anyhow::Context;
 use clap::Args;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -79,27 +80,30 @@ fn write(comparison: &Comparison, json: Option<Output>, summary: Option<Output>)
     Output::Stdout.write(&compare_table::render(comparison, style_for(&io::stdout())))
 }
 
+/// What a side may be.
+const FOLDER: &str = "folder of results";
+
 /// The files of a side.
-fn side(text: &str) -> anyhow::Result<Vec<PathBuf>> {
+fn side(text: &str) -> Result<Vec<PathBuf>, InputError> {
     let mut results = Vec::new();
     for path in text.split(',').map(str::trim).filter(|path| !path.is_empty()).map(Path::new) {
         if !path.is_dir() {
             results.push(path.to_owned());
             continue;
         }
-        let entries = std::fs::read_dir(path).with_context(|| format!("cannot read '{}'", named(path)))?;
+        let entries = std::fs::read_dir(path).map_err(|error| InputError::new(FOLDER, path, error))?;
         let mut files: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
         files.retain(|file| file.extension().is_some_and(|extension| extension == "json"));
         files.sort();
         if files.is_empty() {
-            bail!("the folder '{}' has no result in it: no file that ends in .json", named(path));
+            return Err(InputError::new(FOLDER, path, "it has no result in it: no file that ends in .json"));
         }
         results.extend(files);
     }
     Ok(results)
 }
 
-fn read(files: &[PathBuf]) -> anyhow::Result<Vec<RunResult>> {
+fn read(files: &[PathBuf]) -> Result<Vec<RunResult>, InputError> {
     files.iter().map(|file| saved::read(file)).collect()
 }
 

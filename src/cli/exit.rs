@@ -1,6 +1,10 @@
 //! The exit codes, all of them.
 
+use super::input::InputError;
+use crate::engine::{RunError, ScriptError};
+use crate::find::FindError;
 use crate::result::Verdict;
+use crate::run::StartRunError;
 use std::process::ExitCode;
 
 /// How the program ended, for scripts and CI jobs.
@@ -24,6 +28,12 @@ pub enum Exit {
 }
 
 impl Exit {
+    /// Code of an error: the command line names a file that is not there or is another, or something else went wrong.
+    pub(super) fn of_error(error: &anyhow::Error) -> Exit {
+        let names_wrong_file = error.chain().any(|cause| cause.is::<InputError>() || is_of_pem(cause));
+        if names_wrong_file { Exit::Usage } else { Exit::CouldNotRun }
+    }
+
     /// What a run of this verdict exits with.
     pub(super) fn of(verdict: Verdict) -> Exit {
         match verdict {
@@ -33,6 +43,19 @@ impl Exit {
             Verdict::Interrupted => Exit::Interrupted,
         }
     }
+}
+
+/// Whether an error is that of a file of certificates or keys, from a run, a search or the doctor.
+fn is_of_pem(error: &(dyn std::error::Error + 'static)) -> bool {
+    let start = match error.downcast_ref() {
+        Some(FindError::Run(start)) => Some(start),
+        _ => error.downcast_ref(),
+    };
+    let script = match start {
+        Some(StartRunError::Run(RunError::Script(script))) => Some(script),
+        _ => error.downcast_ref(),
+    };
+    matches!(script, Some(ScriptError::Pem { .. }))
 }
 
 impl From<Exit> for ExitCode {

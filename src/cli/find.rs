@@ -10,7 +10,7 @@ use crate::find::{Asked, Step, connections, find};
 use crate::model::Side;
 use crate::model::format::seconds;
 use crate::plan::units::{Rate, parse_count, parse_duration};
-use crate::report::find::render;
+use crate::report::find::{render, render_markdown};
 use crate::result::find::{FindReport, Quantity};
 use anyhow::Context;
 use clap::{Args, ValueEnum};
@@ -23,28 +23,35 @@ Examples:
   # How many connections a second does the server take, with 99 % of them within 50 ms?
   connstorm find tcp://127.0.0.1:9000 --threshold 'connect.p99 < 50ms'
 
+  # A gate for CI: exit code 3 where it takes less
+  connstorm find scenarios/first-run.toml --at-least 1500/s --most 2000/s --probe 2s --summary find.md
+
   # How many can it hold?
   connstorm find chat.toml --what held --start 1000 --most 200000
 
   # How many messages a second does it answer, over the connections of the scenario?
   connstorm find chat.toml --what messages --threshold 'round_trip.p99 < 50ms'
 
-Exit codes: 0 found; 3 not even the smallest value passes; 4 the generator was the limit; 1 could not run;
-2 wrong usage or scenario; 130 interrupted, with what was found so far";
+Exit codes: 0 found, and as much as --at-least wants; 3 less than that, or not even the smallest value passes;
+4 the generator was the limit; 1 could not run; 2 wrong usage or scenario; 130 interrupted, with what was
+found so far";
 
 /// Finds the largest rate, number held, or messages a second, at which the thresholds hold, and what stopped it
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct FindArgs {
-    /// A scenario file, or a target such as tcp://127.0.0.1:9000
-    #[arg(value_name = "SCENARIO.toml|URL")]
+    /// A scenario file, '-' for one on standard input, or a target such as tcp://127.0.0.1:9000
+    #[arg(value_name = "SCENARIO.toml|URL|-")]
     what: String,
     /// What is made larger
     #[arg(long = "what", value_name = "QUANTITY", default_value = "rate")]
     quantity: Of,
-    /// The first value probed: a rate such as 100/s, or a number
-    #[arg(long, value_name = "VALUE", default_value = "100")]
-    start: String,
+    /// The first value probed: a rate such as 100/s, or a number [default: that of --at-least, or 100]
+    #[arg(long, value_name = "VALUE")]
+    start: Option<String>,
+    /// The least that is wanted: exit code 3 where less is found
+    #[arg(long, value_name = "VALUE")]
+    at_least: Option<String>,
     /// No value above it is probed
     #[arg(long, value_name = "VALUE", default_value = "1M")]
     most: String,
@@ -63,6 +70,12 @@ pub(super) struct FindArgs {
     /// Write the figure and all probes as JSON
     #[arg(long, value_name = "FILE|-")]
     json: Option<PathBuf>,
+    /// Write the figure, what stopped it and all probes in Markdown, such as for "$GITHUB_STEP_SUMMARY"
+    #[arg(long, value_name = "FILE|-")]
+    summary: Option<PathBuf>,
+    /// Show secrets in outputs and errors: what came from ${NAME}, headers, queries, messages
+    #[arg(long)]
+    show_secrets: bool,
     /// Say nothing while it goes on
     #[arg(long, short)]
     quiet: bool,
@@ -99,6 +112,7 @@ pub(super) fn run(args: &FindArgs) -> anyhow::Result<Exit> {
             return Ok(Exit::Usage);
         }
     };
+    let plan = if args.show_secrets { plan.with_secrets_shown() } else { plan };
     if asked.quantity == Quantity::Messages && connections(&plan).is_none() {
         say(
             "connstorm: --what messages needs a scenario that says what is sent, over how many connections: \
@@ -107,11 +121,17 @@ pub(super) fn run(args: &FindArgs) -> anyhow::Result<Exit> {
         return Ok(Exit::Usage);
     }
     let interrupt = Interrupt::watch().context("cannot handle signals")?;
-    let [json] = Output::open_all([args.json.as_deref()], &[Path::new(&args.what)])?;
-    let report = find(&plan, &asked, &|| interrupt.asked(), |step| tell(step, args.quiet, asked.quantity))?;
-    let stdout_is_taken = json.as_ref().is_some_and(Output::is_stdout);
+    let wanted = [args.json.as_deref(), args.summary.as_deref()];
+    let [json, summary] = Output::open_all(wanted, &[Path::new(&args.what)])?;
+    let mut report =
+        find(&plan, &asked, &|| interrupt.asked(), |step| tell(step, args.quiet, asked.quantity))?;
+    report.judge(asked.limits.decide);
+    let stdout_is_taken = [&json, &summary].into_iter().flatten().any(Output::is_stdout);
     if let Some(json) = json {
         json.write_json(&report)?;
+    }
+    if let Some(summary) = summary {
+        summary.write(&render_markdown(&report))?;
     }
     if stdout_is_taken {
         say_styled(&render(&report, style_for(&io::stderr())));
@@ -124,6 +144,8 @@ pub(super) fn run(args: &FindArgs) -> anyhow::Result<Exit> {
 fn exit(report: &FindReport) -> Exit {
     match &report.stopped_by {
         _ if report.interrupted => Exit::Interrupted,
+        _ if report.enough == Some(true) => Exit::Passed,
+        _ if report.enough == Some(false) => Exit::ThresholdsFailed,
         Some(stopped) if stopped.side == Side::Generator => Exit::Invalid,
         _ if report.passing.is_none() => Exit::ThresholdsFailed,
         _ => Exit::Passed,
@@ -172,7 +194,17 @@ fn asked(args: &FindArgs) -> Result<Asked, String> {
     if length < Duration::from_millis(100) {
         return Err("--probe: a probe lasts 100ms at least".into());
     }
-    let mut limits = SearchLimits::new(value("--start", &args.start)?, value("--most", &args.most)?);
+    let decide = args.at_least.as_deref().map(|text| value("--at-least", text)).transpose()?;
+    let start = args.start.as_deref().map(|text| value("--start", text)).transpose()?;
+    let most = value("--most", &args.most)?;
+    if let Some(decide) = decide.filter(|decide| *decide > most) {
+        let (decide, most) = (quantity.show(decide), quantity.show(most));
+        return Err(format!(
+            "--at-least: {decide} is more than is ever probed ({most}); give a larger --most"
+        ));
+    }
+    let mut limits = SearchLimits::new(start.or(decide).unwrap_or(100.0), most);
+    limits.decide = decide;
     limits.tolerance = args.tolerance / 100.0;
     limits.repeats = args.repeats;
     crate::capacity::Search::new(limits).map_err(|error| error.to_string())?;

@@ -5,12 +5,15 @@ mod doctor;
 mod exit;
 mod file_identity;
 mod find;
+mod input;
 mod interrupt;
 mod lab;
 mod merge;
+mod metrics;
 mod output;
 mod outputs;
 mod plan;
+mod refusal;
 mod replacement;
 mod report;
 mod run;
@@ -22,7 +25,6 @@ mod shell;
 
 pub use exit::Exit;
 
-use crate::plan::secrets::{hidden, in_flag};
 use clap::{CommandFactory, Parser, Subcommand};
 use std::process::ExitCode;
 
@@ -48,6 +50,7 @@ enum Command {
     Report(Box<report::ReportArgs>),
     Compare(compare::CompareArgs),
     Merge(Box<merge::MergeArgs>),
+    Metrics(metrics::MetricsArgs),
     Schema(schema::SchemaArgs),
     Completions(shell::CompletionArgs),
     Man(shell::ManArgs),
@@ -55,7 +58,8 @@ enum Command {
 
 /// The whole program. Wrong usage is told by the parser, with [`Exit::Usage`].
 pub fn main() -> ExitCode {
-    let Cli { color, command } = Cli::try_parse().unwrap_or_else(|error| refuse(&error));
+    let Cli { color, command } =
+        Cli::try_parse().unwrap_or_else(|error| refusal::refuse(&error, &Cli::command()));
     output::use_colours(color);
     let done = match command {
         Command::Run(args) => run::run(&args),
@@ -67,28 +71,12 @@ pub fn main() -> ExitCode {
         Command::Report(args) => report::run(&args),
         Command::Compare(args) => compare::run(&args),
         Command::Merge(args) => merge::run(&args),
+        Command::Metrics(args) => metrics::run(&args),
         Command::Schema(args) => schema::run(&args),
         Command::Completions(args) => shell::completions(&args, Cli::command()),
         Command::Man(args) => shell::man(&args, Cli::command()),
     };
     ended(done.map(ExitCode::from))
-}
-
-/// Ends the program with the parser's own words, which quote what was given: but for what is secret in it.
-fn refuse(error: &clap::Error) -> ! {
-    use clap::error::{ContextKind, ContextValue};
-    let context = |kind| match error.get(kind) {
-        Some(ContextValue::String(text)) => text.as_str(),
-        _ => "",
-    };
-    // `--header <NAME: VALUE>`: the flag is its first word.
-    let flag = context(ContextKind::InvalidArg).split_whitespace().next().unwrap_or_default();
-    let secrets = in_flag(flag, context(ContextKind::InvalidValue));
-    if secrets.is_empty() {
-        error.exit();
-    }
-    output::say(hidden(&error.render().to_string(), &secrets).trim_end());
-    std::process::exit(Exit::Usage as i32);
 }
 
 /// The exit code; an error is told first.
@@ -97,7 +85,7 @@ fn ended(done: anyhow::Result<ExitCode>) -> ExitCode {
         Ok(exit) => exit,
         Err(error) => {
             output::say(&format!("connstorm: {error:#}"));
-            Exit::CouldNotRun.into()
+            Exit::of_error(&error).into()
         }
     }
 }

@@ -16,7 +16,7 @@ Examples:
 #[command(after_help = EXAMPLES)]
 pub(super) struct SchemaArgs {
     /// Of what
-    #[arg(value_enum)]
+    #[arg(value_enum, value_name = "scenario|result")]
     of: Of,
     /// Print a scenario's fields as a page of Markdown instead
     #[arg(long)]

@@ -1,7 +1,7 @@
 //! `connstorm completions` and `connstorm man`: what a package installs beside the program.
 
 use super::exit::Exit;
-use super::output::Output;
+use super::output::{Output, say};
 use anyhow::Context;
 use clap::{Args, Command};
 use clap_complete::Shell;
@@ -64,10 +64,13 @@ pub(super) fn man(args: &ManArgs, mut program: Command) -> anyhow::Result<Exit> 
     program.build();
     let page = match &args.command {
         None => program,
-        Some(name) => program
-            .find_subcommand(name)
-            .with_context(|| format!("there is no command '{name}'; `connstorm --help` lists them"))?
-            .clone(),
+        Some(name) => match program.find_subcommand(name) {
+            Some(page) => page.clone(),
+            None => {
+                say(&format!("connstorm: there is no command '{name}'; `connstorm --help` lists them"));
+                return Ok(Exit::Usage);
+            }
+        },
     };
     let mut text = Vec::new();
     clap_mangen::Man::new(page).render(&mut text)?;

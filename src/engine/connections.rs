@@ -26,10 +26,12 @@ mod bare;
 mod connecting;
 mod end_of_run;
 mod ending;
+mod going_on;
 mod sessions;
 
 use connecting::{explained, keep_icmp_errors, syn_was_sent_again};
 use end_of_run::Ending;
+use going_on::GoingOn;
 use sessions::Buffers;
 
 /// The slice of the plan that attempts go by.
@@ -48,8 +50,8 @@ pub(super) struct ConnectionConfig {
     /// First port of the range that the kernel searches, one parity after the other; `None` where it does
     /// not: at bind(), in a range of the socket's own (`IP_LOCAL_PORT_RANGE`), and where ports are leased.
     pub searched_from: Option<u16>,
-    /// First and last port that can be chosen as the source.
-    pub source_ports: (u16, u16),
+    /// Whether the source of an attempt can be its own destination: see [`Setup`](super::setup::Setup).
+    pub may_meet_itself: bool,
 }
 
 /// See the module.
@@ -85,6 +87,8 @@ pub(super) struct Connections {
     pub(super) first_failures: FirstFailures,
     /// Attempts that have ended and that the pacer has not heard of.
     finished: Vec<Finished>,
+    /// Clients between two connections.
+    going_on: GoingOn,
 }
 
 /// An attempt from its start to its record.
@@ -154,12 +158,13 @@ impl Connections {
             tally: Tally::default(),
             first_failures: FirstFailures::default(),
             finished: Vec::new(),
+            going_on: GoingOn::default(),
         })
     }
 
     /// Whether nothing is in flight.
     pub(super) fn is_empty(&self) -> bool {
-        self.slots.is_empty()
+        self.slots.is_empty() && self.going_on.is_empty()
     }
 
     /// Whether an attempt with failures behind it is that of a client which connects again.
@@ -288,13 +293,12 @@ impl Connections {
     }
 
     /// Whether both ends of a connection are one socket: nobody listens on the destination's port, and it was
-    /// chosen as the source port as well (simultaneous open, RFC 9293, section 3.5). Asked only where the
-    /// destination's port is one that can be chosen.
+    /// chosen as the source port as well (simultaneous open, RFC 9293, section 3.5). Asked only where that can be.
     fn is_connected_to_itself(&self, slot: &Slot) -> bool {
-        let Some(pool) = &self.pool else { return false };
-        let destination = pool.destination(slot.lease);
-        let (low, high) = self.connection_config.source_ports;
-        (low..=high).contains(&destination.port()) && slot.socket.local_address() == Some(destination)
+        let Some(pool) = self.pool.as_ref().filter(|_| self.connection_config.may_meet_itself) else {
+            return false;
+        };
+        slot.socket.local_address() == Some(pool.destination(slot.lease))
     }
 
     /// SYN_SENT: the slow path, on which waiting costs nothing that matters.

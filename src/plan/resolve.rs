@@ -1,10 +1,8 @@
 //! From single values to a whole that can be run: defaults, and the checks that look at several fields.
 
-use super::definition::{
-    Arrivals, Close, Connection, Lifetime, Load, Plan, PortPolicy, Serve, Source, Target,
-};
+use super::definition::{Arrivals, Connection, Lifetime, Load, Plan, Serve, Source, Target};
 use super::diagnostics::{Mistake, Place};
-use super::field::Field;
+use super::field::{Field, Placed};
 use super::fields::Settings;
 use super::file::Written;
 use super::load::{DEFAULT_DURATION, arrivals, until};
@@ -12,11 +10,9 @@ use super::secrets::Secrets;
 use super::serve;
 use super::session::{self, Session};
 use super::target_url::TargetUrl;
+use super::threshold::{Threshold, Unmeasured};
 use std::net::IpAddr;
 use std::time::Duration;
-
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
-const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The plan, or every mistake: those `found` already, and those that only the whole shows.
 pub(super) fn resolve(
@@ -42,12 +38,26 @@ pub(super) fn resolve(
     mistakes.extend(family_mismatch(&settings, target.as_ref()));
     match arrivals {
         Some(arrivals) if mistakes.is_empty() => {
+            let judged: Vec<Placed<Threshold>> = [&settings.thresholds, &settings.abort_when]
+                .into_iter()
+                .flat_map(|field| field.value().cloned().unwrap_or_default())
+                .collect();
             let mut plan = assemble(settings, target, serve.into_value(), arrivals, default_name);
             plan.session = session;
-            Ok(plan)
+            let unmeasured: Vec<Mistake> =
+                judged.into_iter().filter_map(|threshold| unmeasured(&plan, threshold)).collect();
+            if unmeasured.is_empty() { Ok(plan) } else { Err(unmeasured) }
         }
         _ => Err(mistakes),
     }
+}
+
+/// The mistake of a threshold or a condition on what the plan never measures.
+fn unmeasured(plan: &Plan, threshold: Placed<Threshold>) -> Option<Mistake> {
+    let metric = threshold.value.metric();
+    let Unmeasured { why, needed } = metric.unmeasured_by(plan)?;
+    let says = format!("{metric} is not measured in this scenario: {why}");
+    Some(Mistake::new(threshold.place, says).expected(needed))
 }
 
 /// What is said above TCP, by whatever target the plan has.
@@ -69,15 +79,15 @@ fn assemble(
     arrivals: Arrivals,
     default_name: &str,
 ) -> Plan {
+    let (source, connection) = (Source::default(), Connection::default());
     let until = until(&settings);
     Plan {
         name: settings.name.into_value().unwrap_or_else(|| default_name.to_owned()),
-        // Always the same, so that two runs of one scenario make the same choices.
-        seed: settings.seed.into_value().unwrap_or(0),
+        seed: settings.seed.into_value().unwrap_or(Plan::DEFAULT_SEED),
         target,
         source: Source {
-            addresses: settings.addresses.into_value().unwrap_or_default(),
-            ports: settings.ports.into_value().unwrap_or(PortPolicy::Kernel),
+            addresses: settings.addresses.into_value().unwrap_or(source.addresses),
+            ports: settings.ports.into_value().unwrap_or(source.ports),
         },
         load: Load {
             arrivals,
@@ -86,18 +96,25 @@ fn assemble(
             until,
         },
         connection: Connection {
-            lifetime: settings.lifetime.into_value().unwrap_or(Lifetime::Fixed(Duration::ZERO)),
-            close: settings.close.into_value().unwrap_or(Close::Fin),
-            connect_timeout: settings.connect_timeout.into_value().unwrap_or(CONNECT_TIMEOUT),
-            handshake_timeout: settings.handshake_timeout.into_value().unwrap_or(HANDSHAKE_TIMEOUT),
+            lifetime: settings.lifetime.into_value().unwrap_or(connection.lifetime),
+            close: settings.close.into_value().unwrap_or(connection.close),
+            connect_timeout: settings.connect_timeout.into_value().unwrap_or(connection.connect_timeout),
+            handshake_timeout: settings
+                .handshake_timeout
+                .into_value()
+                .unwrap_or(connection.handshake_timeout),
         },
         session: Session::default(),
         serve,
         workers: settings.workers.into_value(),
-        thresholds: settings.thresholds.into_value().unwrap_or_default(),
-        abort_when: settings.abort_when.into_value().unwrap_or_default(),
+        thresholds: without_places(settings.thresholds),
+        abort_when: without_places(settings.abort_when),
         secrets: Secrets::default(),
     }
+}
+
+fn without_places(thresholds: Field<Vec<Placed<Threshold>>>) -> Vec<Threshold> {
+    thresholds.into_value().unwrap_or_default().into_iter().map(|placed| placed.value).collect()
 }
 
 /// How long a connection lives at most, where it ends by itself: its lifetime, or what it has to say. Of an

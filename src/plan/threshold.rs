@@ -4,14 +4,22 @@
 //! come from is not known here. Invariant: a `Threshold` that exists can be judged, because its bound has
 //! the unit of its metric; its `Display` is read back as the same threshold.
 
+mod catalogue;
 mod error;
 mod evaluation;
 mod metric;
+mod nearest;
+mod needs;
+mod stat;
 mod value;
 
+pub use catalogue::{Entry, Family, catalogue};
 pub use error::{Part, ThresholdError};
 pub use evaluation::Evaluation;
-pub use metric::{Counter, LATENCIES, Metric, ONSETS, Share, Stat};
+pub use metric::{Counter, Metric, Share};
+pub use nearest::advice;
+pub use needs::Unmeasured;
+pub use stat::{Percentile, Stat};
 pub use value::Unit;
 
 use crate::plan::units::Count;
@@ -146,10 +154,8 @@ fn parse_metric(name: &Piece<'_>) -> Result<Metric, ThresholdError> {
     if name.text.is_empty() {
         return Err(ThresholdError::MissingMetric { span });
     }
-    Metric::named(name.text).ok_or_else(|| {
-        let nearest = Metric::nearest(name.text);
-        ThresholdError::UnknownMetric { given: name.text.to_owned(), nearest, span }
-    })
+    Metric::named(name.text)
+        .ok_or_else(|| ThresholdError::UnknownMetric { given: name.text.to_owned(), span })
 }
 
 fn parse_comparator(signs: &Piece<'_>) -> Result<Comparator, ThresholdError> {

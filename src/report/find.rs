@@ -1,7 +1,8 @@
-//! What `connstorm find` found, for a terminal.
+//! What `connstorm find` found, for a terminal and in Markdown.
 
 use crate::model::format::{micros, thousands};
 use crate::report::findings::{line, wrapped};
+use crate::report::markdown::{code, escaped};
 use crate::report::shown::clean;
 use crate::report::style::Style;
 use crate::result::Verdict;
@@ -12,31 +13,12 @@ use crate::result::headline;
 pub fn render(report: &FindReport, style: Style) -> String {
     let mut out = String::new();
     let (quantity, name) = (report.quantity, style.bold(&clean(&report.name)));
-    let figure = match (report.passing, report.failing) {
-        (Some(low), Some(high)) => {
-            format!(
-                "{}  (between {} and {})",
-                style.good(&quantity.show(low)),
-                quantity.show(low),
-                quantity.show(high)
-            )
-        }
-        (Some(low), None) => format!("at least {}", style.good(&quantity.show(low))),
-        (None, Some(high)) => format!("{} already fails", style.bad(&quantity.show(high))),
-        (None, None) => "nothing was probed to the end".to_owned(),
-    };
-    line(&mut out, format_args!("{name}  {figure}"));
+    line(&mut out, format_args!("{name}  {}", figure(report, style)));
     if report.interrupted {
         line(&mut out, format_args!("  {}: the figure is that so far", style.warn("interrupted")));
     }
-    match &report.stopped_by {
-        Some(stopped) => {
-            wrapped(&mut out, &clean(&format!("stopped by the {}: {}", stopped.side, stopped.why)), 2)
-        }
-        None if report.passing.is_some() && report.failing.is_none() => {
-            line(&mut out, format_args!("  nothing stopped it: it was not to go further (--most)"));
-        }
-        None => {}
+    for sentence in [stopped(report), wanted(report)].into_iter().flatten() {
+        wrapped(&mut out, &clean(&sentence), 2);
     }
     line(
         &mut out,
@@ -62,6 +44,75 @@ pub fn render(report: &FindReport, style: Style) -> String {
     out
 }
 
+/// The same in Markdown, for a CI job's summary.
+pub fn render_markdown(report: &FindReport) -> String {
+    let mut out = String::new();
+    let mark = match (report.enough, report.passing) {
+        (Some(false), _) | (_, None) => "❌",
+        (Some(true), _) => "✅",
+        (None, Some(_)) => "🔎",
+    };
+    line(
+        &mut out,
+        format_args!("## {mark} {}: {}", escaped(&clean(&report.name)), figure(report, Style::Plain)),
+    );
+    if report.interrupted {
+        line(&mut out, format_args!("\nInterrupted: the figure is that so far."));
+    }
+    for sentence in [stopped(report), wanted(report)].into_iter().flatten() {
+        line(&mut out, format_args!("\n{}.", escaped(&clean(&sentence))));
+    }
+    line(
+        &mut out,
+        format_args!("\n| probe | | ok | failed | held | connect p99 |\n|---:|---|---:|---:|---:|---:|"),
+    );
+    for probe in &report.probes {
+        let (value, verdict) = (report.quantity.show(probe.value), headline::verdict(probe.verdict));
+        let [ok, failed, held] = [probe.ok, probe.failed, probe.held_max].map(thousands);
+        let p99 = micros(probe.connect_p99_us);
+        line(&mut out, format_args!("| {value} | {verdict} | {ok} | {failed} | {held} | {p99} |"));
+    }
+    let thresholds: Vec<String> =
+        report.thresholds.iter().map(|threshold| code(&threshold.to_string())).collect();
+    line(&mut out, format_args!("\nHeld by {}.", thresholds.join(", ")));
+    out
+}
+
+/// The figure that was found, with its interval.
+fn figure(report: &FindReport, style: Style) -> String {
+    let quantity = report.quantity;
+    match (report.passing, report.failing) {
+        (Some(low), Some(high)) => {
+            let found = quantity.show(low);
+            format!("{}  (between {found} and {})", style.good(&found), quantity.show(high))
+        }
+        (Some(low), None) => format!("at least {}", style.good(&quantity.show(low))),
+        (None, Some(high)) => format!("{} already fails", style.bad(&quantity.show(high))),
+        (None, None) => "nothing was probed to the end".to_owned(),
+    }
+}
+
+/// What stopped the search; nothing where it was interrupted before that was known.
+fn stopped(report: &FindReport) -> Option<String> {
+    match &report.stopped_by {
+        Some(stopped) => Some(format!("stopped by the {}: {}", stopped.side, stopped.why)),
+        None if report.passing.is_some() && report.failing.is_none() => {
+            Some("nothing stopped it: it was not to go further (--most)".to_owned())
+        }
+        None => None,
+    }
+}
+
+/// What was wanted, and whether as much was found; nothing where nothing was wanted.
+fn wanted(report: &FindReport) -> Option<String> {
+    let least = report.quantity.show(report.at_least?);
+    Some(match report.enough {
+        Some(true) => format!("{least} was wanted, and holds"),
+        Some(false) => format!("{least} was wanted: less holds"),
+        None => format!("{least} was wanted: whether it holds is not decided"),
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -79,5 +130,7 @@ mod tests {
         report.probes =
             vec![ProbeReport::of(200.0, 0, &sample::good()), ProbeReport::of(206.0, 0, &sample::exhausted())];
         insta::assert_snapshot!(render(&report, Style::Plain));
+        report.judge(Some(500.0));
+        insta::assert_snapshot!("markdown", render_markdown(&report));
     }
 }

@@ -14,6 +14,7 @@ mod hlog;
 mod html;
 mod junit;
 mod markdown;
+pub mod metrics;
 pub mod openmetrics;
 pub mod output;
 mod plan_line;

@@ -54,6 +54,12 @@ pub struct FindReport {
     pub interrupted: bool,
     /// The thresholds.
     pub thresholds: Vec<Threshold>,
+    /// The least value that was wanted (`--at-least`); absent: none was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub at_least: Option<f64>,
+    /// Whether as much was found; absent where nothing was wanted, or where that was not decided.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub enough: Option<bool>,
     /// Every probe, in order.
     pub probes: Vec<ProbeReport>,
 }
@@ -116,8 +122,21 @@ impl FindReport {
             stopped_by: None,
             interrupted: false,
             thresholds,
+            at_least: None,
+            enough: None,
             probes: Vec::new(),
         }
+    }
+
+    /// Holds what was found against the least that was wanted. That the generator was the limit, or that the search
+    /// was interrupted, decides nothing where too little was found by then.
+    pub fn judge(&mut self, at_least: Option<f64>) {
+        self.at_least = at_least;
+        let Some(least) = at_least else { return };
+        let is_enough = self.passing.is_some_and(|passing| passing >= least);
+        let by_generator = self.stopped_by.as_ref().is_some_and(|stopped| stopped.side == Side::Generator);
+        let is_open = self.interrupted || by_generator;
+        self.enough = if is_enough || !is_open { Some(is_enough) } else { None };
     }
 
     /// Takes over what the search knows at its end.
@@ -162,6 +181,24 @@ fn side_of(kind: OnsetKind) -> Option<Side> {
 mod tests {
     use super::*;
     use crate::result::sample;
+
+    #[test]
+    fn what_was_wanted_is_decided_but_where_the_generator_was_the_limit() {
+        let judged = |passing: f64, stopped: Option<Side>, interrupted: bool| {
+            let mut report = FindReport::new("x", Quantity::Rate, Vec::new());
+            report.passing = Some(passing);
+            report.stopped_by = stopped.map(|side| Stopped { side, why: String::new() });
+            report.interrupted = interrupted;
+            report.judge(Some(5000.0));
+            report.enough
+        };
+        assert_eq!(judged(5000.0, None, false), Some(true));
+        assert_eq!(judged(5000.0, Some(Side::Generator), false), Some(true), "as much was seen to pass");
+        assert_eq!(judged(5000.0, None, true), Some(true));
+        assert_eq!(judged(4999.0, Some(Side::Target), false), Some(false));
+        assert_eq!(judged(4999.0, Some(Side::Generator), false), None);
+        assert_eq!(judged(4999.0, None, true), None);
+    }
 
     #[test]
     fn what_stopped_it_is_told_by_the_surest_sign() {

@@ -1,8 +1,9 @@
 //! The figures of a run by the names of metrics, held against thresholds.
 
-use crate::model::{Cause, OnsetKind};
-use crate::plan::threshold::{Counter, Evaluation, Metric, Share, Stat, Threshold};
+use crate::model::{Cause, Latency, LatencyKind, OnsetKind};
+use crate::plan::threshold::{Counter, Evaluation, Metric, Percentile, Share, Stat, Threshold};
 use crate::result::figures::Figures;
+use crate::result::model::LatencySummary;
 
 impl Figures<'_> {
     /// Judges every threshold of the plan, or the default where it has none.
@@ -18,7 +19,7 @@ impl Figures<'_> {
         let thresholds = self.plan.thresholds.iter().chain(&self.plan.abort_when);
         thresholds.map(Threshold::metric).any(|metric| match metric {
             Metric::Failed(named) | Metric::FailedRatio(named) => named == cause,
-            Metric::Onset(onset) => of_ports && onset == OnsetKind::PortsExhausted.name(),
+            Metric::Onset(onset) => of_ports && onset == OnsetKind::PortsExhausted,
             _ => false,
         })
     }
@@ -28,7 +29,7 @@ impl Figures<'_> {
         let counts = self.counts;
         let share = |part: u64, whole: u64| (whole > 0).then(|| part as f64 / whole as f64);
         match *metric {
-            Metric::Latency { name, stat } => self.latency(name, stat),
+            Metric::Latency { of, stat } => self.latency(of, stat),
             Metric::Count(counter) => Some(self.count(counter) as f64),
             Metric::Ratio(Share::Ok) => share(counts.ok, counts.started),
             Metric::Ratio(Share::Failed) => share(counts.failed, counts.started),
@@ -37,21 +38,18 @@ impl Figures<'_> {
             Metric::FailedRatio(cause) => share(self.failed_by(cause), counts.started),
             Metric::Skipped(reason) => Some(self.skipped.get(reason.name()).copied().unwrap_or(0) as f64),
             Metric::Onset(kind) => {
-                let told = self.onsets.iter().find(|onset| onset.kind.name() == kind).map(|onset| onset.at_s);
+                let told = self.onsets.iter().find(|onset| onset.kind == kind).map(|onset| onset.at_s);
                 told.or_else(|| self.is_blind_to(kind).then_some(f64::NAN))
             }
             Metric::RateAchieved => Some(super::model::per_second(counts.ok, self.elapsed_s)),
         }
     }
 
-    fn latency(&self, name: &str, stat: Stat) -> Option<f64> {
-        let summary = self.latency_us.get(name).filter(|summary| summary.count > 0)?;
+    fn latency(&self, of: LatencyKind, stat: Stat) -> Option<f64> {
+        let summary = self.latency_us.get(of.name()).filter(|summary| summary.count > 0)?;
         Some(match stat {
             Stat::Min => summary.min as f64,
-            Stat::P50 => summary.p50 as f64,
-            Stat::P90 => summary.p90 as f64,
-            Stat::P99 => summary.p99 as f64,
-            Stat::P99_9 => summary.p99_9 as f64,
+            Stat::Percentile(percentile) => summary.percentile(percentile)? as f64,
             Stat::Max => summary.max as f64,
             Stat::Mean => summary.mean,
         })
@@ -91,18 +89,17 @@ impl Figures<'_> {
 
     /// Whether an onset is told by the kernel's sockets or counters alone, and those could not be seen: that it
     /// was not told is then no sign that it did not happen.
-    fn is_blind_to(&self, kind: &str) -> bool {
-        let by_attempts = [
-            "port_search_slow",
-            "ports_exhausted",
-            "ports_recovered",
-            "fd_limit",
-            "refusals",
-            "generator_saturated",
-        ];
+    fn is_blind_to(&self, kind: OnsetKind) -> bool {
+        use OnsetKind::{
+            FdLimit, GeneratorSaturated, PortSearchSlow, PortsExhausted, PortsRecovered, Refusals,
+        };
+        let is_told_by_attempts = matches!(
+            kind,
+            PortSearchSlow | PortsExhausted | PortsRecovered | FdLimit | Refusals | GeneratorSaturated
+        );
         // A result of 0.1 does not tell.
         let blind = |note: &String| note.starts_with("sockets (") || note.starts_with("counters (");
-        !by_attempts.contains(&kind) && self.unseen.iter().any(blind)
+        !is_told_by_attempts && self.unseen.iter().any(blind)
     }
 
     fn failed_by(&self, cause: Cause) -> u64 {
@@ -110,16 +107,61 @@ impl Figures<'_> {
     }
 }
 
+impl LatencySummary {
+    /// The value that a percentile of all values does not exceed, in microseconds; `None` where it is none of those
+    /// that are kept and the histogram is not there.
+    pub fn percentile(&self, percentile: Percentile) -> Option<u64> {
+        match percentile {
+            Percentile::P50 => Some(self.p50),
+            Percentile::P90 => Some(self.p90),
+            Percentile::P99 => Some(self.p99),
+            Percentile::P99_9 => Some(self.p99_9),
+            other => Latency::from_base64(&self.histogram)
+                .filter(|latency| latency.count() > 0)
+                .map(|latency| latency.quantile_us(other.share())),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::threshold::ONSETS;
+    use crate::plan::threshold::catalogue;
     use crate::result::RunResult;
 
     #[test]
-    fn thresholds_know_every_onset_that_is_told() {
-        let told: Vec<&str> = OnsetKind::ALL.iter().map(|kind| kind.name()).collect();
-        assert_eq!(told, ONSETS);
+    fn the_result_has_a_value_where_the_list_of_metrics_says() {
+        let result = serde_json::to_value(crate::result::sample::good()).unwrap();
+        let mut looked = 0;
+        for entry in catalogue().into_iter().flat_map(|family| family.entries) {
+            for path in entry.from.split('`').skip(1).step_by(2).filter(|path| path.contains('.')) {
+                let pointer = format!("/{}", path.replace('.', "/"));
+                let is_latency = path.starts_with("latency_us");
+                assert!(is_latency || result.pointer(&pointer).is_some(), "{path}");
+                looked += 1;
+            }
+        }
+        assert!(looked > 30);
+    }
+
+    #[test]
+    fn any_percentile_is_judged_by_the_histogram() {
+        let mut result = crate::result::sample::good();
+        let mut latency = crate::model::Latency::default();
+        for us in 1..=100u64 {
+            latency.record(std::time::Duration::from_micros(us));
+        }
+        result.latency_us.insert("connect".into(), LatencySummary::of(&latency));
+        let value = |result: &RunResult, name: &str| Figures::of(result).value(&Metric::named(name).unwrap());
+        for (name, us) in
+            [("connect.p95", 95.0), ("connect.p99.9", 100.0), ("connect.p50", 50.0), ("connect.p1", 1.0)]
+        {
+            assert_eq!(value(&result, name), Some(us), "{name}");
+        }
+        // A result whose histogram was taken out tells what it still has.
+        result.latency_us.get_mut("connect").unwrap().histogram.clear();
+        assert_eq!(value(&result, "connect.p95"), None);
+        assert_eq!(value(&result, "connect.p90"), Some(90.0));
     }
 
     #[test]

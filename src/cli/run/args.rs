@@ -22,6 +22,9 @@ Examples:
   # 200 slots that connect and close as fast as they can; the result as JSON for another program
   connstorm run tcp://127.0.0.1:9000 --concurrency 200 --duration 10s --close rst --json - | jq .counts
 
+  # A scenario that another program writes, on standard input
+  sed 's/2000/1000/' scenarios/first-run.toml | connstorm run -
+
 Exit codes:
   0  passed                     3  a threshold failed
   1  could not run              4  invalid: the generator was the limit
@@ -31,9 +34,9 @@ Exit codes:
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(in crate::cli) struct Run {
-    /// A scenario file, or a target: tcp, tls, http, https, ws or wss, such as ws://127.0.0.1:9001/chat
-    /// (several ports: tcp://host:9000-9015), or HOST:PORT for tcp
-    #[arg(value_name = "SCENARIO.toml|URL")]
+    /// A scenario file, '-' for one on standard input, or a target: tcp, tls, http, https, ws or wss, such as
+    /// ws://127.0.0.1:9001/chat (several ports: tcp://host:9000-9015), or HOST:PORT for tcp
+    #[arg(value_name = "SCENARIO.toml|URL|-")]
     pub(super) what: String,
     #[command(flatten)]
     pub(super) scenario: ScenarioFlags,

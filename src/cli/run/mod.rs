@@ -9,8 +9,9 @@ mod progress;
 pub(super) use args::Run;
 
 use super::exit::Exit;
+use super::input::{self, InputError};
 use super::interrupt::Interrupt;
-use super::output::{named, say, say_styled, style_for};
+use super::output::{say, say_styled, style_for};
 use super::outputs::{Outputs, Summary};
 use crate::engine::Control;
 use crate::plan;
@@ -87,6 +88,9 @@ fn is_target(what: &str) -> bool {
     what.contains("://") || (what.parse::<TargetUrl>().is_ok() && !Path::new(what).exists())
 }
 
+/// The longest scenario that is read, in bytes.
+const LONGEST_SCENARIO: u64 = 16 << 20;
+
 /// The plan of a scenario file, or of a target and flags; or the mistakes in it, ready to print.
 pub(super) fn read_plan(what: &str, overrides: &Overrides) -> Result<Plan, String> {
     let colour = match style_for(&io::stderr()) {
@@ -97,18 +101,19 @@ pub(super) fn read_plan(what: &str, overrides: &Overrides) -> Result<Plan, Strin
         plan::from_flags(&overrides.clone().with_target(what))
     } else {
         let path = Path::new(what);
-        let text = std::fs::read_to_string(path).map_err(|error| unreadable(path, &error))?;
+        let text = input::read("scenario", path, LONGEST_SCENARIO).map_err(|error| unreadable(&error))?;
+        // The name that messages show, and that names the scenario where it does not.
+        let path = if input::is_stdin(path) { Path::new("stdin") } else { path };
         plan::load_file(path, &text, &|name| std::env::var(name).ok(), overrides)
     };
     plan.map_err(|mistakes| mistakes.render(colour))
 }
 
 /// What is wrong with a scenario file that can't be read, and what else may have been meant.
-fn unreadable(path: &Path, error: &io::Error) -> String {
+fn unreadable(error: &InputError) -> String {
     format!(
-        "connstorm: cannot read the scenario '{}': {error}; give a file such as scenarios/first-run.toml, or a \
-         target such as tcp://127.0.0.1:9000",
-        named(path)
+        "connstorm: {error}; give a file such as scenarios/first-run.toml, '-' for standard input, or a target such \
+         as tcp://127.0.0.1:9000"
     )
 }
 

@@ -4,12 +4,12 @@ use super::Errno;
 use std::fmt;
 
 macro_rules! named {
-    ($(#[$meta:meta])* $type:ident { $($(#[$doc:meta])* $variant:ident = $name:literal,)* }) => {
+    ($(#[$meta:meta])* $type:ident { $($(#[doc = $doc:literal])+ $variant:ident = $name:literal,)* }) => {
         $(#[$meta])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
         #[derive(schemars::JsonSchema)]
         #[derive(serde::Serialize, serde::Deserialize)]
-        pub enum $type { $($(#[$doc])* #[serde(rename = $name)] $variant,)* }
+        pub enum $type { $($(#[doc = $doc])+ #[serde(rename = $name)] $variant,)* }
 
         impl $type {
             /// Every variant, in the order of declaration.
@@ -18,6 +18,11 @@ macro_rules! named {
             /// The name in JSON, in thresholds and in every report.
             pub fn name(self) -> &'static str {
                 match self { $($type::$variant => $name,)* }
+            }
+
+            /// What it is, in a sentence.
+            pub fn meaning(self) -> &'static str {
+                match self { $($type::$variant => concat!($($doc),+).trim_ascii(),)* }
             }
         }
 
@@ -158,12 +163,15 @@ pub struct Failure {
     /// The peer's own number, if it gave one: HTTP status, TLS alert, WebSocket close code. Different numbers
     /// are different kinds.
     pub code: Option<u16>,
+    /// Number of the step of a conversation in which it happened, if there is one. Failures in different steps are
+    /// different kinds.
+    pub step: Option<u16>,
 }
 
 impl Failure {
     /// A failure without an error number.
     pub fn new(stage: Stage, cause: Cause) -> Failure {
-        Failure { stage, cause, errno: None, code: None }
+        Failure { stage, cause, errno: None, code: None, step: None }
     }
 
     /// A failure with the peer's own number for it.

@@ -71,6 +71,14 @@ impl SkipReason {
             SkipReason::Late => "late",
         }
     }
+
+    /// What it is, in a sentence.
+    pub fn meaning(self) -> &'static str {
+        match self {
+            SkipReason::MaxOpen => "As many connections as `max_open` allows were open already.",
+            SkipReason::Late => "The run ended before the generator, which was behind its plan, came to it.",
+        }
+    }
 }
 
 /// One finished attempt: the whole of what is known of it.

@@ -3,10 +3,34 @@
 use super::Latency;
 
 macro_rules! latencies {
-    ($($(#[$doc:meta])* $field:ident,)*) => {
+    ($($(#[doc = $doc:literal])+ $field:ident = $kind:ident,)*) => {
         /// The latencies of a run.
         #[derive(Debug, Clone, Default, PartialEq)]
-        pub struct Latencies { $($(#[$doc])* pub $field: Latency,)* }
+        pub struct Latencies { $($(#[doc = $doc])+ pub $field: Latency,)* }
+
+        /// A latency: from what to what.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum LatencyKind { $($(#[doc = $doc])+ $kind,)* }
+
+        impl LatencyKind {
+            /// Every latency, in the order of declaration.
+            pub const ALL: &'static [LatencyKind] = &[$(LatencyKind::$kind),*];
+
+            /// Name in JSON and in thresholds.
+            pub fn name(self) -> &'static str {
+                match self { $(LatencyKind::$kind => stringify!($field),)* }
+            }
+
+            /// What it is, in a sentence.
+            pub fn meaning(self) -> &'static str {
+                match self { $(LatencyKind::$kind => concat!($($doc),+).trim_ascii(),)* }
+            }
+
+            /// The latency of this name.
+            pub fn named(name: &str) -> Option<LatencyKind> {
+                LatencyKind::ALL.iter().copied().find(|kind| kind.name() == name)
+            }
+        }
 
         impl Latencies {
             /// Names in JSON and in thresholds, in their order.
@@ -27,38 +51,38 @@ macro_rules! latencies {
 
 latencies! {
     /// From the start of the attempt to the established connection.
-    connect,
+    connect = Connect,
     /// From the moment at which the attempt was due to the established connection: with the
     /// generator's own delay, so that coordinated omission can't hide it.
-    connect_from_due,
+    connect_from_due = ConnectFromDue,
     /// From the moment at which the attempt was due to its start: the generator's own delay.
-    lateness,
+    lateness = Lateness,
     /// socket(), its options and bind() alone.
-    bind_call,
+    bind_call = BindCall,
     /// The connect() call alone: the kernel's search for a port is in it.
-    connect_call,
+    connect_call = ConnectCall,
     /// From the established connection to its end, for attempts that ended well.
-    lifetime,
+    lifetime = Lifetime,
     /// From the established connection to the end of the TLS handshake.
-    tls,
+    tls = Tls,
     /// From the established connection, TLS included, to the end of the protocol's handshake: a
     /// WebSocket's 101, the first byte's worth of a whole HTTP reply.
-    handshake,
+    handshake = Handshake,
     /// From a message to its answer.
-    round_trip,
+    round_trip = RoundTrip,
     /// From the moment at which a message was due to its answer, where messages have a time of their own.
-    round_trip_from_due,
+    round_trip_from_due = RoundTripFromDue,
     /// From the moment at which a message was due, and could be sent, to its sending: the generator's own delay.
-    message_lateness,
+    message_lateness = MessageLateness,
     /// Longest time that something at a socket can have waited for its worker, by what came: the generator's own
     /// delay.
-    service_lateness,
+    service_lateness = ServiceLateness,
     /// From our ping to its pong.
-    pong,
+    pong = Pong,
     /// From one push to the next on the same connection.
-    push_gap,
+    push_gap = PushGap,
     /// From the time that a received message carries to its arrival; both clocks are in it.
-    one_way,
+    one_way = OneWay,
     /// From the first to the last arrival of a message that several received. Settled at the end of the run.
-    fanout_spread,
+    fanout_spread = FanoutSpread,
 }

@@ -7,11 +7,11 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
 macro_rules! kinds {
-    ($($(#[$doc:meta])* $variant:ident = $name:literal,)*) => {
+    ($($(#[doc = $doc:literal])+ $variant:ident = $name:literal,)*) => {
         /// What begins.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
         #[derive(schemars::JsonSchema)]
-        pub enum OnsetKind { $($(#[$doc])* #[serde(rename = $name)] $variant,)* }
+        pub enum OnsetKind { $($(#[doc = $doc])+ #[serde(rename = $name)] $variant,)* }
 
         impl OnsetKind {
             /// Every kind, in the order of declaration.
@@ -20,6 +20,11 @@ macro_rules! kinds {
             /// The name in JSON and in thresholds.
             pub fn name(self) -> &'static str {
                 match self { $(OnsetKind::$variant => $name,)* }
+            }
+
+            /// What it is, in a sentence.
+            pub fn meaning(self) -> &'static str {
+                match self { $(OnsetKind::$variant => concat!($($doc),+).trim_ascii(),)* }
             }
         }
     };

@@ -222,9 +222,9 @@ pub(in crate::plan) struct Comparisons {
 }
 
 impl Form for Comparisons {
-    type Value = Vec<Threshold>;
+    type Value = Vec<Placed<Threshold>>;
 
-    fn read_file(&self, table: &Table<'_>, field: &str) -> Field<Vec<Threshold>> {
+    fn read_file(&self, table: &Table<'_>, field: &str) -> Field<Vec<Placed<Threshold>>> {
         let Some(value) = table.value(field) else { return Field::Absent };
         let DeValue::Table(entries) = value.get_ref() else {
             let expected = format!("a table such as {}", self.example);
@@ -241,12 +241,22 @@ impl Form for Comparisons {
         flag: &'static str,
         given: &[&str],
         mistakes: &mut Vec<Mistake>,
-    ) -> Field<Vec<Threshold>> {
-        each_flag(flag, given, &THRESHOLD, mistakes)
+    ) -> Field<Vec<Placed<Threshold>>> {
+        let thresholds = each_flag(flag, given, &THRESHOLD, mistakes);
+        let Field::Given(Placed { value: thresholds, place }) = thresholds else {
+            return if thresholds.is_bad() { Field::Bad } else { Field::Absent };
+        };
+        let at = |given: &&str| Place::Flag { flag, given: (*given).to_owned() };
+        let placed = thresholds.into_iter().zip(given.iter().map(at));
+        Field::Given(Placed { value: placed.map(|(value, place)| Placed { value, place }).collect(), place })
     }
 
-    fn over(&self, flag: Field<Vec<Threshold>>, file: Field<Vec<Threshold>>) -> Field<Vec<Threshold>> {
-        merged(flag, file, |one, other| one.metric() == other.metric())
+    fn over(
+        &self,
+        flag: Field<Vec<Placed<Threshold>>>,
+        file: Field<Vec<Placed<Threshold>>>,
+    ) -> Field<Vec<Placed<Threshold>>> {
+        merged(flag, file, |one, other| one.value.metric() == other.value.metric())
     }
 
     fn takes(&self) -> Takes {
@@ -264,7 +274,12 @@ impl Form for Comparisons {
 
 /// A metric's name has dots in it, and without quotes TOML takes `connect.p99` for a table `connect`: both
 /// ways mean the same here.
-fn gather<'a>(reader: &'a Reader<'a>, prefix: &str, entries: &'a DeTable<'a>, found: &mut Vec<Threshold>) {
+fn gather<'a>(
+    reader: &'a Reader<'a>,
+    prefix: &str,
+    entries: &'a DeTable<'a>,
+    found: &mut Vec<Placed<Threshold>>,
+) {
     for (key, key_span, value) in Table::in_file_order(entries) {
         let metric = format!("{prefix}{key}");
         if let DeValue::Table(inner) = value.get_ref() {
@@ -273,7 +288,7 @@ fn gather<'a>(reader: &'a Reader<'a>, prefix: &str, entries: &'a DeTable<'a>, fo
         }
         let Some(comparison) = reader.parse(value, &COMPARISON).into_value() else { continue };
         match entry(&metric, &comparison) {
-            Ok(threshold) => found.push(threshold),
+            Ok(value) => found.push(Placed { value, place: Place::File(key_span) }),
             Err(EntryFault::Metric(fault)) => reader.report(fault.at(Place::File(key_span))),
             Err(EntryFault::Comparison(fault)) => reader.report(fault.at(Place::File(value.span()))),
         }

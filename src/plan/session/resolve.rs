@@ -4,6 +4,7 @@ use super::super::definition::{Close, Lifetime};
 use super::super::diagnostics::{Mistake, Place};
 use super::super::field::{Field, Placed};
 use super::super::fields::Settings;
+use super::steps;
 use super::{Expect, Header, Messages, Reconnect, Request, Session, Tls};
 use crate::protocol::{Application, Kind};
 use std::time::Duration;
@@ -15,6 +16,9 @@ pub(in crate::plan) fn resolve(settings: &mut Settings, kind: Kind, mistakes: &m
     let lives = !ends_at_once || settings.close.value() == Some(&Close::Peer);
     misfits(settings, kind, mistakes);
     pairs(settings, kind, lives, mistakes);
+    if let Some(steps) = settings.steps.given() {
+        steps::check(settings, steps, kind, mistakes);
+    }
     let url = settings.url.value();
     let path = url.map(|url| url.path.clone()).filter(|path| !path.is_empty());
     let credentials = url.and_then(|url| url.credentials.clone());
@@ -27,15 +31,16 @@ pub(in crate::plan) fn resolve(settings: &mut Settings, kind: Kind, mistakes: &m
     let count = take(&mut settings.count);
     // One exchange, where no lifetime leaves room for more.
     let count = count.or((send.is_some() && !lives).then_some(1));
-    let reconnect = Reconnect::default();
+    let (request, messages, reconnect) = (Request::default(), Messages::default(), Reconnect::default());
     Session {
         request: Request {
-            path: path.unwrap_or_else(|| "/".to_owned()),
+            path: path.unwrap_or(request.path),
             method: take(&mut settings.method),
             headers,
             subprotocols: take(&mut settings.subprotocols).unwrap_or_default(),
-            requests: take(&mut settings.requests).map_or(1, |n| u32::try_from(n).unwrap_or(u32::MAX)),
-            statuses: take(&mut settings.statuses).unwrap_or_default(),
+            requests: take(&mut settings.requests)
+                .map_or(request.requests, |n| u32::try_from(n).unwrap_or(u32::MAX)),
+            statuses: take(&mut settings.statuses).unwrap_or(request.statuses),
         },
         tls: Tls {
             ca: take(&mut settings.ca),
@@ -52,12 +57,12 @@ pub(in crate::plan) fn resolve(settings: &mut Settings, kind: Kind, mistakes: &m
             send,
             binary: take(&mut settings.binary).unwrap_or(false),
             every: take(&mut settings.every),
-            think: take(&mut settings.think).unwrap_or(Duration::ZERO),
+            think: take(&mut settings.think).unwrap_or(messages.think),
             count,
             expect: take(&mut settings.expect),
-            timeout: take(&mut settings.timeout).unwrap_or(Messages::default().timeout),
+            timeout: take(&mut settings.timeout).unwrap_or(messages.timeout),
             ping_every: take(&mut settings.ping_every),
-            close_code: take(&mut settings.close_code).unwrap_or(1000),
+            close_code: take(&mut settings.close_code).unwrap_or(messages.close_code),
             senders: take(&mut settings.senders),
         },
         drain: take(&mut settings.drain),
@@ -67,6 +72,7 @@ pub(in crate::plan) fn resolve(settings: &mut Settings, kind: Kind, mistakes: &m
             jitter: take(&mut settings.jitter).unwrap_or(reconnect.jitter),
             attempts: take(&mut settings.attempts),
         }),
+        steps: take(&mut settings.steps).map(|written| written.steps).unwrap_or_default(),
     }
 }
 
@@ -153,7 +159,7 @@ fn pairs(settings: &Settings, kind: Kind, lives: bool, mistakes: &mut Vec<Mistak
             report(place, "nothing is connected again, so this has no use", "`--reconnect` beside it");
         }
     }
-    if let Some(drain) = place(&s.drain).filter(|_| has_no_end(s, is_http, lives)) {
+    if let Some(drain) = place(&s.drain).filter(|_| s.steps.is_absent() && has_no_end(s, is_http, lives)) {
         report(
             drain,
             "no conversation has an end that it could be given time for",

@@ -1,5 +1,6 @@
 //! What can be wrong with a threshold, and where in its text.
 
+use super::nearest::advice;
 use super::{Comparator, Metric};
 use crate::plan::diagnostics::quote;
 use std::ops::Range;
@@ -16,12 +17,10 @@ pub enum ThresholdError {
         span: Range<usize>,
     },
     /// The name is not that of a metric.
-    #[error("{} is not a metric; {}", quote(.given), advice(*.nearest))]
+    #[error("{} is not a metric; {}", quote(.given), advice(.given))]
     UnknownMetric {
         /// The name as it was given.
         given: String,
-        /// The metric that was probably meant.
-        nearest: Option<Metric>,
         /// Where.
         span: Range<usize>,
     },
@@ -121,15 +120,6 @@ impl ThresholdError {
             ThresholdError::MissingMetric { .. } | ThresholdError::UnknownMetric { .. } => Part::Metric,
             _ => Part::Comparison,
         }
-    }
-}
-
-fn advice(nearest: Option<Metric>) -> String {
-    match nearest {
-        Some(metric) => format!("did you mean '{metric}'?"),
-        None => "there are latencies (connect.p99), counts (ok, failed.refused, skipped.late, held.max), \
-                 ratios (failed.ratio), onsets (onset.ports_exhausted) and rate.achieved"
-            .to_owned(),
     }
 }
 

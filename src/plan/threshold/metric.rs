@@ -2,39 +2,19 @@
 //!
 //! Invariant: a metric's `Display` is the name that [`Metric::named`] reads, and no two share a name.
 
+use super::stat::Stat;
 use super::value::Unit;
-use crate::model::{Cause, Latencies, SkipReason};
-use crate::plan::nearest;
+use crate::model::{Cause, LatencyKind, OnsetKind, SkipReason};
 use std::fmt;
-
-/// Names of the latencies, as in the result.
-pub const LATENCIES: [&str; Latencies::NAMES.len()] = Latencies::NAMES;
-
-/// Kinds of onsets: moments at which a trouble began, as in the result.
-pub const ONSETS: [&str; 13] = [
-    "port_search_slow",
-    "ports_low",
-    "ports_exhausted",
-    "ports_recovered",
-    "time_wait_building",
-    "time_wait_steady",
-    "time_wait_capped",
-    "accept_queue_full",
-    "syn_retransmits",
-    "conntrack_near_full",
-    "fd_limit",
-    "refusals",
-    "generator_saturated",
-];
 
 /// Something a run measures that a threshold can be put on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Metric {
     /// `connect.p99`: a latency, in microseconds.
     Latency {
-        /// One of [`LATENCIES`].
-        name: &'static str,
-        /// Which number of its distribution.
+        /// From what to what.
+        of: LatencyKind,
+        /// Number of its distribution.
         stat: Stat,
     },
     /// `ok`: a number of things.
@@ -47,17 +27,17 @@ pub enum Metric {
     FailedRatio(Cause),
     /// `skipped.late`: arrivals that were skipped for this reason.
     Skipped(SkipReason),
-    /// `onset.ports_exhausted`: one of [`ONSETS`], in seconds since the start of the run.
-    Onset(&'static str),
+    /// `onset.ports_exhausted`: the moment at which a trouble began, in seconds since the start of the run.
+    Onset(OnsetKind),
     /// `rate.achieved`: attempts that ended well, per second of the run.
     RateAchieved,
 }
 
 macro_rules! words {
-    ($(#[$meta:meta])* $type:ident { $($(#[$doc:meta])* $variant:ident = $name:literal,)* }) => {
+    ($(#[$meta:meta])* $type:ident { $($(#[doc = $doc:literal])+ $variant:ident = $name:literal,)* }) => {
         $(#[$meta])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-        pub enum $type { $($(#[$doc])* $variant,)* }
+        pub enum $type { $($(#[doc = $doc])+ $variant,)* }
 
         impl $type {
             /// Every variant, in the order of declaration.
@@ -67,28 +47,13 @@ macro_rules! words {
             pub fn name(self) -> &'static str {
                 match self { $($type::$variant => $name,)* }
             }
+
+            /// What it is, in a sentence.
+            pub fn meaning(self) -> &'static str {
+                match self { $($type::$variant => concat!($($doc),+).trim_ascii(),)* }
+            }
         }
     };
-}
-
-words! {
-    /// A number of a latency's distribution.
-    Stat {
-        /// The smallest.
-        Min = "min",
-        /// The median.
-        P50 = "p50",
-        /// What 90 % do not exceed.
-        P90 = "p90",
-        /// What 99 % do not exceed.
-        P99 = "p99",
-        /// What 99.9 % do not exceed.
-        P99_9 = "p99_9",
-        /// The largest.
-        Max = "max",
-        /// The arithmetic mean.
-        Mean = "mean",
-    }
 }
 
 words! {
@@ -162,11 +127,11 @@ words! {
 }
 
 impl Metric {
-    /// Every metric there is, families together.
+    /// Every metric, families together; of the percentiles of a latency the usual ones.
     pub fn all() -> impl Iterator<Item = Metric> {
-        let latencies = LATENCIES
-            .into_iter()
-            .flat_map(|name| Stat::ALL.iter().map(move |&stat| Metric::Latency { name, stat }));
+        let latencies = LatencyKind::ALL
+            .iter()
+            .flat_map(|&of| Stat::USUAL.into_iter().map(move |stat| Metric::Latency { of, stat }));
         let failures =
             Cause::ALL.iter().flat_map(|&cause| [Metric::Failed(cause), Metric::FailedRatio(cause)]);
         latencies
@@ -174,27 +139,17 @@ impl Metric {
             .chain(Share::ALL.iter().copied().map(Metric::Ratio))
             .chain(failures)
             .chain(SkipReason::ALL.into_iter().map(Metric::Skipped))
-            .chain(ONSETS.into_iter().map(Metric::Onset))
+            .chain(OnsetKind::ALL.iter().copied().map(Metric::Onset))
             .chain([Metric::RateAchieved])
     }
 
     /// The metric of this name.
     pub fn named(name: &str) -> Option<Metric> {
-        Metric::all().find(|metric| metric.to_string() == name)
-    }
-
-    /// The metric that was probably meant by a name that is none; `None` where nothing is near.
-    pub fn nearest(name: &str) -> Option<Metric> {
-        // The one name that the result uses for another thing.
-        if let Some(stat) = name.strip_prefix("held.")
-            && let Some(latency) = Metric::named(&format!("lifetime.{stat}"))
-        {
-            return Some(latency);
-        }
-        let names: Vec<String> = Metric::all().map(|metric| metric.to_string()).collect();
-        // Who wrote a family and a member does not mean a family alone: not `failed` for `failed.dns`.
-        let same_depth = |known: &&str| known.contains('.') || !name.contains('.');
-        Metric::named(nearest(name, names.iter().map(String::as_str).filter(same_depth))?)
+        let latency = || {
+            let (of, stat) = name.split_once('.')?;
+            Some(Metric::Latency { of: LatencyKind::named(of)?, stat: Stat::named(stat)? })
+        };
+        latency().or_else(|| Metric::all().find(|metric| metric.to_string() == name))
     }
 
     /// What it is measured in.
@@ -213,7 +168,7 @@ impl Metric {
 impl fmt::Display for Metric {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Metric::Latency { name, stat } => write!(f, "{name}.{}", stat.name()),
+            Metric::Latency { of, stat } => write!(f, "{}.{stat}", of.name()),
             Metric::Count(counter) => f.write_str(counter.name()),
             Metric::Ratio(share) => f.write_str(share.name()),
             Metric::Failed(cause) => write!(f, "failed.{cause}"),
@@ -244,6 +199,8 @@ mod tests {
         for name in [
             "connect.p99",
             "lateness.p99_9",
+            "connect.p95",
+            "round_trip.p99.99",
             "lifetime.mean",
             "held.max",
             "in_flight",
@@ -257,20 +214,5 @@ mod tests {
             assert!(Metric::named(name).is_some(), "{name}");
         }
         assert_eq!(Metric::named("held.max"), Some(Metric::Count(Counter::HeldMax)));
-    }
-
-    #[test]
-    fn slips_are_seen_through_and_the_far_is_not_named() {
-        let nearest = |name| Metric::nearest(name).map(|metric| metric.to_string());
-        assert_eq!(nearest("conect.p99").as_deref(), Some("connect.p99"));
-        assert_eq!(nearest("Connect.P99").as_deref(), Some("connect.p99"));
-        assert_eq!(nearest("failed.refuse").as_deref(), Some("failed.refused"));
-        assert_eq!(nearest("onset.port_exhausted").as_deref(), Some("onset.ports_exhausted"));
-        assert_eq!(nearest("held.p99").as_deref(), Some("lifetime.p99"));
-        assert_eq!(nearest("rate").as_deref(), Some("rate.achieved"));
-        assert_eq!(nearest("failed.dns_is_down"), None);
-        assert_eq!(nearest("temperature.of.the.room"), None);
-        assert_eq!(nearest(""), None);
-        assert_eq!(nearest(&"x".repeat(10_000)), None);
     }
 }

@@ -25,8 +25,12 @@ pub enum Unit {
 }
 
 impl Unit {
+    /// Every unit.
+    pub const ALL: [Unit; 6] =
+        [Unit::Microseconds, Unit::Seconds, Unit::Ratio, Unit::Count, Unit::Bytes, Unit::PerSecond];
+
     /// What a metric of this unit is compared with, in words.
-    pub(super) fn expected(self) -> &'static str {
+    pub fn expected(self) -> &'static str {
         match self {
             Unit::Microseconds => "a duration of whole microseconds with its unit, such as 50ms, 250us or 1s",
             Unit::Seconds => "'never' or a duration with its unit, such as 30s",
@@ -38,7 +42,7 @@ impl Unit {
     }
 
     /// A comparison that is right for a metric of this unit.
-    pub(super) fn example(self) -> &'static str {
+    pub fn example(self) -> &'static str {
         match self {
             Unit::Microseconds => "< 50ms",
             Unit::Seconds => "== never",
@@ -201,8 +205,7 @@ mod tests {
 
     #[test]
     fn every_example_is_right_for_its_unit() {
-        use Unit::{Bytes, Count, Microseconds, PerSecond, Ratio, Seconds};
-        for unit in [Microseconds, Seconds, Ratio, Count, Bytes, PerSecond] {
+        for unit in Unit::ALL {
             let value = unit.example().split_once(' ').expect("comparator and value").1;
             assert!(Bound::parse(value, unit).is_some(), "{value}");
         }
