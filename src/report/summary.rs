@@ -273,8 +273,9 @@ pub(super) fn load(result: &RunResult) -> String {
     } else {
         ""
     };
+    let part = result.slice.map_or(String::new(), |slice| format!(", part {slice}: judged when merged"));
     let elapsed = seconds(result.elapsed_s);
-    format!("{arrivals}, {elapsed}; {lifetime}, closed by {close}\n  {tuples}, {ports}{insecure}")
+    format!("{arrivals}, {elapsed}; {lifetime}, closed by {close}\n  {tuples}, {ports}{insecure}{part}")
 }
 
 /// The latencies worth a line: those that have values, except the calls, which `--json` has.

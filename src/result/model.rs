@@ -5,7 +5,7 @@
 use crate::diagnose::Finding;
 use crate::linux::sysctl::HostSettings;
 use crate::model::{
-    Cause, Closes, Errno, Evidence, Latency, Onset, OnsetKind, Reply, Sample, Side, Stage, Traffic,
+    Cause, Closes, Errno, Evidence, Latency, Onset, OnsetKind, Reply, Sample, Side, Slice, Stage, Traffic,
 };
 use crate::plan::Plan;
 use crate::plan::threshold::{Evaluation, Metric};
@@ -39,6 +39,9 @@ pub struct RunResult {
     pub elapsed_s: f64,
     /// What was planned.
     pub plan: Plan,
+    /// What of the plan this process did, and all counts are of; absent where it is all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slice: Option<Slice>,
     /// The settings and limits of this host when it began.
     pub host: HostSettings,
     /// What could not be seen of the kernel while it ran, and why.
@@ -85,6 +88,10 @@ pub struct RunResult {
     /// The command line that made it, secrets replaced; absent where it was not the command line.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub command: Option<String>,
+    /// The program, or one of those that this was merged from, did not come to its end: this is what it had counted
+    /// until it was last written.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub partial: bool,
     /// The results that this one was merged from; empty where it is of one run.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub parts: Vec<Part>,
@@ -103,6 +110,12 @@ pub struct Part {
     pub elapsed_s: f64,
     /// What it was worth.
     pub verdict: Verdict,
+    /// What of the plan it did; absent where it is all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slice: Option<Slice>,
+    /// Its program did not come to its end.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub partial: bool,
     /// Its attempts by outcome.
     pub counts: Counts,
 }

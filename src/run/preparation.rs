@@ -5,6 +5,7 @@
 //! and ends with the program.
 
 use super::{Prepared, StartRunError};
+use crate::model::Slice;
 use crate::plan::Plan;
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::thread;
@@ -13,16 +14,20 @@ use std::time::Duration;
 /// Time between two looks at whether the user has ended it.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
-/// Makes everything ready for a run of `plan`, or gives it up as soon as `is_interrupted` says so.
+/// Makes everything ready for what this process does of `plan`, or gives it up as soon as `is_interrupted` says so.
 ///
 /// # Errors
 /// When the plan's own target can't start, there is nothing to connect to, or the user has ended it.
-pub fn prepare(plan: &Plan, is_interrupted: &dyn Fn() -> bool) -> Result<Prepared, StartRunError> {
+pub fn prepare(
+    plan: &Plan,
+    slice: Slice,
+    is_interrupted: &dyn Fn() -> bool,
+) -> Result<Prepared, StartRunError> {
     let (done, prepared) = channel();
     let plan = plan.clone();
     let work = move || {
         // Nobody waits for it any more only when the run was given up.
-        let _ = done.send(Prepared::new(&plan));
+        let _ = done.send(Prepared::new(&plan, slice));
     };
     let thread =
         thread::Builder::new().name("preparation".into()).spawn(work).map_err(StartRunError::Thread)?;
@@ -48,7 +53,7 @@ mod tests {
     #[test]
     fn an_end_that_comes_before_the_beginning_is_obeyed() {
         let plan = from_flags(&Overrides::to("tcp://127.0.0.1:9")).unwrap();
-        assert!(matches!(prepare(&plan, &|| true), Err(StartRunError::Interrupted)));
-        assert!(prepare(&plan, &|| false).is_ok());
+        assert!(matches!(prepare(&plan, Slice::WHOLE, &|| true), Err(StartRunError::Interrupted)));
+        assert!(prepare(&plan, Slice::WHOLE, &|| false).is_ok());
     }
 }

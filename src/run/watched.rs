@@ -11,7 +11,7 @@ use std::ops::Deref;
 /// The state of a run under way.
 #[derive(Debug)]
 pub struct Watched<'a> {
-    /// What is run.
+    /// What is run, as a whole.
     pub plan: &'a Plan,
     /// The settings of this host when the run began.
     pub host: &'a HostSettings,

@@ -1,7 +1,7 @@
 //! What a run comes to: the engine's whole output, before anybody judges or prints it.
 
 use super::{Tally, Window};
-use crate::model::{Failure, Stamp};
+use crate::model::{Failure, Slice, Stamp};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -12,6 +12,8 @@ pub struct RunStart {
     pub began: String,
     /// The same in microseconds since 1970: what runs of several machines are aligned by.
     pub began_unix_us: u64,
+    /// What of its plan it does.
+    pub slice: Slice,
     /// Number of workers.
     pub workers: u32,
     /// Where the run connects to: every address of the target's name, with every port.
