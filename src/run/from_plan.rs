@@ -5,7 +5,8 @@ use crate::linux::addresses::source_for;
 use crate::linux::sysctl::HostSettings;
 use crate::model::{PortDemand, PortSupply, Rate, TupleGroup};
 use crate::plan::{Arrivals, Plan};
-use std::net::SocketAddr;
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 /// What a plan does not say: where its connections go, and what they meet there.
@@ -39,10 +40,18 @@ pub fn supply(plan: &Plan, destinations: &[SocketAddr], settings: &HostSettings)
         policy: plan.source.ports,
         close: plan.connection.close,
         sources: plan.source.addresses.clone(),
-        routed: destinations.iter().filter(|_| by_route).map(|d| source_for(*d).ok()).collect(),
+        routed: if by_route { routed(destinations) } else { Vec::new() },
         destinations: destinations.to_vec(),
     };
     PortSupply::new(&demand, settings.port_settings())
+}
+
+/// The source address that the routes give to each destination. Its port does not matter to them.
+fn routed(destinations: &[SocketAddr]) -> Vec<Option<IpAddr>> {
+    let mut known = HashMap::new();
+    let mut of =
+        |to: &SocketAddr| *known.entry(SocketAddr::new(to.ip(), 1)).or_insert_with(|| source_for(*to).ok());
+    destinations.iter().map(&mut of).collect()
 }
 
 /// The demand of a plan. `None` for a closed loop whose connections are closed at once: how fast it goes is
