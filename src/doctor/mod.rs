@@ -101,7 +101,7 @@ pub fn target(
         destinations: tried,
         spoken: Some(target.scheme),
         url: Some(target.to_string()),
-        ..target::look(Some(&target.host), destinations)
+        ..target::look(Some(&target.host), destinations, state::Owners::Sought)
     };
     if let Some(name) = &mut facts.name {
         name.expected = expected.to_vec();

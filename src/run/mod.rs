@@ -13,7 +13,7 @@ mod plateau;
 mod preparation;
 mod watched;
 
-pub use preparation::prepare;
+pub use preparation::{muster, prepare};
 pub use watched::Watched;
 
 use crate::capacity::{self, Demand, Forecast};
@@ -64,7 +64,8 @@ pub fn execute(
     watch: impl FnMut(&Watched<'_>),
 ) -> Result<Completed, StartRunError> {
     let prepared = preparation::prepare(plan, Slice::WHOLE, &|| control.is_interrupted())?;
-    Ok(prepared.muster(control)?.run(Clock::start(), watch))
+    let mustered = preparation::muster(prepared, control, &|| control.is_interrupted())?;
+    Ok(mustered.run(Clock::start(), watch))
 }
 
 /// A run that is ready to begin: its own target listens, and its target's name is resolved.

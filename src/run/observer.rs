@@ -3,6 +3,7 @@
 
 use crate::diagnose::{Facts, FailureFact, Moment, Refusals, TargetFacts, TupleFact};
 use crate::host::server_process::{ServerWatch, own_drops};
+use crate::host::state::Owners;
 use crate::host::target;
 use crate::linux::holders::Table;
 use crate::linux::proc_net::{ConntrackDrops, Counters};
@@ -118,8 +119,10 @@ impl Observer {
     pub(super) fn facts(&self, plan: &Plan, run: &Run, moments: Vec<Moment>) -> Facts {
         let (first, last) = (self.first.as_ref(), self.last.as_ref());
         let over = first.zip(last).map(|(first, last)| last.since(first));
-        let mut around =
-            target::look(plan.target.as_ref().map(|target| target.host.as_str()), &self.destinations);
+        let is_quiet = run.tally.failed() == 0 && run.tally.syn_retransmits() == 0 && self.onsets.is_empty();
+        let owners = if is_quiet { Owners::LeftOut } else { Owners::Sought };
+        let host = plan.target.as_ref().map(|target| target.host.as_str());
+        let mut around = target::look(host, &self.destinations, owners);
         if run.tally.failed() > 0 {
             around.name.as_mut().map(target::ask_dns);
             around.rules = ruleset::read().ok();
