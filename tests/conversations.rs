@@ -82,6 +82,7 @@ fn a_client_of_several_connections_makes_an_attempt_of_each() {
         let scenario = folder.path().join("several.toml");
         let text = r#"
             steps = [
+              { open = true },
               { send = '{"n":"a{conn}"}', expect = "echo", take = { n = "json:/n" }, name = "first" },
               { close = 4000 },
               { open = "/{n}" },

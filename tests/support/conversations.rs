@@ -68,8 +68,9 @@ impl Counting {
         }
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("mosquitto.conf"), MOSQUITTO).unwrap();
-        let arguments = ["-c", "mosquitto.conf"].map(str::to_owned);
-        let mut server = Server::start("mosquitto", "mosquitto", folder, &arguments);
+        // With a limit of a million descriptors its library can't open a listener.
+        let arguments = ["-c", "ulimit -n 20000; exec mosquitto -c mosquitto.conf"].map(str::to_owned);
+        let mut server = Server::start("sh", "mosquitto", folder, &arguments);
         let address = ([127, 0, 0, 1], 8113).into();
         server.until_it_answers(|| answers_at(address, "/", "Sec-WebSocket-Protocol: mqtt\r\n"));
         Some(Counting { server })
