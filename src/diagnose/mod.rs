@@ -35,6 +35,7 @@ mod timeout;
 mod unanswered;
 mod unexplained;
 mod unreachable;
+pub mod watched;
 
 use crate::model::{Cause, Failure, Side, Stage};
 use claim::Claim;

@@ -25,7 +25,6 @@ mod setting;
 pub mod shell;
 pub mod table;
 pub mod text;
-mod watch;
 
 pub use catalogue::{all, find};
 pub use distractor::Distractor;

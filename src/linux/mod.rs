@@ -34,6 +34,7 @@ pub mod socket;
 pub mod sysctl;
 pub mod tcp_info;
 pub mod tcp_state;
+pub mod terminal;
 pub mod timer_slack;
 pub mod tracked;
 pub mod tuple_usage;

@@ -23,6 +23,8 @@ pub mod shown;
 mod style;
 pub mod summary;
 pub mod sweep_text;
+pub mod watch;
+pub mod watch_metrics;
 
 use findings::remedy_command;
 

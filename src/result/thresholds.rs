@@ -46,6 +46,8 @@ impl Figures<'_> {
                 told.or_else(|| self.is_blind_to(kind).then_some(f64::NAN))
             }
             Metric::RateAchieved => Some(super::model::per_second(counts.ok, self.elapsed_s)),
+            // A watch's.
+            Metric::Observed(_) => None,
         }
     }
 

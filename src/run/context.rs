@@ -4,7 +4,7 @@ use crate::host::held_ports;
 use crate::host::target::are_local;
 use crate::linux::addresses::is_local;
 use crate::linux::sysctl::HostSettings;
-use crate::observe::{Books, RunContext};
+use crate::observe::RunContext;
 use crate::plan::{Arrivals, Plan};
 use crate::run::from_plan::supply;
 use std::net::{IpAddr, SocketAddr};
@@ -23,7 +23,6 @@ pub(crate) fn context(plan: &Plan, destinations: &[SocketAddr], host: &HostSetti
         largest_share: supply.groups().iter().map(|group| group.share).fold(0.0, f64::max),
         open_for: plan.connection.lifetime.mean(),
         fin_timeout: Duration::from_secs(host.tcp_fin_timeout.unwrap_or(60)),
-        books: Books::Kept,
         supply,
         time_wait_cap: host.tcp_max_tw_buckets,
         target_is_local: are_local(destinations),

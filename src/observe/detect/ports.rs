@@ -3,7 +3,6 @@
 use super::tuple::{self, BusyTuple, RecentCloses};
 use super::{ObservedWindow, RunContext};
 use crate::model::{Cause, Evidence, FailureTally, Kept, Onset, OnsetKind, SlowSearch, Stage, Stamp};
-use crate::observe::run_context::Books;
 use std::time::Duration;
 
 /// Share at which ports are low.
@@ -63,10 +62,8 @@ impl Ports {
 
     fn low(&mut self, look: &Look<'_>) -> Option<Onset> {
         let tuple = look.busiest?;
-        // Of a program that is not ours nobody knows the number open: two looks are not one.
-        let known = look.context.books == Books::Kept || look.view.sample.is_one_look();
         let few = (tuple.blocked as f64) < tuple.usable as f64 * LOW_SHARE;
-        if self.low_told || few || !known || !look.context.opens_at(look.view.window.at) {
+        if self.low_told || few || !look.context.opens_at(look.view.window.at) {
             return None;
         }
         self.low_told = true;

@@ -2,7 +2,6 @@
 
 use super::{ObservedWindow, RunContext};
 use crate::model::{Cause, Evidence, Onset, OnsetKind};
-use crate::observe::run_context::Books;
 
 /// What was told already.
 #[derive(Debug, Default)]
@@ -45,12 +44,7 @@ impl TargetTrouble {
     fn accept_queue(&mut self, view: &ObservedWindow<'_>, context: &RunContext) -> Option<Onset> {
         let counters = view.delta?.counters?;
         let again = view.totals.syn_retransmits();
-        let ours = match context.books {
-            Books::Kept => {
-                view.in_syn_sent(context) > 0 || view.window.failed > 0 || again > self.syn_retransmits
-            }
-            Books::None => true,
-        };
+        let ours = view.in_syn_sent(context) > 0 || view.window.failed > 0 || again > self.syn_retransmits;
         self.syn_retransmits = again;
         if self.queue_told || !context.target_is_local || counters.listen_overflows == 0 || !ours {
             return None;

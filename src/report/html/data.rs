@@ -81,7 +81,8 @@ fn tone(kind: OnsetKind) -> &'static str {
         OnsetKind::PortSearchSlow
         | OnsetKind::PortsLow
         | OnsetKind::TimeWaitCapped
-        | OnsetKind::ConntrackNearFull => "warn",
+        | OnsetKind::ConntrackNearFull
+        | OnsetKind::CloseWaitLeak => "warn",
         _ => "harm",
     }
 }
