@@ -343,6 +343,23 @@ impl LatencySummary {
     }
 }
 
+impl StepCount {
+    /// Counts of one load's parts, which have the same steps, added up by name.
+    pub(super) fn added_up(parts: &[crate::result::merge::Named]) -> Vec<StepCount> {
+        let mut sums: Vec<StepCount> = Vec::new();
+        for step in parts.iter().flat_map(|part| &part.result.steps) {
+            match sums.iter_mut().find(|sum| sum.name == step.name) {
+                Some(sum) => {
+                    sum.done = sum.done.saturating_add(step.done);
+                    sum.failed = sum.failed.saturating_add(step.failed);
+                }
+                None => sums.push(step.clone()),
+            }
+        }
+        sums
+    }
+}
+
 impl FailureKind {
     pub(super) fn of(kind: &crate::model::FailureTally, steps: &[String]) -> FailureKind {
         FailureKind {
@@ -359,6 +376,11 @@ impl FailureKind {
             latency_us: LatencySummary::of(&kind.latency),
             samples: kind.samples.iter().map(FailureSample::of).collect(),
         }
+    }
+
+    /// Whether another is of the same kind, in the same step.
+    pub(super) fn is_like(&self, other: &FailureKind) -> bool {
+        self.failure() == other.failure() && self.step == other.step
     }
 
     /// The failure as data.
