@@ -38,7 +38,7 @@ fn run(scenario: &str, duration: &str) -> Value {
 fn socket_io_keeps_a_thousand_clients_that_answer_its_heartbeat() {
     Namespace::of("socket_io_keeps_a_thousand_clients_that_answer_its_heartbeat").run(|| {
         let Some(server) = Counting::socket_io() else { return };
-        let result = run("socket-io.toml", "5s");
+        let result = run("socket-io.toml", "12s");
         all_well(&result);
         assert_eq!((done(&result, "joined"), count(&result, "held_max")), (CLIENTS, CLIENTS));
         assert!(done(&result, "heartbeat") >= 2 * CLIENTS, "{:#}", result["steps"]);
