@@ -187,13 +187,16 @@ impl Site for Pages {
             ("GET", "/") => text("text/html; charset=utf-8", self.frame.clone()),
             ("GET", "/metrics") => text(openmetrics::CONTENT_TYPE, self.text.get()),
             ("GET", "/events") => Answer::Events(self.page.clone()),
-            ("POST", "/stop") if request.header("x-connstorm-token").is_some_and(|given| self.is_token(given)) => {
+            ("POST", "/stop")
+                if request.header("x-connstorm-token").is_some_and(|given| self.is_token(given)) =>
+            {
                 self.stop.store(true, Relaxed);
                 Answer::plain("202 Accepted", "The run is asked to end; its report follows.\n")
             }
-            ("POST", "/stop") => {
-                Answer::plain("403 Forbidden", "The token is another: it was told where the run was started.\n")
-            }
+            ("POST", "/stop") => Answer::plain(
+                "403 Forbidden",
+                "The token is another: it was told where the run was started.\n",
+            ),
             _ => Answer::plain("404 Not Found", "the page is at /, figures are at /metrics\n"),
         }
     }
