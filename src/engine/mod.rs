@@ -14,6 +14,7 @@ mod error;
 mod first_failures;
 mod handshake;
 mod lifetimes;
+mod open_count;
 mod pacer;
 mod progress;
 mod resolve;

@@ -89,7 +89,7 @@ impl Mustered {
             cpu,
             memory,
         };
-        let mut gathered = Gathered::new(start);
+        let mut gathered = Gathered::new(start, setup.open.clone());
         let threads = threads.fire(clock);
         gathered.until_all_have_ended(&handovers, clock, &mut watch);
         let (worker_errors, elapsed) = (threads.join(), clock.now());
@@ -100,7 +100,7 @@ impl Mustered {
             elapsed,
             interrupted: control.is_interrupted(),
             planned: totals.planned,
-            held_max: totals.held_max,
+            held_max: setup.open.most(),
             worker_cpu: totals.worker_cpu,
             windows: totals.windows,
             tally: totals.tally,

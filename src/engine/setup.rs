@@ -3,6 +3,7 @@
 use super::connections::ConnectionConfig;
 use super::error::RunError;
 use super::first_failures::FirstFailure;
+use super::open_count::OpenCount;
 use super::pacer::{ClosedPacer, OpenPacer, Pacer, Pacing};
 use super::resolve::Destinations;
 use super::session::Script;
@@ -54,6 +55,8 @@ pub(super) struct Setup {
     /// When nothing of the run goes on any more, however late a worker is: its end by time, the grace, and the longest
     /// wait that the plan allows; `None`: where it has no end by time.
     pub stop_by: Option<Duration>,
+    /// Connections open at once over all workers.
+    pub open: Arc<OpenCount>,
     /// Whom workers tell the first failures of each kind; `None`: nobody.
     pub first_failures: Option<Sender<FirstFailure>>,
 }
@@ -142,6 +145,7 @@ impl Setup {
             end,
             grace,
             stop_by,
+            open: Arc::default(),
             first_failures: None,
         })
     }

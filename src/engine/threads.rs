@@ -128,6 +128,7 @@ impl ThreadStart {
             rng,
             setup.script.clone(),
         )?;
+        connections.all_open = setup.open.clone();
         connections.first_failures = FirstFailures::new(setup.first_failures.clone());
         Worker::new(config, setup.pacer(part), connections).work()
     }

@@ -46,6 +46,8 @@ pub(super) struct Worker {
     service: Service,
     window: WindowState,
     draining: bool,
+    /// Attempts so far that connected again, or were to.
+    reconnects: u64,
     /// When conversations that are still under way are cut.
     cut_at: Option<Stamp>,
     to_main: Sender<Handover>,
@@ -93,6 +95,7 @@ impl Worker {
             service: Service::default(),
             window: WindowState { index: 0, planned: 0, cpu: thread_cpu() },
             draining: false,
+            reconnects: 0,
             cut_at: None,
             to_main,
         }
@@ -220,6 +223,10 @@ impl Worker {
             }
             next = self.pacer.next(now);
             let Next::Start { ticket, failures } = next else { break };
+            if failures > 0 && self.connections.reconnects() {
+                self.reconnects += 1;
+                self.connections.tally.traffic.reconnects += 1;
+            }
             if self.connections.is_full() {
                 self.connections.tally.skip(SkipReason::MaxOpen, 1);
                 self.pacer.finished(Finished::Well { at: now });
@@ -336,16 +343,17 @@ impl Worker {
     }
 
     fn hand_over(&mut self, now: Stamp, last: bool) {
-        let (planned, cpu) = (self.pacer.planned(self.end.map_or(now, |end| end.min(now))), thread_cpu());
-        let (tally, open_max) = self.connections.take_counts();
+        // What is connected again was not planned.
+        let issued = self.pacer.planned(self.end.map_or(now, |end| end.min(now)));
+        let (planned, cpu) = (issued.saturating_sub(self.reconnects), thread_cpu());
+        let tally = self.connections.take_counts();
         let handover = Handover {
             worker: self.number,
             window: self.window.index,
             at: now,
             tally,
-            planned: planned - self.window.planned,
+            planned: planned.saturating_sub(self.window.planned),
             open: self.connections.open(),
-            open_max,
             cpu: cpu.saturating_sub(self.window.cpu),
             last,
         };

@@ -17,6 +17,7 @@ mod markdown;
 pub mod metrics;
 pub mod openmetrics;
 pub mod output;
+mod plan_line;
 pub mod plan_text;
 pub mod screen;
 pub mod shown;
@@ -28,4 +29,5 @@ pub mod watch_metrics;
 
 use findings::remedy_command;
 
+pub use plan_line::plan_line;
 pub use style::Style;

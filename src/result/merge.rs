@@ -5,7 +5,7 @@
 //! histograms   added, bucket by bucket       onsets    keep their host, moved to the common start
 //! ```
 //!
-//! Invariant: what held for each part (planned = started + skipped; started = ok + failed + cut short + in flight) holds
+//! Invariant: what held for each part (planned + reconnects = started + skipped; started = ok + failed + cut short + in flight) holds
 //! for the whole, in all and in every window; percentiles are those of all values recorded together.
 
 use crate::model::{Latency, SAMPLES};

@@ -134,10 +134,10 @@ pub enum Verdict {
     Interrupted,
 }
 
-/// Attempts by outcome. planned = started + skipped; started = ok + failed + cut short + in flight.
+/// Attempts by outcome. planned + reconnects = started + skipped; started = ok + failed + cut short + in flight.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Counts {
-    /// Arrivals that became due.
+    /// Arrivals that became due, those left out that are due as a connection was lost (`messages.reconnects`).
     pub planned: u64,
     /// Attempts started.
     pub started: u64,
@@ -152,7 +152,7 @@ pub struct Counts {
     pub skipped: u64,
     /// Attempts that had not ended when an interruption came.
     pub in_flight: u64,
-    /// The most connections open at once. With several workers: the most at the end of a window.
+    /// The most connections open at once. In a merged result: at the end of a window, or in one of its parts.
     pub held_max: u64,
     /// How often a closed-loop slot waited after a failure.
     pub backoffs: u64,

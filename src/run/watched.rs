@@ -45,7 +45,7 @@ impl Watched<'_> {
             start: self.start.clone(),
             elapsed: self.elapsed,
             interrupted: false,
-            planned: tally.started() + tally.skipped(),
+            planned: (tally.started() + tally.skipped()).saturating_sub(tally.traffic.reconnects),
             held_max: self.held_max,
             tally,
             windows: Vec::new(),

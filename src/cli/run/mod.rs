@@ -18,9 +18,9 @@ use crate::engine::Control;
 use crate::plan;
 use crate::plan::secrets::command_line;
 use crate::plan::{Arrivals, Colour, Overrides, Plan, TargetUrl};
-use crate::report::{Style, forecast};
+use crate::report::{Style, forecast, plan_line};
 use crate::result::{Completed, RunResult};
-use crate::run::{Prepared, StartRunError, prepare};
+use crate::run::{Prepared, StartRunError, muster, prepare};
 use anyhow::Context;
 use args::ProgressWhen;
 use exporter::Exporter;
@@ -148,10 +148,13 @@ fn watched(
     let mut exporter = flags.listen.map(|address| Exporter::start(address, &share)).transpose()?;
     let mut line = progress::Line::new(progress, end(&share), share.load.connections);
     let control = Control::default();
+    if !flags.quiet {
+        say(&format!("plan: {}", plan_line(&share)));
+    }
     if let Some(forecast) = prepared.forecast().filter(|_| !flags.quiet) {
         say(&format!("forecast: {}", forecast::beforehand(forecast)));
     }
-    let mustered = prepared.muster(&control)?;
+    let mustered = muster(prepared, &control, &|| interrupt.asked())?;
     let (clock, told) = args.division.clock(end(&share))?;
     told.filter(|_| !flags.quiet).iter().for_each(|told| say(told));
     let completed = mustered.run(clock, |progress| {
