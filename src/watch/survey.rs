@@ -125,6 +125,7 @@ impl Survey {
             charged: Duration::ZERO,
             whole: false,
             established_before: None,
+            parts: Vec::new(),
             bound: 0,
             unseen,
         }
