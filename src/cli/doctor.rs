@@ -57,7 +57,7 @@ pub(super) struct DoctorArgs {
     /// The name asked for in TLS, and verified [default: the target's host]
     #[arg(long, value_name = "NAME", requires = "target")]
     server_name: Option<String>,
-    /// How long to wait for each connection, at most a minute
+    /// Longest wait for each connection, at most a minute
     #[arg(long, value_name = "TIME", default_value = "4s", value_parser = timeouts)]
     timeout: Duration,
     /// Write this host's settings to a file, for `plan --host`, or to standard output for -
@@ -110,7 +110,7 @@ pub(super) fn run(args: &DoctorArgs) -> anyhow::Result<Exit> {
 }
 
 impl DoctorArgs {
-    /// What is said to a target.
+    /// Session with a target: what is said to it.
     fn session(&self, whom: &TargetUrl) -> Session {
         // A server may well answer 404 or 401 at "/": what is asked is whether it answers. These say that
         // something is wrong with the way to it, or with itself.
