@@ -152,7 +152,7 @@ pub(super) fn own_snat(facts: &Facts) -> Option<Claim> {
 }
 
 impl Facts {
-    /// Whether the table is full, and lost something or does not count what it loses.
+    /// True if the table is full, and lost something or does not count what it loses.
     pub(super) fn conntrack_is_full(&self) -> bool {
         self.conntrack
             .is_some_and(|(now, lost)| now.count >= now.max && (now.drops.is_none() || lost.drop > 0))

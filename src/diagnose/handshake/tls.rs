@@ -53,7 +53,7 @@ pub(super) fn finding(case: &Case<'_>) -> Claim {
     }
 }
 
-/// Whether the port is known to speak something else than the same without TLS.
+/// True if the port is known to speak something else than the same without TLS.
 fn speaks_another(case: &Case<'_>) -> bool {
     case.protocol().is_some_and(|protocol| !matches!(protocol, "HTTP" | "a text protocol"))
 }
