@@ -138,7 +138,7 @@ fn choose(destinations: &[SocketAddr]) -> (Vec<SocketAddr>, Vec<SocketAddr>) {
     (with, left)
 }
 
-/// What the connections came to.
+/// Outcome of the connections, added to the facts.
 fn add_probes(facts: &mut Facts, probes: &[Probe]) {
     facts.opened = probes.iter().filter(|probe| probe.report.connected).count() as u64;
     facts.held_max = facts.opened;
@@ -214,7 +214,7 @@ fn add_counted(facts: &mut Facts, before: &Counted, after: &Counted) {
     });
 }
 
-/// How full the ports to the target are, where none was left for one connection.
+/// Ports to the target in use, where none was left for one connection.
 fn add_ports(facts: &mut Facts, examination: &Examination) {
     let Some(failed) = facts.failed(Stage::Connect, Cause::AddressNotAvailable) else { return };
     let destination = failed.lease.map(|lease| lease.destination);

@@ -17,7 +17,7 @@ use std::time::Duration;
 /// Time from one look to the next at whether a connection was accepted.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
-/// How long to wait, at most.
+/// Longest waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Timeouts {
     /// For a connection. Above the 3 s after which a host that is not there is known by ARP.
@@ -39,7 +39,7 @@ pub(super) struct Probe {
     _stream: Option<TcpStream>,
 }
 
-/// What is said on the connections of an examination.
+/// Words said on the connections of an examination.
 #[derive(Clone, Copy)]
 pub(super) struct Scripts<'s> {
     /// As the target's scheme has it; `None`: bare TCP.
@@ -112,13 +112,13 @@ fn probe(to: SocketAddr, scripts: Scripts<'_>, is_local: bool, timeouts: Timeout
     Probe { report, _stream: Some(stream) }
 }
 
-/// Whether plain text was not answered at all, as it is by many TLS servers.
+/// True if plain text was not answered at all, as it is by many TLS servers.
 fn is_no_answer(failure: Failure) -> bool {
     failure.stage == Stage::Handshake
         && matches!(failure.cause, Cause::ClosedEarly | Cause::Reset | Cause::TimedOut)
 }
 
-/// Whether a ClientHello, on a connection of its own, is answered with TLS: a handshake, or an alert. `None` where no
+/// True if a ClientHello, on a connection of its own, is answered with TLS: a handshake, or an alert. `None` where no
 /// connection could be had.
 fn speaks_tls(to: SocketAddr, tls: &Script, timeouts: Timeouts) -> Option<bool> {
     let stream = connect(to, timeouts.connect, &mut AttemptReport::of(to)).ok()?;
@@ -199,7 +199,7 @@ fn wait(socket: &Connection, limit: Duration) -> Result<bool, CallError> {
     }
 }
 
-/// Whether the server has taken a local connection: its end then belongs to a program. Looks until it has,
+/// True if the server has taken a local connection: its end then belongs to a program. Looks until it has,
 /// or the time is over; `None` where its end can't be seen.
 fn accepted(stream: &TcpStream, to: SocketAddr, limit: Duration) -> Option<bool> {
     let own = stream.local_addr().ok()?;
