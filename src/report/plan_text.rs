@@ -8,12 +8,12 @@ use crate::model::{Close, Lifetime, PortPolicy};
 use crate::report::findings::line;
 use crate::report::style::Style;
 
-/// How text is laid out.
+/// Layout of text.
 #[derive(Debug, Clone, Copy)]
 pub struct Layout {
     /// Columns that a line may have; below 40 counts as 40.
     pub width: usize,
-    /// Whether there are colours.
+    /// True if there are colours.
     pub style: Style,
 }
 
@@ -97,7 +97,7 @@ fn first(out: &mut String, forecast: &Forecast, layout: Layout) {
     }
 }
 
-/// What happens when a limit is met.
+/// Consequence of meeting a limit.
 pub(super) fn consequence(limit: Limit, forecast: &Forecast) -> &'static str {
     match (limit, forecast.ports.error) {
         (Limit::Ports, ExhaustionError::AddressNotAvailable) => {
