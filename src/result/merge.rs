@@ -152,7 +152,7 @@ fn difference(a: &RunResult, b: &RunResult) -> Option<&'static str> {
     }
 }
 
-/// Whether the runs, in the order in which they began, leave a gap in which none of them ran.
+/// True if the runs, in the order in which they began, leave a gap in which none of them ran.
 fn apart(parts: &[Named]) -> Result<(), MergeError> {
     let mut sorted: Vec<&Named> = parts.iter().collect();
     sorted.sort_by_key(|part| part.result.began_unix_us);
@@ -185,7 +185,7 @@ impl Whole<'_> {
         self.parts.iter().flat_map(|part| of(&part.result)).collect::<BTreeSet<T>>().into_iter().collect()
     }
 
-    /// What a part is called: its host, or its file where several ran on one host.
+    /// Name of a part: its host, or its file where several ran on one host.
     fn host(&self, part: &Named) -> String {
         let hostname = &part.result.host.hostname;
         let shared = self.parts.iter().filter(|other| other.result.host.hostname == *hostname).count() > 1;

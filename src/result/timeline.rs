@@ -14,9 +14,9 @@ const LENGTH_S: f64 = 1.0;
 pub(super) struct Track<'a> {
     /// Seconds from the common start to its own.
     pub(super) offset_s: f64,
-    /// Its host: what the kernel showed to several runs on one host is the same.
+    /// Host of the track: what the kernel showed to several runs on one host is the same.
     pub(super) host: String,
-    /// Its windows.
+    /// Windows of the track.
     pub(super) windows: &'a [WindowSummary],
 }
 
@@ -80,7 +80,7 @@ fn joined(
     Some(whole)
 }
 
-/// What the kernels showed: of several runs on one host the larger figure, of several hosts the sum where it
+/// Figures of the kernels: of several runs on one host the larger figure, of several hosts the sum where it
 /// is about the whole host. The fullest tuple is the fullest of all.
 fn kernels(group: &[(usize, WindowSummary)], tracks: &[Track<'_>]) -> Option<KernelWindow> {
     let mut by_host = BTreeMap::<&str, KernelWindow>::new();
