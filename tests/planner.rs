@@ -11,7 +11,7 @@ use serde_json::Value;
 use support::namespace::Namespace;
 use support::storm::storm;
 
-/// How far the forecast may be off. On an idle machine it is within 2 % where lifetimes are not random.
+/// Most by which the forecast may be off. On an idle machine it is within 2 % where lifetimes are not random.
 const MOST: f64 = 0.05;
 /// Random lifetimes: the forecast is a mean, and what is open swings about it by its square root.
 const MOST_RANDOM: f64 = 0.10;
