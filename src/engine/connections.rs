@@ -246,7 +246,7 @@ impl Connections {
             keep_icmp_errors(&socket, lease.destination, true);
         }
         let bound = self.clock.now();
-        let progress = socket.connect(lease.destination).map_err(|error| explained(error, &socket))?;
+        let progress = socket.connect(lease.destination).map_err(|error| explained(error, &socket).0)?;
         let returned = self.clock.now();
         let call = returned.saturating_sub(bound);
         self.tally.latencies.bind_call.record(bound.saturating_sub(started.at));
@@ -269,6 +269,8 @@ impl Connections {
         let now = self.clock.now();
         if self.is_connected_to_itself(&slot) {
             let failure = Failure::new(Stage::Connect, Cause::SelfConnect);
+            // By RST: its TIME_WAIT would keep the server from taking its own port.
+            let _ = slot.socket.reset_on_close();
             return self.end(slot, Outcome::Failed(failure));
         }
         let opening = Opening { due: slot.started.ticket.due, started: slot.started.at, connected: now };
@@ -341,9 +343,13 @@ impl Connections {
                 Ok(Progress::Pending) => {}
                 Ok(Progress::Established) => self.connected_late(key),
                 Err(error) => {
-                    let failure = explained(error, &slot.socket);
+                    let (failure, sent_by) = explained(error, &slot.socket);
+                    let ordinal = slot.started.ticket.ordinal;
                     let failure = self.in_its_place(failure);
                     self.end_slot(key, Outcome::Failed(failure));
+                    if let Some(who) = sent_by {
+                        self.tally.answered_by(failure, ordinal, who);
+                    }
                 }
             }
             return;

@@ -35,6 +35,9 @@ pub fn render(result: &RunResult, style: Style) -> String {
     }
     thresholds(&mut out, result, style);
     cost(&mut out, result);
+    if !result.unseen.is_empty() {
+        wrapped(&mut out, &format!("not seen: {}", result.unseen.join("; ")), 2);
+    }
     out
 }
 

@@ -6,6 +6,7 @@ use crate::linux::addresses::is_local;
 use crate::linux::sysctl::HostSettings;
 use crate::observe::RunContext;
 use crate::plan::{Arrivals, Plan};
+use crate::protocol::Application;
 use crate::run::from_plan::supply;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -42,6 +43,14 @@ pub(crate) fn foreign_sources(plan: &Plan) -> Vec<IpAddr> {
     let addresses =
         blocks.iter().flat_map(|block| (0..block.len().min(LOOKED_AT)).filter_map(|n| block.nth(n)));
     addresses.filter(|address| !is_local(*address).unwrap_or(true)).collect()
+}
+
+/// Messages or requests that each connection of the plan is to have, where their number is fixed.
+pub(crate) fn planned_messages(plan: &Plan) -> Option<u64> {
+    match plan.kind().application() {
+        Application::Http => Some(u64::from(plan.session.request.requests)),
+        Application::WebSocket | Application::Stream => plan.session.messages.count,
+    }
 }
 
 /// Source addresses of the plan, each once with its weight; none where the kernel chooses, or there are too many

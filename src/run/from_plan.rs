@@ -1,6 +1,7 @@
 //! Questions to the planner: a plan as a demand, and a host's settings as its limits.
 
 use crate::capacity::{Conntrack, Demand, Ends, HostLimits, PortSpan, RateCourse};
+use crate::host::held_ports;
 use crate::linux::addresses::source_for;
 use crate::linux::sysctl::HostSettings;
 use crate::model::{PortDemand, PortSupply, Rate, TupleGroup};
@@ -44,6 +45,24 @@ pub fn supply(plan: &Plan, destinations: &[SocketAddr], settings: &HostSettings)
         destinations: destinations.to_vec(),
     };
     PortSupply::new(&demand, settings.port_settings())
+}
+
+/// Where the connections go, in the planner's terms, and what is held of their ports. `None` where they go
+/// nowhere.
+pub fn whereto(
+    plan: &Plan,
+    host: &HostSettings,
+    destinations: &[SocketAddr],
+    own_target: bool,
+) -> Option<Whereto> {
+    let ends = match () {
+        () if own_target => Ends::OneProgram,
+        () if crate::host::target::are_local(destinations) => Ends::TwoPrograms,
+        () => Ends::Client,
+    };
+    let supply = supply(plan, destinations, host);
+    let seen = held_ports::look(&supply).unwrap_or_default();
+    (!destinations.is_empty()).then(|| Whereto::of(&supply.holding(seen.sockets), ends))
 }
 
 /// The source address that the routes give to each destination. Its port does not matter to them.

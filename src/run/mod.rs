@@ -16,10 +16,9 @@ mod watched;
 pub use preparation::{muster, prepare};
 pub use watched::Watched;
 
-use crate::capacity::{self, Demand, Ends, Forecast};
+use crate::capacity::{self, Demand, Forecast};
 use crate::diagnose::diagnose;
 use crate::engine::{self, Control, Destinations, RunError};
-use crate::host::held_ports;
 use crate::host::moment::MomentLook;
 use crate::linux::clock::Clock;
 use crate::linux::sysctl::HostSettings;
@@ -28,11 +27,9 @@ use crate::observe::Hurry;
 use crate::plan::{Plan, Serve};
 use crate::result::{Completed, End, WindowSummary};
 use crate::server::{Config, Running, StartError, Target};
-use from_plan::Whereto;
 use moments::Moments;
 use monitor::Monitor;
 use observer::Observer;
-use std::net::SocketAddr;
 
 /// Reason for which a run could not begin.
 #[derive(Debug, thiserror::Error)]
@@ -97,7 +94,7 @@ impl Prepared {
             (None, None) => return Err(StartRunError::NoTarget),
         };
         let share = plan.share(slice);
-        let whereto = whereto(&share, &host, destinations.addresses(), own_target.is_some());
+        let whereto = from_plan::whereto(&share, &host, destinations.addresses(), own_target.is_some());
         let demand = whereto.and_then(|whereto| from_plan::demand(&share, whereto));
         let forecast = demand.map(|demand| {
             let forecast = capacity::forecast(&demand, &from_plan::limits(&host));
@@ -205,24 +202,6 @@ impl Mustered {
             end: abort.why().map_or(End::Ended, End::Aborted),
         }
     }
-}
-
-/// Where the connections go, in the planner's terms, and what is held of their ports. `None` where they go
-/// nowhere.
-fn whereto(
-    plan: &Plan,
-    host: &HostSettings,
-    destinations: &[SocketAddr],
-    own_target: bool,
-) -> Option<Whereto> {
-    let ends = match () {
-        () if own_target => Ends::OneProgram,
-        () if crate::host::target::are_local(destinations) => Ends::TwoPrograms,
-        () => Ends::Client,
-    };
-    let supply = from_plan::supply(plan, destinations, host);
-    let seen = held_ports::look(&supply).unwrap_or_default();
-    (!destinations.is_empty()).then(|| Whereto::of(&supply.holding(seen.sockets), ends))
 }
 
 /// The plan, with the certificate of the run's own target among those it trusts.

@@ -42,6 +42,21 @@ pub enum Holder {
     Listening,
 }
 
+impl Holder {
+    /// The state in words, after a number: "500 in TIME_WAIT".
+    pub fn in_words(self) -> &'static str {
+        match self {
+            Holder::Live => "open",
+            Holder::TimeWait => "in TIME_WAIT",
+            Holder::FinWait2 => "in FIN_WAIT_2",
+            Holder::CloseWait => "in CLOSE_WAIT",
+            Holder::Closing => "closing",
+            Holder::Bound => "bound",
+            Holder::Listening => "listened on",
+        }
+    }
+}
+
 /// Ports of one tuple that are held.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default)]

@@ -66,16 +66,20 @@ impl Columns {
             marks: result
                 .onsets
                 .iter()
-                .map(|onset| Mark { at: short(onset.at_s), kind: onset.kind.name(), tone: tone(onset.kind) })
+                .map(|onset| Mark {
+                    at: short(onset.at_s),
+                    kind: onset.kind.name(),
+                    tone: tone(onset.kind, result.counts.failed > 0),
+                })
                 .collect(),
             curve: Curve::of(result),
         }
     }
 }
 
-/// Colour of an onset: what makes attempts fail is red, what leads to it is not yet, and what belongs to
-/// every run is neither.
-fn tone(kind: OnsetKind) -> &'static str {
+/// Colour of an onset: what makes attempts fail is red where some did, what leads to it is not yet, and what belongs
+/// to every run is neither.
+fn tone(kind: OnsetKind, some_failed: bool) -> &'static str {
     match kind {
         OnsetKind::TimeWaitBuilding | OnsetKind::TimeWaitSteady | OnsetKind::PortsRecovered => "calm",
         OnsetKind::PortSearchSlow
@@ -83,6 +87,8 @@ fn tone(kind: OnsetKind) -> &'static str {
         | OnsetKind::TimeWaitCapped
         | OnsetKind::ConntrackNearFull
         | OnsetKind::CloseWaitLeak => "warn",
+        OnsetKind::GeneratorSaturated => "harm",
+        _ if !some_failed => "warn",
         _ => "harm",
     }
 }
