@@ -74,7 +74,7 @@ pub(super) fn run(args: &Run) -> anyhow::Result<Exit> {
     if let Some(journal) = journal {
         journal.remove();
     }
-    balance.map_err(anyhow::Error::msg).context("the books don't balance: a defect of connstorm")?;
+    balance.map_err(anyhow::Error::msg).context("the counts do not add up: a defect of connstorm")?;
     Ok(exit)
 }
 

@@ -24,7 +24,7 @@ enum Exhaustion {
     #[default]
     None,
     Lasting {
-        /// Failures for want of a port that were counted when it was last looked at.
+        /// Failures for lack of a port that were counted when it was last looked at.
         counted: u64,
         /// Windows with openings and without such a failure since, and when the first of them began.
         quiet: u32,
