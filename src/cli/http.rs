@@ -53,7 +53,7 @@ impl Request<'_> {
     }
 }
 
-/// What is said to a request.
+/// Answer to a request.
 pub(super) enum Answer {
     /// A text.
     Text {

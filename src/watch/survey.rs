@@ -36,7 +36,7 @@ const AT_FIRST: u64 = 1_000_000;
 /// socket for them (20 ms for 100,000).
 const BOUND_PAUSE: u32 = 1000;
 
-/// How closely a look is to be made.
+/// Closeness of a look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Closeness {
     /// As closely as the budget allows.
@@ -49,7 +49,7 @@ pub enum Closeness {
     First,
 }
 
-/// What one look showed.
+/// State that one look showed.
 #[derive(Debug, Clone)]
 pub(super) struct Seen {
     pub(super) at: Stamp,
@@ -131,12 +131,12 @@ impl Survey {
         }
     }
 
-    /// What could not be seen, and why, each once.
+    /// Looks that failed, and why, each once.
     pub(super) fn unseen(&self) -> &[String] {
         &self.unseen
     }
 
-    /// Whether connections to a port are accepted ones.
+    /// True if connections to a port are accepted ones.
     pub(super) fn is_server_port(&self, port: u16) -> bool {
         self.server_ports.contains(&port)
     }
@@ -245,7 +245,7 @@ impl Survey {
         self.bound_due = now + BOUND_EVERY.max(cost * BOUND_PAUSE);
     }
 
-    /// Whether the passing ones were looked at.
+    /// True if the passing ones were looked at.
     fn look_at_sockets(&mut self, look: Look, now: Stamp) -> bool {
         let established = StateSet::NONE.with(TcpState::Established);
         match look {
