@@ -78,7 +78,7 @@ impl EchoServer {
     }
 }
 
-/// Whether it answers an upgrade.
+/// True if it answers an upgrade.
 pub(crate) fn answers(address: SocketAddr) -> Result<()> {
     answers_at(address, "/", "")
 }
