@@ -18,13 +18,13 @@ pub(super) struct Ports {
     exhausted: Exhaustion,
 }
 
-/// How far exhaustion has come.
+/// Progress of exhaustion.
 #[derive(Debug, Default)]
 enum Exhaustion {
     #[default]
     None,
     Lasting {
-        /// Failures for want of a port that were counted when it was last looked at.
+        /// Failures for lack of a port that were counted when it was last looked at.
         counted: u64,
         /// Windows with openings and without such a failure since, and when the first of them began.
         quiet: u32,
@@ -34,7 +34,7 @@ enum Exhaustion {
     Over(u64),
 }
 
-/// What the detectors share about a window.
+/// Knowledge that the detectors share about a window.
 pub(super) struct Look<'a> {
     pub(super) view: &'a ObservedWindow<'a>,
     pub(super) context: &'a RunContext,
