@@ -33,5 +33,5 @@ pub use handshake::{Handshake, handshake};
 pub use pacer::{Finished, Next, Pacer, Pacing};
 pub use progress::Progress;
 pub use resolve::Destinations;
-pub use run::{Mustered, run};
+pub use run::{ReadyEngine, run};
 pub use session::{Script, ScriptError};

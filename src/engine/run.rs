@@ -28,12 +28,12 @@ pub fn run(
     first_failures: Option<Sender<FirstFailure>>,
     watch: impl FnMut(&Progress<'_>),
 ) -> Result<Run, RunError> {
-    let mustered = Mustered::new(plan, Slice::WHOLE, destinations, control, first_failures)?;
-    Ok(mustered.fire(Clock::start(), watch))
+    let ready = ReadyEngine::new(plan, Slice::WHOLE, destinations, control, first_failures)?;
+    Ok(ready.begin(Clock::start(), watch))
 }
 
 /// A run whose workers are all set up and wait for the start. Dropped, they end without having done anything.
-pub struct Mustered {
+pub struct ReadyEngine {
     setup: Arc<Setup>,
     destinations: Destinations,
     control: Control,
@@ -43,7 +43,7 @@ pub struct Mustered {
     cpu: Duration,
 }
 
-impl Mustered {
+impl ReadyEngine {
     /// Sets up the workers for what this process does of a plan.
     ///
     /// # Errors
@@ -54,7 +54,7 @@ impl Mustered {
         destinations: &Destinations,
         control: &Control,
         first_failures: Option<Sender<FirstFailure>>,
-    ) -> Result<Mustered, RunError> {
+    ) -> Result<ReadyEngine, RunError> {
         let mut setup = Setup::new(plan, slice, destinations)?;
         setup.first_failures = first_failures;
         let setup = Arc::new(setup);
@@ -62,7 +62,7 @@ impl Mustered {
         let (memory, cpu) = (resident_bytes().unwrap_or(0), process_cpu());
         let (to_main, handovers) = channel();
         let threads = WorkerThreads::start(&setup, control, &to_main)?;
-        Ok(Mustered {
+        Ok(ReadyEngine {
             setup,
             destinations: destinations.clone(),
             control: control.clone(),
@@ -75,8 +75,8 @@ impl Mustered {
 
     /// Lets all workers begin when the epoch of the clock has come, and waits for their end; tells `watch` meanwhile,
     /// also before the epoch.
-    pub fn fire(self, clock: Clock, mut watch: impl FnMut(&Progress<'_>)) -> Run {
-        let Mustered { setup, destinations, control, threads, handovers, memory, cpu } = self;
+    pub fn begin(self, clock: Clock, mut watch: impl FnMut(&Progress<'_>)) -> Run {
+        let ReadyEngine { setup, destinations, control, threads, handovers, memory, cpu } = self;
         let start = RunStart {
             began: clock.wall_epoch(),
             began_unix_us: clock.unix_micros(Stamp::ZERO),
@@ -90,7 +90,7 @@ impl Mustered {
             memory,
         };
         let mut gathered = Gathered::new(start, setup.open.clone());
-        let threads = threads.fire(clock);
+        let threads = threads.begin(clock);
         gathered.until_all_have_ended(&handovers, clock, &mut watch);
         let (worker_errors, elapsed) = (threads.join(), clock.now());
         let (start, mut totals) = gathered.finish();

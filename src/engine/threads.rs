@@ -61,7 +61,7 @@ impl WorkerThreads {
     }
 
     /// Lets all workers begin at the epoch of this clock.
-    pub(super) fn fire(self, clock: Clock) -> RunningThreads {
+    pub(super) fn begin(self, clock: Clock) -> RunningThreads {
         for signal in self.signals {
             // A worker that is gone by now says so when it is joined.
             let _ = signal.send(clock);

@@ -138,7 +138,7 @@ impl SearchRun<'_> {
         let plan = probe::plan(self.plan, self.asked.quantity, value, self.asked.length, nth);
         let control = Control::default();
         let prepared = prepare(&plan, Slice::WHOLE, &|| interrupted())?;
-        let completed = prepared.muster(&control)?.run(Clock::start(), |_| {
+        let completed = prepared.make_ready(&control)?.run(Clock::start(), |_| {
             if interrupted() {
                 control.interrupt();
             }

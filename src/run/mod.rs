@@ -13,7 +13,7 @@ mod plateau;
 mod preparation;
 mod watched;
 
-pub use preparation::{muster, prepare};
+pub use preparation::{make_ready, prepare};
 pub use watched::Watched;
 
 use crate::capacity::{self, Demand, Forecast};
@@ -64,8 +64,8 @@ pub fn execute(
     watch: impl FnMut(&Watched<'_>),
 ) -> Result<Completed, StartRunError> {
     let prepared = preparation::prepare(plan, Slice::WHOLE, &|| control.is_interrupted())?;
-    let mustered = preparation::muster(prepared, control, &|| control.is_interrupted())?;
-    Ok(mustered.run(Clock::start(), watch))
+    let ready = preparation::make_ready(prepared, control, &|| control.is_interrupted())?;
+    Ok(ready.run(Clock::start(), watch))
 }
 
 /// A run that is ready to begin: its own target listens, and its target's name is resolved.
@@ -118,7 +118,7 @@ impl Prepared {
     ///
     /// # Errors
     /// When it can't begin.
-    pub fn muster(self, control: &Control) -> Result<Mustered, StartRunError> {
+    pub fn make_ready(self, control: &Control) -> Result<ReadyRun, StartRunError> {
         let Prepared { plan, slice, host, own_target, destinations, forecast } = self;
         let share = plan.share(slice);
         let hurry = Hurry::default();
@@ -126,9 +126,9 @@ impl Prepared {
         let observer = Observer::new(&share, destinations.addresses(), host.clone(), hurry.clone());
         let (moments, first_failures) = Moments::start(look, hurry.clone()).map_err(StartRunError::Thread)?;
         let monitor = Monitor::start(observer, hurry).map_err(StartRunError::Thread)?;
-        let engine = engine::Mustered::new(&plan, slice, &destinations, control, Some(first_failures))?;
+        let engine = engine::ReadyEngine::new(&plan, slice, &destinations, control, Some(first_failures))?;
         let control = control.clone();
-        Ok(Mustered {
+        Ok(ReadyRun {
             plan,
             share,
             host,
@@ -144,7 +144,7 @@ impl Prepared {
 }
 
 /// A run that has everything it needs, and begins when it is told to.
-pub struct Mustered {
+pub struct ReadyRun {
     plan: Plan,
     /// The load of this process alone.
     share: Plan,
@@ -155,16 +155,16 @@ pub struct Mustered {
     control: Control,
     moments: Moments,
     monitor: Monitor<Observer>,
-    engine: engine::Mustered,
+    engine: engine::ReadyEngine,
 }
 
-impl Mustered {
+impl ReadyRun {
     /// Runs it from the epoch of the clock on, and watches it meanwhile.
     pub fn run(self, clock: Clock, mut watch: impl FnMut(&Watched<'_>)) -> Completed {
-        let Mustered { plan, share, host, own_target, destinations, .. } = self;
+        let ReadyRun { plan, share, host, own_target, destinations, .. } = self;
         let (control, mut monitor) = (self.control, self.monitor);
         let mut abort = abort::Abort::new(&plan);
-        let mut run = self.engine.fire(clock, |progress| {
+        let mut run = self.engine.begin(clock, |progress| {
             if let Some(window) = progress.window {
                 monitor.window(window, progress.tally, progress.elapsed);
             }

@@ -4,7 +4,7 @@
 //! sockets). A thread of its own does it, so that whoever ends the run in the meantime is obeyed at once; what that thread
 //! still does then is of no consequence and ends with the program.
 
-use super::{Mustered, Prepared, StartRunError};
+use super::{Prepared, ReadyRun, StartRunError};
 use crate::engine::Control;
 use crate::model::Slice;
 use crate::plan::Plan;
@@ -32,13 +32,13 @@ pub fn prepare(
 ///
 /// # Errors
 /// When the run can't begin, or the user has ended it.
-pub fn muster(
+pub fn make_ready(
     prepared: Prepared,
     control: &Control,
     is_interrupted: &dyn Fn() -> bool,
-) -> Result<Mustered, StartRunError> {
+) -> Result<ReadyRun, StartRunError> {
     let control = control.clone();
-    waiting(move || prepared.muster(&control), is_interrupted)
+    waiting(move || prepared.make_ready(&control), is_interrupted)
 }
 
 /// Has work done by another thread, and waits for it as long as the run is not interrupted.

@@ -20,7 +20,7 @@ use crate::plan::secrets::command_line;
 use crate::plan::{Arrivals, Colour, Overrides, Plan, TargetUrl};
 use crate::report::{Style, forecast, plan_line};
 use crate::result::{Completed, RunResult};
-use crate::run::{Prepared, StartRunError, muster, prepare};
+use crate::run::{Prepared, StartRunError, make_ready, prepare};
 use anyhow::Context;
 use args::ProgressWhen;
 use exporter::Exporter;
@@ -154,10 +154,10 @@ fn watched(
     if let Some(forecast) = prepared.forecast().filter(|_| !flags.quiet) {
         say(&format!("forecast: {}", forecast::beforehand(forecast)));
     }
-    let mustered = muster(prepared, &control, &|| interrupt.asked())?;
+    let ready = make_ready(prepared, &control, &|| interrupt.asked())?;
     let (clock, told) = args.division.clock(end(&share))?;
     told.filter(|_| !flags.quiet).iter().for_each(|told| say(told));
-    let completed = mustered.run(clock, |progress| {
+    let completed = ready.run(clock, |progress| {
         let stopped = exporter.as_ref().is_some_and(Exporter::is_asked_to_stop);
         if (interrupt.asked() || stopped) && !control.is_interrupted() {
             control.interrupt();
