@@ -77,6 +77,7 @@ pub fn merge(mut parts: Vec<Named>, missing: Missing) -> Result<RunResult, Merge
         destinations: whole.all(|result| result.destinations.clone()),
         tuples: parts.iter().map(|part| part.result.tuples).fold(0, u64::saturating_add),
         closes: whole.closes(),
+        statuses: whole.statuses(),
         findings: whole.findings(),
         thresholds,
         unseen,
@@ -218,6 +219,12 @@ impl Whole<'_> {
     fn closes(&self) -> crate::model::Closes {
         let mut sum = crate::model::Closes::default();
         self.parts.iter().for_each(|part| sum.merge(&part.result.closes));
+        sum
+    }
+
+    fn statuses(&self) -> crate::model::Statuses {
+        let mut sum = crate::model::Statuses::default();
+        self.parts.iter().for_each(|part| sum.merge(&part.result.statuses));
         sum
     }
 
