@@ -75,9 +75,9 @@ bench-churn *ARGS:
 bench-steady *ARGS:
     python3 benches/steady.py {{ARGS}}
 
-# Measures how soon runs end, at overload and after a signal
-bench-ends *ARGS:
-    python3 benches/ends.py {{ARGS}}
+# Measures what a look at very many sockets delays: Ctrl-C, abort_when, the live lines, the exporter
+bench-looks *ARGS:
+    python3 benches/looks.py {{ARGS}}
 
 # Shows by system call where the CPU time of a connection goes
 bench-where *ARGS:
@@ -90,6 +90,10 @@ bench-shared *ARGS:
 # Measures what watching 200,000 sockets costs
 bench-observe:
     cargo bench --locked --bench observe_cost
+
+# Shows connstorm watch beside other programs that run out of ports
+bench-watch *ARGS:
+    python3 benches/watch_programs.py {{ARGS}}
 
 # Fuzzes one parser for a minute: first_bytes, http_reply, template, websocket
 fuzz TARGET:

@@ -1,4 +1,4 @@
-//! What it costs to look at many sockets, in µs of CPU a socket.
+//! Cost of looking at many sockets, in µs of CPU a socket.
 //!
 //! `cargo bench --bench observe_cost [-- SOCKETS]` makes 200,000 sockets in a network namespace of its own,
 //! half of them in TIME_WAIT and half of them the two ends of open connections, and looks at them in
@@ -11,6 +11,7 @@ use connstorm::linux::tcp_state::{StateSet, TcpState};
 use connstorm::linux::tuple_usage::TupleUsage;
 use connstorm::linux::{netns, usage};
 use connstorm::observe::{Sampler, SamplerConfig};
+use connstorm::watch::{Watch, WatchConfig};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
@@ -40,6 +41,7 @@ fn main() {
     waiting.join().expect("TIME_WAIT sockets are made");
     report(empty);
     report_sampler();
+    report_watch();
     drop(holders);
 }
 
@@ -158,7 +160,7 @@ fn report(empty: Duration) {
     println!("netstat + snmp {:.0} µs, sockstat + sockstat6 {:.0} µs", micros(counters), micros(totals));
 }
 
-/// What the sampler spends, of the 2 % of a core that it may, and what it gets for it. Its time is an
+/// CPU that the sampler spends of the 2 % of a core that it may, and what it sees for it. Its time is an
 /// argument, so that two minutes pass at once.
 fn report_sampler() {
     let config = SamplerConfig { destinations: targets(), ports: 32_768..=60_999, fraction: 0.02 };
@@ -178,6 +180,29 @@ fn report_sampler() {
         oldest.as_secs(),
         last.accuracy(TcpState::TimeWait),
         last.accuracy(TcpState::Established),
+    );
+}
+
+/// What `connstorm watch` spends, with four looks a second, of the hundredth of a core that it may: looks at sockets,
+/// listeners, counters, programs and descriptors, and the figures that are shown and exported.
+fn report_watch() {
+    let mut watch = Watch::new(WatchConfig::default(), Duration::ZERO);
+    let before = usage::thread_cpu();
+    let (mut shown, mut oldest) = (0, 0f64);
+    for quarter in 1..=SAMPLES * 4 {
+        watch.look(Duration::from_millis(quarter * 250));
+        if quarter % 4 == 0 {
+            let look = watch.shown(50);
+            shown = look.tuples_in_all;
+            if quarter > 40 {
+                oldest = look.tuples.iter().map(|tuple| tuple.age_s).fold(oldest, f64::max);
+            }
+        }
+    }
+    let cost = usage::thread_cpu() - before;
+    println!(
+        "watch, four looks a second: {:.2} % of a core; {shown} tuples, no part of a count older than {oldest:.1} s",
+        100.0 * cost.as_secs_f64() / SAMPLES as f64,
     );
 }
 

@@ -16,7 +16,7 @@ pub(super) fn no_source(facts: &Facts) -> Option<Claim> {
     ipv6_off(facts, failed).or_else(|| not_ready(facts, failed)).or_else(|| none_of_the_family(facts, failed))
 }
 
-/// Whether ports can't be what was missing: such a cause was seen.
+/// True if ports can't be what was missing: such a cause was seen.
 pub(super) fn is_no_source(facts: &Facts) -> bool {
     no_source(facts).is_some()
 }
@@ -35,7 +35,7 @@ fn ipv6_off(facts: &Facts, failed: &FailureFact) -> Option<Claim> {
         return None;
     }
     let says = format!(
-        "IPv6 is switched off on this host (or in this container): connect() to {to} failed from the first attempt, for want of \
+        "IPv6 is switched off on this host (or in this container): connect() to {to} failed from the first attempt, for lack of \
          a source address. Ports are not the cause"
     );
     let seen = if loopback_away {

@@ -103,17 +103,17 @@ pub(super) fn aborted_on_overflow(facts: &Facts) -> Option<Claim> {
     )
 }
 
-/// Whether the kernel of the target resets what its accept queue has no room for, and did.
+/// True if the kernel of the target resets what its accept queue has no room for, and did.
 pub(super) fn resets_on_overflow(facts: &Facts) -> bool {
     facts.host.tcp_abort_on_overflow == Some(true) && accept_queue_overflowed(facts)
 }
 
-/// Whether the target's own accept queue, on this host, was full. The namespace's counters are every listener's.
+/// True if the target's own accept queue, on this host, was full. The namespace's counters are every listener's.
 pub(super) fn accept_queue_overflowed(facts: &Facts) -> bool {
     let seen_full = facts.target.queue_seen_full || facts.full_listener().is_some();
     let dropped = facts.target.listener_drops.is_some_and(|drops| drops > 0);
     let overflowed = facts.counters.is_none_or(|counters| counters.listen_overflows > 0);
-    // Without SYN cookies a listener drops for want of room in either queue, and the counter is every listener's.
+    // Without SYN cookies a listener drops for lack of room in either queue, and the counter is every listener's.
     let cookies = facts.host.tcp_syncookies != Some(0);
     facts.target_is_local == Some(true) && (seen_full || dropped && overflowed && cookies)
 }

@@ -52,11 +52,11 @@ pub(in crate::cli) struct Run {
     pub(super) output: OutputFlags,
 }
 
-/// What is shown while the run goes on, and after it.
+/// Flags for what is shown while the run goes on, and after it.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Judgement and progress")]
 pub(super) struct ProgressFlags {
-    /// Answer GET /metrics with OpenMetrics text on this address while the run goes on
+    /// Show a page that grows with the run at http://ADDRESS:PORT/, and its figures at /metrics for Prometheus
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub(super) listen: Option<SocketAddr>,
     /// Show progress: auto is live on a terminal, and a plain line every 10 s elsewhere

@@ -8,7 +8,7 @@ use std::net::{IpAddr, SocketAddr};
 
 macro_rules! kinds {
     ($($(#[doc = $doc:literal])+ $variant:ident = $name:literal,)*) => {
-        /// What begins.
+        /// Kind of a trouble that begins.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
         #[derive(schemars::JsonSchema)]
         pub enum OnsetKind { $($(#[doc = $doc])+ #[serde(rename = $name)] $variant,)* }
@@ -22,7 +22,7 @@ macro_rules! kinds {
                 match self { $(OnsetKind::$variant => $name,)* }
             }
 
-            /// What it is, in a sentence.
+            /// Meaning, in a sentence.
             pub fn meaning(self) -> &'static str {
                 match self { $(OnsetKind::$variant => concat!($($doc),+).trim_ascii(),)* }
             }
@@ -37,7 +37,7 @@ kinds! {
     PortsLow = "ports_low",
     /// A tuple has no port left.
     PortsExhausted = "ports_exhausted",
-    /// After exhaustion, connections succeed again and none fails for want of a port.
+    /// After exhaustion, connections succeed again and none fails for lack of a port.
     PortsRecovered = "ports_recovered",
     /// TIME_WAIT takes up more and more of a tuple's ports.
     TimeWaitBuilding = "time_wait_building",
@@ -70,7 +70,7 @@ impl fmt::Display for OnsetKind {
 /// The beginning of a trouble.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Onset {
-    /// What begins.
+    /// Kind of the trouble that begins.
     pub kind: OnsetKind,
     /// When.
     pub at: Stamp,

@@ -1,4 +1,4 @@
-//! What a run comes to: the engine's whole output, before anybody judges or prints it.
+//! Outcome of a run: the engine's whole output, before anybody judges or prints it.
 
 use super::{Tally, Window};
 use crate::model::{Failure, Slice, Stamp};
@@ -12,13 +12,13 @@ pub struct RunStart {
     pub began: String,
     /// The same in microseconds since 1970: what runs of several machines are aligned by.
     pub began_unix_us: u64,
-    /// What of its plan it does.
+    /// Part of the plan that the run does.
     pub slice: Slice,
     /// Number of workers.
     pub workers: u32,
     /// Where the run connects to: every address of the target's name, with every port.
     pub destinations: Vec<SocketAddr>,
-    /// Why the target's name could not be resolved, if it could not.
+    /// Reason for which the target's name could not be resolved, if it could not.
     pub unresolved: Option<String>,
     /// Source addresses × destinations that the run can use.
     pub tuples: u64,
@@ -37,7 +37,7 @@ pub struct Run {
     pub start: RunStart,
     /// Time that the run took.
     pub elapsed: Duration,
-    /// Whether the run was ended from outside.
+    /// True if the run was ended from outside.
     pub interrupted: bool,
     /// Arrivals that were due.
     pub planned: u64,
@@ -60,12 +60,12 @@ pub struct Run {
 /// The longest histogram that a window keeps, in characters: 3,600 of them are 2 MB at most.
 const WINDOW_HISTOGRAM: usize = 600;
 
-/// What all workers did in one window, in the size that a run of an hour can keep.
+/// Work of all workers in one window, in the size that a run of an hour can keep.
 #[derive(Debug, Clone, PartialEq)]
 pub struct WindowRow {
     /// When it ended.
     pub at: Stamp,
-    /// Its length: that of the last is what was left.
+    /// Length of the window: that of the last is what was left.
     pub length: Duration,
     /// Arrivals that became due in it.
     pub planned: u64,
@@ -136,12 +136,12 @@ impl WindowRow {
 }
 
 impl Run {
-    /// What is still in flight at the end: attempts that were interrupted.
+    /// Attempts still in flight at the end: those that were interrupted.
     pub fn in_flight(&self) -> i64 {
         self.tally.in_flight()
     }
 
-    /// Whether planned + reconnects = started + skipped, and started = ok + failed + cut short + in flight with nothing in flight
+    /// True if planned + reconnects = started + skipped, and started = ok + failed + cut short + in flight with nothing in flight
     /// but what an interruption left; otherwise what does not add up.
     ///
     /// # Errors

@@ -18,13 +18,13 @@ pub(super) struct Ports {
     exhausted: Exhaustion,
 }
 
-/// How far exhaustion has come.
+/// Progress of exhaustion.
 #[derive(Debug, Default)]
 enum Exhaustion {
     #[default]
     None,
     Lasting {
-        /// Failures for want of a port that were counted when it was last looked at.
+        /// Failures for lack of a port that were counted when it was last looked at.
         counted: u64,
         /// Windows with openings and without such a failure since, and when the first of them began.
         quiet: u32,
@@ -34,7 +34,7 @@ enum Exhaustion {
     Over(u64),
 }
 
-/// What the detectors share about a window.
+/// Knowledge that the detectors share about a window.
 pub(super) struct Look<'a> {
     pub(super) view: &'a ObservedWindow<'a>,
     pub(super) context: &'a RunContext,
@@ -63,7 +63,9 @@ impl Ports {
     fn low(&mut self, look: &Look<'_>) -> Option<Onset> {
         let tuple = look.busiest?;
         let few = (tuple.blocked as f64) < tuple.usable as f64 * LOW_SHARE;
-        if self.low_told || few || !look.context.opens_at(look.view.window.at) {
+        // A look that came late may show what the run has closed at its end.
+        let seen_at = look.view.window.at.max(look.view.sample.taken_at);
+        if self.low_told || few || !look.context.opens_at(seen_at) {
             return None;
         }
         self.low_told = true;

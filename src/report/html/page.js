@@ -1,6 +1,6 @@
 "use strict";
 (() => {
-  const data = JSON.parse(document.getElementById("data").textContent);
+  let data = JSON.parse(document.getElementById("data").textContent);
   const root = document.documentElement;
   const colour = name => getComputedStyle(root).getPropertyValue(name).trim();
   const series = n => colour("--c" + (n % 7));
@@ -42,8 +42,12 @@
     over_time.forEach(other => (other.scales.x.min !== min || other.scales.x.max !== max) && other.setScale("x", { min, max }));
   };
   const moves = { pub: type => type !== "mousedown" && type !== "mouseup", sub: type => type !== "mousedown" && type !== "mouseup" };
-  const first = data.t.length ? Math.min(0, data.t[0]) : 0;
-  const last = data.t.length ? data.t[data.t.length - 1] : 1;
+  let first, last;
+  const bounds = () => {
+    first = data.t.length ? Math.min(0, data.t[0]) : 0;
+    last = data.t.length ? data.t[data.t.length - 1] : 1;
+  };
+  bounds();
   const zoom = (min, max) => {
     min = Math.max(first, min);
     max = Math.min(last, max);
@@ -97,13 +101,16 @@
     if (action) { action(); event.preventDefault(); }
   });
 
-  const draw = (plot, box) => {
-    let columns = plot.series.map(s => s.values);
-    if (plot.stacked) {
-      // Drawn from the top: each is the sum of itself and of those below it.
-      let below = data.t.map(() => 0);
-      columns = columns.map(values => below = values.map((v, i) => below[i] + (v || 0)));
-    }
+  const columns_of = plot => {
+    const columns = plot.series.map(s => s.values);
+    if (!plot.stacked) return columns;
+    // Drawn from the top: each is the sum of itself and of those below it.
+    let below = data.t.map(() => 0);
+    return columns.map(values => below = values.map((v, i) => below[i] + (v || 0)));
+  };
+  const draw = (at, box) => {
+    const plot = data.plots[at];
+    const columns = columns_of(plot);
     const right = plot.series.find(s => s.unit);
     const lines = plot.series.map((s, n) => ({
       label: s.label,
@@ -112,7 +119,7 @@
       dash: s.label === "limit" || s.label === "planned" ? [6, 4] : undefined,
       fill: plot.stacked ? () => tone(plot, n) + "66" : undefined,
       scale: s.unit ? "right" : "y",
-      value: (u, v, si, i) => with_unit(i == null ? null : s.values[i], s.unit || plot.unit),
+      value: (u, v, si, i) => with_unit(i == null ? null : data.plots[at].series[n].values[i], s.unit || plot.unit),
       points: { show: data.t.length < 3 },
     }));
     const bands = plot.stacked ? lines.slice(1).map((_, n) => ({ series: [n + 2, n + 1] })) : [];
@@ -132,15 +139,17 @@
     all.push([u, box]);
     keys(box, u, true);
   };
-  if (data.t.length) {
+  const draw_plots = () => {
+    if (!data.t.length) return;
     // All frames first: only then is it known how wide each of them is.
     const frames = data.plots.map(plot => frame(document.getElementById("plots"), plot.title, plot.unit, `${plot.title}: ${plot.series.map(extremes).join(", ")}`));
-    data.plots.forEach((plot, n) => draw(plot, frames[n]));
-  }
+    data.plots.forEach((plot, n) => draw(n, frames[n]));
+  };
 
   // The percentile curve: its axis is that of 1 / (1 − q), by decades.
-  const curve = data.curve;
-  if (curve.q.length > 1) {
+  const draw_curve = () => {
+    const curve = data.curve;
+    if (curve.q.length <= 1) return;
     const box = frame(document.getElementById("curve"), "Percentiles: with and without lateness", "ms", `Percentile curve: ${curve.series.map(extremes).join(", ")}`);
     const x = curve.q.map(q => -Math.log10(Math.max(1 - q, 1e-9)));
     const share = v => v <= 0 ? "0 %" : +(100 * (1 - Math.pow(10, -v))).toPrecision(Math.max(2, Math.floor(v) + 1)) + " %";
@@ -153,14 +162,38 @@
     }, [x, ...curve.series.map(s => s.values.map(v => v > 0 ? v : .001))], box);
     all.push([u, box]);
     keys(box, u, false);
-  }
+  };
+  draw_plots();
+  draw_curve();
 
-  document.getElementById("whole").addEventListener("click", whole);
-  document.querySelectorAll("[data-at]").forEach(button => button.addEventListener("click", () => {
-    const at = +button.dataset.at, half = (last - first) / 10;
-    zoom(at - half, at + half);
-  }));
-  document.querySelectorAll("[data-copy]").forEach(button => button.addEventListener("click", async () => {
+  // Later figures of the same run: plots that are the same but for their numbers stay as they are, zoom included.
+  const shape = of => JSON.stringify(of.plots.map(plot => [plot.title, plot.series.map(s => s.label)]));
+  const drop = ([u, box]) => { u.destroy(); box.remove(); };
+  const update = next => {
+    const same = over_time.length > 0 && shape(next) === shape(data);
+    const scale = same ? over_time[0].scales.x : null;
+    const zoomed = same && (scale.min > first || scale.max < last);
+    data = next;
+    bounds();
+    all.splice(same ? over_time.length : 0).forEach(drop);
+    if (same) {
+      over_time.forEach((u, n) => u.setData([data.t, ...columns_of(data.plots[n])], !zoomed));
+    } else {
+      over_time.splice(0);
+      draw_plots();
+    }
+    draw_curve();
+  };
+
+  document.addEventListener("click", async event => {
+    const button = event.target.closest("button");
+    if (!button) return;
+    if (button.id === "whole") whole();
+    if (button.dataset.at !== undefined) {
+      const at = +button.dataset.at, half = (last - first) / 10;
+      zoom(at - half, at + half);
+    }
+    if (button.dataset.copy === undefined) return;
     try {
       await navigator.clipboard.writeText(button.dataset.copy);
       button.textContent = "copied";
@@ -169,7 +202,7 @@
       button.textContent = "selected";
     }
     setTimeout(() => { button.textContent = "copy"; }, 1500);
-  }));
+  });
 
   // Colours and sizes follow the theme, the window and the paper.
   const redraw = () => all.forEach(([u]) => u.redraw(false, true));
@@ -181,5 +214,5 @@
     clearTimeout(waiting);
     waiting = setTimeout(() => all.forEach(([u, box]) => u.setSize({ ...size(box), height: u.height })), 100);
   });
-  window.connstorm = { over_time, all, data };
+  window.connstorm = { over_time, all, update, get data() { return data; } };
 })();
