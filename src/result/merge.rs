@@ -11,7 +11,7 @@
 use crate::model::{Closes, Latency, SAMPLES, Statuses, Traffic};
 use crate::result::balance;
 use crate::result::figures::{Ending, Figures};
-use crate::result::model::{Counts, FailureKind, LatencySummary, Part, RunResult, Verdict};
+use crate::result::model::{Counts, FailureKind, LatencySummary, Part, RunResult, StepCount, Verdict};
 use crate::result::timeline::{Timeline, Track};
 use crate::result::verdict::Judgement;
 use std::collections::{BTreeMap, BTreeSet};
@@ -123,8 +123,7 @@ struct Whole<'a> {
 impl Whole<'_> {
     /// The result of the whole; `longest`: the most windows that a part has.
     fn result(&self, mut timeline: Timeline, longest: usize) -> Result<RunResult, MergeError> {
-        let (whole, parts) = (self, self.parts);
-        let first = &parts[0].result;
+        let (whole, parts, first) = (self, self.parts, &self.parts[0].result);
         let elapsed_s = whole.each().map(|(offset, part)| offset + part.result.elapsed_s).fold(0.0, f64::max);
         let owed = slices::owed(parts, elapsed_s, longest);
         timeline.add(&Track { offset_s: 0.0, host: "", windows: &owed.windows });
@@ -134,7 +133,7 @@ impl Whole<'_> {
         let messages = whole.sum(|sum: &mut Traffic, result| sum.merge(&result.messages));
         owed.enter(&mut counts, &mut skipped);
         let (failures, latency_us) = (whole.failures()?, whole.latencies()?);
-        let resources = whole.resources();
+        let (resources, steps) = (whole.resources(), StepCount::added_up(parts));
         let unseen = whole.all(|result| result.unseen.clone());
         let aborted = parts.iter().find_map(|part| part.result.aborted.clone());
         let figures = Figures {
@@ -145,6 +144,7 @@ impl Whole<'_> {
             skipped: &skipped,
             messages: &messages,
             failures: &failures,
+            steps: &steps,
             latency_us: &latency_us,
             onsets: &onsets,
             unseen: &unseen,
@@ -167,14 +167,14 @@ impl Whole<'_> {
             unseen,
             aborted,
             resources,
-            // Each part has its own.
-            command: None,
+            command: None, // Each part has its own.
             slice: None,
             partial: parts.iter().any(|part| part.result.partial),
             parts: whole.parts(),
             counts,
             skipped,
             messages,
+            steps,
             failures,
             latency_us,
             onsets,
@@ -319,7 +319,7 @@ impl Whole<'_> {
                 moved.first_at_s += offset;
                 moved.last_at_s += offset;
                 moved.samples.iter_mut().for_each(|sample| sample.at_s += offset);
-                match kinds.iter_mut().find(|(known, _)| known.failure() == kind.failure()) {
+                match kinds.iter_mut().find(|(known, _)| known.is_like(kind)) {
                     Some((known, sum)) => {
                         join(known, moved);
                         sum.merge(&latency);
