@@ -5,7 +5,8 @@
 use crate::diagnose::Finding;
 use crate::linux::sysctl::HostSettings;
 use crate::model::{
-    Cause, Closes, Errno, Evidence, Latency, Onset, OnsetKind, Reply, Sample, Side, Slice, Stage, Traffic,
+    Cause, Closes, Errno, Evidence, Latency, Onset, OnsetKind, Reply, Sample, Side, Slice, Stage, Statuses,
+    Traffic,
 };
 use crate::plan::Plan;
 use crate::plan::threshold::{Evaluation, Metric};
@@ -68,6 +69,9 @@ pub struct RunResult {
     /// WebSockets that the peer closed first, by close code.
     #[serde(default, skip_serializing_if = "Closes::is_empty")]
     pub closes: Closes,
+    /// Replies of HTTP by status, those to handshakes of WebSockets that were refused among them.
+    #[serde(default, skip_serializing_if = "Statuses::is_empty")]
+    pub statuses: Statuses,
     /// Steps of conversations, in their order; their times are in `latency_us`, as `step.NAME`. Empty where there are
     /// none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

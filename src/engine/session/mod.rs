@@ -381,7 +381,8 @@ impl Session {
     }
 
     fn opened(&mut self, context: &mut Context<'_>) -> StepResult {
-        if context.script.application != Application::Stream {
+        let was_refused = matches!(&self.talk, Talk::Http(http) if http.was_refused());
+        if context.script.application != Application::Stream && !was_refused {
             context.tally.latencies.handshake.record(context.now.saturating_sub(self.since));
         }
         context.tally.traffic.sessions += 1;

@@ -5,7 +5,8 @@
 //! `start` and leaves once by `add`; a failed one never enters a latency of success.
 
 use super::{
-    Acknowledged, AtTimeout, Closes, Fanout, Latencies, Latency, Reply, Shares, SlowSearch, Steps, Traffic,
+    Acknowledged, AtTimeout, Closes, Fanout, Latencies, Latency, Reply, Shares, SlowSearch, Statuses, Steps,
+    Traffic,
 };
 use crate::model::{Failure, Lease, Outcome, Record, SkipReason, Stamp};
 use std::net::{IpAddr, SocketAddr};
@@ -37,6 +38,8 @@ pub struct Tally {
     pub traffic: Traffic,
     /// Close frames that peers sent first.
     pub closes: Closes,
+    /// Replies by status.
+    pub statuses: Statuses,
     /// Arrivals of messages that several receive.
     pub fanout: Fanout,
     /// Steps of conversations.
@@ -289,6 +292,7 @@ impl Tally {
         self.bytes_out += other.bytes_out;
         self.traffic.merge(&other.traffic);
         self.closes.merge(&other.closes);
+        self.statuses.merge(&other.statuses);
         self.fanout.merge(&other.fanout);
         self.steps.merge(&other.steps);
         self.latencies.merge(&other.latencies);
