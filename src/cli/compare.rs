@@ -18,12 +18,17 @@ Examples:
   connstorm compare main.json branch.json
 
   # Three runs a side: noise is then measured, not guessed
-  connstorm compare main-1.json,main-2.json,main-3.json branch-1.json,branch-2.json,branch-3.json
+  connstorm compare main-1.json,main-2.json,main-3.json \\
+    branch-1.json,branch-2.json,branch-3.json
 
   # All results of two folders, for a CI job
-  connstorm compare results/main results/branch --tolerance 15% --summary \"$GITHUB_STEP_SUMMARY\"
+  connstorm compare results/main results/branch --tolerance 15% \\
+    --summary \"$GITHUB_STEP_SUMMARY\"
 
-Exit codes: 0 no regression past the tolerance; 3 a regression; 5 too noisy to tell; 1 can't be compared; 2 wrong usage";
+Exit codes:
+  0  no regression past the tolerance     3  a regression
+  1  can't be compared                    5  too noisy to tell
+  2  wrong usage";
 
 /// Compares results of one scenario: the change of each percentile with an interval that takes noise into
 /// account

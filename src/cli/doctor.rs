@@ -23,7 +23,8 @@ Examples:
   # Why can't I connect? One careful connection to each address of the target
   connstorm doctor ws://127.0.0.1:9001/chat
   connstorm doctor shop.example:443 --expect 203.0.113.7
-  connstorm doctor wss://localhost:9443/chat --insecure --header 'Origin: https://shop.example'
+  connstorm doctor wss://localhost:9443/chat --insecure \\
+    --header 'Origin: https://shop.example'
 
   # Keep its settings, to plan a load for it elsewhere
   connstorm doctor --save host.json
@@ -42,10 +43,10 @@ pub(super) struct DoctorArgs {
     /// The target: HOST:PORT, or a URL of tcp, tls, http, https, ws or wss [default: this host alone]
     #[arg(value_name = "TARGET", value_parser = clap::value_parser!(TargetUrl))]
     target: Option<TargetUrl>,
-    /// An address that the target's name should lead to; may be given more than once
+    /// An address that the target's name should lead to; may be given more than once [default: any]
     #[arg(long, value_name = "ADDRESS", requires = "target")]
     expect: Vec<IpAddr>,
-    /// A header of the request, as "Name: value"; may be given more than once
+    /// A header of the request, as "Name: value"; may be given more than once [default: none]
     #[arg(long, value_name = "HEADER", requires = "target")]
     header: Vec<Header>,
     /// Accept any certificate, to examine what comes after TLS
@@ -60,6 +61,9 @@ pub(super) struct DoctorArgs {
     /// How long to wait for each connection, at most a minute
     #[arg(long, value_name = "TIME", default_value = "4s", value_parser = timeouts)]
     timeout: Duration,
+    /// Show secrets in outputs: what headers, queries and passwords hold
+    #[arg(long, requires = "target")]
+    show_secrets: bool,
     /// Write this host's settings to a file, for `plan --host`, or to standard output for -
     #[arg(long, value_name = "FILE|-")]
     save: Option<PathBuf>,
@@ -87,7 +91,7 @@ pub(super) fn run(args: &DoctorArgs) -> anyhow::Result<Exit> {
             let timeouts = Timeouts { connect: args.timeout, ..Timeouts::default() };
             let session = args.session(whom);
             let found = doctor::target(whom, &session, &args.expect, timeouts)?;
-            hide_in(found, &session.secret_texts())
+            if args.show_secrets { found } else { hide_in(found, &session.secret_texts()) }
         }
     };
     if let Some(save) = save {
