@@ -47,8 +47,8 @@ pub(super) struct ConnectionConfig {
     /// First port of the range that the kernel searches, one parity after the other; `None` where it does
     /// not: at bind(), in a range of the socket's own (`IP_LOCAL_PORT_RANGE`), and where ports are leased.
     pub searched_from: Option<u16>,
-    /// First and last port that can be chosen as the source.
-    pub source_ports: (u16, u16),
+    /// Whether the source of an attempt can be its own destination: see [`Setup`](super::setup::Setup).
+    pub may_meet_itself: bool,
 }
 
 /// See the module.
@@ -285,13 +285,12 @@ impl Connections {
     }
 
     /// Whether both ends of a connection are one socket: nobody listens on the destination's port, and it was
-    /// chosen as the source port as well (simultaneous open, RFC 9293, section 3.5). Asked only where the
-    /// destination's port is one that can be chosen.
+    /// chosen as the source port as well (simultaneous open, RFC 9293, section 3.5). Asked only where that can be.
     fn is_connected_to_itself(&self, slot: &Slot) -> bool {
-        let Some(pool) = &self.pool else { return false };
-        let destination = pool.destination(slot.lease);
-        let (low, high) = self.connection_config.source_ports;
-        (low..=high).contains(&destination.port()) && slot.socket.local_address() == Some(destination)
+        let Some(pool) = self.pool.as_ref().filter(|_| self.connection_config.may_meet_itself) else {
+            return false;
+        };
+        slot.socket.local_address() == Some(pool.destination(slot.lease))
     }
 
     /// SYN_SENT: the slow path, on which waiting costs nothing that matters.

@@ -8,7 +8,7 @@ use super::resolve::Destinations;
 use super::schedule::Schedule;
 use super::session::Script;
 use super::workers;
-use crate::linux::addresses::source_for;
+use crate::linux::addresses::{is_local, source_for};
 use crate::linux::fd_table;
 use crate::linux::sock_diag::SockDiag;
 use crate::linux::socket::{PortChoice, has_port_range_option};
@@ -16,6 +16,7 @@ use crate::linux::sysctl::HostSettings;
 use crate::model::{AddressBlock, AddressSet, Pool, PortDemand, PortSupply, Routes, partition};
 use crate::plan::{Arrivals, Plan, PortPolicy, Until};
 use std::collections::HashSet;
+use std::net::IpAddr;
 use std::num::NonZeroUsize;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
@@ -33,8 +34,10 @@ pub(super) struct Setup {
     pub routes: Option<Arc<Routes>>,
     /// How source ports are chosen.
     pub choice: PortChoice,
-    /// Ports of which one may become the source port.
-    source_ports: RangeInclusive<u16>,
+    /// First port of those from which the kernel chooses.
+    first_port: u16,
+    /// Whether the source of an attempt can be its own destination.
+    may_meet_itself: bool,
     /// Ports to lease on each tuple; `None` where the kernel chooses.
     leasable: Option<Vec<u16>>,
     /// What is said above TCP; `None`: nothing.
@@ -127,7 +130,8 @@ impl Setup {
             workers,
             routes,
             choice,
-            source_ports: supply.span(),
+            first_port: *supply.span().start(),
+            may_meet_itself: may_meet_itself(&demand, &supply.span()),
             leasable,
             script,
             arrivals,
@@ -156,8 +160,8 @@ impl Setup {
         ConnectionConfig {
             choice: self.choice,
             connection: self.plan.connection,
-            searched_from: (self.choice == PortChoice::AtConnect).then_some(*self.source_ports.start()),
-            source_ports: (*self.source_ports.start(), *self.source_ports.end()),
+            searched_from: (self.choice == PortChoice::AtConnect).then_some(self.first_port),
+            may_meet_itself: self.may_meet_itself,
             pacing: match self.arrivals {
                 Due::Planned(_) => Pacing::Planned,
                 Due::Slots(_) => Pacing::Slots,
@@ -202,6 +206,19 @@ fn port_choice(policy: PortPolicy, host: &HostSettings) -> Result<PortChoice, Ru
     }
 }
 
+/// Whether any attempt can be given its own destination as its source: an address of this host, which the plan has
+/// among its sources or the kernel chooses itself, and a port that can be chosen.
+fn may_meet_itself(demand: &PortDemand, ports: &RangeInclusive<u16>) -> bool {
+    let sources = demand.sources.blocks();
+    let is_source = |ip: IpAddr| match ip.to_canonical() {
+        // Each source is its own destination then.
+        any if any.is_unspecified() => true,
+        ip if sources.is_empty() => is_local(ip).unwrap_or(true),
+        ip => sources.iter().any(|block| block.contains(ip)),
+    };
+    demand.destinations.iter().any(|to| ports.contains(&to.port()) && is_source(to.ip()))
+}
+
 /// Ports listened on, on whatever address.
 fn listened_on() -> Result<HashSet<u16>, RunError> {
     let what = "the list of listening sockets (sock_diag)";
@@ -226,4 +243,30 @@ fn sources(plan: &Plan, destinations: &[std::net::SocketAddr], leased: bool) -> 
         }
     }
     Ok(AddressSet::new(blocks))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Close;
+
+    #[test]
+    fn only_an_address_and_a_port_that_can_be_chosen_can_meet_themselves() {
+        let meets = |sources: &str, destination: &str| {
+            let sources = if sources.is_empty() { AddressSet::default() } else { sources.parse().unwrap() };
+            let demand = PortDemand {
+                policy: PortPolicy::Kernel,
+                close: Close::Fin,
+                sources,
+                destinations: vec!["192.0.2.1:9".parse().unwrap(), destination.parse().unwrap()],
+                routed: Vec::new(),
+            };
+            may_meet_itself(&demand, &(32_768..=60_999))
+        };
+        assert!(meets("", "127.0.0.1:40000") && meets("127.0.0.0/28", "127.0.0.9:40000"));
+        assert!(meets("", "[::ffff:127.0.0.1]:40000"));
+        assert!(meets("10.0.0.1", "0.0.0.0:40000"), "each source is its own destination");
+        assert!(!meets("", "127.0.0.1:9000"), "the port is never chosen");
+        assert!(!meets("127.0.0.9", "127.0.0.1:40000") && !meets("", "192.0.2.1:40000"));
+    }
 }

@@ -12,7 +12,7 @@ use super::units::Count;
 use crate::model::AddressSet;
 use crate::protocol::{Behaviour, Kind};
 use serde::{Deserialize, Serialize};
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::num::NonZeroU32;
 use std::time::Duration;
 
@@ -53,6 +53,9 @@ pub use crate::model::{Close, Lifetime, PortPolicy, RateStage};
 pub use crate::protocol::Kind as Scheme;
 
 impl Plan {
+    /// Seed of a scenario that has none: always the same, so that two runs of one scenario make the same choices.
+    pub const DEFAULT_SEED: u64 = 0;
+
     /// What is spoken, with whatever target the plan has.
     pub fn kind(&self) -> Kind {
         match (&self.target, &self.serve) {
@@ -94,6 +97,13 @@ pub struct Source {
     pub addresses: AddressSet,
     /// Who chooses the source port, and by which system calls.
     pub ports: PortPolicy,
+}
+
+impl Default for Source {
+    /// An ordinary client's: address and port are the kernel's choice.
+    fn default() -> Source {
+        Source { addresses: AddressSet::default(), ports: PortPolicy::Kernel }
+    }
 }
 
 /// How many attempts are made, and when.
@@ -149,6 +159,17 @@ pub struct Connection {
     pub handshake_timeout: Duration,
 }
 
+impl Default for Connection {
+    fn default() -> Connection {
+        Connection {
+            lifetime: Lifetime::Fixed(Duration::ZERO),
+            close: Close::Fin,
+            connect_timeout: Duration::from_secs(3),
+            handshake_timeout: Duration::from_secs(5),
+        }
+    }
+}
+
 /// A target that connstorm runs itself, as `connstorm serve` does.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Serve {
@@ -164,4 +185,17 @@ pub struct Serve {
     pub backlog: u32,
     /// Number of worker threads; `None`: as many as cores, or as the descriptor limit asks for.
     pub workers: Option<NonZeroU32>,
+}
+
+impl Default for Serve {
+    /// An echo on a free port of 127.0.0.1.
+    fn default() -> Serve {
+        Serve {
+            listen: vec![(Ipv4Addr::LOCALHOST, 0).into()],
+            kind: Kind::default(),
+            behaviour: Behaviour::Echo,
+            backlog: 4096,
+            workers: None,
+        }
+    }
 }

@@ -14,6 +14,7 @@ pub(super) use tables::Tables;
 pub use tables::{TABLES, TableDoc};
 
 use crate::protocol::{Application, Kind};
+pub(super) use form::Written;
 
 /// Targets that a field is meant for.
 #[derive(Debug, Clone, Copy)]
@@ -77,22 +78,23 @@ pub struct Row {
 }
 
 /// Value of a field that is left out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LeftOut {
     /// There is none: what the field asks for is then not done.
     Nothing,
-    /// This value, as it would be written. A test holds it against the plan.
-    Value(&'static str),
+    /// This value, as it would be written.
+    Value(String),
     /// What depends on other fields or on the host, in words.
     Said(&'static str),
 }
 
 impl LeftOut {
     /// The default in words; `None` where there is none.
-    pub fn text(self) -> Option<&'static str> {
+    pub fn text(&self) -> Option<&str> {
         match self {
             LeftOut::Nothing => None,
-            LeftOut::Value(text) | LeftOut::Said(text) => Some(text),
+            LeftOut::Value(text) => Some(text),
+            LeftOut::Said(text) => Some(text),
         }
     }
 }
@@ -141,8 +143,9 @@ impl Row {
         Row { doc, ..self }
     }
 
-    fn default(self, text: &'static str) -> Row {
-        Row { default: LeftOut::Value(text), ..self }
+    /// With the plan's own default.
+    fn default<T: Written + ?Sized>(self, value: &T) -> Row {
+        Row { default: LeftOut::Value(value.written()), ..self }
     }
 
     fn otherwise(self, text: &'static str) -> Row {

@@ -1,8 +1,6 @@
 //! From single values to a whole that can be run: defaults, and the checks that look at several fields.
 
-use super::definition::{
-    Arrivals, Close, Connection, Lifetime, Load, Plan, PortPolicy, Serve, Source, Target,
-};
+use super::definition::{Arrivals, Connection, Lifetime, Load, Plan, Serve, Source, Target};
 use super::diagnostics::{Mistake, Place};
 use super::field::{Field, Placed};
 use super::fields::Settings;
@@ -15,9 +13,6 @@ use super::target_url::TargetUrl;
 use super::threshold::{Threshold, Unmeasured};
 use std::net::IpAddr;
 use std::time::Duration;
-
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
-const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The plan, or every mistake: those `found` already, and those that only the whole shows.
 pub(super) fn resolve(
@@ -83,15 +78,15 @@ fn assemble(
     arrivals: Arrivals,
     default_name: &str,
 ) -> Plan {
+    let (source, connection) = (Source::default(), Connection::default());
     let until = until(&settings);
     Plan {
         name: settings.name.into_value().unwrap_or_else(|| default_name.to_owned()),
-        // Always the same, so that two runs of one scenario make the same choices.
-        seed: settings.seed.into_value().unwrap_or(0),
+        seed: settings.seed.into_value().unwrap_or(Plan::DEFAULT_SEED),
         target,
         source: Source {
-            addresses: settings.addresses.into_value().unwrap_or_default(),
-            ports: settings.ports.into_value().unwrap_or(PortPolicy::Kernel),
+            addresses: settings.addresses.into_value().unwrap_or(source.addresses),
+            ports: settings.ports.into_value().unwrap_or(source.ports),
         },
         load: Load {
             arrivals,
@@ -100,10 +95,13 @@ fn assemble(
             until,
         },
         connection: Connection {
-            lifetime: settings.lifetime.into_value().unwrap_or(Lifetime::Fixed(Duration::ZERO)),
-            close: settings.close.into_value().unwrap_or(Close::Fin),
-            connect_timeout: settings.connect_timeout.into_value().unwrap_or(CONNECT_TIMEOUT),
-            handshake_timeout: settings.handshake_timeout.into_value().unwrap_or(HANDSHAKE_TIMEOUT),
+            lifetime: settings.lifetime.into_value().unwrap_or(connection.lifetime),
+            close: settings.close.into_value().unwrap_or(connection.close),
+            connect_timeout: settings.connect_timeout.into_value().unwrap_or(connection.connect_timeout),
+            handshake_timeout: settings
+                .handshake_timeout
+                .into_value()
+                .unwrap_or(connection.handshake_timeout),
         },
         session: Session::default(),
         serve,

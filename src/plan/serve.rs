@@ -4,11 +4,6 @@ use super::definition::Serve;
 use super::diagnostics::Mistake;
 use super::field::{Field, Placed};
 use super::fields::Settings;
-use crate::protocol::Behaviour;
-use std::net::{Ipv4Addr, SocketAddr};
-
-/// Length of the accept queue where none is given.
-const BACKLOG: u32 = 4096;
 
 /// The target; absent where there is no such table.
 pub(super) fn resolve(
@@ -26,7 +21,8 @@ pub(super) fn resolve(
     if bad.contains(&true) || s.serve_backlog.is_bad() || s.serve_workers.is_bad() {
         return Field::Bad;
     }
-    let kind = s.serve_kind.value().copied().unwrap_or_default();
+    let usual = Serve::default();
+    let kind = s.serve_kind.value().copied().unwrap_or(usual.kind);
     if let Some(Placed { value, place }) = s.serve_behaviour.given()
         && !value.suits(kind)
     {
@@ -34,12 +30,11 @@ pub(super) fn resolve(
         mistakes.push(mistake.expected(super::behaviour::expected(kind)));
         return Field::Bad;
     }
-    let anywhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     let value = Serve {
         kind,
-        listen: std::mem::take(&mut s.serve_listen).into_value().unwrap_or_else(|| vec![anywhere]),
-        behaviour: std::mem::take(&mut s.serve_behaviour).into_value().unwrap_or(Behaviour::Echo),
-        backlog: s.serve_backlog.value().copied().unwrap_or(BACKLOG),
+        listen: std::mem::take(&mut s.serve_listen).into_value().unwrap_or(usual.listen),
+        behaviour: std::mem::take(&mut s.serve_behaviour).into_value().unwrap_or(usual.behaviour),
+        backlog: s.serve_backlog.value().copied().unwrap_or(usual.backlog),
         workers: s.serve_workers.value().copied(),
     };
     Field::Given(Placed { value, place })

@@ -3,6 +3,7 @@
 use super::behaviour;
 use super::definition::{Close, Lifetime, PortPolicy};
 use super::diagnostics::quote;
+use super::fields::Written;
 use super::nearest::nearest;
 use super::syntax::{DURATION, Fault, Syntax, choose};
 use crate::protocol::{Behaviour, Kind};
@@ -11,6 +12,42 @@ use std::time::Duration;
 
 /// The ports that `explicit` uses where no range is given: all that need no privilege.
 pub(super) const EXPLICIT_DEFAULT: RangeInclusive<u16> = 1024..=65_535;
+
+impl Written for Close {
+    fn written(&self) -> String {
+        match self {
+            Close::Fin => "fin",
+            Close::Rst => "rst",
+            Close::Peer => "peer",
+        }
+        .to_owned()
+    }
+}
+
+impl Written for Lifetime {
+    fn written(&self) -> String {
+        match self {
+            Lifetime::Fixed(time) => time.written(),
+            Lifetime::Uniform(shortest, longest) => {
+                format!("uniform({},{})", shortest.written(), longest.written())
+            }
+            Lifetime::Exponential(mean) => format!("exponential({})", mean.written()),
+            Lifetime::UntilEnd => "until-end".to_owned(),
+        }
+    }
+}
+
+impl Written for PortPolicy {
+    fn written(&self) -> String {
+        match self {
+            PortPolicy::Kernel => "kernel".to_owned(),
+            PortPolicy::NaiveBind => "naive-bind".to_owned(),
+            PortPolicy::Explicit { low, high } if (*low..=*high) == EXPLICIT_DEFAULT => "explicit".to_owned(),
+            PortPolicy::Explicit { low, high } => format!("explicit:{low}-{high}"),
+            PortPolicy::Range { low, high } => format!("{low}-{high}"),
+        }
+    }
+}
 
 pub(super) const CLOSE: Syntax<Close> = Syntax {
     expected: "`fin`, `rst` or `peer`",
@@ -174,6 +211,19 @@ mod tests {
     fn part<T: std::fmt::Debug>(syntax: &Syntax<T>, text: &str) -> String {
         let fault = (syntax.parse)(text).expect_err(text);
         fault.part().map_or("all", |part| &text[part]).to_owned()
+    }
+
+    #[test]
+    fn values_are_written_as_they_are_read() {
+        for text in ["0s", "2s 500ms", "uniform(1s,5s)", "exponential(20s)", "until-end"] {
+            assert_eq!(lifetime(text).unwrap().written(), text);
+        }
+        for text in ["kernel", "naive-bind", "explicit", "explicit:2000-2999", "40000-49999"] {
+            assert_eq!(port_policy(text).unwrap().written(), text);
+        }
+        for text in ["fin", "rst", "peer"] {
+            assert_eq!((CLOSE.parse)(text).unwrap().written(), text);
+        }
     }
 
     #[test]

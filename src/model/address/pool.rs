@@ -3,6 +3,7 @@
 use super::{PortRing, Route, Routes};
 use crate::model::Lease;
 use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -21,9 +22,34 @@ pub struct Pool {
 struct Explicit {
     ports: Rc<[u16]>,
     /// Made when a pair is first used: a /16 of sources costs nothing until then.
-    rings: HashMap<Route, PortRing>,
+    rings: HashMap<Route, PortRing, BuildHasherDefault<RouteHasher>>,
     leased: u64,
     capacity: u64,
+}
+
+/// Mixes the two numbers of a route. They are our own, so that nobody can choose them to collide, and a tenth of
+/// what the standard hasher costs is enough.
+#[derive(Debug, Default)]
+struct RouteHasher(u64);
+
+impl Hasher for RouteHasher {
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|byte| self.write_u64((*byte).into()));
+    }
+
+    fn write_u32(&mut self, number: u32) {
+        self.write_u64(number.into());
+    }
+
+    fn write_u64(&mut self, number: u64) {
+        // Multiplied by 2^64 ÷ golden ratio, the upper bits depend on all (Knuth, The Art of Computer Programming, 6.4).
+        self.0 = (self.0.rotate_left(32) ^ number).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    }
+
+    fn finish(&self) -> u64 {
+        // The table takes the lowest bits for the place, and the highest to tell neighbours apart.
+        self.0 ^ self.0 >> 32
+    }
 }
 
 /// A lease in the size that an open connection can afford; [`Pool::describe`] spells it out.
@@ -43,7 +69,7 @@ impl Pool {
     /// A pool that leases these ports itself. See [`super::partition`].
     pub fn explicit(routes: Arc<Routes>, part: u32, parts: u32, ports: Rc<[u16]>) -> Pool {
         let capacity = routes.len().saturating_mul(ports.len() as u64);
-        let explicit = Some(Explicit { ports, rings: HashMap::new(), leased: 0, capacity });
+        let explicit = Some(Explicit { ports, rings: HashMap::default(), leased: 0, capacity });
         Pool { explicit, ..Pool::kernel_chooses(routes, part, parts) }
     }
 

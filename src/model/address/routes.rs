@@ -132,16 +132,30 @@ impl Routes {
 /// The addresses of one family, each as many times in a cycle as its weight says.
 #[derive(Debug, Clone)]
 struct Cycle {
-    blocks: Vec<AddressBlock>,
+    blocks: Vec<Span>,
     addresses: u64,
+    positions: u64,
+}
+
+/// A block with what is asked of it at every attempt.
+#[derive(Debug, Clone, Copy)]
+struct Span {
+    block: AddressBlock,
+    /// Number of its addresses.
+    addresses: u64,
+    /// Number of its steps in a cycle.
     positions: u64,
 }
 
 impl Cycle {
     fn new(set: &AddressSet) -> Cycle {
-        let blocks = set.blocks().to_vec();
-        let positions =
-            blocks.iter().fold(0u64, |sum, b| sum.saturating_add(b.len().saturating_mul(b.weight().into())));
+        let span = |block: &AddressBlock| Span {
+            block: *block,
+            addresses: block.len(),
+            positions: block.len().saturating_mul(block.weight().into()),
+        };
+        let blocks: Vec<Span> = set.blocks().iter().map(span).collect();
+        let positions = blocks.iter().fold(0u64, |sum, span| sum.saturating_add(span.positions));
         Cycle { addresses: set.len(), positions, blocks }
     }
 
@@ -149,24 +163,23 @@ impl Cycle {
     fn source_at(&self, n: u64) -> u64 {
         let Some(mut position) = n.checked_rem(self.positions) else { return 0 };
         let mut before = 0;
-        for block in &self.blocks {
-            let share = block.len().saturating_mul(block.weight().into());
-            if position < share {
+        for span in &self.blocks {
+            if position < span.positions {
                 // Round after round of the block, rather than an address `weight` times in a row.
-                return before + position % block.len();
+                return before + position % span.addresses;
             }
-            position -= share;
-            before += block.len();
+            position -= span.positions;
+            before += span.addresses;
         }
         0
     }
 
     fn address(&self, mut number: u64) -> Option<IpAddr> {
-        for block in &self.blocks {
-            if number < block.len() {
-                return block.nth(number);
+        for span in &self.blocks {
+            if number < span.addresses {
+                return Some(span.block.at(number));
             }
-            number -= block.len();
+            number -= span.addresses;
         }
         None
     }

@@ -57,11 +57,15 @@ impl AddressBlock {
         if n >= self.len() {
             return None;
         }
-        let value = bits(self.first) + u128::from(n);
-        Some(match self.first {
-            IpAddr::V4(_) => IpAddr::V4(Ipv4Addr::from_bits(u32::try_from(value).ok()?)),
-            IpAddr::V6(_) => IpAddr::V6(Ipv6Addr::from_bits(value)),
-        })
+        Some(self.at(n))
+    }
+
+    /// The n-th address from the first, which is in the block where [`AddressBlock::len`] is larger than `n`.
+    pub(super) fn at(&self, n: u64) -> IpAddr {
+        match self.first {
+            IpAddr::V4(first) => Ipv4Addr::from_bits(first.to_bits().wrapping_add(n as u32)).into(),
+            IpAddr::V6(first) => Ipv6Addr::from_bits(first.to_bits().wrapping_add(n.into())).into(),
+        }
     }
 
     /// Whether an address lies in it.

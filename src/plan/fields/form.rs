@@ -7,7 +7,34 @@ use super::super::diagnostics::{Mistake, Place};
 use super::super::field::{Field, Placed};
 use super::super::reader::Table;
 use super::super::syntax::Syntax;
+use crate::protocol::{Behaviour, Kind};
 use serde_json::{Value, json};
+use std::time::Duration;
+
+/// A value that can be shown as a scenario has it.
+pub(in crate::plan) trait Written {
+    /// Text that is read as the value.
+    fn written(&self) -> String;
+}
+
+/// Implements [`Written`] for types whose `Display` is read again.
+macro_rules! written_as_displayed {
+    ($($type:ty),*) => {
+        $(impl Written for $type {
+            fn written(&self) -> String {
+                self.to_string()
+            }
+        })*
+    };
+}
+
+written_as_displayed!(u64, u32, u16, f64, Kind, Behaviour);
+
+impl Written for Duration {
+    fn written(&self) -> String {
+        humantime::format_duration(*self).to_string()
+    }
+}
 
 /// Form of a field.
 pub(in crate::plan) trait Form {

@@ -6,7 +6,7 @@ use super::super::session::syntax::{
     ALPN, AUTH, CLOSE_CODE, EXPECT, FILE, JITTER, METHOD, SERVER_NAME, STATUSES, SUBPROTOCOL, TEMPLATE, TEXT,
     TLS_VERSION,
 };
-use super::super::session::{Expect, Header, Statuses, TlsVersion};
+use super::super::session::{Expect, Header, Messages, Reconnect, Request, Statuses, TlsVersion};
 use super::super::stages::WrittenClosed;
 use super::super::syntax::{BACKLOG, COUNT, DURATION, NAME, POSITIVE_DURATION, POSITIVE_RATE, SEED, WORKERS};
 use super::super::target_url::{TARGET_URL, TargetUrl};
@@ -17,7 +17,7 @@ use super::form::{Each, Form, One, Switch};
 use super::special::{Addresses, Closed, Comparisons, Headers, Listen, PortList, Stages};
 use super::{Row, Schemes, Tables};
 use crate::model::AddressSet;
-use crate::plan::definition::{Close, Lifetime, PortPolicy, RateStage};
+use crate::plan::definition::{Close, Connection, Lifetime, Plan, PortPolicy, RateStage, Serve, Source};
 use crate::plan::flags::Overrides;
 use crate::protocol::{Behaviour, Kind, Template};
 use std::net::SocketAddr;
@@ -109,7 +109,7 @@ rows! {
     concurrency: Count, One(&COUNT), Row::flag_alone("load").flag("--concurrency", "SLOTS", LOAD).short('c')
         .otherwise("an open loop")
         .doc("Closed loop: so many slots, each starting its next attempt when the last has ended");
-    ramp: Duration, One(&DURATION), Row::flag_alone("load").flag("--ramp", "TIME", LOAD).default("0s")
+    ramp: Duration, One(&DURATION), Row::flag_alone("load").flag("--ramp", "TIME", LOAD).default(&Duration::ZERO)
         .doc("Rise from 0 to the rate over this time first");
     duration: Duration, One(&POSITIVE_DURATION), Row::flag_alone("load").flag("--duration", "TIME", LOAD).short('d')
         .otherwise("10s, or as long as --connections needs")
@@ -131,7 +131,7 @@ rows! {
     name: String, One(&NAME), Row::field("", "name").flag("--name", "NAME", LOAD)
         .otherwise("the file's name, or the target")
         .doc("Name of the run; names its report");
-    seed: u64, One(&SEED), Row::field("", "seed").flag("--seed", "N", LOAD).default("0")
+    seed: u64, One(&SEED), Row::field("", "seed").flag("--seed", "N", LOAD).default(&Plan::DEFAULT_SEED)
         .doc("Seed of every random choice");
     workers: NonZeroU32, One(&WORKERS), Row::field("", "workers").flag("--workers", "N", LOAD)
         .otherwise("one a core, more where descriptors ask for it")
@@ -144,19 +144,19 @@ rows! {
         .otherwise("the kernel's choice, by route")
         .doc("Source addresses, ranges and CIDR blocks, with commas; '127.0.0.2 * 3' has three times the share");
     ports: PortPolicy, One(&PORT_POLICY), Row::field("source", "ports").flag("--ports", "POLICY", CONNECTIONS)
-        .default("kernel")
+        .default(&Source::default().ports)
         .doc("Who chooses the source port: kernel (what an ordinary client does), explicit or explicit:LO-HI (we do), naive-bind (the kernel at bind), or LO-HI (the kernel, within a range)");
     lifetime: Lifetime, One(&LIFETIME), Row::field("connection", "lifetime").flag("--lifetime", "TIME", CONNECTIONS)
-        .default("0s")
+        .default(&Connection::default().lifetime)
         .doc("How long a connection stays open: 0s, 2s, 'uniform(1s,5s)', 'exponential(20s)' or until-end");
     close: Close, One(&CLOSE), Row::field("connection", "close").flag("--close", "HOW", CONNECTIONS)
-        .default("fin")
+        .default(&Connection::default().close)
         .doc("Who closes, and how: fin, rst or peer");
     connect_timeout: Duration, One(&POSITIVE_DURATION), Row::field("connection", "connect_timeout")
-        .flag("--connect-timeout", "TIME", CONNECTIONS).default("3s")
+        .flag("--connect-timeout", "TIME", CONNECTIONS).default(&Connection::default().connect_timeout)
         .doc("Longest wait for a connection");
     handshake_timeout: Duration, One(&POSITIVE_DURATION), Row::field("connection", "handshake_timeout")
-        .flag("--handshake-timeout", "TIME", CONNECTIONS).default("5s")
+        .flag("--handshake-timeout", "TIME", CONNECTIONS).default(&Connection::default().handshake_timeout)
         .doc("Longest wait for each handshake above TCP");
     // What the result is judged by.
     thresholds: Vec<Placed<Threshold>>, Comparisons { example: "[thresholds] with \"connect.p99\" = \"< 50ms\"" },
@@ -177,7 +177,7 @@ rows! {
         .otherwise("when the last is answered")
         .doc("Time from one message to the next, whether or not the last was answered");
     think: Duration, One(&DURATION), Row::field("messages", "think").flag("--think", "TIME", MESSAGES)
-        .default("0s")
+        .default(&Messages::default().think)
         .doc("Time from an answer to the next message");
     count: Count, One(&COUNT), Row::field("messages", "count").flag("--count", "N", MESSAGES)
         .only(Schemes::NOT_HTTP, "count of messages; `requests` is the number")
@@ -187,13 +187,13 @@ rows! {
         .otherwise("no answer is waited for")
         .doc("What answers a message: echo, any, 'contains(TEXT)' or 'json(/POINTER == VALUE)'");
     timeout: Duration, One(&POSITIVE_DURATION), Row::field("messages", "timeout").flag("--reply-timeout", "TIME", MESSAGES)
-        .default("5s")
+        .default(&Messages::default().timeout)
         .doc("Longest wait for an answer");
     ping_every: Duration, One(&POSITIVE_DURATION), Row::field("messages", "ping_every").flag("--ping-every", "TIME", MESSAGES)
         .only(Schemes::WS, "pings").otherwise("no pings")
         .doc("Send a WebSocket ping so often, and measure its pong");
     close_code: u16, One(&CLOSE_CODE), Row::field("messages", "close_code").flag("--close-code", "CODE", MESSAGES)
-        .only(Schemes::WS, "close code").default("1000")
+        .only(Schemes::WS, "close code").default(&Messages::default().close_code)
         .doc("Code of our close frame");
     senders: Count, One(&COUNT), Row::field("messages", "senders").flag("--senders", "N", MESSAGES)
         .only(Schemes::WS, "senders and listeners").otherwise("all send")
@@ -222,10 +222,10 @@ rows! {
         .only(Schemes::HTTP, "requests").otherwise("no body")
         .doc("Body of requests");
     requests: Count, One(&COUNT), Row::field("http", "requests").flag("--requests", "N", HTTP)
-        .only(Schemes::HTTP, "requests").default("1")
+        .only(Schemes::HTTP, "requests").default(&Request::default().requests)
         .doc("Requests on one connection");
     statuses: Statuses, One(&STATUSES), Row::field("http", "status").flag("--status", "STATUSES", HTTP)
-        .only(Schemes::HTTP, "statuses").default("200-399")
+        .only(Schemes::HTTP, "statuses").default(&Statuses::default())
         .doc("Statuses that are as they should be, such as 200, 2xx or 200-299,404");
     // TLS.
     ca: PathBuf, One(&FILE), Row::field("tls", "ca").flag("--ca", "FILE", TLS)
@@ -257,25 +257,25 @@ rows! {
     reconnect: bool, Switch, Row::flag_alone("reconnect").flag("--reconnect", "", RECONNECTING)
         .doc("Connect again when a connection is lost or can't be had");
     backoff: Duration, One(&POSITIVE_DURATION), Row::field("reconnect", "backoff").flag("--backoff", "TIME", RECONNECTING)
-        .default("100ms")
+        .default(&Reconnect::default().backoff)
         .doc("First wait before it; doubles with each failure");
     backoff_max: Duration, One(&POSITIVE_DURATION), Row::field("reconnect", "max").flag("--backoff-max", "TIME", RECONNECTING)
-        .default("10s")
+        .default(&Reconnect::default().max)
         .doc("Longest wait");
     jitter: f64, One(&JITTER), Row::field("reconnect", "jitter").flag("--jitter", "SHARE", RECONNECTING)
-        .default("0.5")
+        .default(&Reconnect::default().jitter)
         .doc("How far waits are spread: 0.5 is from 50 % to 150 %");
     attempts: Count, One(&COUNT), Row::field("reconnect", "attempts").flag("--reconnect-attempts", "N", RECONNECTING)
         .otherwise("never")
         .doc("Failures in a row after which it is given up");
     // A target that the run starts.
-    serve_kind: Kind, One(&KIND), Row::field("serve", "kind").default("tcp")
+    serve_kind: Kind, One(&KIND), Row::field("serve", "kind").default(&Serve::default().kind)
         .doc("What is spoken");
-    serve_behaviour: Behaviour, One(&BEHAVIOUR), Row::field("serve", "behaviour").default("echo")
+    serve_behaviour: Behaviour, One(&BEHAVIOUR), Row::field("serve", "behaviour").default(&Serve::default().behaviour)
         .doc("What is done with a connection: what `connstorm serve KIND --help` lists");
     serve_listen: Vec<SocketAddr>, Listen, Row::field("serve", "listen").otherwise("127.0.0.1, a free port")
         .doc("Addresses and ports to listen on; port 0 is a free one");
-    serve_backlog: u32, One(&BACKLOG), Row::field("serve", "backlog").default("4096")
+    serve_backlog: u32, One(&BACKLOG), Row::field("serve", "backlog").default(&Serve::default().backlog)
         .doc("Length of the accept queue; the kernel cuts it to net.core.somaxconn");
     serve_workers: NonZeroU32, One(&WORKERS), Row::field("serve", "workers")
         .otherwise("one a core, more where descriptors ask for it")

@@ -27,15 +27,16 @@ pub(in crate::plan) fn resolve(settings: &mut Settings, kind: Kind, mistakes: &m
     let count = take(&mut settings.count);
     // One exchange, where no lifetime leaves room for more.
     let count = count.or((send.is_some() && !lives).then_some(1));
-    let reconnect = Reconnect::default();
+    let (request, messages, reconnect) = (Request::default(), Messages::default(), Reconnect::default());
     Session {
         request: Request {
-            path: path.unwrap_or_else(|| "/".to_owned()),
+            path: path.unwrap_or(request.path),
             method: take(&mut settings.method),
             headers,
             subprotocols: take(&mut settings.subprotocols).unwrap_or_default(),
-            requests: take(&mut settings.requests).map_or(1, |n| u32::try_from(n).unwrap_or(u32::MAX)),
-            statuses: take(&mut settings.statuses).unwrap_or_default(),
+            requests: take(&mut settings.requests)
+                .map_or(request.requests, |n| u32::try_from(n).unwrap_or(u32::MAX)),
+            statuses: take(&mut settings.statuses).unwrap_or(request.statuses),
         },
         tls: Tls {
             ca: take(&mut settings.ca),
@@ -52,12 +53,12 @@ pub(in crate::plan) fn resolve(settings: &mut Settings, kind: Kind, mistakes: &m
             send,
             binary: take(&mut settings.binary).unwrap_or(false),
             every: take(&mut settings.every),
-            think: take(&mut settings.think).unwrap_or(Duration::ZERO),
+            think: take(&mut settings.think).unwrap_or(messages.think),
             count,
             expect: take(&mut settings.expect),
-            timeout: take(&mut settings.timeout).unwrap_or(Messages::default().timeout),
+            timeout: take(&mut settings.timeout).unwrap_or(messages.timeout),
             ping_every: take(&mut settings.ping_every),
-            close_code: take(&mut settings.close_code).unwrap_or(1000),
+            close_code: take(&mut settings.close_code).unwrap_or(messages.close_code),
             senders: take(&mut settings.senders),
         },
         drain: take(&mut settings.drain),

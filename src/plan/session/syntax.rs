@@ -1,6 +1,7 @@
 //! How the values above TCP are written: the same for the file and for the flags.
 
 use super::super::diagnostics::quote;
+use super::super::fields::Written;
 use super::super::nearest::nearest;
 use super::super::syntax::{Fault, Syntax, choose};
 use super::super::units::parse_count;
@@ -138,6 +139,14 @@ pub(in crate::plan) const STATUSES: Syntax<Statuses> = Syntax {
         Ok(Statuses(ranges.collect::<Result<_, _>>()?))
     },
 };
+
+impl Written for Statuses {
+    fn written(&self) -> String {
+        let range =
+            |(low, high): &(u16, u16)| if low == high { low.to_string() } else { format!("{low}-{high}") };
+        self.0.iter().map(range).collect::<Vec<_>>().join(",")
+    }
+}
 
 fn status_range(text: &str) -> Option<(u16, u16)> {
     let status = |text: &str| {
@@ -320,6 +329,7 @@ mod tests {
         let statuses = (STATUSES.parse)("200, 3xx,404-405").unwrap();
         assert!([200, 301, 399, 404, 405].iter().all(|status| statuses.contain(*status)));
         assert!(![201, 400, 406].iter().any(|status| statuses.contain(*status)));
+        assert_eq!(statuses.written(), "200,300-399,404-405");
         for bad in ["", "20", "600", "9xx", "300-200", "2xx-3xx"] {
             assert!((STATUSES.parse)(bad).is_err(), "{bad}");
         }

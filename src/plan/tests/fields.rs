@@ -21,7 +21,7 @@ fn base(row: &Row) -> Overrides {
 fn a_default_that_is_told_is_the_one_that_is_used() {
     let mut seen = 0;
     for row in rows() {
-        let (Some(flag), LeftOut::Value(text)) = (row.flag, row.default) else { continue };
+        let (Some(flag), LeftOut::Value(text)) = (row.flag, &row.default) else { continue };
         let without = from_flags(&base(&row)).unwrap_or_else(|errors| panic!("{flag}: {errors}"));
         let with =
             from_flags(&base(&row).with(flag, text)).unwrap_or_else(|errors| panic!("{flag}: {errors}"));
@@ -34,7 +34,7 @@ fn a_default_that_is_told_is_the_one_that_is_used() {
             .unwrap()
     };
     for row in rows().iter().filter(|row| row.table == "serve") {
-        let (Some(name), LeftOut::Value(text)) = (row.name, row.default) else { continue };
+        let (Some(name), LeftOut::Value(text)) = (row.name, &row.default) else { continue };
         assert_eq!(serve(&format!("{name} = \"{text}\"")), serve(""), "{name}");
     }
 }
