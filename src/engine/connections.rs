@@ -25,10 +25,12 @@ mod bare;
 mod connecting;
 mod end_of_run;
 mod ending;
+mod going_on;
 mod sessions;
 
 use connecting::{explained, keep_icmp_errors, syn_was_sent_again};
 use end_of_run::Ending;
+use going_on::GoingOn;
 use sessions::Buffers;
 
 /// The slice of the plan that attempts go by.
@@ -83,6 +85,8 @@ pub(super) struct Connections {
     pub(super) first_failures: FirstFailures,
     /// Attempts that have ended and that the pacer has not heard of.
     finished: Vec<Finished>,
+    /// Clients between two connections.
+    going_on: GoingOn,
 }
 
 /// An attempt from its start to its record.
@@ -152,12 +156,13 @@ impl Connections {
             tally: Tally::default(),
             first_failures: FirstFailures::default(),
             finished: Vec::new(),
+            going_on: GoingOn::default(),
         })
     }
 
     /// Whether nothing is in flight.
     pub(super) fn is_empty(&self) -> bool {
-        self.slots.is_empty()
+        self.slots.is_empty() && self.going_on.is_empty()
     }
 
     /// Whether as much is in flight as may be.

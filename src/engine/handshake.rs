@@ -68,12 +68,13 @@ struct Exchange<'h> {
     rng: WorkerRng,
     tally: Tally,
     plain: Vec<u8>,
+    scratch: Vec<u8>,
 }
 
 impl<'h> Exchange<'h> {
     fn new(stream: &'h TcpStream, destination: SocketAddr, script: &'h Script) -> Exchange<'h> {
         let (clock, rng, tally) = (Clock::start(), WorkerRng::new(0, 0), Tally::default());
-        Exchange { stream, destination, script, clock, rng, tally, plain: Vec::new() }
+        Exchange { stream, destination, script, clock, rng, tally, plain: Vec::new(), scratch: Vec::new() }
     }
 
     fn until_open(&mut self, handshake: &mut Handshake) -> Result<(), SessionError> {
@@ -119,6 +120,8 @@ impl<'h> Exchange<'h> {
             tally: &mut self.tally,
             out,
             plain: &mut self.plain,
+            scratch: &mut self.scratch,
+            client: None,
             ordinal: 0,
             destination: self.destination,
         }

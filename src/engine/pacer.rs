@@ -102,6 +102,26 @@ impl Pacer {
         }
     }
 
+    /// A ticket for a client that goes on over another connection: an attempt beyond those that were planned, which
+    /// counts as planned from now on.
+    pub fn extra(&mut self, now: Stamp) -> Ticket {
+        let ordinal = match self {
+            Pacer::Open(open) => {
+                let ordinal = open.part.ordinal(open.part.share(open.schedule.total()) + open.extra);
+                open.extra += 1;
+                open.given_up = open.given_up.map(|planned| planned + 1);
+                ordinal
+            }
+            Pacer::Closed(closed) => {
+                let ordinal = closed.part.ordinal(closed.issued);
+                closed.issued += 1;
+                closed.limit = closed.limit.saturating_add(1);
+                ordinal
+            }
+        };
+        Ticket { ordinal, due: now }
+    }
+
     /// An attempt has ended, or was not started.
     pub fn finished(&mut self, finished: Finished) {
         match (self, finished) {

@@ -136,6 +136,7 @@ impl Worker {
             }
             // First: what comes to its end frees a slot for what begins.
             self.expire_what_is_due();
+            self.let_clients_go_on();
             let next = self.start_what_is_due();
             if self.pacer.is_done() && self.connections.is_empty() {
                 return Ok(());
@@ -160,6 +161,17 @@ impl Worker {
     fn is_over(&self, now: Stamp) -> bool {
         // What is due and late is waited for, as far as the grace goes.
         self.end.is_some_and(|end| now >= end && (self.pacer.is_done() || now >= end + self.grace))
+    }
+
+    /// Lets clients whose conversation goes on over another connection have it.
+    fn let_clients_go_on(&mut self) {
+        for _ in 0..BATCH {
+            let now = self.clock.now();
+            let Some(client) = self.connections.next_going_on(now) else { return };
+            let ticket = self.pacer.extra(now);
+            self.connections.go_on(client, ticket, now);
+            self.tell_pacer();
+        }
     }
 
     /// Starts attempts as long as some are due, up to a batch. `Next::Start` says that more may be due.
@@ -231,7 +243,12 @@ impl Worker {
     /// an interruption may go unseen.
     fn time_to_wait(&self, until: Option<Stamp>, now: Stamp) -> Duration {
         let window_end = WINDOW * u32::try_from(self.window.index + 1).unwrap_or(u32::MAX);
-        let nearest = [until, self.connections.deadlines.next_at(), self.end.filter(|_| !self.draining)];
+        let nearest = [
+            until,
+            self.connections.deadlines.next_at(),
+            self.connections.goes_on_at(),
+            self.end.filter(|_| !self.draining),
+        ];
         let wake = nearest.into_iter().flatten().fold(window_end.min(now + LONGEST_REST), Stamp::min);
         wake.saturating_sub(now)
     }

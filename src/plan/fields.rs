@@ -8,6 +8,7 @@ mod rows;
 mod special;
 mod tables;
 
+pub(super) use form::Form;
 pub use form::Takes;
 pub(super) use rows::Settings;
 pub(super) use tables::Tables;

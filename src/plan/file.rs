@@ -4,6 +4,7 @@ use super::diagnostics::{Mistake, Place};
 use super::env::Environment;
 use super::field::{Field, Placed};
 use super::fields::{Settings, Tables};
+use super::placeholders;
 use super::reader::Reader;
 use toml::Spanned;
 use toml::de::DeTable;
@@ -62,6 +63,7 @@ fn syntax_mistakes(text: &str, errors: &[toml::de::Error]) -> Vec<Mistake> {
 fn scenario<'a>(reader: &'a Reader<'a>, document: &'a Spanned<DeTable<'a>>) -> Written {
     let tables = Tables::of(reader, document, &Settings::names());
     let mut settings = Settings::from_file(&tables);
+    placeholders::check_file(&tables, &settings);
     // The table alone asks for it.
     settings.reconnect = match tables.presence("reconnect") {
         Field::Given(placed) => Field::Given(Placed { value: true, place: placed.place }),

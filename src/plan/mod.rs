@@ -22,6 +22,7 @@ mod file;
 mod flags;
 mod load;
 mod nearest;
+mod placeholders;
 mod reader;
 mod reference;
 mod resolve;
@@ -53,6 +54,7 @@ pub use nearest::nearest;
 pub use reference::reference;
 pub use schema::schema;
 pub use secrets::Secrets;
+pub use session::steps;
 pub use session::{Expect, Header, Messages, Reconnect, Request, Session, Statuses, Tls, TlsVersion};
 pub use target_url::{TargetUrl, TargetUrlError};
 
@@ -86,6 +88,7 @@ pub fn load_file(
     let plan = match file::read(text, environment) {
         Ok((written, found)) => {
             mistakes.extend(found);
+            placeholders::check_flags(overrides, &placeholders::names(&written.settings), &mut mistakes);
             resolve::resolve(written, flags, &name, mistakes)
         }
         Err(found) => {
@@ -113,6 +116,7 @@ pub fn load_file(
 pub fn from_flags(overrides: &Overrides) -> Result<Plan, ScenarioErrors> {
     let mut mistakes = Vec::new();
     let flags = read_flags(overrides, &mut mistakes);
+    placeholders::check_flags(overrides, &[], &mut mistakes);
     let name = overrides.target().map_or_else(|| "connstorm".to_owned(), target_url::without_secrets);
     resolve::resolve(file::Written::default(), flags, &name, mistakes).map_err(ScenarioErrors::in_flags)
 }

@@ -4,7 +4,7 @@ use super::diagnostics::{Mistake, Place, quote};
 use super::env::{Environment, expand};
 use super::field::{Field, Placed};
 use super::nearest::nearest;
-use super::syntax::{Syntax, one_of};
+use super::syntax::{Fault, Syntax, one_of};
 use super::text::Text;
 use std::cell::RefCell;
 use std::ops::Range;
@@ -95,6 +95,45 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// A text, or a number without quotes, that `read` makes something of; `None` where it is wrong, which has been
+    /// reported.
+    pub(super) fn words<T>(
+        &self,
+        value: &Spanned<DeValue<'_>>,
+        expected: &'static str,
+        read: impl FnOnce(&str) -> Result<T, Fault>,
+    ) -> Option<T> {
+        let syntax = Syntax { expected, bare_number: true, pattern: "", parse: |_| Ok(()) };
+        let text = self.text(value, &syntax)?;
+        let fault = match read(text.as_str()) {
+            Ok(value) => return Some(value),
+            Err(fault) => fault,
+        };
+        let span = fault.part().map_or(text.token(), |part| text.origin_of(part));
+        self.report(fault.at(Place::File(span)));
+        None
+    }
+
+    /// Looks a text through for a fault; what is no text, or has another mistake, is not looked through.
+    pub(super) fn look_through(
+        &self,
+        value: &Spanned<DeValue<'_>>,
+        fault: impl FnOnce(&str) -> Option<Fault>,
+    ) {
+        let DeValue::String(string) = value.get_ref() else { return };
+        let text = Text::of_string(self.source, value.span(), string);
+        let Ok(text) = expand(&text, self.environment) else { return };
+        if let Some(fault) = fault(text.as_str()) {
+            let span = fault.part().map_or(text.token(), |part| text.origin_of(part));
+            self.report(fault.at(Place::File(span)));
+        }
+    }
+
+    /// Number of mistakes so far.
+    pub(super) fn mistakes(&self) -> usize {
+        self.mistakes.borrow().len()
+    }
+
     /// The text of a scalar, its variables replaced.
     fn text<T>(&self, value: &Spanned<DeValue<'_>>, syntax: &Syntax<T>) -> Option<Text> {
         let span = value.span();
@@ -132,6 +171,11 @@ impl<'a> Table<'a> {
     /// Whether the field is probably there under a wrong name, which has been reported.
     pub(super) fn has_misspelt(&self, field: &str) -> bool {
         self.misspelt.iter().any(|name| name == field)
+    }
+
+    /// Whether a field is there under a wrong name, which has been reported.
+    pub(super) fn misspells(&self) -> bool {
+        !self.misspelt.is_empty()
     }
 
     pub(super) fn value(&self, field: &str) -> Option<&'a Spanned<DeValue<'a>>> {

@@ -19,6 +19,16 @@ pub fn schema() -> Value {
         }
         properties.insert((*name).to_owned(), table);
     }
+    let mut definitions = json!({ "comparisons": {
+        "type": "object",
+        "additionalProperties": { "oneOf": [
+            { "description": "A comparison such as \"< 50ms\", \"== 0\" or \"never\".", "type": "string" },
+            { "$ref": "#/$defs/comparisons" },
+        ] },
+    } });
+    for (name, definition) in super::session::steps::definitions() {
+        definitions[name] = definition;
+    }
     json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "A scenario of connstorm",
@@ -30,13 +40,7 @@ pub fn schema() -> Value {
             { "required": ["serve"] },
         ],
         "properties": properties,
-        "$defs": { "comparisons": {
-            "type": "object",
-            "additionalProperties": { "oneOf": [
-                { "description": "A comparison such as \"< 50ms\", \"== 0\" or \"never\".", "type": "string" },
-                { "$ref": "#/$defs/comparisons" },
-            ] },
-        } },
+        "$defs": definitions,
     })
 }
 

@@ -7,7 +7,7 @@
 
 use super::definition::Plan;
 use super::diagnostics::Place;
-use super::session::{Expect, Header, Session};
+use super::session::{Expect, Session, steps};
 use super::target_url::without_secrets;
 use super::units::{Rate, parse_duration};
 use serde_json::Value;
@@ -86,7 +86,7 @@ impl Session {
         let mut session = self.clone();
         let (request, messages) = (&mut session.request, &mut session.messages);
         request.path = redacted_query(&request.path);
-        for header in request.headers.iter_mut().filter(|header| is_secret_header(header)) {
+        for header in request.headers.iter_mut().filter(|header| is_secret_header(&header.name)) {
             REDACTED.clone_into(&mut header.value);
         }
         for name in request.subprotocols.iter_mut().filter(|name| !is_known_subprotocol(name)) {
@@ -100,13 +100,14 @@ impl Session {
             Some(Expect::Json { pointer, .. }) => Some(Expect::Json { pointer, equals: REDACTED.into() }),
             other => other,
         };
+        steps::redact(&mut session.steps);
         session
     }
 
     /// Texts of it that no report may hold.
     pub fn secret_texts(&self) -> Vec<String> {
         let request = &self.request;
-        let headers = request.headers.iter().filter(|header| is_secret_header(header));
+        let headers = request.headers.iter().filter(|header| is_secret_header(&header.name));
         let mut texts: Vec<String> = headers
             .flat_map(|header| {
                 // `Bearer TOKEN`: the token alone is as secret.
@@ -121,6 +122,7 @@ impl Session {
         if let Some(send) = &self.messages.send {
             texts.extend(of_message(send.as_str()));
         }
+        texts.extend(steps::secret_texts(&self.steps));
         in_order(texts)
     }
 }
@@ -264,7 +266,7 @@ fn redacted_url(name: &str) -> String {
 }
 
 /// A path with the names of its query's fields alone.
-fn redacted_query(path: &str) -> String {
+pub(super) fn redacted_query(path: &str) -> String {
     let Some((path, query)) = path.split_once('?') else { return path.to_owned() };
     let field = |field: &str| match field.split_once('=') {
         Some((name, _)) => format!("{name}={REDACTED}"),
@@ -273,14 +275,14 @@ fn redacted_query(path: &str) -> String {
     format!("{path}?{}", query.split('&').map(field).collect::<Vec<_>>().join("&"))
 }
 
-fn query_values(path: &str) -> impl Iterator<Item = &str> {
+pub(super) fn query_values(path: &str) -> impl Iterator<Item = &str> {
     let query = path.split_once('?').map_or("", |(_, query)| query);
     let fields = query.split('&').filter(|field| !field.is_empty());
     fields.map(|field| field.split_once('=').map_or(field, |(_, value)| value))
 }
 
 /// A header whose value every client sends alike is none; any other may be.
-fn is_secret_header(header: &Header) -> bool {
+pub(super) fn is_secret_header(name: &str) -> bool {
     const COMMON: [&str; 18] = [
         "accept",
         "accept-charset",
@@ -301,7 +303,7 @@ fn is_secret_header(header: &Header) -> bool {
         "user-agent",
         "x-requested-with",
     ];
-    !COMMON.iter().any(|common| header.name.eq_ignore_ascii_case(common))
+    !COMMON.iter().any(|common| name.eq_ignore_ascii_case(common))
 }
 
 /// Subprotocols of the IANA's registry that are met in the field, and of GraphQL; others carry tokens.
@@ -325,7 +327,7 @@ fn is_known_subprotocol(name: &str) -> bool {
 
 /// What of a message is secret wherever it comes up: the whole of a text, and what a JSON document has under a
 /// name that says so.
-fn of_message(text: &str) -> Vec<String> {
+pub(super) fn of_message(text: &str) -> Vec<String> {
     const NAMES: [&str; 10] =
         ["pass", "pwd", "secret", "token", "apikey", "api_key", "credential", "jwt", "auth", "session"];
     let mut texts = Vec::new();
@@ -394,7 +396,7 @@ mod tests {
     fn a_number_in_a_query_is_hidden_where_it_stands_as_one() {
         let mut session = Session::default();
         session.request.path = "/?pin=1234&room=1&as=json".into();
-        session.request.headers = vec![Header { name: "X-Pin".into(), value: "4321".into() }];
+        session.request.headers = vec![crate::plan::Header { name: "X-Pin".into(), value: "4321".into() }];
         let secrets = session.secret_texts();
         let told = hidden("1,234 json of 1234 at h/?pin=1234 with X-Pin: 4321", &secrets);
         assert_eq!(told, "1,234 json of 1234 at h/?pin(redacted) with X-Pin(redacted)");

@@ -2,6 +2,7 @@
 
 mod behaviour;
 pub mod http1;
+pub mod json_scan;
 mod kind;
 mod sniff;
 mod template;
@@ -11,4 +12,4 @@ pub mod websocket;
 pub use behaviour::{Behaviour, Reply};
 pub use kind::{Application, Kind};
 pub use sniff::{ECHO, sniff};
-pub use template::{Alphabet, Fields, MOST_RANDOM, Template, TemplateError};
+pub use template::{Alphabet, Fields, MOST_RANDOM, Named, NoNames, Place, Template, TemplateError, Values};

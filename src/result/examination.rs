@@ -106,7 +106,7 @@ pub struct FailureReport {
 
 impl From<Failure> for FailureReport {
     fn from(failure: Failure) -> FailureReport {
-        let Failure { stage, cause, errno, code } = failure;
+        let Failure { stage, cause, errno, code, step: _ } = failure;
         FailureReport { stage, cause, errno, code, side: failure.side() }
     }
 }
@@ -115,7 +115,7 @@ impl FailureReport {
     /// The failure itself.
     pub fn failure(&self) -> Failure {
         let FailureReport { stage, cause, errno, code, .. } = *self;
-        Failure { stage, cause, errno, code }
+        Failure { stage, cause, errno, code, step: None }
     }
 }
 

@@ -331,7 +331,13 @@ impl FailureKind {
 
     /// The failure as data.
     pub fn failure(&self) -> crate::model::Failure {
-        crate::model::Failure { stage: self.stage, cause: self.cause, errno: self.errno, code: self.code }
+        crate::model::Failure {
+            stage: self.stage,
+            cause: self.cause,
+            errno: self.errno,
+            code: self.code,
+            step: None,
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! The end of the run for what is still under way: closed, given time to come to its end, cut, or abandoned.
 
+use super::going_on::GoingOn;
 use super::{Connections, Slot};
 use crate::model::{Outcome, Stamp};
 use std::time::Duration;
@@ -50,6 +51,9 @@ impl Connections {
         let open: Vec<usize> =
             self.slots.iter().filter(|(_, slot)| slot.connected.is_some()).map(|(key, _)| key).collect();
         (self.ending, self.ended) = (ending, Some(at));
+        if ending == Ending::AtOnce {
+            self.going_on = GoingOn::default();
+        }
         for key in open {
             match self.slots.get(key) {
                 Some(Slot { session: Some(_), .. }) => self.stop_session(key),

@@ -14,6 +14,12 @@ impl Connections {
 
     /// The end of an attempt that has a socket: close, give the lease back, record, free the slot.
     pub(super) fn end(&mut self, slot: Slot, outcome: Outcome) {
+        let (record, failures) = self.close(slot, outcome);
+        self.record(record, failures);
+    }
+
+    /// Closes the connection of an attempt; its record, and the failures in a row that stand behind what follows.
+    pub(super) fn close(&mut self, slot: Slot, outcome: Outcome) -> (Record, u32) {
         let Slot { socket, lease: key, started, connected, bytes_in, until: _, words: _, session } = slot;
         if self.connection_config.connection.close == Close::Rst && connected.is_some() {
             // Fails only on a socket that is closed already, and then there is nothing left to reset.
@@ -39,7 +45,7 @@ impl Connections {
         };
         // Who had a session begins to count anew; a TCP connection alone is no proof that all is well.
         let anew = was_open && self.connection_config.reconnect.is_some();
-        self.record(record, if anew { 0 } else { started.failures });
+        (record, if anew { 0 } else { started.failures })
     }
 
     /// The end of an attempt whose time is over, with what the kernel knows of its connection.
@@ -67,6 +73,7 @@ impl Connections {
 
     fn record(&mut self, record: Record, failures_before: u32) {
         self.tally.add(&record);
+        self.going_on.forget(record.ticket.ordinal);
         if let Outcome::Failed(failure) = record.outcome {
             self.first_failures.note(failure, &record, self.clock);
         }

@@ -23,6 +23,7 @@ const READS_BEFORE_THE_END: usize = 16;
 pub(super) struct Buffers {
     out: Vec<u8>,
     plain: Vec<u8>,
+    scratch: Vec<u8>,
     wire: Vec<u8>,
 }
 
@@ -137,6 +138,8 @@ impl Connections {
             tally: &mut self.tally,
             out: &mut buffers.out,
             plain: &mut buffers.plain,
+            scratch: &mut buffers.scratch,
+            client: self.going_on.arrived(slot.started.ticket.ordinal),
             ordinal: slot.started.ticket.ordinal,
             destination: lease.destination,
         };
@@ -176,7 +179,7 @@ impl Connections {
         let (Some(session_io), Some(script)) = (&slot.session, self.script.as_deref()) else { return };
         let session = &session_io.session;
         let traffic = &mut self.tally.traffic;
-        traffic.unanswered += session.unanswered();
+        traffic.unanswered += session.unanswered(script);
         let rest = match how {
             EndOfSession::AsPlanned => return,
             EndOfSession::Cut => &mut traffic.unsent_cut,
@@ -191,9 +194,13 @@ impl Connections {
     }
 
     fn end_session(&mut self, key: usize, trouble: Option<SessionError>) {
-        let slot = self.slots.remove(key);
+        let mut slot = self.slots.remove(key);
+        let mut step = None;
+        if let (Some(session_io), Some(script)) = (&slot.session, self.script.as_deref()) {
+            step = session_io.session.step(script);
+        }
         let ordinal = slot.started.ticket.ordinal;
-        let Some(SessionError { failure, reply }) = trouble else {
+        let Some(SessionError { mut failure, reply }) = trouble else {
             let session = slot.session.as_ref().map(|session_io| &session_io.session);
             let is_cut = self.ending != Ending::No
                 && session
@@ -204,8 +211,16 @@ impl Connections {
                 false => (EndOfSession::AsPlanned, Outcome::Ok),
             };
             self.count_what_is_left(&slot, how);
-            return self.end(slot, outcome);
+            let client = slot.session.as_mut().and_then(|session_io| session_io.session.leaves_client());
+            return match client.filter(|_| !is_cut) {
+                Some(client) => self.end_and_go_on(slot, client),
+                None => self.end(slot, outcome),
+            };
         };
+        if let Some(step) = step {
+            failure.step = Some(step);
+            self.tally.steps.failed(step);
+        }
         self.count_what_is_left(&slot, EndOfSession::Lost);
         match failure.cause {
             Cause::TimedOut => self.end_by_timeout(slot, failure),
@@ -279,6 +294,13 @@ impl SessionIo {
     ) -> StepResult {
         let session = &mut self.session;
         let (script, ordinal) = (context.script, context.ordinal);
+        let stepped = match ending {
+            Ending::Draining(_) => match session.leave(context)? {
+                Step::Continue => stepped,
+                left => return Ok(left),
+            },
+            _ => stepped,
+        };
         match ending {
             Ending::Draining(drain) if session.is_unfinished(script, ordinal) => {
                 if session.is_beyond(drain, context.now, script, ordinal) {

@@ -1,6 +1,7 @@
 //! Context of one call to a session: what it may use, and where it leaves what it has to say.
 
 use super::Script;
+use super::steps::Client;
 use crate::engine::lifetimes::WorkerRng;
 use crate::linux::clock::Clock;
 use crate::model::{Cause, Failure, Reply, Stage, Stamp, Tally};
@@ -24,6 +25,10 @@ pub(crate) struct Context<'d> {
     pub out: &'d mut Vec<u8>,
     /// A buffer for plain text, of no one's between calls.
     pub plain: &'d mut Vec<u8>,
+    /// A buffer for texts that are compared, of no one's between calls.
+    pub scratch: &'d mut Vec<u8>,
+    /// The client that goes on over this connection; `None`: a new one.
+    pub client: Option<Box<Client>>,
     /// Ordinal of the attempt.
     pub ordinal: u64,
     /// Where it is connected to.

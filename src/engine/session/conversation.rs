@@ -19,6 +19,10 @@ impl Session {
             Talk::Stream(stream) => Some((stream.sent(), counted()?)),
             Talk::Http(http) => Some((http.made(), u64::from(script.requests))),
             Talk::Opening(_) => Some((0, counted()?)),
+            Talk::Steps(steps) => {
+                let is_under_way = steps.goes_on() || steps.is_under_way(script.program.as_ref());
+                is_under_way.then_some((0, 1))
+            }
         }
     }
 
@@ -29,13 +33,14 @@ impl Session {
 
     /// Whether the conversation is to go on: something is to be sent, or answers are to come.
     pub(in crate::engine) fn is_unfinished(&self, script: &Script, ordinal: u64) -> bool {
-        let waits = self.unanswered() > 0;
+        let waits = self.unanswered(script) > 0;
         self.phase != Phase::Closing && (waits || self.has_more_to_say(script, ordinal))
     }
 
     /// Whether the end of the run has closed it in the midst of its conversation.
     pub(in crate::engine) fn was_cut_short(&self, script: &Script, ordinal: u64) -> bool {
-        self.ending == Ending::AtOnce && self.is_unfinished(script, ordinal)
+        let goes_on = matches!(&self.talk, Talk::Steps(steps) if steps.goes_on());
+        self.ending == Ending::AtOnce && (goes_on || self.is_unfinished(script, ordinal))
     }
 
     /// Whether what is left of the conversation takes, at its pace so far, far longer than `drain`: a connection that
@@ -73,6 +78,8 @@ impl Session {
             Talk::Stream(stream) => (stream.overdue(at, messages), stream.unsent(), false),
             Talk::Http(http) => (http.overdue(at, script), http.unsent(), http.is_busy()),
             Talk::Opening(_) => (0, 0, false),
+            // How many messages its steps would have sent is not known.
+            Talk::Steps(_) => return Unsent::default(),
         };
         let left = self.course(script, ordinal).map_or(0, |(sent, all)| all.saturating_sub(sent));
         let rest = left.saturating_sub(overdue).saturating_sub(counted);

@@ -77,8 +77,7 @@ impl Http {
             let alphabet = if messages.binary { Alphabet::Bytes } else { Alphabet::Letters };
             template.render(fields, alphabet, context.rng.random(), &mut body);
         }
-        let last = self.made >= u64::from(context.script.requests);
-        context.script.write_request(context.out, context.destination, &body, last);
+        script.write_request(self.made, &body, context);
         match &messages.expect {
             Some(Expect::Echo) => self.expected = body,
             Some(Expect::Contains(text)) => {

@@ -8,13 +8,17 @@
 
 mod context;
 mod conversation;
+mod ending;
 mod http;
 mod last_words;
 mod message_schedule;
 mod refusal;
+mod request;
 mod script;
 mod search;
+mod steps;
 mod stream;
+mod talk;
 mod tls;
 mod tls_config;
 mod tls_trust;
@@ -27,6 +31,7 @@ mod tests;
 pub(super) use context::{Context, SessionError, Step, StepResult};
 pub(super) use last_words::LastWords;
 pub use script::{Script, ScriptError};
+pub(super) use steps::Client;
 
 use crate::model::{Cause, Errno, Failure, Stage, Stamp};
 use crate::plan::Close;
@@ -34,6 +39,7 @@ use crate::protocol::Application;
 use crate::protocol::tls::Opened;
 use http::Http;
 use std::time::Duration;
+use steps::Conversation;
 use stream::Stream;
 use upgrade::Opening;
 use websocket::WebSocket;
@@ -54,6 +60,8 @@ pub(super) struct Session {
     since: Stamp,
     /// When it has to be over; `None`: never.
     limit: Option<Stamp>,
+    /// The client that goes on over it, until its steps begin; `None`: a new one.
+    client: Option<Box<Client>>,
 }
 
 /// What is spoken, once TLS is out of the way.
@@ -64,6 +72,8 @@ enum Talk {
     WebSocket(WebSocket),
     Http(Box<Http>),
     Stream(Box<Stream>),
+    /// Steps, in the place of all these.
+    Steps(Box<Conversation>),
 }
 
 /// How far it has come.
@@ -102,6 +112,7 @@ impl Session {
             ending: Ending::No,
             since: context.now,
             limit,
+            client: context.client.take(),
         };
         let stepped = match &context.script.tls {
             Some(tls) => tls::Client::new(tls, context.destination.ip()).map(|client| {
@@ -162,6 +173,7 @@ impl Session {
             (_, Phase::Closing) => return Ok(Step::Done),
             (Talk::Opening(opening), Phase::Opening) => opening.end_of_stream(),
             (Talk::Http(http), Phase::Opening | Phase::Open) => http.end_of_stream(context),
+            (Talk::Steps(steps), _) => steps.end_of_stream(context),
             _ => Ok(Step::Continue),
         };
         if self.progress(step, context)? == Step::Done {
@@ -174,7 +186,7 @@ impl Session {
         match &self.talk {
             // The end of the connection was the end of the first reply, and no other request is to follow.
             Talk::Http(http) if was_opening && http.is_done(context) => Ok(Step::Done),
-            Talk::WebSocket(_) if self.ending != Ending::AtOnce => {
+            talk if talk.is_websocket() && self.ending != Ending::AtOnce => {
                 context.tally.closes.add(NO_CLOSE_FRAME, "");
                 Err(match by_plan {
                     true => Failure::with_code(Stage::Close, Cause::ClosedEarly, NO_CLOSE_FRAME).into(),
@@ -204,6 +216,7 @@ impl Session {
             Talk::WebSocket(socket) if self.phase == Phase::Open => socket.tick(context),
             Talk::Http(http) => http.tick(context),
             Talk::Stream(stream) if self.phase == Phase::Open => stream.tick(context),
+            Talk::Steps(steps) if self.phase == Phase::Open => steps.tick(context),
             _ => Ok(Step::Continue),
         };
         self.progress(step, context)
@@ -221,24 +234,6 @@ impl Session {
         came.unwrap_or_else(|| Failure::new(self.stage(), Cause::TimedOut).into())
     }
 
-    /// The run is over.
-    pub(super) fn stop(&mut self, context: &mut Context<'_>) -> StepResult {
-        self.ending = Ending::AtOnce;
-        match self.phase {
-            Phase::Securing | Phase::Judged | Phase::Opening => Ok(Step::Continue),
-            Phase::Open => {
-                let waits = self.wind_down(context);
-                // It had its time: an answer more does not complete it.
-                if self.has_more_to_say(context.script, context.ordinal) {
-                    self.finish(context)
-                } else {
-                    waits
-                }
-            }
-            Phase::Closing => Ok(Step::Done),
-        }
-    }
-
     /// When there is something to do even if nothing comes.
     pub(super) fn next_due(&self, script: &Script) -> Option<Stamp> {
         let timeout = script.messages.timeout;
@@ -246,6 +241,7 @@ impl Session {
             Talk::WebSocket(socket) => socket.next_due(timeout),
             Talk::Http(http) => http.next_due(timeout),
             Talk::Stream(stream) => stream.next_due(timeout),
+            Talk::Steps(steps) => steps.next_due(),
             Talk::Opening(_) => None,
         };
         own.filter(|_| self.phase != Phase::Closing).into_iter().chain(self.limit).min()
@@ -253,6 +249,9 @@ impl Session {
 
     /// Whether all handshakes are done.
     pub(super) fn was_open(&self) -> bool {
+        if let (Talk::Steps(steps), Phase::Open) = (&self.talk, self.phase) {
+            return steps.was_open();
+        }
         matches!(self.phase, Phase::Open | Phase::Closing)
     }
 
@@ -261,7 +260,10 @@ impl Session {
         match self.phase {
             Phase::Securing | Phase::Judged => Stage::Tls,
             Phase::Opening => Stage::Handshake,
-            Phase::Open => Stage::Session,
+            Phase::Open => match &self.talk {
+                Talk::Steps(steps) => steps.stage(),
+                _ => Stage::Session,
+            },
             Phase::Closing => Stage::Close,
         }
     }
@@ -285,6 +287,7 @@ impl Session {
             Talk::WebSocket(socket) => socket.held(),
             Talk::Http(http) => http.held(),
             Talk::Stream(stream) => stream.held(),
+            Talk::Steps(steps) => steps.held(),
         }
     }
 
@@ -310,8 +313,9 @@ impl Session {
     }
 
     /// What still waits for an answer.
-    pub(super) fn unanswered(&self) -> u64 {
+    pub(super) fn unanswered(&self, script: &Script) -> u64 {
         match &self.talk {
+            Talk::Steps(steps) => script.program.as_ref().map_or(0, |program| steps.unanswered(program)),
             Talk::WebSocket(socket) => socket.unanswered(),
             Talk::Stream(stream) => stream.unanswered(),
             Talk::Http(http) => u64::from(http.is_busy()),
@@ -324,6 +328,9 @@ impl Session {
         self.phase = Phase::Opening;
         self.since = context.now;
         self.limit = Some(context.now + context.script.handshake_timeout);
+        if context.script.program.is_some() {
+            return self.open_steps(context);
+        }
         let step = match context.script.application {
             Application::WebSocket => {
                 self.talk = Talk::Opening(Box::new(Opening::begin(context)));
@@ -343,7 +350,7 @@ impl Session {
 
     fn hear(&mut self, bytes: &[u8], context: &mut Context<'_>) -> StepResult {
         let step = match &mut self.talk {
-            Talk::Opening(opening) => match opening.take(bytes, context) {
+            Talk::Opening(opening) => match opening.take(bytes) {
                 Ok(Some(rest)) => {
                     // What came with the handshake is heard when it is open.
                     self.talk = Talk::WebSocket(WebSocket::after_handshake(rest));
@@ -355,6 +362,7 @@ impl Session {
             Talk::WebSocket(socket) => socket.take(bytes, self.phase == Phase::Closing, context),
             Talk::Http(http) => http.take(bytes, context),
             Talk::Stream(stream) => stream.take(bytes, context),
+            Talk::Steps(steps) => steps.take_bytes(bytes, self.phase == Phase::Closing, context),
         };
         self.progress(step, context)
     }
@@ -390,63 +398,8 @@ impl Session {
             Talk::WebSocket(socket) => socket.begin(exchange_only, context),
             Talk::Stream(stream) => stream.begin(exchange_only, context),
             Talk::Http(http) => http.opened(exchange_only, context),
-            Talk::Opening(_) => Ok(Step::Continue),
+            Talk::Opening(_) | Talk::Steps(_) => Ok(Step::Continue),
         };
         self.progress(step, context)
-    }
-
-    /// Says no more, and finishes when no answer is waited for.
-    fn wind_down(&mut self, context: &mut Context<'_>) -> StepResult {
-        if self.ending == Ending::No {
-            self.ending = Ending::Winding;
-        }
-        let busy = match &mut self.talk {
-            Talk::WebSocket(socket) => socket.stop_sending(context),
-            Talk::Stream(stream) => stream.stop_sending(context),
-            Talk::Http(http) => http.stop_sending(context),
-            Talk::Opening(_) => false,
-        };
-        if busy { Ok(Step::Continue) } else { self.finish(context) }
-    }
-
-    /// Ends it as the plan says.
-    fn finish(&mut self, context: &mut Context<'_>) -> StepResult {
-        let at_once = self.ending == Ending::AtOnce;
-        if context.script.closes == Close::Peer && !at_once {
-            if self.ending == Ending::No {
-                // Everything is said; it is for the peer to close, as long as the lifetime lets it.
-                return Ok(Step::Continue);
-            }
-            return Err(Failure::new(Stage::Close, Cause::TimedOut).into());
-        }
-        if !matches!(self.talk, Talk::WebSocket(_)) || context.script.closes == Close::Rst {
-            return Ok(Step::Done);
-        }
-        if self.phase != Phase::Closing {
-            websocket::write_close(Some(context.script.messages.close_code), context);
-        }
-        if at_once {
-            return Ok(Step::Done);
-        }
-        self.phase = Phase::Closing;
-        self.limit = Some(context.now + context.script.handshake_timeout);
-        Ok(Step::Continue)
-    }
-
-    /// The peer's close frame, which is answered by then, in the midst of the session.
-    fn peer_closes(&mut self, context: &mut Context<'_>) -> StepResult {
-        if self.phase == Phase::Closing || self.ending == Ending::AtOnce {
-            return Ok(Step::Done);
-        }
-        let Talk::WebSocket(socket) = &self.talk else { return Ok(Step::Done) };
-        if context.script.closes != Close::Peer {
-            return Err(socket.closed_by_peer(Stage::Session));
-        }
-        if !socket.was_closed_well() {
-            return Err(socket.closed_by_peer(Stage::Close));
-        }
-        self.phase = Phase::Closing;
-        self.limit = Some(context.now + context.script.handshake_timeout);
-        Ok(Step::Continue)
     }
 }

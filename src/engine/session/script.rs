@@ -1,13 +1,15 @@
 //! What every session of a run says, made ready once: the bytes of the request, the TLS configuration.
 
+use super::context::Context;
+use super::request::{Filling, RequestHead, Wanted};
+use super::steps::Program;
 use super::tls_config;
 use crate::model::{Failure, Stage};
-use crate::plan::{Close, Connection, Header, Lifetime, Messages, Plan, Session, Statuses};
-use crate::protocol::{Application, Kind};
+use crate::plan::{Close, Connection, Lifetime, Messages, Plan, Session, Statuses};
+use crate::protocol::{Application, Fields, Kind, NoNames};
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use std::io::Write;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,8 +29,6 @@ pub struct Script {
     pub handshake_timeout: Duration,
     /// What is sent, and expected.
     pub messages: Messages,
-    /// Subprotocols offered.
-    pub subprotocols: Vec<String>,
     /// Requests on one connection.
     pub requests: u32,
     /// Statuses that are as they should be.
@@ -40,13 +40,10 @@ pub struct Script {
     /// Whether a request says how long its body is even if it has none (RFC 9110, section 8.6): some servers answer
     /// 411 else.
     has_length: bool,
-    kind: Kind,
-    /// `GET /path HTTP/1.1` and the end of the line.
-    request_line: String,
-    /// `None`: the address that is connected to.
-    host: Option<String>,
-    /// Every other header, each with the end of its line.
-    headers: String,
+    /// The request, that of a WebSocket's handshake too.
+    pub(in crate::engine) request: RequestHead,
+    /// What each client says, step by step, in the place of messages; `None`: there are no steps.
+    pub(in crate::engine) program: Option<Program>,
 }
 
 /// TLS as every session has it.
@@ -64,6 +61,14 @@ pub enum ScriptError {
     /// A file can't be used.
     #[error("can't use '{}': {why}; give a PEM file", path.display())]
     Pem {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        why: String,
+    },
+    /// A file whose content is sent can't be read.
+    #[error("can't send '{}': {why}", path.display())]
+    Payload {
         /// The file.
         path: PathBuf,
         /// Why not.
@@ -102,7 +107,7 @@ impl Script {
         session: &Session,
         connection: Connection,
     ) -> Result<Option<Script>, ScriptError> {
-        if kind == Kind::Tcp && session.messages.send.is_none() {
+        if kind == Kind::Tcp && session.messages.send.is_none() && session.steps.is_empty() {
             return Ok(None);
         }
         let request = &session.request;
@@ -124,16 +129,24 @@ impl Script {
             closes: connection.close,
             handshake_timeout: connection.handshake_timeout,
             messages: session.messages.clone(),
-            subprotocols: request.subprotocols.clone(),
             requests: request.requests,
             statuses: request.statuses.clone(),
             drain: session.drain(kind),
             is_head_request: method == "HEAD",
             has_length: session.messages.send.is_some() || matches!(method, "POST" | "PUT" | "PATCH"),
-            kind,
-            request_line: format!("{method} {} HTTP/1.1\r\n", request.path),
-            host,
-            headers: headers(kind, &request.headers),
+            program: Program::of(kind, host.as_deref(), session, connection)?,
+            request: RequestHead::new(
+                kind,
+                host,
+                &Wanted {
+                    application: kind.application(),
+                    method,
+                    path: &request.path,
+                    headers: &request.headers,
+                    subprotocols: &request.subprotocols,
+                },
+                &|_| None,
+            ),
         }))
     }
 
@@ -154,70 +167,18 @@ impl Script {
         }
     }
 
-    /// Adds a WebSocket's handshake to `out`.
-    pub fn write_upgrade(&self, out: &mut Vec<u8>, destination: SocketAddr, key: &str) {
-        self.begin_request(out, destination);
-        out.extend_from_slice(
-            b"Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: ",
-        );
-        out.extend_from_slice(key.as_bytes());
-        out.extend_from_slice(b"\r\n");
-        if !self.subprotocols.is_empty() {
-            // Writing to a Vec can't fail.
-            let _ = write!(out, "Sec-WebSocket-Protocol: {}\r\n", self.subprotocols.join(", "));
-        }
-        out.extend_from_slice(b"\r\n");
-    }
-
-    /// Adds a request to `out`. Where the peer is to close, the last one says so.
-    pub fn write_request(&self, out: &mut Vec<u8>, destination: SocketAddr, body: &[u8], last: bool) {
-        self.begin_request(out, destination);
-        if last && self.closes == Close::Peer {
-            out.extend_from_slice(b"Connection: close\r\n");
+    /// Adds a request to what is to be sent. Where the peer is to close, the last one says so.
+    pub(super) fn write_request(&self, seq: u64, body: &[u8], context: &mut Context<'_>) {
+        let fields = Fields { seq, conn: context.ordinal + 1, now_us: context.unix_micros() };
+        self.request.begin(&Filling { fields, named: &NoNames }, context);
+        if seq >= u64::from(self.requests) && self.closes == Close::Peer {
+            context.out.extend_from_slice(b"Connection: close\r\n");
         }
         if self.has_length {
-            let _ = write!(out, "Content-Length: {}\r\n", body.len());
+            // Writing to a Vec can't fail.
+            let _ = write!(context.out, "Content-Length: {}\r\n", body.len());
         }
-        out.extend_from_slice(b"\r\n");
-        out.extend_from_slice(body);
+        context.out.extend_from_slice(b"\r\n");
+        context.out.extend_from_slice(body);
     }
-
-    fn begin_request(&self, out: &mut Vec<u8>, destination: SocketAddr) {
-        out.extend_from_slice(self.request_line.as_bytes());
-        // RFC 9110, section 7.2: the host as it is in the URL, with the port unless it is the scheme's own.
-        let has_host =
-            self.headers.lines().any(|line| line.get(..5).is_some_and(|h| h.eq_ignore_ascii_case("host:")));
-        if !has_host {
-            let _ = match &self.host {
-                // A zone has a meaning on this host alone (RFC 6874, section 4).
-                Some(host) if host.contains(':') => {
-                    write!(out, "Host: [{}]", host.split('%').next().unwrap_or(host))
-                }
-                Some(host) => write!(out, "Host: {host}"),
-                None if destination.is_ipv6() => write!(out, "Host: [{}]", destination.ip()),
-                None => write!(out, "Host: {}", destination.ip()),
-            };
-            let _ = match destination.port() {
-                port if Some(port) == self.kind.own_port() => write!(out, "\r\n"),
-                port => write!(out, ":{port}\r\n"),
-            };
-        }
-        out.extend_from_slice(self.headers.as_bytes());
-    }
-}
-
-/// The plan's headers, and those without which some servers refuse.
-fn headers(kind: Kind, given: &[Header]) -> String {
-    let is_given = |name: &str| given.iter().any(|header| header.name.eq_ignore_ascii_case(name));
-    let mut text = String::new();
-    if !is_given("user-agent") {
-        text += concat!("User-Agent: connstorm/", env!("CARGO_PKG_VERSION"), "\r\n");
-    }
-    if kind.application() == Application::Http && !is_given("accept") {
-        text += "Accept: */*\r\n";
-    }
-    for header in given {
-        text += &format!("{}: {}\r\n", header.name, header.value);
-    }
-    text
 }

@@ -1,24 +1,24 @@
 //! Sessions without sockets and without clocks: what they say, what they wait for, and that no peer's bytes
 //! can harm them.
 
-use super::{Context, Script, Session, Step, StepResult};
+use super::{Client, Context, Script, Session, Step, StepResult};
 use crate::engine::lifetimes::WorkerRng;
 use crate::linux::clock::Clock;
 use crate::model::{Cause, Stage, Stamp, Tally};
-use crate::plan::{Overrides, from_flags};
+use crate::plan::{Overrides, Plan, from_flags};
 use crate::protocol::websocket::{Decoder, Opcode};
 use proptest::prelude::*;
 use std::time::Duration;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 /// One session and everything around it; the test owns the time.
-struct Rehearsal {
-    script: Script,
-    session: Option<Session>,
+pub(super) struct Rehearsal {
+    pub(super) script: Script,
+    pub(super) session: Option<Session>,
     rng: WorkerRng,
-    tally: Tally,
-    out: Vec<u8>,
-    now: Stamp,
+    pub(super) tally: Tally,
+    pub(super) out: Vec<u8>,
+    pub(super) now: Stamp,
 }
 
 fn ms(ms: u64) -> Duration {
@@ -31,11 +31,17 @@ impl Rehearsal {
     }
 
     fn of(overrides: &Overrides) -> Rehearsal {
-        let script = Script::of(&from_flags(overrides).unwrap()).unwrap().expect("something is said");
+        Rehearsal::of_plan(&from_flags(overrides).unwrap(), None)
+    }
+
+    /// The session of a plan, or one that goes on for a client.
+    pub(super) fn of_plan(plan: &Plan, client: Option<Client>) -> Rehearsal {
+        let script = Script::of(plan).unwrap().expect("something is said");
         let rng = WorkerRng::new(1, 0);
         let (tally, out, now) = (Tally::default(), Vec::new(), Stamp::ZERO);
         let mut stage = Rehearsal { script, session: None, rng, tally, out, now };
         let begun = stage.with(|none, context| {
+            context.client = client.map(Box::new);
             let (session, stepped) = Session::begin(context);
             *none = Some(session);
             stepped
@@ -45,7 +51,7 @@ impl Rehearsal {
     }
 
     fn with(&mut self, act: impl FnOnce(&mut Option<Session>, &mut Context<'_>) -> StepResult) -> StepResult {
-        let mut plain = Vec::new();
+        let (mut plain, mut scratch) = (Vec::new(), Vec::new());
         self.out.clear();
         let mut context = Context {
             ended: None,
@@ -56,31 +62,36 @@ impl Rehearsal {
             tally: &mut self.tally,
             out: &mut self.out,
             plain: &mut plain,
+            scratch: &mut scratch,
+            client: None,
             ordinal: 0,
             destination: ([127, 0, 0, 1], 9001).into(),
         };
         act(&mut self.session, &mut context)
     }
 
-    fn act(&mut self, act: impl FnOnce(&mut Session, &mut Context<'_>) -> StepResult) -> StepResult {
+    pub(super) fn act(
+        &mut self,
+        act: impl FnOnce(&mut Session, &mut Context<'_>) -> StepResult,
+    ) -> StepResult {
         self.with(|session, context| act(session.as_mut().unwrap(), context))
     }
 
-    fn take(&mut self, bytes: &[u8]) -> StepResult {
+    pub(super) fn take(&mut self, bytes: &[u8]) -> StepResult {
         self.act(|session, context| session.take(bytes, context))
     }
 
-    fn at(&mut self, now: Stamp) -> StepResult {
+    pub(super) fn at(&mut self, now: Stamp) -> StepResult {
         self.now = now;
         self.act(Session::tick)
     }
 
-    fn due(&self) -> Option<Stamp> {
+    pub(super) fn due(&self) -> Option<Stamp> {
         self.session.as_ref().unwrap().next_due(&self.script)
     }
 
     /// Answers the handshake that waits to be sent.
-    fn accept(&mut self, after: &[u8]) -> StepResult {
+    pub(super) fn accept(&mut self, after: &[u8]) -> StepResult {
         let request = String::from_utf8(self.out.clone()).unwrap();
         let key = request.lines().find_map(|line| line.strip_prefix("Sec-WebSocket-Key: ")).unwrap();
         let accept = derive_accept_key(key.as_bytes());
@@ -92,7 +103,7 @@ impl Rehearsal {
     }
 
     /// Messages that wait to be sent, unmasked.
-    fn said(&self) -> Vec<(u8, Vec<u8>)> {
+    pub(super) fn said(&self) -> Vec<(u8, Vec<u8>)> {
         let (mut found, mut bytes) = (Vec::new(), &self.out[..]);
         while let [first, second, m0, m1, m2, m3, rest @ ..] = bytes {
             let length = usize::from(second & 0x7f);

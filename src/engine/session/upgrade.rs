@@ -2,9 +2,11 @@
 
 use super::context::{Context, SessionError, StepResult};
 use super::refusal::{self, Refusal};
+use super::request::{Filling, RequestHead, write_upgrade};
 use crate::model::{Cause, Failure, Reply, Stage};
 use crate::protocol::http1::{HeadBuffer, LONGEST_HEAD, ReplyHead};
 use crate::protocol::websocket::Upgrade;
+use crate::protocol::{Fields, NoNames};
 
 /// See the module.
 #[derive(Debug)]
@@ -15,6 +17,12 @@ pub(super) struct Opening {
     /// Status of the last interim reply.
     interim: Option<u16>,
     refusal: Option<Box<Refusal>>,
+    /// Subprotocols that were offered.
+    offered: Vec<String>,
+    /// Whether the head of the reply that opens it is kept.
+    pub(super) keeps_head: bool,
+    /// That head.
+    pub(super) head: Vec<u8>,
 }
 
 /// A final reply.
@@ -28,17 +36,22 @@ enum Answer {
 impl Opening {
     /// Writes the request to what is to be sent.
     pub(super) fn begin(context: &mut Context<'_>) -> Opening {
+        let fields = Fields { seq: 0, conn: context.ordinal + 1, now_us: context.unix_micros() };
+        Opening::of(&context.script.request, &Filling { fields, named: &NoNames }, context)
+    }
+
+    /// Writes this request to what is to be sent.
+    pub(super) fn of(request: &RequestHead, filling: &Filling<'_>, context: &mut Context<'_>) -> Opening {
         let (upgrade, key) = Upgrade::begin();
-        context.script.write_upgrade(context.out, context.destination, &key);
-        Opening { upgrade, input: HeadBuffer::default(), interim: None, refusal: None }
+        let offered = request.offered(filling, context);
+        request.begin(filling, context);
+        write_upgrade(context.out, &key, &offered);
+        let (input, keeps_head, head) = (HeadBuffer::default(), false, Vec::new());
+        Opening { upgrade, offered, input, interim: None, refusal: None, keeps_head, head }
     }
 
     /// The peer's bytes; when the handshake is done, those that came after it.
-    pub(super) fn take(
-        &mut self,
-        bytes: &[u8],
-        context: &mut Context<'_>,
-    ) -> Result<Option<Vec<u8>>, SessionError> {
+    pub(super) fn take(&mut self, bytes: &[u8]) -> Result<Option<Vec<u8>>, SessionError> {
         if let Some(refusal) = &mut self.refusal {
             return refusal.take(bytes).map_or(Ok(None), Err);
         }
@@ -59,8 +72,13 @@ impl Opening {
                 Err(error) => return Err(refusal::not_http(error, rest)),
             };
             if !head.is_interim() {
-                return match Opening::answer(&self.upgrade, &head, rest, context)? {
-                    Answer::Opened(early) => Ok(Some(early)),
+                return match self.answer(&head, rest)? {
+                    Answer::Opened(early) => {
+                        if self.keeps_head {
+                            self.head = rest[..rest.len() - early.len()].to_vec();
+                        }
+                        Ok(Some(early))
+                    }
                     Answer::Refused(refusal) => {
                         self.refusal = Some(refusal);
                         Ok(None)
@@ -74,12 +92,7 @@ impl Opening {
     }
 
     /// What the final reply means.
-    fn answer(
-        upgrade: &Upgrade,
-        head: &ReplyHead<'_>,
-        bytes: &[u8],
-        context: &Context<'_>,
-    ) -> Result<Answer, SessionError> {
+    fn answer(&self, head: &ReplyHead<'_>, bytes: &[u8]) -> Result<Answer, SessionError> {
         // A success by HTTP/1.0 is the sign of a proxy that knows no upgrade; any other status means itself.
         if head.version == 0 && matches!(head.status, 101 | 200..=299) {
             let reply = refusal::described(head).with_body(&bytes[head.size..]).beginning_with(bytes);
@@ -92,7 +105,7 @@ impl Opening {
                 None => Ok(Answer::Refused(Box::new(refusal))),
             };
         }
-        if let Err(error) = upgrade.verify(head, &context.script.subprotocols) {
+        if let Err(error) = self.upgrade.verify(head, &self.offered) {
             let reply = Reply { says: Some(error.says), ..refusal::described(head) };
             return Err(SessionError::because(Failure::new(Stage::Handshake, error.cause), reply));
         }

@@ -12,11 +12,17 @@ const NO_CODE: u16 = 1005;
 /// See the module.
 #[derive(Debug, Default)]
 pub(super) struct WebSocket {
-    decoder: Decoder,
+    frames: Frames,
     /// What came with the handshake, until the WebSocket begins.
     early: Vec<u8>,
     active: Option<Box<Active>>,
     last_push: Option<Stamp>,
+}
+
+/// What every open WebSocket does with the peer's frames: pings are answered, a close frame is answered and kept.
+#[derive(Debug, Default)]
+pub(super) struct Frames {
+    decoder: Decoder,
     /// The peer's close frame.
     close: Option<Box<CloseFrame>>,
 }
@@ -31,7 +37,7 @@ struct Active {
 }
 
 /// Writes a message to what is to be sent.
-fn say(opcode: Opcode, payload: &[u8], context: &mut Context<'_>) {
+pub(super) fn say(opcode: Opcode, payload: &[u8], context: &mut Context<'_>) {
     let mask = context.mask();
     write(context.out, opcode, payload, Some(mask));
 }
@@ -67,110 +73,28 @@ impl WebSocket {
 
     /// The peer's bytes.
     pub(super) fn take(&mut self, bytes: &[u8], closing: bool, context: &mut Context<'_>) -> StepResult {
-        let mut decoder = std::mem::take(&mut self.decoder);
-        let (mut rest, mut step) = (bytes, Step::Continue);
-        // Nothing that follows a close frame counts.
-        while step == Step::Continue || step == Step::Idle {
-            match decoder.feed(rest, Sender::Server) {
-                Ok((_, None)) => break,
-                Ok((used, Some(message))) => {
-                    rest = &rest[used..];
-                    step = self.hear(&message, closing, context)?;
-                }
-                Err(violation) => {
-                    write_close(Some(violation.close_code()), context);
-                    let reply = Reply::saying(violation.to_string()).beginning_with(rest);
-                    let failure = Failure::new(Stage::Session, Cause::ProtocolViolation);
-                    return Err(SessionError::because(failure, reply));
-                }
-            }
-        }
-        self.decoder = decoder;
-        Ok(step)
-    }
-
-    /// The trouble of a close frame of the peer that the plan did not ask for, at this stage.
-    pub(super) fn closed_by_peer(&self, stage: Stage) -> SessionError {
-        let Some(close) = &self.close else { return Failure::new(stage, Cause::ClosedEarly).into() };
-        let failure = match close.code {
-            None => Failure::new(stage, Cause::ClosedEarly),
-            Some(code) => Failure::with_code(stage, Cause::ClosedEarly, code),
-        };
-        let says = match close.reason.as_str() {
-            "" => "the peer sent a close frame without a reason".to_owned(),
-            reason => format!("the peer sent a close frame: '{reason}'"),
-        };
-        let close_reason = (!close.reason.is_empty()).then(|| close.reason.clone());
-        SessionError::because(failure, Reply { close_reason, ..Reply::saying(says) })
-    }
-
-    /// Whether the peer's close frame says that all is well: no code, 1000 or 1001 (RFC 6455, section 7.4.1).
-    pub(super) fn was_closed_well(&self) -> bool {
-        self.close.as_ref().is_some_and(|close| matches!(close.code, None | Some(1000 | 1001)))
-    }
-
-    /// Bytes of memory that are held for the peer.
-    pub(super) fn held(&self) -> usize {
-        let active = self.active.as_ref().and_then(|active| active.message_schedule.as_ref());
-        self.decoder.held() + self.early.capacity() + active.map_or(0, MessageSchedule::held)
-    }
-
-    fn hear(&mut self, message: &Message<'_>, closing: bool, context: &mut Context<'_>) -> StepResult {
-        match message.opcode {
-            Opcode::Ping => {
-                context.tally.traffic.peer_pings += 1;
-                if !closing {
-                    say(Opcode::Pong, &message.payload, context);
-                }
-                Ok(Step::Continue)
-            }
+        let WebSocket { frames, active, last_push, .. } = self;
+        frames.take(bytes, closing, context, |message, context| match message.opcode {
             Opcode::Pong => {
-                if let Some(sent) = self.active.as_mut().and_then(|active| active.pinged.take()) {
+                if let Some(sent) = active.as_mut().and_then(|active| active.pinged.take()) {
                     context.tally.latencies.pong.record(context.now.saturating_sub(sent));
                     context.tally.traffic.pongs += 1;
                 }
                 Ok(Step::Continue)
             }
-            Opcode::Close => {
-                let close = message.close_frame();
-                if !closing {
-                    context.tally.closes.add(close.code.unwrap_or(NO_CODE), &close.reason);
-                    write_close(close.code, context);
-                }
-                self.close = Some(Box::new(close));
-                Ok(Step::PeerCloses)
-            }
-            // What was on its way when we said goodbye.
-            Opcode::Text | Opcode::Binary if closing => Ok(Step::Continue),
-            Opcode::Text | Opcode::Binary => self.hear_data(&message.payload, context),
-        }
+            _ => hear_data(&message.payload, active.as_deref_mut(), last_push, context),
+        })
     }
 
-    fn hear_data(&mut self, payload: &[u8], context: &mut Context<'_>) -> StepResult {
-        context.tally.traffic.received += 1;
-        let message_schedule = self.active.as_mut().and_then(|active| active.message_schedule.as_mut());
-        if let Some(message_schedule) = message_schedule
-            && message_schedule.expected().is_some()
-        {
-            return message_schedule.answer(payload, context);
-        }
-        context.tally.traffic.pushes += 1;
-        if let Some(last) = self.last_push.replace(context.now) {
-            context.tally.latencies.push_gap.record(context.now.saturating_sub(last));
-        }
-        let script = context.script;
-        let messages = &script.messages;
-        let ours = messages.send.as_ref().filter(|_| messages.senders.is_some());
-        let fields = ours.and_then(|template| template.read(payload));
-        if let Some(fields) = fields {
-            context.tally.fanout.received(fields.conn, fields.seq, context.now);
-        }
-        let sent_us = fields.map(|fields| fields.now_us).filter(|us| *us > 0).or_else(|| timestamp(payload));
-        if let Some(sent_us) = sent_us {
-            let passed = context.unix_micros().saturating_sub(sent_us);
-            context.tally.latencies.one_way.record(std::time::Duration::from_micros(passed));
-        }
-        Ok(Step::Continue)
+    /// The peer's frames.
+    pub(super) fn frames(&self) -> &Frames {
+        &self.frames
+    }
+
+    /// Bytes of memory that are held for the peer.
+    pub(super) fn held(&self) -> usize {
+        let active = self.active.as_ref().and_then(|active| active.message_schedule.as_ref());
+        self.frames.held() + self.early.capacity() + active.map_or(0, MessageSchedule::held)
     }
 
     /// Time has passed.
@@ -194,7 +118,7 @@ impl WebSocket {
         }
         let Some(message_schedule) = &mut active.message_schedule else { return Ok(Step::Idle) };
         let opcode = if context.script.messages.binary { Opcode::Binary } else { Opcode::Text };
-        let began = self.decoder.held();
+        let began = self.frames.held();
         message_schedule.tick(context, |message, context| say(opcode, message, context)).map_err(|error| {
             if began == 0 || error.failure.cause != Cause::TimedOut {
                 return error;
@@ -246,6 +170,123 @@ impl WebSocket {
         let said =
             active.message_schedule.as_ref().and_then(|message_schedule| message_schedule.next_due(timeout));
         [active.ping_at, pong_by, said].into_iter().flatten().min()
+    }
+}
+
+impl Frames {
+    /// The peer's bytes. Messages and pongs go to `hear`; nothing that is said after our goodbye does.
+    pub(super) fn take(
+        &mut self,
+        bytes: &[u8],
+        closing: bool,
+        context: &mut Context<'_>,
+        mut hear: impl FnMut(&Message<'_>, &mut Context<'_>) -> StepResult,
+    ) -> StepResult {
+        let mut decoder = std::mem::take(&mut self.decoder);
+        let (mut rest, mut step) = (bytes, Step::Continue);
+        // Nothing that follows a close frame counts.
+        while step == Step::Continue || step == Step::Idle {
+            match decoder.feed(rest, Sender::Server) {
+                Ok((_, None)) => break,
+                Ok((used, Some(message))) => {
+                    rest = &rest[used..];
+                    step = match message.opcode {
+                        Opcode::Ping | Opcode::Close => self.control(&message, closing, context),
+                        // What was on its way when we said goodbye.
+                        Opcode::Text | Opcode::Binary if closing => Step::Continue,
+                        Opcode::Text | Opcode::Binary | Opcode::Pong => hear(&message, context)?,
+                    };
+                }
+                Err(violation) => {
+                    write_close(Some(violation.close_code()), context);
+                    let reply = Reply::saying(violation.to_string()).beginning_with(rest);
+                    let failure = Failure::new(Stage::Session, Cause::ProtocolViolation);
+                    return Err(SessionError::because(failure, reply));
+                }
+            }
+        }
+        self.decoder = decoder;
+        Ok(step)
+    }
+
+    fn control(&mut self, message: &Message<'_>, closing: bool, context: &mut Context<'_>) -> Step {
+        if message.opcode == Opcode::Ping {
+            context.tally.traffic.peer_pings += 1;
+            if !closing {
+                say(Opcode::Pong, &message.payload, context);
+            }
+            return Step::Continue;
+        }
+        let close = message.close_frame();
+        if !closing {
+            context.tally.closes.add(close.code.unwrap_or(NO_CODE), &close.reason);
+            write_close(close.code, context);
+        }
+        self.close = Some(Box::new(close));
+        Step::PeerCloses
+    }
+
+    /// The trouble of a close frame of the peer that the plan did not ask for, at this stage.
+    pub(super) fn closed_by_peer(&self, stage: Stage) -> SessionError {
+        let Some(close) = &self.close else { return Failure::new(stage, Cause::ClosedEarly).into() };
+        let failure = match close.code {
+            None => Failure::new(stage, Cause::ClosedEarly),
+            Some(code) => Failure::with_code(stage, Cause::ClosedEarly, code),
+        };
+        let says = match close.reason.as_str() {
+            "" => "the peer sent a close frame without a reason".to_owned(),
+            reason => format!("the peer sent a close frame: '{reason}'"),
+        };
+        let close_reason = (!close.reason.is_empty()).then(|| close.reason.clone());
+        SessionError::because(failure, Reply { close_reason, ..Reply::saying(says) })
+    }
+
+    /// Whether the peer's close frame says that all is well: no code, 1000 or 1001 (RFC 6455, section 7.4.1).
+    pub(super) fn was_closed_well(&self) -> bool {
+        self.close.as_ref().is_some_and(|close| matches!(close.code, None | Some(1000 | 1001)))
+    }
+
+    /// Bytes of memory that are held for the peer.
+    pub(super) fn held(&self) -> usize {
+        self.decoder.held()
+    }
+}
+
+/// A message that answers one of ours, or is a push.
+fn hear_data(
+    payload: &[u8],
+    active: Option<&mut Active>,
+    last_push: &mut Option<Stamp>,
+    context: &mut Context<'_>,
+) -> StepResult {
+    context.tally.traffic.received += 1;
+    let message_schedule = active.and_then(|active| active.message_schedule.as_mut());
+    if let Some(message_schedule) = message_schedule
+        && message_schedule.expected().is_some()
+    {
+        return message_schedule.answer(payload, context);
+    }
+    push(last_push, context);
+    let script = context.script;
+    let messages = &script.messages;
+    let ours = messages.send.as_ref().filter(|_| messages.senders.is_some());
+    let fields = ours.and_then(|template| template.read(payload));
+    if let Some(fields) = fields {
+        context.tally.fanout.received(fields.conn, fields.seq, context.now);
+    }
+    let sent_us = fields.map(|fields| fields.now_us).filter(|us| *us > 0).or_else(|| timestamp(payload));
+    if let Some(sent_us) = sent_us {
+        let passed = context.unix_micros().saturating_sub(sent_us);
+        context.tally.latencies.one_way.record(std::time::Duration::from_micros(passed));
+    }
+    Ok(Step::Continue)
+}
+
+/// Counts a message that answers nothing.
+pub(super) fn push(last: &mut Option<Stamp>, context: &mut Context<'_>) {
+    context.tally.traffic.pushes += 1;
+    if let Some(last) = last.replace(context.now) {
+        context.tally.latencies.push_gap.record(context.now.saturating_sub(last));
     }
 }
 

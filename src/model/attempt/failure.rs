@@ -163,12 +163,15 @@ pub struct Failure {
     /// The peer's own number, if it gave one: HTTP status, TLS alert, WebSocket close code. Different numbers
     /// are different kinds.
     pub code: Option<u16>,
+    /// Number of the step of a conversation in which it happened, if there is one. Failures in different steps are
+    /// different kinds.
+    pub step: Option<u16>,
 }
 
 impl Failure {
     /// A failure without an error number.
     pub fn new(stage: Stage, cause: Cause) -> Failure {
-        Failure { stage, cause, errno: None, code: None }
+        Failure { stage, cause, errno: None, code: None, step: None }
     }
 
     /// A failure with the peer's own number for it.

@@ -5,7 +5,7 @@
 //! `start` and leaves once by `add`; a failed one never enters a latency of success.
 
 use super::{
-    Acknowledged, AtTimeout, Closes, Fanout, Latencies, Latency, Reply, Shares, SlowSearch, Traffic,
+    Acknowledged, AtTimeout, Closes, Fanout, Latencies, Latency, Reply, Shares, SlowSearch, Steps, Traffic,
 };
 use crate::model::{Failure, Lease, Outcome, Record, SkipReason, Stamp};
 use std::net::{IpAddr, SocketAddr};
@@ -39,6 +39,8 @@ pub struct Tally {
     pub closes: Closes,
     /// Arrivals of messages that several receive.
     pub fanout: Fanout,
+    /// Steps of conversations.
+    pub steps: Steps,
     /// Latencies of attempts that succeeded in the measured step.
     pub latencies: Latencies,
     /// Moments from which workers' calls of connect() had to search half of a range, by time: the first few.
@@ -267,6 +269,7 @@ impl Tally {
         self.traffic.merge(&other.traffic);
         self.closes.merge(&other.closes);
         self.fanout.merge(&other.fanout);
+        self.steps.merge(&other.steps);
         self.latencies.merge(&other.latencies);
         self.syn_retransmitted += other.syn_retransmitted;
         self.late += other.late;

@@ -2,6 +2,7 @@
 
 use super::super::diagnostics::{Mistake, Place};
 use super::super::field::{Field, Placed};
+use super::super::session::steps::{Steps, Written as WrittenSteps};
 use super::super::session::syntax::{
     ALPN, AUTH, CLOSE_CODE, EXPECT, FILE, JITTER, METHOD, SERVER_NAME, STATUSES, SUBPROTOCOL, TEMPLATE, TEXT,
     TLS_VERSION,
@@ -136,6 +137,8 @@ rows! {
     workers: NonZeroU32, One(&WORKERS), Row::field("", "workers").flag("--workers", "N", LOAD)
         .otherwise("one a core, more where descriptors ask for it")
         .doc("Worker threads");
+    steps: WrittenSteps, Steps, Row::field("", "steps")
+        .doc("What each client says and waits for, step by step, in the place of [messages] and [http]");
     // From where, and how a connection lives.
     target_ports: Vec<u16>, PortList, Row::field("target", "ports")
         .otherwise("that of the URL, or of its scheme")

@@ -4,6 +4,7 @@
 //! [`resolve`] holds the whole against the scheme.
 
 mod resolve;
+pub mod steps;
 pub(super) mod syntax;
 
 pub(super) use resolve::{longest_speech, resolve};
@@ -27,6 +28,9 @@ pub struct Session {
     pub messages: Messages,
     /// What is done when a connection is lost or can't be had; `None`: nothing.
     pub reconnect: Option<Reconnect>,
+    /// Steps of a conversation, in the place of messages and requests; empty: there are none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub steps: Vec<steps::Step>,
     /// Time that conversations under way are given after the end of the run, as it is written; `None`: what
     /// [`Session::drain`] computes.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -41,6 +45,10 @@ impl Session {
     /// one of them and the longest wait for a reply, 30 s at most. `None` where no conversation has an end to come to.
     pub fn drain(&self, kind: Kind) -> Option<Duration> {
         let messages = &self.messages;
+        if !self.steps.is_empty() {
+            let once = steps::time_of_each_once(&self.steps, messages.timeout);
+            return Some(self.drain.unwrap_or(once.min(LONGEST_DRAIN)));
+        }
         let steps = match kind.application() {
             Application::Http => Some(u64::from(self.request.requests)).filter(|requests| *requests > 1),
             Application::Stream | Application::WebSocket => {

@@ -4,6 +4,7 @@ use super::super::definition::{Close, Lifetime};
 use super::super::diagnostics::{Mistake, Place};
 use super::super::field::{Field, Placed};
 use super::super::fields::Settings;
+use super::steps;
 use super::{Expect, Header, Messages, Reconnect, Request, Session, Tls};
 use crate::protocol::{Application, Kind};
 use std::time::Duration;
@@ -15,6 +16,9 @@ pub(in crate::plan) fn resolve(settings: &mut Settings, kind: Kind, mistakes: &m
     let lives = !ends_at_once || settings.close.value() == Some(&Close::Peer);
     misfits(settings, kind, mistakes);
     pairs(settings, kind, lives, mistakes);
+    if let Some(steps) = settings.steps.given() {
+        steps::check(settings, steps, kind, mistakes);
+    }
     let url = settings.url.value();
     let path = url.map(|url| url.path.clone()).filter(|path| !path.is_empty());
     let credentials = url.and_then(|url| url.credentials.clone());
@@ -68,6 +72,7 @@ pub(in crate::plan) fn resolve(settings: &mut Settings, kind: Kind, mistakes: &m
             jitter: take(&mut settings.jitter).unwrap_or(reconnect.jitter),
             attempts: take(&mut settings.attempts),
         }),
+        steps: take(&mut settings.steps).map(|written| written.steps).unwrap_or_default(),
     }
 }
 
@@ -133,7 +138,7 @@ fn pairs(settings: &Settings, kind: Kind, lives: bool, mistakes: &mut Vec<Mistak
             report(place, "nothing is connected again, so this has no use", "`--reconnect` beside it");
         }
     }
-    if let Some(drain) = place(&s.drain).filter(|_| has_no_end(s, is_http, lives)) {
+    if let Some(drain) = place(&s.drain).filter(|_| s.steps.is_absent() && has_no_end(s, is_http, lives)) {
         report(
             drain,
             "no conversation has an end that it could be given time for",

@@ -5,6 +5,7 @@ use super::super::fields::Written;
 use super::super::nearest::nearest;
 use super::super::syntax::{Fault, Syntax, choose};
 use super::super::units::parse_count;
+use super::steps::template_fault;
 use super::{Expect, Header, Statuses, TlsVersion};
 use crate::protocol::Template;
 use base64::Engine;
@@ -12,9 +13,14 @@ use base64::prelude::BASE64_STANDARD;
 use std::path::PathBuf;
 
 /// A token of RFC 9110, section 5.6.2.
-pub(super) fn is_token(text: &str) -> bool {
+pub(in crate::plan) fn is_token(text: &str) -> bool {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
     !text.is_empty() && text.bytes().all(allowed)
+}
+
+/// Whether there are placeholders in a text, known or not.
+pub(in crate::plan) fn has_placeholders(text: &str) -> bool {
+    Template::naming(text, &|_| true).is_ok_and(|template| template.fixed().is_none())
 }
 
 /// What a header may hold: no control characters, or it would end the line.
@@ -87,6 +93,10 @@ pub(in crate::plan) const AUTH: Syntax<Header> = Syntax {
     parse: |text| {
         let trimmed = text.trim();
         let inner = |name: &str| trimmed.strip_prefix(name)?.strip_prefix('(')?.strip_suffix(')');
+        if inner("basic").is_some_and(has_placeholders) {
+            return Err(Fault::new("placeholders can't be used in basic(USER:PASSWORD)")
+                .expected("a text, or `headers` with the header itself"));
+        }
         let value = if let Some(pair) = inner("basic").filter(|pair| pair.contains(':')) {
             format!("Basic {}", BASE64_STANDARD.encode(pair))
         } else if let Some(token) = inner("bearer").filter(|token| !token.is_empty()) {
@@ -104,7 +114,8 @@ pub(in crate::plan) const SUBPROTOCOL: Syntax<String> = Syntax {
     bare_number: false,
     pattern: "",
     parse: |text| match text.trim() {
-        name if is_token(name) => Ok(name.to_owned()),
+        // One with placeholders is what they make of it; they are looked at elsewhere.
+        name if is_token(name) || has_placeholders(name) => Ok(name.to_owned()),
         name => Err(Fault::new(format!("{} is not the name of a subprotocol", quote(name)))
             .expected("letters, digits and `-`, `.`, `_`, such as chat.v2")),
     },
@@ -167,12 +178,7 @@ pub(in crate::plan) const TEMPLATE: Syntax<Template> = Syntax {
     expected: "a text, with {seq}, {conn}, {now_us} or {random:1KiB} where they are wanted",
     bare_number: true,
     pattern: "",
-    parse: |text| {
-        Template::parse(text).map_err(|error| {
-            let part = text.get(error.part.clone()).unwrap_or_default();
-            Fault::new(error.says).expected(TEMPLATE.expected).in_part(text, part)
-        })
-    },
+    parse: |text| Template::parse(text).map_err(|error| template_fault(text, &error, std::iter::empty())),
 };
 
 const EXPECTATIONS: &str = "`echo`, `any`, \"contains(TEXT)\" or \"json(/POINTER == VALUE)\", such as \"json(/type == \\\"pong\\\")\"";

@@ -6,6 +6,7 @@ mod mistakes;
 mod plans;
 mod properties;
 mod sessions;
+mod steps;
 
 use super::{Overrides, Plan, ScenarioErrors, load_file};
 use std::path::Path;

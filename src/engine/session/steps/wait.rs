@@ -1,0 +1,283 @@
+//! What a conversation waits for: bytes of the peer, time, the end of the run.
+
+use super::line::Line;
+use super::program::{Do, Op, Waiting};
+use super::{Conversation, Program};
+use crate::engine::session::context::{Context, SessionError, Step, StepResult};
+use crate::engine::session::steps::exchange::Answer;
+use crate::model::{Cause, Failure, Reply, Stage, Stamp};
+use crate::protocol::websocket::Opcode;
+
+/// The longest line that is waited for.
+const LONGEST_LINE: usize = 16 << 20;
+
+/// What is waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Wait {
+    Nothing,
+    /// Its next turn.
+    Turn,
+    /// The end of a pause.
+    Pause,
+    /// The reply to a request.
+    Reply,
+    /// The end of a WebSocket's handshake.
+    Opening,
+    /// A message.
+    Message,
+    /// The end of its lifetime, or of the run.
+    End,
+}
+
+impl Op {
+    /// The message that it waits for.
+    pub(super) fn waits_for(&self) -> Option<&Waiting> {
+        match &self.act {
+            Do::Wait(waiting) => Some(waiting),
+            Do::Send(saying) => saying.answer.as_ref(),
+            _ => None,
+        }
+    }
+}
+
+impl Conversation {
+    /// The peer's bytes.
+    pub(in crate::engine::session) fn take_bytes(
+        &mut self,
+        bytes: &[u8],
+        closing: bool,
+        context: &mut Context<'_>,
+    ) -> StepResult {
+        match &mut self.line {
+            Line::Http(_) => self.take_reply(bytes, context),
+            Line::Opening(opening) => match opening.take(bytes)? {
+                None => Ok(Step::Continue),
+                Some(early) => self.was_opened(&early, context),
+            },
+            Line::WebSocket(_) => self.take_frames(bytes, closing, context),
+            Line::Stream(_) => self.take_lines(bytes, context),
+            Line::Fresh | Line::Idle | Line::Spent if bytes.is_empty() => Ok(Step::Continue),
+            Line::Fresh | Line::Idle | Line::Spent => Err(SessionError::because(
+                Failure::new(Stage::Session, Cause::ProtocolViolation),
+                Reply::saying("a reply to no request").beginning_with(bytes),
+            )),
+        }
+    }
+
+    fn op<'c>(&self, context: &Context<'c>) -> Option<&'c Op> {
+        context.script.program.as_ref().and_then(|program| program.ops.get(usize::from(self.client.at)))
+    }
+
+    fn take_reply(&mut self, bytes: &[u8], context: &mut Context<'_>) -> StepResult {
+        let Some(Op { act: Do::Http(request), .. }) = self.op(context) else { return Ok(Step::Continue) };
+        let Line::Http(exchange) = &mut self.line else { return Ok(Step::Continue) };
+        match exchange.take(bytes, request)? {
+            Some(answer) => self.answered(&answer, context),
+            None => Ok(Step::Continue),
+        }
+    }
+
+    fn answered(&mut self, answer: &Answer, context: &mut Context<'_>) -> StepResult {
+        let Some(Op { act: Do::Http(request), .. }) = self.op(context) else { return Ok(Step::Continue) };
+        self.line = if answer.keeps_alive { Line::Idle } else { Line::Spent };
+        self.take(&request.takes, &answer.head, &answer.body)?;
+        context.tally.traffic.received += 1;
+        context.tally.latencies.round_trip.record(context.now.saturating_sub(self.since));
+        self.done(context);
+        self.advance(context)
+    }
+
+    /// The WebSocket stands; `early` came with the handshake.
+    fn was_opened(&mut self, early: &[u8], context: &mut Context<'_>) -> StepResult {
+        let opening = std::mem::replace(&mut self.line, Line::WebSocket(Default::default()));
+        context.tally.latencies.handshake.record(context.now.saturating_sub(self.since));
+        self.opened(context);
+        if let (Line::Opening(opening), Some(Op { act: Do::Open(request), .. })) = (opening, self.op(context))
+        {
+            self.take(&request.takes, &opening.head, &[])?;
+        }
+        self.done(context);
+        match self.advance(context)? {
+            Step::Continue => self.take_frames(early, false, context),
+            step => Ok(step),
+        }
+    }
+
+    fn take_frames(&mut self, bytes: &[u8], closing: bool, context: &mut Context<'_>) -> StepResult {
+        let Line::WebSocket(frames) = &mut self.line else { return Ok(Step::Continue) };
+        let mut frames = std::mem::take(frames);
+        let step = frames.take(bytes, closing, context, |message, context| match message.opcode {
+            Opcode::Pong => Ok(Step::Continue),
+            _ => self.hear(&message.payload, context),
+        });
+        self.line = Line::WebSocket(frames);
+        step
+    }
+
+    /// Bytes of a stream: each line is a message, without its end.
+    fn take_lines(&mut self, bytes: &[u8], context: &mut Context<'_>) -> StepResult {
+        let Line::Stream(held) = &mut self.line else { return Ok(Step::Continue) };
+        let mut held = std::mem::take(held);
+        let searched = held.len();
+        held.extend_from_slice(bytes);
+        let (mut at, mut from, mut step) = (0, searched, Ok(Step::Continue));
+        while let (Ok(Step::Continue), Some(end)) = (&step, memchr::memchr(b'\n', &held[from..])) {
+            let line = &held[at..from + end];
+            step = self.hear(line.strip_suffix(b"\r").unwrap_or(line), context);
+            at = from + end + 1;
+            from = at;
+        }
+        held.drain(..at);
+        if held.is_empty() {
+            held = Vec::new();
+        }
+        if held.len() > LONGEST_LINE {
+            let failure = Failure::new(Stage::Session, Cause::UnexpectedReply);
+            return Err(SessionError::because(
+                failure,
+                Reply::saying("a line longer than 16 MiB").beginning_with(&held),
+            ));
+        }
+        if let Line::Stream(kept) = &mut self.line {
+            *kept = held;
+        }
+        step
+    }
+
+    /// The peer will send no more. `Continue`: that is for the session to judge.
+    pub(in crate::engine::session) fn end_of_stream(&mut self, context: &mut Context<'_>) -> StepResult {
+        match &mut self.line {
+            Line::Opening(opening) => opening.end_of_stream(),
+            Line::Http(exchange) => match exchange.end_of_stream()? {
+                Some(answer) => {
+                    let step = self.answered(&answer, context)?;
+                    if step == Step::Continue { self.between_connections() } else { Ok(step) }
+                }
+                None => Ok(Step::Continue),
+            },
+            Line::Idle | Line::Spent => self.between_connections(),
+            Line::Fresh | Line::WebSocket(_) | Line::Stream(_) => Ok(Step::Continue),
+        }
+    }
+
+    /// The server has closed a connection over which nothing was under way: the client goes on over another one when
+    /// its pause is over.
+    fn between_connections(&mut self) -> StepResult {
+        match (self.wait, self.due) {
+            (Wait::Pause, Some(due)) => {
+                self.client.at += 1;
+                self.client.starts_at = due;
+                self.goes_on = true;
+                Ok(Step::Done)
+            }
+            (Wait::Turn, _) => {
+                self.goes_on = true;
+                Ok(Step::Done)
+            }
+            _ => Ok(Step::Done),
+        }
+    }
+
+    /// Time has passed.
+    pub(in crate::engine::session) fn tick(&mut self, context: &mut Context<'_>) -> StepResult {
+        if self.lives_until.is_some_and(|until| until <= context.now) {
+            self.lives_until = None;
+            return self.leave(context);
+        }
+        if self.due.is_none_or(|due| due > context.now) {
+            return Ok(Step::Continue);
+        }
+        match self.wait {
+            Wait::Pause => {
+                self.client.at += 1;
+                self.advance(context)
+            }
+            Wait::Turn => self.advance(context),
+            Wait::Reply | Wait::Opening | Wait::Message => Err(self.overdue(context)),
+            Wait::Nothing | Wait::End => Ok(Step::Continue),
+        }
+    }
+
+    fn overdue(&mut self, context: &Context<'_>) -> SessionError {
+        let waited = self.op(context).and_then(Op::waits_for);
+        match &mut self.line {
+            Line::Http(exchange) => exchange.overdue(),
+            Line::Opening(opening) => {
+                opening.what_came().unwrap_or_else(|| Failure::new(Stage::Handshake, Cause::TimedOut).into())
+            }
+            line => {
+                let failure = Failure::new(Stage::Session, Cause::TimedOut);
+                let says = waited.map_or("a message", |waiting| waiting.kind.says.as_str());
+                let error = SessionError::because(failure, Reply::saying(format!("waited for {says}")));
+                match line.held() {
+                    0 => error,
+                    _ => error.stalled("a message of the peer began and did not end in time"),
+                }
+            }
+        }
+    }
+
+    /// What lasts to the end is to end; the rest of the steps is done.
+    pub(in crate::engine::session) fn leave(&mut self, context: &mut Context<'_>) -> StepResult {
+        if self.is_leaving {
+            return Ok(Step::Continue);
+        }
+        self.is_leaving = true;
+        match self.wait {
+            Wait::End => Ok(Step::Done),
+            Wait::Pause if self.may_leave(context.script.program.as_ref()) => {
+                self.client.at += 1;
+                self.advance(context)
+            }
+            _ => Ok(Step::Continue),
+        }
+    }
+
+    /// Says no more; whether something is still under way.
+    pub(in crate::engine::session) fn stop(&mut self, program: Option<&Program>) -> bool {
+        self.is_leaving = true;
+        self.is_under_way(program)
+    }
+
+    /// Whether the end of the run would cut it: it waits for something of the peer, or has more to say.
+    pub(in crate::engine::session) fn is_under_way(&self, program: Option<&Program>) -> bool {
+        match self.wait {
+            Wait::End => false,
+            Wait::Pause => !self.may_leave(program),
+            Wait::Nothing | Wait::Turn | Wait::Reply | Wait::Opening | Wait::Message => true,
+        }
+    }
+
+    /// Whether the pause is part of what lasts to the end.
+    fn may_leave(&self, program: Option<&Program>) -> bool {
+        let op = program.and_then(|program| program.ops.get(usize::from(self.client.at)));
+        self.due.is_none() || op.is_some_and(|op| op.leaves_to.is_some())
+    }
+
+    /// When there is something to do even if nothing comes.
+    pub(in crate::engine::session) fn next_due(&self) -> Option<Stamp> {
+        self.due.into_iter().chain(self.lives_until).min()
+    }
+
+    /// The peer's close frame and the like, of a WebSocket.
+    pub(in crate::engine::session) fn frames(&self) -> Option<&crate::engine::session::websocket::Frames> {
+        match &self.line {
+            Line::WebSocket(frames) => Some(frames),
+            _ => None,
+        }
+    }
+
+    /// Whether all handshakes are done.
+    pub(in crate::engine::session) fn was_open(&self) -> bool {
+        matches!(self.line, Line::WebSocket(_) | Line::Stream(_) | Line::Idle | Line::Spent)
+    }
+
+    /// The stage at which something fails now.
+    pub(in crate::engine::session) fn stage(&self) -> Stage {
+        match &self.line {
+            Line::Fresh | Line::Opening(_) => Stage::Handshake,
+            Line::Http(exchange) => exchange.stage(),
+            Line::Idle | Line::Spent | Line::WebSocket(_) | Line::Stream(_) => Stage::Session,
+        }
+    }
+}

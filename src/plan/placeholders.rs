@@ -1,0 +1,66 @@
+//! Placeholders in the fields of `[target]`, which may use what steps take.
+//!
+//! Texts of messages have theirs read by their own syntax; a path, a header and the like are texts of another kind,
+//! and are looked through here for a placeholder that nobody knows, which would go out as it stands.
+
+use super::diagnostics::{Mistake, Place};
+use super::fields::{Settings, Tables};
+use super::flags::Overrides;
+use super::reader::Table;
+use super::session::steps::{self, template_fault};
+use super::syntax::Fault;
+use crate::protocol::Template;
+use toml::Spanned;
+use toml::de::DeValue;
+
+/// Fields of `[target]` that go out, and the flags for them.
+const GO_OUT: [(&str, &str); 5] = [
+    ("url", "target"),
+    ("headers", "--header"),
+    ("origin", "--origin"),
+    ("subprotocols", "--subprotocol"),
+    ("auth", "--auth"),
+];
+
+/// Names that the steps of a file bring; none where it has no steps, or they are bad.
+pub(super) fn names(settings: &Settings) -> Vec<String> {
+    let steps = settings.steps.value().map_or(&[][..], |written| &written.steps[..]);
+    steps::flat(steps).iter().flat_map(|step| step.take.iter().map(|take| take.name.clone())).collect()
+}
+
+/// Reports placeholders of a file's `[target]` that nobody knows.
+pub(super) fn check_file(tables: &Tables<'_>, settings: &Settings) {
+    // Names that could not be read would make others of what uses them.
+    let Some(target) = tables.get("target").value().filter(|_| !settings.steps.is_bad()) else { return };
+    let names = names(settings);
+    for (field, _) in GO_OUT {
+        if let Some(value) = target.value(field) {
+            check(target, value, &names);
+        }
+    }
+}
+
+fn check(table: &Table<'_>, value: &Spanned<DeValue<'_>>, names: &[String]) {
+    match value.get_ref() {
+        DeValue::String(_) => table.reader().look_through(value, |text| fault(text, names)),
+        DeValue::Array(elements) => elements.iter().for_each(|element| check(table, element, names)),
+        DeValue::Table(entries) => entries.values().for_each(|entry| check(table, entry, names)),
+        _ => {}
+    }
+}
+
+/// Reports placeholders of flags that nobody knows.
+pub(super) fn check_flags(flags: &Overrides, names: &[String], mistakes: &mut Vec<Mistake>) {
+    for (_, flag) in GO_OUT {
+        for given in flags.given(flag) {
+            if let Some(fault) = fault(given, names) {
+                mistakes.push(fault.at(Place::Flag { flag, given: given.to_owned() }));
+            }
+        }
+    }
+}
+
+fn fault(text: &str, names: &[String]) -> Option<Fault> {
+    let error = Template::naming(text, &|name| names.iter().any(|known| known == name)).err()?;
+    Some(template_fault(text, &error, names.iter().map(String::as_str)))
+}
