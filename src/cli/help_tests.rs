@@ -34,8 +34,7 @@ fn examples(command: &Command) -> Vec<String> {
 
 /// The arguments of each `connstorm` in a script, as the shell hands them over.
 fn handed_over(script: &str) -> Vec<Vec<String>> {
-    let mut whole =
-        "connstorm() { printf '%s\\001' \"$@\"; printf '\\002'; }\nset -e\n".to_owned();
+    let mut whole = "connstorm() { printf '%s\\001' \"$@\"; printf '\\002'; }\nset -e\n".to_owned();
     // What reads or takes the output of connstorm is not there, and is not what is tried.
     whole += "jq() { cat; }; man() { cat; }; fpath=(/dev); GITHUB_STEP_SUMMARY=summary.md\n";
     for line in script.lines() {

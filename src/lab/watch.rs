@@ -194,6 +194,7 @@ fn row(at: Stamp, delta: &Delta) -> WindowRow {
         connect_call_p99_us: 0,
         lateness_p99_us: 0,
         message_lateness_p99_us: None,
+        speech: crate::model::Speech::default(),
         cpu: Duration::ZERO,
         failures: Vec::new(),
     }

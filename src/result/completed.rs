@@ -115,6 +115,7 @@ impl Completed {
             leasable_ports: start.leasable_ports,
             messages: tally.traffic,
             closes: tally.closes.clone(),
+            statuses: tally.statuses.clone(),
             resources,
             command: None,
             parts: Vec::new(),

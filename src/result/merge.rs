@@ -129,6 +129,7 @@ pub fn merge(mut parts: Vec<Named>) -> Result<RunResult, MergeError> {
         destinations: whole.all(|result| result.destinations.clone()),
         tuples: parts.iter().map(|part| part.result.tuples).fold(0, u64::saturating_add),
         closes: whole.closes(),
+        statuses: whole.statuses(),
         findings: whole.findings(),
         thresholds,
         unseen,
@@ -262,6 +263,12 @@ impl Whole<'_> {
     fn messages(&self) -> crate::model::Traffic {
         let mut sum = crate::model::Traffic::default();
         self.parts.iter().for_each(|part| sum.merge(&part.result.messages));
+        sum
+    }
+
+    fn statuses(&self) -> crate::model::Codes {
+        let mut sum = crate::model::Codes::default();
+        self.parts.iter().for_each(|part| sum.merge(&part.result.statuses));
         sum
     }
 

@@ -5,7 +5,7 @@
 use crate::diagnose::Finding;
 use crate::linux::sysctl::HostSettings;
 use crate::model::{
-    Cause, Closes, Errno, Evidence, Latency, Onset, OnsetKind, Reply, Sample, Side, Stage, Traffic,
+    Cause, Closes, Codes, Errno, Evidence, Latency, Onset, OnsetKind, Reply, Sample, Side, Stage, Traffic,
 };
 use crate::plan::Plan;
 use crate::plan::threshold::{Evaluation, Metric};
@@ -65,6 +65,9 @@ pub struct RunResult {
     /// WebSockets that the peer closed first, by close code.
     #[serde(default, skip_serializing_if = "Closes::is_empty")]
     pub closes: Closes,
+    /// HTTP statuses of final replies, those of WebSockets' handshakes among them, by status.
+    #[serde(default, skip_serializing_if = "Codes::is_empty")]
+    pub statuses: Codes,
     /// Failures by kind, in the order of their first appearance.
     pub failures: Vec<FailureKind>,
     /// Latencies of attempts that succeeded in the measured step, in microseconds.

@@ -140,7 +140,7 @@ impl Http {
     }
 
     /// Takes the interim heads and the final one off the input; whether the final one was complete.
-    fn heads(&mut self, context: &Context<'_>) -> Result<bool, SessionError> {
+    fn heads(&mut self, context: &mut Context<'_>) -> Result<bool, SessionError> {
         let stage = self.stage();
         let mut at = 0;
         let is_final = loop {
@@ -166,11 +166,17 @@ impl Http {
     }
 
     /// What follows from a final head.
-    fn answered(head: &ReplyHead<'_>, stage: Stage, context: &Context<'_>) -> Result<State, SessionError> {
+    fn answered(
+        head: &ReplyHead<'_>,
+        stage: Stage,
+        context: &mut Context<'_>,
+    ) -> Result<State, SessionError> {
         let of_head_request = context.script.is_head_request;
         if !context.script.statuses.contain(head.status) {
+            // Counted with the failure that it becomes.
             return Ok(State::Refused(Box::new(Refusal::new(head, stage, of_head_request))));
         }
+        context.tally.statuses.add(head.status, 1);
         let Some(framing) = head.framing(of_head_request) else {
             let failure = Failure::new(stage, Cause::ProtocolViolation);
             let says = Some("the length of the body can't be told".into());

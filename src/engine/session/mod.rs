@@ -384,6 +384,9 @@ impl Session {
         if context.script.application != Application::Stream {
             context.tally.latencies.handshake.record(context.now.saturating_sub(self.since));
         }
+        if context.script.application == Application::WebSocket {
+            context.tally.statuses.add(101, 1);
+        }
         context.tally.traffic.sessions += 1;
         self.phase = Phase::Open;
         self.since = context.now;

@@ -110,8 +110,10 @@ impl Needs {
         let is_http = application == Application::Http;
         let is_websocket = application == Application::WebSocket;
         let is_stream = application == Application::Stream;
-        let sends = messages.send.is_some() || is_http;
-        let expects = messages.expect.is_some();
+        // Steps send and wait as they say; which of them a metric is of, only the run shows.
+        let has_steps = !plan.session.steps.is_empty();
+        let sends = messages.send.is_some() || is_http || has_steps;
+        let expects = messages.expect.is_some() || has_steps;
         let other_kind = |has_no: &str| Some(format!("a {kind} connection has no {has_no}"));
         let unsaid = |says: &str| Some(says.to_owned());
         match self {
@@ -127,6 +129,7 @@ impl Needs {
             Needs::Session | Needs::Sends => unsaid("the scenario sends nothing"),
             Needs::Requests if is_http => None,
             Needs::Requests => other_kind("requests"),
+            Needs::TimedMessages | Needs::TimedAnswers if has_steps => None,
             Needs::TimedMessages if messages.every.is_some() || !messages.think.is_zero() => None,
             Needs::TimedAnswers if messages.every.is_some() && (is_http || expects) => None,
             Needs::TimedMessages => unsaid("no message has a time of its own"),

@@ -4,12 +4,14 @@
 //! ```text
 //! page.html  the page, a minijinja template        data.rs  what the plots draw, as columns
 //! page.css   light, dark, phone and paper          uplot/   the plotting library, unchanged
-//! page.js    plots, zoom, keyboard, copying
+//! page.js    plots, zoom, keyboard, copying           plan.rs  the plan in the words of the scenario
 //! ```
 
 mod data;
+mod plan;
 
 use crate::diagnose::Finding;
+use crate::model::close_code_name;
 use crate::model::format::{bytes, micros, percent, seconds, thousands};
 use crate::report::findings::{numbers, until};
 use crate::report::output::{RenderError, library};
@@ -63,7 +65,8 @@ fn facts(result: &RunResult) -> Result<Value, RenderError> {
         onsets => onsets(result),
         latencies => latencies(result),
         forecasts => forecasts(result),
-        plan => rows(&serde_json::to_value(&result.plan).unwrap_or_default()),
+        plan => plan::rows(&result.plan),
+        answers => answers(result),
         host => rows(&serde_json::to_value(&result.host).unwrap_or_default()),
         resources => resources(result),
     })
@@ -84,6 +87,25 @@ fn counts(result: &RunResult) -> Vec<(String, String)> {
         rows.push((format!("skipped: {}", reason.replace('_', " ")), thousands(*count)));
     }
     rows
+}
+
+/// What the server answered and how it closed: HTTP statuses and close codes, each with its share and its meaning.
+fn answers(result: &RunResult) -> Vec<Value> {
+    let all: u64 = result.statuses.iter().map(|(_, count)| count).sum();
+    let statuses = result.statuses.iter().map(|(code, count)| {
+        let good = (100..400).contains(&code);
+        context! { kind => "HTTP status", code, good, count => thousands(count), share => percent(count, all) }
+    });
+    let closed: u64 = result.closes.iter().map(|close| close.count).sum();
+    let closes = result.closes.iter().map(|close| {
+        let words: Vec<String> = close.reasons.iter().map(|reason| format!("“{reason}”")).collect();
+        let says = [close_code_name(close.code).to_owned(), words.join(", ")].join(" ");
+        context! {
+            kind => "close code", code => close.code, good => matches!(close.code, 1000 | 1001 | 1005),
+            count => thousands(close.count), share => percent(close.count, closed), says => says.trim(),
+        }
+    });
+    statuses.chain(closes).collect()
 }
 
 fn thresholds(result: &RunResult) -> Vec<Value> {
