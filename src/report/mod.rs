@@ -11,7 +11,7 @@ pub mod forecast;
 #[cfg(test)]
 mod golden;
 mod hlog;
-mod html;
+pub mod html;
 mod junit;
 mod markdown;
 pub mod metrics;

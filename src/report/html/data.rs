@@ -55,6 +55,7 @@ struct Mark {
 /// Percentile curves: the share of attempts against the milliseconds that it did not exceed.
 #[derive(Debug, Default, Serialize)]
 struct Curve {
+    title: &'static str,
     /// Shares, from 0 to 1.
     q: Vec<f64>,
     series: Vec<Series>,
@@ -74,6 +75,62 @@ impl Columns {
             curve: Curve::of(result),
         }
     }
+}
+
+impl Columns {
+    /// Two runs in the same plots, window by window.
+    pub(super) fn beside(base: &RunResult, new: &RunResult) -> Columns {
+        let sides = [("base", base), ("new", new)]
+            .map(|(name, result)| (name, spans(&without_stub(&result.windows), POINTS)));
+        let longest = sides.iter().map(|(_, spans)| spans).max_by_key(|spans| spans.len());
+        let t: Vec<f64> = longest.into_iter().flatten().map(|span| short(span.window.at_s)).collect();
+        let plot = |title: &str, unit, value: &dyn Fn(&Span) -> Option<f64>| Plot {
+            title: title.to_owned(),
+            unit,
+            stacked: false,
+            series: sides
+                .iter()
+                .map(|(name, spans)| Series {
+                    label: (*name).to_owned(),
+                    unit: None,
+                    calm: false,
+                    values: (0..t.len()).map(|n| value(spans.get(n)?).map(short)).collect(),
+                })
+                .collect(),
+        };
+        let ms = |us: u64| us as f64 / 1e3;
+        let mut plots = vec![
+            plot("Connected", "/s", &|s| Some(s.per_second(s.window.opened))),
+            plot("Connections open", "connections", &|s| Some(s.window.open as f64)),
+            plot("Failures", "/s", &|s| Some(s.per_second(s.window.failed))),
+            plot("Time to connect, p50", "ms", &|s| {
+                (s.window.opened > 0).then(|| ms(s.window.connect_p50_us))
+            }),
+            plot("Time to connect, p99", "ms", &|s| {
+                (s.window.opened > 0).then(|| ms(s.window.connect_p99_us))
+            }),
+        ];
+        let spoken: BTreeSet<&String> = sides
+            .iter()
+            .flat_map(|(_, spans)| spans)
+            .flat_map(|span| span.window.latency_us.keys())
+            .collect();
+        plots.extend(spoken.into_iter().map(|name| {
+            let title = format!("Time of {}, p99", name.replace('_', " "));
+            plot(&title, "ms", &|s| s.window.latency_us.get(name).map(|latency| ms(latency.p99)))
+        }));
+        plots.retain(|plot| plot.series.iter().any(|series| !series.values.iter().all(is_empty)));
+        let curve = Curve::drawn(
+            "Percentiles of the time to connect",
+            [("base", base), ("new", new)].map(|(label, result)| (label, result, "connect")),
+        );
+        Columns { t, plots, marks: Vec::new(), curve }
+    }
+}
+
+/// Whether a plot has nothing to show there.
+fn is_empty(value: &Option<f64>) -> bool {
+    value.is_none_or(|value| value == 0.0)
 }
 
 /// How an onset is drawn: what makes attempts fail is red, what leads to it is not yet, and what belongs to
@@ -169,7 +226,6 @@ fn plots(spans: &[Span]) -> Vec<Plot> {
     ];
     plots.splice(4..4, speech(spans));
     // A plot of nothing tells less than none.
-    let is_empty = |value: &Option<f64>| value.is_none_or(|value| value == 0.0);
     plots.retain(|plot| plot.series.iter().any(|series| !series.values.iter().all(is_empty)));
     plots
 }
@@ -225,8 +281,14 @@ impl Curve {
     /// From the median's side to the last attempt, in steps that look even where the axis is that of a
     /// percentile plot: 1 − q goes down by a twelfth of a decade.
     fn of(result: &RunResult) -> Curve {
-        let named = [("connect", "connect"), ("connect_from_due", "with lateness, from due time")];
-        let read = named.iter().filter_map(|(name, label)| {
+        let drawn =
+            [("connect", result, "connect"), ("with lateness, from due time", result, "connect_from_due")];
+        Curve::drawn("Percentiles: with and without lateness", drawn)
+    }
+
+    /// The curves of some latencies, each with its label and the result that has it.
+    fn drawn(title: &'static str, of: [(&'static str, &RunResult, &str); 2]) -> Curve {
+        let read = of.iter().filter_map(|(label, result, name)| {
             let summary = result.latency_us.get(*name).filter(|summary| summary.count > 0)?;
             Some((*label, Latency::from_base64(&summary.histogram)?))
         });
@@ -241,6 +303,7 @@ impl Curve {
             values: tails.iter().map(|tail| Some(latency.quantile_us(1.0 - tail) as f64 / 1e3)).collect(),
         };
         Curve {
+            title,
             series: read.iter().map(series).collect(),
             // Seven digits: enough for one in a million.
             q: tails.iter().map(|tail| ((1.0 - tail) * 1e7).round() / 1e7).collect(),

@@ -7,6 +7,7 @@
 //! page.js    plots, zoom, keyboard, copying           plan.rs  the plan in the words of the scenario
 //! ```
 
+pub mod compare;
 mod data;
 mod plan;
 

@@ -115,7 +115,7 @@
       label: s.label,
       stroke: () => tone(plot, n),
       width: 1.5,
-      dash: s.label === "limit" || s.label === "planned" ? [6, 4] : undefined,
+      dash: ["limit", "planned", "base"].includes(s.label) ? [6, 4] : undefined,
       fill: plot.stacked ? () => tone(plot, n) + "66" : undefined,
       scale: s.unit ? "right" : "y",
       value: (u, v, si, i) => with_unit(i == null ? null : s.values[i], s.unit || plot.unit),
@@ -164,7 +164,7 @@
   // The percentile curve: its axis is that of 1 / (1 − q), by decades.
   const curve = data.curve;
   if (curve.q.length > 1) {
-    const box = frame(document.getElementById("curve"), "Percentiles: with and without lateness", "ms", `Percentile curve: ${curve.series.map(extremes).join(", ")}`);
+    const box = frame(document.getElementById("curve"), curve.title, "ms", `Percentile curve: ${curve.series.map(extremes).join(", ")}`);
     const x = curve.q.map(q => -Math.log10(Math.max(1 - q, 1e-9)));
     const share = v => v <= 0 ? "0 %" : +(100 * (1 - Math.pow(10, -v))).toPrecision(Math.max(2, Math.floor(v) + 1)) + " %";
     const u = new uPlot({
