@@ -75,6 +75,10 @@ bench-churn *ARGS:
 bench-steady *ARGS:
     python3 benches/steady.py {{ARGS}}
 
+# Measures how soon runs end, at overload and after a signal
+bench-ends *ARGS:
+    python3 benches/ends.py {{ARGS}}
+
 # Shows by system call where the CPU time of a connection goes
 bench-where *ARGS:
     python3 benches/where.py {{ARGS}}

@@ -12,7 +12,7 @@
 //! ```text
 //!   cli                              commands and flags; prints
 //!   lab                              a failure, reproduced and diagnosed
-//!   doctor   find                    one target examined; the largest load found
+//!   doctor   find   watch            one target examined; the largest load found; other programs watched
 //!   run                              a run with all that belongs to it
 //!   engine   host     report         makes load; reads this host; writes formats
 //!   result   server                  what a run came to; what is connected to
@@ -27,6 +27,7 @@
 //!   It runs in a throw-away network namespace, without root.
 //! - [`doctor`] makes one careful connection to each address of a target and collects facts. [`find`] repeats
 //!   a run with larger and smaller loads until the largest that passes is known.
+//! - [`watch`] looks at programs that are not ours: ports by tuple, who holds them, when they will run out.
 //! - [`run`] prepares a plan, starts the engine and a monitor thread beside it, and has the diagnosis made.
 //!   `connstorm run`, `find` and `lab` start runs only here.
 //! - [`engine`] turns the plan into attempts: pacer, stop rule, workers, connections, sessions. A worker is one
@@ -88,6 +89,7 @@
 //! | session | what is said over a connection after connect(): TLS, HTTP, WebSocket, messages |
 //! | side | who has to change something: generator, path or target |
 //! | skipped | an attempt that was due and could not start; it is counted, never hidden |
+//! | slice | the part of a plan that one process does (`--part 2/3`): every third attempt, beginning with the second |
 //! | slot | a place for one connection in a worker; its index names it in deadlines and readiness |
 //! | stage | the part of an attempt in which it failed: lease, bind, connect, tls, handshake, session, close |
 //! | tally | the counts and histograms of one worker in one window |
@@ -114,3 +116,4 @@ pub mod report;
 pub mod result;
 pub mod run;
 pub mod server;
+pub mod watch;

@@ -186,3 +186,42 @@ fn a_listener_that_restarts_is_one_interval() {
         assert!(from < until && until < result["elapsed_s"].as_f64(), "{refusals}");
     });
 }
+
+/// A server of plain HTTP that closes when it hears anything else: only a plain request tells.
+fn plain_http_that_closes() -> SocketAddr {
+    use std::io::{Read, Write};
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let mut heard = [0; 4096];
+            let length = stream.read(&mut heard).unwrap_or(0);
+            if heard[..length].starts_with(b"GET ") {
+                let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+            }
+        }
+    });
+    address
+}
+
+#[test]
+fn the_other_scheme_is_tried_both_ways() {
+    Namespace::of("the_other_scheme_is_tried_both_ways").run(|| {
+        let address = plain_http_that_closes();
+        let told = examine(&format!("https://{address}"));
+        proves_only(&told, "tls-to-a-plain-port");
+        assert_eq!(told["findings"][0]["remedies"][0], format!("use http://{address}/"));
+    });
+}
+
+#[test]
+fn a_connection_that_the_server_ends_a_moment_later_is_told() {
+    Namespace::of("a_connection_that_the_server_ends_a_moment_later_is_told").run(|| {
+        let late = Behaviour::CloseAfter(std::time::Duration::from_millis(800));
+        let (_late, late) = targets::start(Kind::Tcp, late);
+        let told = examine(&late.to_string());
+        assert_eq!(told["findings"][0]["id"], "closed-by-the-server", "{told:#}");
+        let (_echo, echo) = targets::start(Kind::Tcp, Behaviour::Echo);
+        assert_eq!(examine(&echo.to_string())["findings"].as_array().unwrap().len(), 0);
+    });
+}

@@ -106,3 +106,17 @@ fn one_source_address_is_dropped() {
         assert_eq!(run["findings"][0]["evidence"]["sources_that_time_out"], "127.0.0.3");
     });
 }
+
+#[test]
+fn what_fails_from_one_source_is_tried_from_the_kernels_choice_as_well() {
+    Namespace::of("what_fails_from_one_source_is_tried_from_the_kernels_choice_as_well").run(|| {
+        let _server = listen("127.0.0.1:9000");
+        on_input("ip saddr 127.0.0.7 tcp dport 9000 drop");
+        let told = examine("127.0.0.1:9000 --source 127.0.0.7 --timeout 1500ms");
+        suggests(&told, "some-sources-time-out", "likely");
+        let attempts = told["target"]["attempts"].as_array().unwrap();
+        assert_eq!(attempts.len(), 2, "{attempts:#?}");
+        assert!(attempts[0]["source"].as_str().unwrap().starts_with("127.0.0.7:"));
+        assert_eq!((&attempts[0]["connected"], &attempts[1]["connected"]), (&false.into(), &true.into()));
+    });
+}

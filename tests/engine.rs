@@ -4,7 +4,8 @@ use connstorm::engine::{Control, Destinations, Progress, RunError, run};
 use connstorm::model::{Cause, Errno, Run, SkipReason, Stage};
 use connstorm::plan::units::Rate;
 use connstorm::plan::{
-    Arrivals, Close, Connection, Lifetime, Load, Plan, PortPolicy, RateStage, Scheme, Source, Target, Until,
+    Arrivals, Close, Connection, Lifetime, Load, Plan, PortPolicy, RateStage, Reconnect, Scheme, Source,
+    Target, Until,
 };
 use std::collections::HashSet;
 use std::io::Read;
@@ -134,6 +135,29 @@ fn a_number_of_attempts_is_made_in_full_however_late() {
     plan.load = Load { connections: Some(2000), until: Until::Number, ..open(1e6, Duration::from_millis(2)) };
     let run = go(&plan);
     assert_eq!((run.tally.started(), run.tally.ok(), run.tally.skipped()), (2000, 2000, 0));
+}
+
+/// The count at the ends of windows, one worker's beside the other's, was 0 where 100 were held in between.
+#[test]
+fn the_most_open_at_once_is_exact_over_all_workers() {
+    let server = Server::start();
+    let mut plan = Plan { load: open(100_000.0, Duration::from_millis(1)), ..plan(server.address) };
+    plan.connection.lifetime = Lifetime::Fixed(Duration::from_millis(600));
+    let run = go(&plan);
+    assert_eq!((run.planned, run.tally.ok(), run.held_max), (100, 100, 100));
+}
+
+/// A client that connects again is no arrival of the plan.
+#[test]
+fn what_is_connected_again_was_not_planned() {
+    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let mut plan = Plan { load: open(50.0, Duration::from_secs(1)), ..plan(address) };
+    let backoff = Duration::from_millis(50);
+    plan.session.reconnect = Some(Reconnect { backoff, max: backoff, ..Reconnect::default() });
+    let run = go(&plan);
+    let again = run.tally.traffic.reconnects;
+    assert!(run.planned == 50 && again > 0, "{} planned, {again} again", run.planned);
+    assert_eq!(run.planned + again, run.tally.started() + run.tally.skipped());
 }
 
 /// A worker that got no CPU at the last moment skipped what was due in it.

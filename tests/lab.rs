@@ -102,6 +102,14 @@ experiments! {
     reload = "reload";
     crash_for_good = "crash-for-good";
     connection_limit = "connection-limit";
+    fin_wait_2 = "fin-wait-2";
+    close_wait_leak = "close-wait-leak";
+    foreign_holder = "foreign-holder";
+    self_connect = "self-connect";
+    syn_queue_full = "syn-queue-full";
+    mtu_hole = "mtu-hole";
+    long_round_trip = "long-round-trip";
+    own_snat_ports = "own-snat-ports";
 }
 
 /// Some experiments beside each thing that is not their cause; `lab --all --distractors` does all.

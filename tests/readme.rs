@@ -207,6 +207,7 @@ fn the_how_tos_work_as_pasted() {
         "docs/howto/kubernetes.md",
         "docs/howto/nat-gateway.md",
         "docs/howto/editor.md",
+        "docs/howto/many-machines.md",
     ];
     Namespace::of("the_how_tos_work_as_pasted").run(|| all_run(&pages, |_| true));
 }

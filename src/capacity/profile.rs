@@ -8,7 +8,12 @@ use super::hold::Hold;
 pub(super) struct Profile {
     lines: Vec<Line>,
     corners: Vec<Corner>,
+    /// The highest rate of what was asked for, where its lines were joined.
+    highest: Option<f64>,
 }
+
+/// Most lines that are kept apart. Every curve of a forecast is a sum over all of them, at points in each of them.
+const MOST_LINES: usize = 128;
 
 /// A straight line of the rate; the last one may be endless.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -41,7 +46,12 @@ impl Profile {
         if after > 0.0 {
             lines.push(Line { start, end: f64::INFINITY, from: after, to: after });
         }
-        Profile::from_lines(lines)
+        let whole = Profile::from_lines(lines);
+        if whole.lines.len() <= MOST_LINES {
+            return whole;
+        }
+        let highest = Some(whole.peak());
+        Profile { highest, ..Profile::from_lines(joined(&whole.lines)) }
     }
 
     fn from_lines(mut lines: Vec<Line>) -> Profile {
@@ -56,7 +66,7 @@ impl Profile {
         if at.is_finite() && !lines.is_empty() {
             corners.push(Corner { at, step: -rate, slope: -slope });
         }
-        Profile { lines, corners }
+        Profile { lines, corners, highest: None }
     }
 
     /// What is occupied at `t` when each arrival occupies one for `hold`.
@@ -122,7 +132,8 @@ impl Profile {
 
     /// The highest rate.
     pub(super) fn peak(&self) -> f64 {
-        self.lines.iter().map(|line| line.from.max(line.to)).fold(0.0, f64::max)
+        let highest = self.lines.iter().map(|line| line.from.max(line.to)).fold(0.0, f64::max);
+        self.highest.map_or(highest, |known| known.max(highest))
     }
 
     /// How long the queue before a server that takes `served` a second needs to reach `room`; `None` if it
@@ -148,6 +159,20 @@ impl Profile {
         }
         None
     }
+}
+
+/// Lines that follow each other as one, with as many arrivals; an endless one stays by itself.
+fn joined(lines: &[Line]) -> Vec<Line> {
+    let finite = lines.iter().take_while(|line| line.end.is_finite()).count();
+    let (finite, endless) = lines.split_at(finite);
+    let each = finite.len().div_ceil(MOST_LINES - 1).max(1);
+    let join = |group: &[Line]| {
+        let (first, last) = (group.first()?, group.last()?);
+        let arrivals: f64 = group.iter().map(|line| line.arrivals_until(line.end)).sum();
+        let mean = arrivals / (last.end - first.start);
+        Some(Line { start: first.start, end: last.end, from: mean, to: mean })
+    };
+    finite.chunks(each).filter_map(join).chain(endless.iter().copied()).collect()
 }
 
 impl Line {
@@ -270,6 +295,28 @@ mod tests {
         let t = hill().queue_reaches(60.0, 45.0).unwrap();
         assert!((t - 9.0).abs() < 1e-9, "{t}");
         assert_eq!(hill().queue_reaches(60.0, 1e6), None);
+    }
+
+    /// A trace of 20,000 stages made every curve a sum of 20,000 terms at 320,000 points.
+    #[test]
+    fn a_profile_of_any_length_is_a_bounded_number_of_lines_with_all_its_arrivals() {
+        let rate = |n: u32| Rate::per_second(f64::from(n % 100)).unwrap();
+        let pieces: Vec<RateStage> = (0..20_000)
+            .map(|n| RateStage {
+                from: rate(n),
+                to: rate(n + 1),
+                over: Duration::from_millis(u64::from(n % 7)),
+            })
+            .collect();
+        let total: f64 = pieces
+            .iter()
+            .map(|p| (p.from.as_per_second() + p.to.as_per_second()) / 2.0 * p.over.as_secs_f64())
+            .sum();
+        let profile = Profile::new(&RateCourse { pieces, after: Rate::per_second(3.0).unwrap() });
+        assert!(profile.lines.len() <= MOST_LINES, "{}", profile.lines.len());
+        let end = profile.lines[profile.lines.len() - 2].end;
+        assert!((profile.arrived(end) - total).abs() < total * 1e-6);
+        assert_eq!((profile.peak(), profile.endless_rate()), (99.0, 3.0));
     }
 
     #[test]

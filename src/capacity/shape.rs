@@ -1,7 +1,7 @@
 //! The shape of a forecast: what it says, for a reader or for a machine.
 
 use super::ports::PortFigures;
-use crate::model::HeldPorts;
+use crate::model::{HeldPorts, TIME_WAIT};
 use serde::{Deserialize, Serialize};
 
 /// What a demand asks of a host, and what gives way first.
@@ -38,6 +38,13 @@ impl Forecast {
     /// Whether no limit is met at which attempts fail.
     pub fn fits(&self) -> bool {
         self.breaks_first().is_none()
+    }
+
+    /// Whether ports are reckoned to come back by `tcp_tw_reuse`, which a peer that does not close prevents: this side
+    /// then waits in FIN_WAIT_2, for `tcp_fin_timeout`.
+    pub fn assumes_that_the_peer_closes(&self) -> bool {
+        let kept = self.ports.supply.kept_after_close_s;
+        self.time_wait.peak > 0 && kept > 0.0 && kept < TIME_WAIT.as_secs_f64()
     }
 
     /// The entry of one limit; `None` if it does not apply here.

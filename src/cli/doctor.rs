@@ -1,14 +1,14 @@
 //! `connstorm doctor`: looks at this host and at one target, and says what it can prove.
 
 use super::exit::Exit;
-use super::output::{Output, say, style_for};
+use super::output::{Output, say, say_styled, style_for};
 use crate::doctor;
 use crate::doctor::Timeouts;
 use crate::host::snapshot::SavedHost;
 use crate::plan::secrets::hide_in;
-use crate::plan::{Header, Request, Session, Statuses, TargetUrl, Tls};
-use crate::report::examination;
+use crate::plan::{self, Colour, Header, Overrides, Session, Statuses, TargetUrl};
 use crate::report::shown::Shown;
+use crate::report::{Style, examination};
 use clap::Args;
 use std::io;
 use std::net::IpAddr;
@@ -25,6 +25,10 @@ Examples:
   connstorm doctor shop.example:443 --expect 203.0.113.7
   connstorm doctor wss://localhost:9443/chat --insecure \\
     --header 'Origin: https://shop.example'
+
+  # As a client with a certificate and a token, from one of my addresses
+  connstorm doctor wss://localhost:9443/chat --source 127.0.0.2 \\
+    --auth 'bearer(TOKEN)' --subprotocol chat.v2
 
   # Keep its settings, to plan a load for it elsewhere
   connstorm doctor --save host.json
@@ -49,6 +53,25 @@ pub(super) struct DoctorArgs {
     /// A header of the request, as "Name: value"; may be given more than once [default: none]
     #[arg(long, value_name = "HEADER", requires = "target")]
     header: Vec<Header>,
+    /// How the request authenticates: 'basic(USER:PASSWORD)' or 'bearer(TOKEN)' [default: not]
+    #[arg(long, value_name = "HOW", requires = "target")]
+    auth: Option<String>,
+    /// The header Origin [default: none]
+    #[arg(long, value_name = "ORIGIN", requires = "target")]
+    origin: Option<String>,
+    /// A subprotocol to offer; may be given more than once [default: none]
+    #[arg(long, value_name = "NAME", requires = "target")]
+    subprotocol: Vec<String>,
+    /// Our own certificate, as PEM [default: none]
+    #[arg(long, value_name = "FILE", requires_all = ["target", "key"])]
+    cert: Option<PathBuf>,
+    /// Its key, as PEM [default: none]
+    #[arg(long, value_name = "FILE", requires_all = ["target", "cert"])]
+    key: Option<PathBuf>,
+    /// The source address; what fails from there is tried from the kernel's choice as well
+    /// [default: the kernel's choice]
+    #[arg(long, value_name = "ADDRESS", requires = "target")]
+    source: Option<IpAddr>,
     /// Accept any certificate, to examine what comes after TLS
     #[arg(long, requires = "target")]
     insecure: bool,
@@ -89,8 +112,14 @@ pub(super) fn run(args: &DoctorArgs) -> anyhow::Result<Exit> {
         None => doctor::host(),
         Some(whom) => {
             let timeouts = Timeouts { connect: args.timeout, ..Timeouts::default() };
-            let session = args.session(whom);
-            let found = doctor::target(whom, &session, &args.expect, timeouts)?;
+            let session = match args.session(whom) {
+                Ok(session) => session,
+                Err(mistakes) => {
+                    say_styled(&mistakes);
+                    return Ok(Exit::Usage);
+                }
+            };
+            let found = doctor::target(whom, &session, &args.expect, args.source, timeouts)?;
             if args.show_secrets { found } else { hide_in(found, &session.secret_texts()) }
         }
     };
@@ -114,22 +143,36 @@ pub(super) fn run(args: &DoctorArgs) -> anyhow::Result<Exit> {
 }
 
 impl DoctorArgs {
-    /// What is said to a target.
-    fn session(&self, whom: &TargetUrl) -> Session {
+    /// What is said to a target; or the mistakes in the flags, ready to print. The flags are those of `run`, read by its
+    /// rules.
+    fn session(&self, whom: &TargetUrl) -> Result<Session, String> {
+        let mut overrides = Overrides::default().with_target(&whom.to_string());
+        let file = |path: &Option<PathBuf>| path.as_ref().map(|path| path.to_string_lossy().into_owned());
+        let insecure = self.insecure.then(String::new);
+        for (flag, given) in [
+            ("--auth", self.auth.clone()),
+            ("--origin", self.origin.clone()),
+            ("--ca", file(&self.ca)),
+            ("--cert", file(&self.cert)),
+            ("--key", file(&self.key)),
+            ("--server-name", self.server_name.clone()),
+            ("--insecure", insecure),
+        ] {
+            if let Some(text) = given {
+                overrides.set(flag, &text);
+            }
+        }
+        self.subprotocol.iter().for_each(|name| overrides.set("--subprotocol", name));
+        let colour = match style_for(&io::stderr()) {
+            Style::Plain => Colour::Plain,
+            Style::Coloured => Colour::Ansi,
+        };
+        let mut session = plan::from_flags(&overrides).map_err(|mistakes| mistakes.render(colour))?.session;
+        session.request.headers.extend(self.header.iter().chain(&whom.credentials).cloned());
         // A server may well answer 404 or 401 at "/": what is asked is whether it answers. These say that
         // something is wrong with the way to it, or with itself.
-        let telling = Statuses(vec![(200, 399), (401, 406), (408, 425), (427, 428), (430, 499)]);
-        let usual = Request::default();
-        let path = if whom.path.is_empty() { usual.path } else { whom.path.clone() };
-        let headers = self.header.iter().chain(&whom.credentials).cloned().collect();
-        let request = Request { path, headers, statuses: telling, ..Request::default() };
-        let tls = Tls {
-            ca: self.ca.clone(),
-            insecure: self.insecure,
-            server_name: self.server_name.clone(),
-            ..Tls::default()
-        };
-        Session { request, tls, ..Session::default() }
+        session.request.statuses = Statuses(vec![(200, 399), (401, 406), (408, 425), (427, 428), (430, 499)]);
+        Ok(session)
     }
 }
 

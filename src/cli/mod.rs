@@ -7,6 +7,7 @@ mod file_identity;
 mod find;
 #[cfg(test)]
 mod help_tests;
+mod http;
 mod input;
 mod interrupt;
 mod lab;
@@ -24,6 +25,7 @@ mod scenario_flags;
 mod schema;
 mod serve;
 mod shell;
+mod watch;
 
 pub use exit::Exit;
 
@@ -49,6 +51,7 @@ enum Command {
     Doctor(doctor::DoctorArgs),
     Serve(serve::Serve),
     Lab(lab::Lab),
+    Watch(Box<watch::WatchArgs>),
     Report(Box<report::ReportArgs>),
     Compare(compare::CompareArgs),
     Merge(Box<merge::MergeArgs>),
@@ -70,6 +73,7 @@ pub fn main() -> ExitCode {
         Command::Doctor(args) => doctor::run(&args),
         Command::Serve(serve) => serve::run(serve),
         Command::Lab(args) => return ended(lab::run(&args)),
+        Command::Watch(args) => return ended(watch::run(&args)),
         Command::Report(args) => report::run(&args),
         Command::Compare(args) => compare::run(&args),
         Command::Merge(args) => merge::run(&args),

@@ -7,6 +7,7 @@ use super::run::read_plan;
 use crate::capacity::{
     self, Advice, Demand, Ends, Forecast, HostLimits, RateCourse, SweepPoint, forecast, remedies,
 };
+use crate::host::held_ports::{self, HeldLook};
 use crate::host::snapshot::SavedHost;
 use crate::linux::sysctl::HostSettings;
 use crate::plan;
@@ -36,7 +37,10 @@ Examples:
   # Which rate is too high? A table and a chart
   connstorm plan --rate 100..5000 --lifetime 2s
 
-  # The load of a scenario, on another host, whose settings were saved there
+  # The load of a scenario, with what is held of its ports on this host now; nothing is opened
+  connstorm plan scenarios/first-run.toml --rate 2000/s
+
+  # The same on another host, whose settings were saved there
   connstorm plan scenarios/first-run.toml --host host.json
 
   # A scenario that another program writes; flags override it, as for run
@@ -226,7 +230,8 @@ fn spoken(args: &PlanArgs, rate: Rate, host: &HostSettings) -> Result<Demand, St
     }
 }
 
-/// The demand of a scenario. Names are not looked up: one counts as one address, beyond this host.
+/// The demand of a scenario, with what is held of its ports on this host now; on another host, with nothing held. Names
+/// are not looked up: one counts as one address, beyond this host.
 fn of_scenario(args: &PlanArgs, plan: &Plan, host: &HostSettings) -> Result<Demand, String> {
     let destinations = destinations(plan);
     let ends = match plan.serve {
@@ -234,7 +239,12 @@ fn of_scenario(args: &PlanArgs, plan: &Plan, host: &HostSettings) -> Result<Dema
         None if destinations.iter().all(|destination| destination.ip().is_loopback()) => Ends::TwoPrograms,
         None => Ends::Client,
     };
-    let mut whereto = Whereto::of(&from_plan::supply(plan, &destinations, host), ends);
+    let supply = from_plan::supply(plan, &destinations, host);
+    let seen = match &args.host {
+        None => held_ports::look(&supply).unwrap_or_default(),
+        Some(_) => HeldLook::default(),
+    };
+    let mut whereto = Whereto::of(&supply.holding(seen.sockets), ends);
     whereto.loopback |= args.loopback;
     if let Some(destinations) = args.destinations {
         (whereto.destinations, whereto.tuples) = (destinations, Vec::new());

@@ -5,6 +5,7 @@ use super::{Listening, Moment, Place, Plateau, Proxy, TargetFacts};
 use crate::linux::addresses::Neighbour;
 use crate::linux::holders::Table;
 use crate::linux::proc_net::{Conntrack, ConntrackDrops, Counters};
+use crate::linux::ruleset::Ruleset;
 use crate::linux::sysctl::HostSettings;
 use crate::linux::tcp_state::TcpState;
 use crate::linux::tuple_usage::StateCounts;
@@ -19,6 +20,8 @@ use std::time::Duration;
 pub struct Facts {
     /// Whether the target, spoken to in plain text, has answered a ClientHello with a TLS record.
     pub speaks_tls: bool,
+    /// Whether the target, spoken to by TLS, has answered plain HTTP on a connection of its own.
+    pub speaks_plain: bool,
     /// Where connections went.
     pub destinations: Vec<SocketAddr>,
     /// Attempts started.
@@ -29,6 +32,8 @@ pub struct Facts {
     pub held_max: u64,
     /// Tuples that the run could use.
     pub tuples: u64,
+    /// Messages or requests that each connection was to have, where their number is fixed.
+    pub planned_messages: Option<u64>,
     /// Failures by kind.
     pub failures: Vec<FailureFact>,
     /// What was spoken.
@@ -53,6 +58,8 @@ pub struct Facts {
     pub counters: Option<Counters>,
     /// Connection tracking at the end, and what it lost meanwhile.
     pub conntrack: Option<(Conntrack, ConntrackDrops)>,
+    /// Rules of this host's packet filter, where they could be read.
+    pub rules: Option<Ruleset>,
     /// Addresses that connections were to come from and that are not this host's.
     pub foreign_sources: Vec<IpAddr>,
     /// Whether the destinations are addresses of this host.
@@ -146,12 +153,16 @@ pub struct FailureFact {
     pub by_destination: Vec<(SocketAddr, u64)>,
     /// Of timeouts: whether the peer's kernel had acknowledged what was sent, counted.
     pub acknowledged: Acknowledged,
+    /// Of those that had answers before they failed: how many answers, and how many such connections.
+    pub answers: Vec<(u64, u64)>,
     /// What the kernel knew of the first connections that timed out.
     pub at_timeout: Vec<AtTimeout>,
     /// Code of the ICMP message "destination unreachable" behind the first, where one was kept.
     pub icmp_code: Option<u8>,
     /// Time from their start to their end: of the first and of the last hundredth.
     pub ages: Option<(Duration, Duration)>,
+    /// The same of the half: where this machine was late, the ends that it saw late are not in it.
+    pub median_age: Option<Duration>,
     /// Who sent that message.
     pub icmp_offender: Option<IpAddr>,
 }
@@ -238,11 +249,29 @@ impl Facts {
             })
     }
 
-    /// Whether address translation of this host is ruled out: what it translates has an entry in the table of
-    /// connections, for 10 s at least, and the table was seen to be empty.
+    /// Whether this host was seen to have no rule that translates addresses.
+    pub(super) fn has_no_translation(&self) -> Option<&'static str> {
+        self.rules
+            .is_some_and(|rules| rules.translates_nothing())
+            .then_some("no rule of this host's packet filter translates addresses")
+    }
+
+    /// Whether address translation of this host is ruled out for attempts that timed out: there is no such rule; or,
+    /// where rules can't be read, the table of connections was seen to be empty. (What is translated and not answered
+    /// has an entry for two minutes; what is refused has none any more.)
     pub(super) fn translates_nothing(&self) -> Option<&'static str> {
+        if self.rules.is_some() {
+            return self.has_no_translation();
+        }
         let (now, _) = self.conntrack?;
         (now.count == 0).then_some("the table of tracked connections is empty: nothing is translated")
+    }
+
+    /// Whether a rule of this host can't be what drops or refuses.
+    pub(super) fn filters_nothing(&self) -> Option<&'static str> {
+        self.rules
+            .is_some_and(|rules| rules.lets_all_pass())
+            .then_some("this host's packet filter has no rule that drops or rejects")
     }
 
     /// What the peer said to the first of these.
@@ -269,10 +298,12 @@ impl FailureFact {
             by_source: Vec::new(),
             by_destination: Vec::new(),
             acknowledged: Acknowledged::default(),
+            answers: Vec::new(),
             at_timeout: Vec::new(),
             icmp_code: None,
             icmp_offender: None,
             ages: None,
+            median_age: None,
         }
     }
 }

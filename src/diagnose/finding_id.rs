@@ -57,6 +57,10 @@ findings! {
     PortsExhausted = "ports-exhausted", "source ports ran out, and what keeps them was not seen";
     ExplicitPortsAllLeased = "explicit-ports-all-leased", "all explicit ports are in use by this run";
     ExplicitPortTaken = "explicit-port-taken", "an explicit port is another's";
+    PortsRunningLow = "ports-running-low", "most source ports of a tuple are in use, or they are forecast to run out";
+    BindsWithoutNoPort = "binds-without-no-port", "a program binds to port 0 before it connects, without IP_BIND_ADDRESS_NO_PORT";
+    CloseWaitLeak = "close-wait-leak", "a program does not close connections that its peer has closed";
+    DescriptorsUsedUp = "descriptors-used-up", "a program has used up its descriptors, or nearly (EMFILE)";
     PortSearchSlow = "port-search-slow", "connect() searches long: half of the ports are taken";
     ProcessFileLimit = "process-file-limit", "this process met its limit of descriptors (EMFILE)";
     SystemFileLimit = "system-file-limit", "this host met its limit of open files (ENFILE)";

@@ -72,6 +72,9 @@ impl Case<'_> {
             C::ClosedEarly | C::Reset if stage == Stage::Handshake && self.facts.speaks_tls => {
                 self.tls_on_plain_text()
             }
+            C::ClosedEarly | C::Reset | C::TimedOut if stage == Stage::Tls && self.facts.speaks_plain => {
+                tls::plain_port(self)
+            }
             C::ClosedEarly if stage != Stage::Session => self.closed_before_reply(),
             C::Reset if stage != Stage::Session => self.reset_in_handshake(),
             C::ClosedEarly if self.failed.failure.code.is_some() => close::by_code(self),

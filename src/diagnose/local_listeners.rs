@@ -16,8 +16,14 @@ pub(super) fn local(facts: &Facts, failed: &FailureFact, destination: SocketAddr
     }
     let of_port: Vec<&Listening> = facts.listening.iter().filter(|at| at.address.port() == port).collect();
     let sent = resets_sent(facts, failed);
-    if sent == Resets::ByAnother {
-        return translated(facts, destination, &of_port);
+    let passes = facts.filters_nothing().is_some() && facts.has_no_translation().is_some();
+    if sent == Resets::ByAnother && !passes {
+        let rejects = facts.rules.is_some_and(|rules| rules.rejects > 0 && rules.translates_nothing());
+        return if rejects {
+            rejected_by_rule(destination)
+        } else {
+            translated(facts, destination, &of_port)
+        };
     }
     let here: Vec<&Listening> = facts
         .listening
@@ -63,10 +69,33 @@ pub(super) fn local(facts: &Facts, failed: &FailureFact, destination: SocketAddr
         )
         .without_if(
             &[FindingId::TranslatedToDeadHost, FindingId::RefusedByFirewall],
-            (sent == Resets::ByThisHost)
-                .then(|| format!("this host's kernel itself sent a RST for each of {}", failed.count)),
+            match (sent, passes) {
+                (Resets::ByThisHost, _) => {
+                    Some(format!("this host's kernel itself sent a RST for each of {}", failed.count))
+                }
+                (Resets::Unknown, true) => {
+                    Some("no rule of this host's packet filter rejects or translates".to_owned())
+                }
+                _ => None,
+            },
             "nft list ruleset: chains of the types nat and filter",
         )
+}
+
+/// A rule of this host refuses, and nothing listens behind it.
+fn rejected_by_rule(destination: SocketAddr) -> Claim {
+    let says = format!(
+        "{destination} is an address of this host, whose kernel sent no RST of its own: a rule of its packet filter rejects \
+         with tcp reset, and nothing listens on that port"
+    );
+    Claim::new(FindingId::RefusedByFirewall, Side::Path, says)
+        .seen(Owner::Destinations, Span::Throughout)
+        .without(
+            super::rivals::REFUSALS,
+            "the RSTs were not the kernel's own, a rule that rejects is there, and none that translates",
+        )
+        .remedy("nft list ruleset    # or: iptables -S | grep -i reject; its output chain as well")
+        .remedy("then start the server: nothing listens on that port either")
 }
 
 /// Whose the RSTs are that refused: the kernel counts each that it sends (`OutRsts`); one of a firewall's rule
@@ -115,7 +144,12 @@ fn translated(facts: &Facts, destination: SocketAddr, of_port: &[&Listening]) ->
             &[FindingId::ListenerAway, FindingId::ServerGone, FindingId::RefusedForOneSource, FindingId::ConnectionLimit],
             "not one connection was taken",
         )
-        .unless(&[FindingId::RefusedByFirewall], "nft list ruleset: a chain of the type nat, or a rule with reject")
+        .without_if(
+            &[FindingId::RefusedByFirewall],
+            facts.rules.is_some_and(|rules| rules.rejects == 0 && rules.unread == 0 && rules.redirects > 0)
+                .then_some("a rule of this host redirects connections, and none rejects"),
+            "nft list ruleset: a chain of the type nat, or a rule with reject",
+        )
         .remedy("nft list ruleset | grep -n dnat    # or: iptables -t nat -S; where does the rule lead?")
         .remedy("docker ps; docker port CONTAINER    # does the program in the container listen on that port, on 0.0.0.0?")
 }
@@ -142,7 +176,7 @@ fn another_address(destination: SocketAddr, listeners: &[&Listening]) -> Claim {
         addresses.join(", "),
         program.map_or(String::new(), |holder| format!(" ({}, pid {})", holder.name, holder.pid)),
         if listeners.iter().all(|at| at.address.ip().is_loopback()) {
-            "A server that listens on 127.0.0.1 can be reached by 127.0.0.1 only"
+            "A server that listens on a loopback address (127.0.0.1, ::1) can be reached by that address only"
         } else {
             "A server can be reached only by the addresses that it listens on"
         }
@@ -208,6 +242,9 @@ fn rejected(facts: &Facts, failed: &FailureFact, destination: SocketAddr, listen
             .resting_on(Evidence::default().with("listens_on", described(&[listener])).with("interface_index", device))
             .remedy("let the server listen without SO_BINDTODEVICE, or connect by that interface: ip link; ss -ltnp");
     }
+    if facts.filters_nothing().is_some() && facts.has_no_translation().is_some() {
+        return begun_late(destination, listener);
+    }
     let says = format!(
         "{} listens on that very address and port, and yet {destination} was refused by RST: a firewall's rule \
          rejects with tcp reset{}, or the listener has begun only just now",
@@ -231,7 +268,7 @@ fn rejected(facts: &Facts, failed: &FailureFact, destination: SocketAddr, listen
         )
         .without_if(
             &[FindingId::TranslatedToDeadHost],
-            facts.translates_nothing(),
+            facts.has_no_translation(),
             "nft list ruleset: a chain of the type nat",
         )
         .without(
@@ -240,6 +277,19 @@ fn rejected(facts: &Facts, failed: &FailureFact, destination: SocketAddr, listen
         )
         .resting_on(Evidence::default().with("listens_on", described(&[listener])))
         .remedy("nft list ruleset    # or: iptables -S | grep -i reject; its output chain as well")
+}
+
+/// It listens now, and no rule can have refused.
+fn begun_late(destination: SocketAddr, listener: &Listening) -> Claim {
+    let says = format!(
+        "{} listens on that very address and port now, and no rule of this host refuses: it was not there yet when \
+         {destination} refused",
+        listener.described()
+    );
+    Claim::new(FindingId::ListenerAway, Side::Target, says)
+        .seen(Owner::Listener(listener.address), Span::Unknown)
+        .resting_on(Evidence::default().with("listens_on", described(&[listener])))
+        .remedy("try again; let what depends on the server wait until it listens (systemd: After= and a readiness notification)")
 }
 
 /// Listeners with their programs, the first few.

@@ -12,6 +12,7 @@ mod finding;
 mod finding_id;
 mod handshake;
 pub mod host;
+mod keep_alive;
 mod limits;
 mod listening;
 mod local_listeners;
@@ -32,9 +33,11 @@ mod spread;
 mod syn_retransmit;
 mod target_facts;
 mod timeout;
+mod tracking;
 mod unanswered;
 mod unexplained;
 mod unreachable;
+pub mod watched;
 
 use crate::model::{Cause, Failure, Side, Stage};
 use claim::Claim;
@@ -60,8 +63,8 @@ pub fn diagnose(facts: &Facts) -> Vec<Finding> {
         ports::search_slow,
         limits::descriptors,
         limits::memory,
-        limits::conntrack,
-        limits::own_snat,
+        tracking::table_full,
+        tracking::own_snat,
         limits::time_wait_capped,
         // Of two that are as sure, the one that lies further up is the cause.
         names::elsewhere,

@@ -84,7 +84,10 @@ pub struct TuplePorts {
     /// no port and `free` is 0, each of these buckets was barred: made by bind() without
     /// `IP_BIND_ADDRESS_NO_PORT`.
     pub elsewhere: u32,
-    /// Ports of the range that nothing holds.
+    /// Further ports that this run's own connections to other destinations or from other addresses hold: no
+    /// obstacle to this tuple, and counted as free.
+    pub own_elsewhere: u32,
+    /// Ports of the range that nothing holds against the tuple.
     pub free: u32,
     /// Who holds what is not our own, the most ports first.
     pub holders: Vec<PortHolder>,

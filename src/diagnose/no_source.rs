@@ -13,7 +13,7 @@ pub(super) fn no_source(facts: &Facts) -> Option<Claim> {
         return not_ready(facts, failed);
     }
     let failed = facts.failed(Stage::Connect, Cause::AddressNotAvailable)?;
-    ipv6_off(facts, failed).or_else(|| not_ready(facts, failed))
+    ipv6_off(facts, failed).or_else(|| not_ready(facts, failed)).or_else(|| none_of_the_family(facts, failed))
 }
 
 /// Whether ports can't be what was missing: such a cause was seen.
@@ -92,6 +92,53 @@ fn not_ready(facts: &Facts, failed: &FailureFact) -> Option<Claim> {
     )
 }
 
+/// The kernel, asked which address it would connect from, says that it has none.
+fn none_of_the_family(facts: &Facts, failed: &FailureFact) -> Option<Claim> {
+    let lease = failed.lease.filter(|lease| lease.source.is_none())?;
+    let to = lease.destination;
+    let looked =
+        facts.moments_of(Stage::Connect, Cause::AddressNotAvailable).find(|moment| moment.lease == lease);
+    let place = facts.place(to.ip());
+    let seen = looked.is_some_and(|moment| moment.source.is_none())
+        || place.is_some_and(|place| place.has_route == Some(true) && place.source.is_none());
+    if facts.opened > 0 || !seen {
+        return None;
+    }
+    let family = if to.is_ipv6() { "IPv6" } else { "IPv4" };
+    let interface = place.and_then(|place| place.route.as_ref()?.interface.clone());
+    let by = interface.as_ref().map_or(String::new(), |name| format!(" by way of {name}"));
+    let says = format!(
+        "this host has a route to {}{by}, and no {family} address to connect from: connect() failed from the first attempt. \
+         Ports are not the cause",
+        to.ip()
+    );
+    let device = interface.as_deref().unwrap_or("INTERFACE");
+    Some(
+        Claim::new(FindingId::NoSourceAddress, Side::Generator, says)
+            .explaining(failed)
+            .seen(Owner::Tuple(None, to), Span::Throughout)
+            .without(NO_PORT, "the kernel, asked for the source address of that destination, has none")
+            .resting_on(
+                Evidence::default()
+                    .with("destination", to.to_string())
+                    .with("failed", failed.count)
+                    .with("first_attempt", failed.first_ordinal + 1)
+                    .with_known("interface", interface.clone()),
+            )
+            .remedy(format!(
+                "ip addr show dev {device}    # an address of {family}, neither tentative nor deprecated?"
+            ))
+            .remedy(format!(
+                "ip addr add ADDRESS/PREFIX dev {device}; or let DHCP or router advertisements give one"
+            ))
+            .remedy(if to.is_ipv6() {
+                "use the server's IPv4 address, or a name that has one"
+            } else {
+                "use an address of a network that this host is in"
+            }),
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -115,6 +162,24 @@ mod tests {
         assert_eq!(ids(&facts), [(FindingId::Ipv6Off, Certainty::Proved)]);
         facts.places[0].refusal = None;
         assert_eq!(ids(&facts)[0].0, FindingId::PortsExhausted);
+    }
+
+    #[test]
+    fn a_host_without_an_address_of_the_family_wants_no_port() {
+        let destination: std::net::SocketAddr = "[2001:db8::1]:9000".parse().unwrap();
+        let lease = Lease { source: None, port: None, destination };
+        let failure = Failure::from_errno(Stage::Connect, Errno::EADDRNOTAVAIL);
+        let mut facts = Facts {
+            destinations: vec![destination],
+            failures: vec![FailureFact { lease: Some(lease), ..FailureFact::new(failure, 20) }],
+            moments: vec![Moment::new(failure, lease, 0, std::time::Duration::ZERO)],
+            ..Facts::default()
+        };
+        let found = diagnose(&facts).remove(0);
+        assert_eq!((found.id, found.certainty), (FindingId::NoSourceAddress, Certainty::Proved));
+        // The kernel has an address for it: then it is the ports.
+        facts.moments[0].source = Some("2001:db8::2".parse().unwrap());
+        assert_ne!(diagnose(&facts)[0].id, FindingId::NoSourceAddress);
     }
 
     #[test]

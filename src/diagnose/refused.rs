@@ -205,9 +205,14 @@ fn for_a_while(facts: &Facts, failed: &FailureFact, destination: SocketAddr) -> 
     let came_back = refusals.opened_after > 0 || facts.target.listens_at_end == Some(true);
     let says = format!(
         "{destination} refused {} attempts in one interval, from {from:.1} s to {to:.1} s, and took {} others: its \
-         listener was away for that time{}{}",
+         listener was {} for that time{}{}",
         failed.count,
         facts.opened,
+        if refusals.opened_before == 0 && facts.refusals.is_some() {
+            "not there yet, or away,"
+        } else {
+            "away"
+        },
         if came_back { ", as in a restart" } else { "; that it came back was not seen" },
         if seen { ", and this host saw it gone" } else { "" }
     );

@@ -73,6 +73,7 @@ pub(super) const IN_THE_HANDSHAKE: &[FindingId] = &[
     ClosedBeforeTheReply,
     ClosedInTheTlsHandshake,
     ResetInTheHandshake,
+    KeepAliveLimit,
     ServerGone,
     ServerRestarted,
 ];
@@ -130,7 +131,15 @@ fn are_kin(one: FindingId, other: FindingId) -> bool {
     const KIN: [&[FindingId]; 3] = [
         // The server is silent because it can't, or may not, call accept(); its queue then fills.
         &[NotAccepted, SilentAfterConnect, TargetStopped, TargetOutOfDescriptors, AcceptQueueFull],
-        &[ClosedByTheServer, ResetByTheServer, ServerRestarted, ServerGone, ServerReloaded],
+        &[
+            ClosedByTheServer,
+            ResetByTheServer,
+            ServerRestarted,
+            ServerGone,
+            ServerReloaded,
+            IdleTimeout,
+            KeepAliveLimit,
+        ],
         &[ServerGone, ListenerAway, NothingListens],
     ];
     // The special one is not ruled out by the general one; the general one has the special one for a rival.

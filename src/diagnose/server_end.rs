@@ -18,8 +18,11 @@ const ONE_AGE: Duration = Duration::from_millis(150);
 
 /// What the shape of the ends says. Failures that it explains are not told again one by one.
 pub(super) fn all(facts: &Facts) -> Vec<Claim> {
-    let by_shape =
-        gone(facts).or_else(|| restarted(facts)).or_else(|| reloaded(facts)).or_else(|| idle(facts));
+    let by_shape = gone(facts)
+        .or_else(|| restarted(facts))
+        .or_else(|| super::keep_alive::limit(facts))
+        .or_else(|| reloaded(facts))
+        .or_else(|| idle(facts));
     by_shape.into_iter().chain(limited(facts)).collect()
 }
 
@@ -211,6 +214,9 @@ fn is_one_age((low, high): (Duration, Duration)) -> bool {
 fn idle(facts: &Facts) -> Option<Claim> {
     let lost = Lost::of(facts)?;
     let (low, high) = ages(&lost)?;
+    // What a late machine saw late is older than it was when it ended.
+    let median = lost.kinds.iter().filter_map(|kind| kind.median_age).max();
+    let high = median.filter(|_| facts.generator_late && !is_one_age((low, high))).unwrap_or(high);
     let spread_in_time = lost.last.saturating_sub(lost.first);
     if low < AT_ONCE
         || lost.count < FEWEST
@@ -236,7 +242,12 @@ fn idle(facts: &Facts) -> Option<Claim> {
             .fold(claim, Claim::explaining)
             .seen(Owner::Attempts, Span::EachAttempt)
             .without(&[FindingId::ServerReloaded, FindingId::ServerRestarted, FindingId::ServerGone], "they ended at different moments")
-            .unless(&[FindingId::KeepAliveLimit, FindingId::ConnectionLimit], "the same with another interval between messages")
+            .without_if(
+                &[FindingId::KeepAliveLimit],
+                lost.kinds.iter().all(|kind| kind.answers.is_empty()).then_some("nothing was answered on them"),
+                "the same with another interval between messages",
+            )
+            .unless(&[FindingId::ConnectionLimit], "the same at another rate: a server that ends its oldest connections holds as many")
             .resting_on(
                 lost.evidence().with("age_min_s", low.as_secs_f64()).with("age_max_s", high.as_secs_f64()),
             )
@@ -251,7 +262,13 @@ fn idle(facts: &Facts) -> Option<Claim> {
 /// The number held stood still while others failed.
 fn limited(facts: &Facts) -> Option<Claim> {
     let plateau = facts.plateau?;
-    let turned_away = |failed: &&FailureFact| is_turned_away(&failed.failure) && ended_at_once(failed);
+    // What had an answer was let in; what was over before the number stood has another cause.
+    let turned_away = |failed: &&FailureFact| {
+        is_turned_away(&failed.failure)
+            && ended_at_once(failed)
+            && failed.answers.is_empty()
+            && failed.last_at >= plateau.from
+    };
     let ways: Vec<&FailureFact> = facts.failures.iter().filter(turned_away).collect();
     let count: u64 = ways.iter().map(|failed| failed.count).sum();
     if count == 0 || facts.listener_seen_gone {

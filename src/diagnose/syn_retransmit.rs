@@ -35,6 +35,8 @@ pub(super) fn syn_lost(facts: &Facts) -> Option<Claim> {
         long_round_trip(facts)
     } else if super::timeout::accept_queue_overflowed(facts) {
         queue_was_full(facts, late)
+    } else if let Some(claim) = super::tracking::snat_was_short(facts, late) {
+        claim
     } else {
         let says = format!(
             "{late} of {} connections were late by a second or more, and none failed: their first SYN, or the answer \

@@ -42,12 +42,15 @@ pub(super) fn timed_out(facts: &Facts) -> Option<Claim> {
             return None;
         }
         claim
-    } else if facts.conntrack_is_full() {
+    } else if facts.conntrack_is_full() || super::tracking::is_own_snat(facts, failed) {
+        // Said by rules of their own.
         return None;
     } else if let Some(claim) = md5_demanded(facts, failed).or_else(|| some_sources(facts, failed)) {
         claim
     } else if facts.opened == 0 {
-        late_answers(facts, failed).unwrap_or_else(|| dropped(facts, failed))
+        led_away(facts, failed)
+            .or_else(|| late_answers(facts, failed))
+            .unwrap_or_else(|| dropped(facts, failed))
     } else {
         some(facts, failed)
     };
@@ -231,8 +234,9 @@ fn md5_demanded(facts: &Facts, failed: &FailureFact) -> Option<Claim> {
         Claim::new(FindingId::TcpMd5Demanded, Side::Target, says)
             .explaining_some(failed, unsigned)
             .seen(Owner::Listener(listener.address), Span::Throughout)
-            .unless(
+            .without_if(
                 &[FindingId::DroppedOnTheWay],
+                facts.filters_nothing(),
                 "a connection from a peer that signs; the counter is every listener's",
             )
             .without_if(QUEUES, quiet(facts, listener), "ss -ltm")
@@ -282,6 +286,35 @@ fn some_sources(facts: &Facts, failed: &FailureFact) -> Option<Claim> {
             .remedy(
                 "sysctl net.ipv4.conf.all.rp_filter    # 1 drops what comes by another way than answers would go",
             ),
+    )
+}
+
+/// A rule of this host leads connections to an address of its own, at which nothing listens, to another that is silent.
+fn led_away(facts: &Facts, failed: &FailureFact) -> Option<Claim> {
+    let to = failed.lease?.destination;
+    let redirects = facts.rules?.redirects;
+    if redirects == 0 || !facts.is_local(to.ip()) || facts.listener_for(to).is_some() {
+        return None;
+    }
+    let says = format!(
+        "{to} is an address of this host, on which nothing listens, and yet no attempt was refused: {redirects} rules of this \
+         host lead connections to other addresses (DNAT, the published port of a container), and from there no answer came"
+    );
+    Some(
+        Claim::new(FindingId::TranslatedToDeadHost, Side::Path, says)
+            .seen(Owner::Destinations, Span::Throughout)
+            .without(FOR_SOME, "not one connection was taken")
+            .without(
+                &[FindingId::NoSuchHost, FindingId::GatewaySilent, FindingId::PrivateAddressOutOfReach],
+                "the address is this host's own",
+            )
+            .unless(
+                &[FindingId::DroppedOnTheWay],
+                "nft list ruleset: which of the rules fits, and what is at the address that it leads to",
+            )
+            .resting_on(Evidence::default().with("rules_that_redirect", redirects))
+            .remedy("nft list ruleset | grep -n dnat    # or: iptables -t nat -S; where does the rule lead, and is that host there?")
+            .remedy("docker ps; docker port CONTAINER    # a rule may outlive its container"),
     )
 }
 
@@ -348,8 +381,13 @@ fn route_remedy(destination: Option<SocketAddr>) -> String {
 fn dropped_here(facts: &Facts, listener: &Listening, to: &str) -> Claim {
     let says = format!(
         "no attempt{to} got any answer, although {} listens there with room in its queue: the packets are dropped \
-         before they come to it, as by a rule of this host's own firewall (input or output chain){}",
+         before they come to it, as by {}{}",
         listener.described(),
+        if facts.filters_nothing().is_some() {
+            "a program of tc, XDP or a cgroup (no rule of nftables or iptables drops anything here)"
+        } else {
+            "a rule of this host's own firewall (input or output chain)"
+        },
         if facts.translates_nothing().is_some() { "" } else { ", or led to another host (DNAT)" }
     );
     let counters = facts.counters;
@@ -368,7 +406,11 @@ fn dropped_here(facts: &Facts, listener: &Listening, to: &str) -> Claim {
         )
         .without_if(QUEUES, quiet(facts, listener), "ss -ltm: d, the drops of that listener")
         .without_if(&[FindingId::TcpMd5Demanded], no_md5, "nstat -az TcpExtTCPMD5NotFound")
-        .without(&[FindingId::ConntrackFull, FindingId::SnatPortsExhausted], "the connection table has room")
+        .without_if(
+            &[FindingId::ConntrackFull, FindingId::SnatPortsExhausted],
+            facts.tracking_lost_nothing(),
+            "conntrack -S",
+        )
         .without_if(
             &[FindingId::GeneratorLate],
             (!facts.generator_late).then_some("attempts started in time"),

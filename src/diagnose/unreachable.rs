@@ -5,7 +5,7 @@ use super::rivals::TIMEOUTS;
 use super::{Facts, FailureFact, FindingId, Place};
 use crate::linux::addresses::RouteRefusal;
 use crate::model::{Cause, Errno, Evidence, Side, Stage};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 /// ICMP destination unreachable, "administratively prohibited" of network, host, and communication (RFC 1812).
 const PROHIBITED: [u8; 3] = [9, 10, 13];
@@ -36,13 +36,16 @@ pub(super) fn unreachable(facts: &Facts) -> Option<Claim> {
         // A connection that opened rules out that nobody can be reached.
         () if facts.opened > 0 && cause == Cause::TimedOut => return None,
         () if forbids(place) => return None,
+        // A message that says so goes before what the address alone suggests.
+        () if failed.icmp_code.is_some_and(|code| PROHIBITED.contains(&code)) => {
+            prohibited(destination, failed.icmp_offender)
+        }
         () if place.is_private_from_elsewhere() => private(destination, place),
         () if place.is_silent_neighbour() => no_host(destination),
         () if gateway_is_silent(place) => silent_gateway(destination, place),
         () if cause == Cause::TimedOut => return None,
-        () if failed.icmp_code.is_some_and(|code| PROHIBITED.contains(&code)) => prohibited(destination),
         () if place.has_route == Some(false) => no_route(destination),
-        () => by_router(destination),
+        () => by_router(destination, failed.icmp_offender),
     };
     let evidence = Evidence::default()
         .with("destination", destination.to_string())
@@ -50,6 +53,7 @@ pub(super) fn unreachable(facts: &Facts) -> Option<Claim> {
         .with("error", failed.failure.to_string())
         .with("address", place.sort.to_string())
         .with_known("icmp_code", failed.icmp_code.map(u32::from))
+        .with_known("icmp_from", failed.icmp_offender.map(|by| by.to_string()))
         .with_known("interface", place.route.as_ref().and_then(|route| route.interface.clone()))
         .with_known("gateway", place.route.as_ref().and_then(|route| route.gateway).map(|ip| ip.to_string()));
     Some(with_silent_ones(facts, failed, finding.explaining(failed)).resting_on(evidence))
@@ -245,9 +249,15 @@ fn no_route(destination: SocketAddr) -> Claim {
         .remedy("an IPv6 address on a host without IPv6: use the IPv4 address")
 }
 
-fn prohibited(destination: SocketAddr) -> Claim {
+/// Who sent an ICMP message, in words.
+fn from(offender: Option<IpAddr>) -> String {
+    offender.map_or(String::new(), |by| format!(" from {by}"))
+}
+
+fn prohibited(destination: SocketAddr, offender: Option<IpAddr>) -> Claim {
     let says = format!(
-        "an ICMP message says that {destination} is administratively prohibited: a firewall's reject rule answered"
+        "an ICMP message{} says that {destination} is administratively prohibited: a firewall's reject rule answered",
+        from(offender)
     );
     Claim::new(FindingId::RefusedByFirewall, Side::Path, says)
         .seen(Owner::Attempts, Span::EachAttempt)
@@ -255,10 +265,11 @@ fn prohibited(destination: SocketAddr) -> Claim {
         .remedy("nft list ruleset    # or: iptables -L -n -v, on the server and on the way")
 }
 
-fn by_router(destination: SocketAddr) -> Claim {
+fn by_router(destination: SocketAddr, offender: Option<IpAddr>) -> Claim {
+    let who = offender.map_or("somebody on the way".to_owned(), |by| by.to_string());
     let says = format!(
-        "somebody on the way says by ICMP that {} can't be reached: behind a router no host answers to that address, \
-         or a firewall's reject rule says so in its place",
+        "{who} says by ICMP that {} can't be reached: behind a router no host answers to that address, or a firewall's \
+         reject rule says so in its place",
         destination.ip()
     );
     Claim::new(FindingId::HostUnreachable, Side::Path, says).seen(Owner::Attempts, Span::EachAttempt).remedy(

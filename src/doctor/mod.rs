@@ -14,6 +14,7 @@ use crate::host::{state, target};
 use crate::linux::addresses::{is_local, route_to};
 use crate::linux::clock::Clock;
 use crate::linux::proc_net::{Conntrack, ConntrackDrops, Counters, ProcNet};
+use crate::linux::ruleset;
 use crate::linux::sysctl::HostSettings;
 use crate::model::{Cause, Failure, Lease, Stage};
 use crate::plan::{Close, Connection, Lifetime, Scheme, Session, Target, TargetUrl, Tls};
@@ -44,7 +45,8 @@ pub fn host() -> Examination {
 }
 
 /// Examines this host, and a target, to which `session` says what is said. `expected`: the addresses that its
-/// name should lead to, if that is known.
+/// name should lead to, if that is known. `source`: the address to connect from; what fails from there is tried from
+/// the kernel's choice as well.
 ///
 /// # Errors
 /// When a file that the session names can't be used.
@@ -52,6 +54,7 @@ pub fn target(
     target: &TargetUrl,
     session: &Session,
     expected: &[IpAddr],
+    source: Option<IpAddr>,
     timeouts: Timeouts,
 ) -> Result<Examination, ScriptError> {
     let connection = Connection {
@@ -61,13 +64,13 @@ pub fn target(
         handshake_timeout: timeouts.reply,
     };
     let script = Script::new(target.scheme, Some(target.host.clone()), session, connection)?;
-    let tls = clientside_tls(target, connection)?;
+    let (tls, plain) = other_schemes(target, connection)?;
     let examination = host();
     let asked = Target { scheme: Scheme::Tcp, host: target.host.clone(), ports: target.ports.clone() };
     let resolved = Destinations::resolve(&asked);
     let destinations = resolved.addresses();
     let (tried, untried) = choose(destinations);
-    let scripts = Scripts { asked: script.as_ref(), tls: tls.as_ref() };
+    let scripts = Scripts { asked: script.as_ref(), tls: tls.as_ref(), plain: plain.as_ref(), source };
     let local = |to: SocketAddr| is_local(to.ip()).unwrap_or(false);
     let before = Counted::now(&tried);
     let mut probes = probe_all(&tried, scripts, local, timeouts);
@@ -82,14 +85,23 @@ pub fn target(
     let again: Vec<SocketAddr> =
         probes.iter().filter(failed_at_once).map(|probe| probe.report.destination).collect();
     let second = probe_all(&again, scripts, local, timeouts);
+    let failed: Vec<SocketAddr> = probes
+        .iter()
+        .filter(|probe| source.is_some() && !probe.report.connected)
+        .map(|probe| probe.report.destination)
+        .collect();
+    let elsewhence = probe_all(&failed, Scripts { source: None, ..scripts }, local, timeouts);
     let after = Counted::now(&tried);
     let first = probes.len();
     probes.extend(second);
+    let by_source = source.map(|source| (source, probes.len() as u64));
+    let shown_besides = elsewhence.len();
+    probes.extend(elsewhence);
     let mut facts = Facts {
         destinations: tried,
         spoken: Some(target.scheme),
         url: Some(target.to_string()),
-        ..target::look(Some(&target.host), destinations)
+        ..target::look(Some(&target.host), destinations, state::Owners::Sought)
     };
     if let Some(name) = &mut facts.name {
         name.expected = expected.to_vec();
@@ -98,7 +110,11 @@ pub fn target(
     }
     facts.started = probes.len() as u64;
     facts.host = examination.host.clone();
+    facts.rules = ruleset::read().ok();
     add_probes(&mut facts, &probes);
+    if let Some((source, count)) = by_source {
+        add_sources(&mut facts, source, count, &probes);
+    }
     add_counted(&mut facts, &before, &after);
     add_ports(&mut facts, &examination);
     let findings = diagnose(&facts);
@@ -109,19 +125,54 @@ pub fn target(
         name: facts.name,
         places: facts.places,
         listening: facts.listening.iter().filter(|at| on_port(at)).cloned().collect(),
-        attempts: probes.into_iter().take(first).map(|probe| probe.report).collect(),
+        attempts: reports(probes, first, shown_besides),
         untried,
     };
     Ok(Examination { target: Some(target), findings, ..examination })
 }
 
-/// TLS and nothing more, to a target whose scheme has none: any certificate will do.
-fn clientside_tls(target: &TargetUrl, connection: Connection) -> Result<Option<Script>, ScriptError> {
-    if target.scheme.is_encrypted() || target.scheme.application() == Application::Stream {
-        return Ok(None);
+/// The attempts to tell of: the first to each address, and those from another source.
+fn reports(probes: Vec<Probe>, first: usize, besides: usize) -> Vec<AttemptReport> {
+    let again = probes.len() - besides;
+    let told = probes.into_iter().enumerate().filter(|(at, _)| *at < first || *at >= again);
+    told.map(|(_, probe)| probe.report).collect()
+}
+
+/// What is tried where the target does not answer what its scheme has: TLS and nothing more, with any certificate, to
+/// one without TLS; a plain request to one with it. Bare TCP is answered by whatever is there.
+fn other_schemes(
+    target: &TargetUrl,
+    connection: Connection,
+) -> Result<(Option<Script>, Option<Script>), ScriptError> {
+    if target.scheme.application() == Application::Stream {
+        return Ok((None, None));
+    }
+    if target.scheme.is_encrypted() {
+        let plain = Script::new(Kind::Http, Some(target.host.clone()), &Session::default(), connection)?;
+        return Ok((None, plain));
     }
     let session = Session { tls: Tls { insecure: true, ..Tls::default() }, ..Session::default() };
-    Script::new(Kind::Tls, Some(target.host.clone()), &session, connection)
+    Ok((Script::new(Kind::Tls, Some(target.host.clone()), &session, connection)?, None))
+}
+
+/// Which attempts came from the source that was asked for, and which from the kernel's choice.
+fn add_sources(facts: &mut Facts, source: IpAddr, count: u64, probes: &[Probe]) {
+    let others = probes.len() as u64 - count;
+    let chosen = probes.last().and_then(|probe| probe.report.source).map(|address| address.ip());
+    let Some(chosen) = chosen.filter(|chosen| others > 0 && *chosen != source) else { return };
+    facts.sources = 2;
+    facts.source_weights = vec![(source, count), (chosen, others)];
+    for failed in &mut facts.failures {
+        let of = |probe: &&Probe| {
+            probe.report.failure.as_ref().is_some_and(|failure| failure.failure() == failed.failure)
+        };
+        let from_source = probes.iter().take(count as usize).filter(of).count() as u64;
+        let from_chosen = failed.count.saturating_sub(from_source);
+        failed.by_source = [(source, from_source), (chosen, from_chosen)]
+            .into_iter()
+            .filter(|(_, count)| *count > 0)
+            .collect();
+    }
 }
 
 /// Addresses to try, and the others. Those without a route are left out where others have one, as a
@@ -146,6 +197,7 @@ fn add_probes(facts: &mut Facts, probes: &[Probe]) {
         let report = &probe.report;
         facts.syn_retransmits += u64::from(report.syn_retransmits > 0);
         facts.speaks_tls |= report.speaks_tls == Some(true);
+        facts.speaks_plain |= report.speaks_plain == Some(true);
         if report.accepted == Some(false) && facts.unaccepted.is_none() {
             facts.unaccepted = Some(report.destination);
             facts.server_table = server_table(report.destination);

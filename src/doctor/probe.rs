@@ -8,12 +8,15 @@ use crate::linux::socket::{CallError, Connection, IcmpError, PortChoice, Progres
 use crate::linux::tcp_info::TcpInfo;
 use crate::linux::tcp_state::{StateSet, TcpState};
 use crate::model::{Cause, Errno, Failure, Lease, Stage};
+use crate::protocol::Application;
 use crate::result::examination::{AttemptReport, FailureReport};
-use std::io;
-use std::net::{SocketAddr, TcpStream};
+use std::io::{self, Read};
+use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
+/// Time in which a server that ends what it has taken, a proxy with a dead backend for one, does so.
+const STAYS: Duration = Duration::from_secs(1);
 /// Time from one look to the next at whether a connection was accepted.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
@@ -46,6 +49,17 @@ pub(super) struct Scripts<'s> {
     pub(super) asked: Option<&'s Script>,
     /// TLS and nothing more, to be tried where plain text is not answered; `None` where the scheme has TLS itself.
     pub(super) tls: Option<&'s Script>,
+    /// A plain HTTP request, to be tried where TLS is not answered; `None` where the scheme has no TLS.
+    pub(super) plain: Option<&'s Script>,
+    /// The source address; `None`: the kernel chooses it.
+    pub(super) source: Option<IpAddr>,
+}
+
+impl Scripts<'_> {
+    /// Whether the server's part is over with one reply.
+    fn answers_once(&self) -> bool {
+        self.asked.is_some_and(|script| script.application == Application::Http)
+    }
 }
 
 /// Tries all destinations side by side: what takes longest is what one takes, not all.
@@ -80,7 +94,7 @@ fn probe(to: SocketAddr, scripts: Scripts<'_>, is_local: bool, timeouts: Timeout
     let script = scripts.asked;
     let mut report = AttemptReport::of(to);
     let clock = Clock::start();
-    let connected = connect(to, timeouts.connect, &mut report);
+    let connected = connect(to, scripts.source, timeouts.connect, &mut report);
     report.connect_us = u64::try_from(clock.now().as_micros()).unwrap_or(u64::MAX);
     let stream = match connected {
         Ok(stream) => stream,
@@ -93,7 +107,7 @@ fn probe(to: SocketAddr, scripts: Scripts<'_>, is_local: bool, timeouts: Timeout
         }
     };
     report.connected = true;
-    let shaken = handshake(&stream, to, script);
+    let mut shaken = handshake(&stream, to, script);
     if is_local {
         let has_answered = !shaken.first.is_empty() || shaken.tls.is_some();
         let is_silent =
@@ -103,7 +117,16 @@ fn probe(to: SocketAddr, scripts: Scripts<'_>, is_local: bool, timeouts: Timeout
     if let (Some(failure), Some(tls)) = (shaken.failure, scripts.tls)
         && is_no_answer(failure)
     {
-        report.speaks_tls = speaks_tls(to, tls, timeouts);
+        report.speaks_tls = speaks_tls(to, tls, scripts.source, timeouts);
+    }
+    if let (Some(failure), Some(plain)) = (shaken.failure, scripts.plain)
+        && is_no_answer_to_tls(failure)
+    {
+        report.speaks_plain = speaks_plain(to, plain, scripts.source, timeouts);
+    }
+    // A reply of HTTP is all that there is, and its connection may end with it.
+    if shaken.failure.is_none() && !scripts.answers_once() {
+        shaken.failure = late_end(&stream);
     }
     report.failure = shaken.failure.map(FailureReport::from);
     report.tls = shaken.tls;
@@ -118,10 +141,45 @@ fn is_no_answer(failure: Failure) -> bool {
         && matches!(failure.cause, Cause::ClosedEarly | Cause::Reset | Cause::TimedOut)
 }
 
+/// Whether TLS was not answered at all, as it is by many servers of plain text.
+fn is_no_answer_to_tls(failure: Failure) -> bool {
+    failure.stage == Stage::Tls
+        && matches!(failure.cause, Cause::ClosedEarly | Cause::Reset | Cause::TimedOut)
+}
+
+/// Whether a plain request, on a connection of its own, is answered with HTTP. `None` where no connection could be had.
+fn speaks_plain(to: SocketAddr, plain: &Script, source: Option<IpAddr>, timeouts: Timeouts) -> Option<bool> {
+    let stream = connect(to, source, timeouts.connect, &mut AttemptReport::of(to)).ok()?;
+    Some(handshake(&stream, to, Some(plain)).first.starts_with(b"HTTP/"))
+}
+
+/// The end of a connection that stood, where the server ends it within a second.
+fn late_end(mut stream: &TcpStream) -> Option<Failure> {
+    let clock = Clock::start();
+    let mut buffer = [0; 4096];
+    loop {
+        let left = STAYS.saturating_sub(clock.now());
+        if left.is_zero() {
+            return None;
+        }
+        match stream.set_read_timeout(Some(left)).and_then(|()| stream.read(&mut buffer)) {
+            Ok(0) => return Some(Failure::new(Stage::Session, Cause::ClosedEarly)),
+            Ok(_) => {}
+            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {
+                return None;
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => {
+                return Some(Failure::from_errno(Stage::Session, Errno::of(&error).unwrap_or(Errno::EIO)));
+            }
+        }
+    }
+}
+
 /// Whether a ClientHello, on a connection of its own, is answered with TLS: a handshake, or an alert. `None` where no
 /// connection could be had.
-fn speaks_tls(to: SocketAddr, tls: &Script, timeouts: Timeouts) -> Option<bool> {
-    let stream = connect(to, timeouts.connect, &mut AttemptReport::of(to)).ok()?;
+fn speaks_tls(to: SocketAddr, tls: &Script, source: Option<IpAddr>, timeouts: Timeouts) -> Option<bool> {
+    let stream = connect(to, source, timeouts.connect, &mut AttemptReport::of(to)).ok()?;
     let shaken = handshake(&stream, to, Some(tls));
     let is_alert = shaken.failure.is_some_and(|failure| failure.cause == Cause::TlsAlert);
     Some(is_alert || shaken.tls.is_some())
@@ -139,8 +197,13 @@ fn shown(bytes: &[u8]) -> String {
     hex.join(" ")
 }
 
-fn connect(to: SocketAddr, limit: Duration, report: &mut AttemptReport) -> Result<TcpStream, Failure> {
-    let lease = Lease { source: None, port: None, destination: to };
+fn connect(
+    to: SocketAddr,
+    source: Option<IpAddr>,
+    limit: Duration,
+    report: &mut AttemptReport,
+) -> Result<TcpStream, Failure> {
+    let lease = Lease { source, port: None, destination: to };
     let socket = Connection::bind(&lease, PortChoice::AtConnect).map_err(Failure::from)?;
     // Without it a refusal by a firewall looks like one by the host.
     let _ = socket.keep_icmp_errors(to, true);

@@ -1,8 +1,10 @@
 //! The main thread's side of a run: gathers windows, and lets whoever watches see them.
 
+use super::open_count::OpenCount;
 use super::progress::Progress;
 use crate::linux::clock::Clock;
-use crate::model::{Handover, RunStart, Tally, Timeline, Window, WindowRow};
+use crate::model::{Handover, RunStart, Stamp, Tally, Timeline, Window, WindowRow};
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
@@ -14,6 +16,7 @@ pub(super) struct Gathered {
     start: RunStart,
     timeline: Option<Timeline>,
     totals: Totals,
+    open: Arc<OpenCount>,
 }
 
 /// What all windows come to.
@@ -25,8 +28,6 @@ pub(super) struct Totals {
     pub tally: Tally,
     /// The windows.
     pub windows: Vec<WindowRow>,
-    /// The most connections open at once.
-    pub held_max: u64,
     /// CPU time of the workers.
     pub worker_cpu: Duration,
 }
@@ -35,16 +36,16 @@ impl Totals {
     fn add(&mut self, window: &Window) {
         self.planned += window.planned;
         self.tally.merge(&window.tally);
-        self.held_max = self.held_max.max(window.open_max);
         self.worker_cpu += window.cpu;
-        self.windows.push(WindowRow::of(window));
+        let began = self.windows.last().map_or(Stamp::ZERO, |last| last.at);
+        self.windows.push(WindowRow::of(window, began));
     }
 }
 
 impl Gathered {
     /// Nothing yet, from the workers of this run.
-    pub(super) fn new(start: RunStart) -> Gathered {
-        Gathered { timeline: Some(Timeline::new(start.workers)), totals: Totals::default(), start }
+    pub(super) fn new(start: RunStart, open: Arc<OpenCount>) -> Gathered {
+        Gathered { timeline: Some(Timeline::new(start.workers)), totals: Totals::default(), start, open }
     }
 
     /// Takes what workers hand over until the last of them has hung up.
@@ -83,8 +84,8 @@ impl Gathered {
 
     fn progress(&self, clock: Clock, fresh: bool) -> Progress<'_> {
         let window = self.totals.windows.last().filter(|_| fresh);
-        let Totals { tally, held_max, worker_cpu, .. } = &self.totals;
-        let (held_max, worker_cpu) = (*held_max, *worker_cpu);
+        let Totals { tally, worker_cpu, .. } = &self.totals;
+        let (held_max, worker_cpu) = (self.open.most(), *worker_cpu);
         Progress { start: &self.start, elapsed: clock.now(), tally, held_max, worker_cpu, window }
     }
 }

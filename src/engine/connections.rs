@@ -7,6 +7,7 @@
 use super::deadlines::{Deadlines, Timed};
 use super::first_failures::FirstFailures;
 use super::lifetimes::WorkerRng;
+use super::open_count::OpenCount;
 use super::pacer::{Finished, Pacing};
 use super::session::{LastWords, Script, Session};
 use crate::linux::clock::Clock;
@@ -72,7 +73,8 @@ pub(super) struct Connections {
     slots: Slab<Slot>,
     buffer: Box<[u8]>,
     open: u64,
-    open_max: u64,
+    /// The same over all workers.
+    pub(super) all_open: Arc<OpenCount>,
     /// `None` where the kernel does not search by parity, and when there is no more to learn.
     port_search: Option<PortSearch>,
     /// Every socket that has a slot.
@@ -149,7 +151,7 @@ impl Connections {
             slots: Slab::new(),
             buffer: vec![0; 64 * 1024].into(),
             open: 0,
-            open_max: 0,
+            all_open: Arc::default(),
             port_search: connection_config.searched_from.map(PortSearch::from),
             epoll,
             deadlines: Deadlines::default(),
@@ -163,6 +165,11 @@ impl Connections {
     /// Whether nothing is in flight.
     pub(super) fn is_empty(&self) -> bool {
         self.slots.is_empty() && self.going_on.is_empty()
+    }
+
+    /// Whether an attempt with failures behind it is that of a client which connects again.
+    pub(super) fn reconnects(&self) -> bool {
+        self.connection_config.reconnect.is_some()
     }
 
     /// Whether as much is in flight as may be.
@@ -180,10 +187,9 @@ impl Connections {
         self.open
     }
 
-    /// What was counted, and the most that was open at once, since the last call.
-    pub(super) fn take_counts(&mut self) -> (Tally, u64) {
-        let open_max = std::mem::replace(&mut self.open_max, self.open);
-        (std::mem::take(&mut self.tally), open_max)
+    /// What was counted since the last call.
+    pub(super) fn take_counts(&mut self) -> Tally {
+        std::mem::take(&mut self.tally)
     }
 
     /// What has ended since the last call, and is for the pacer to know.
@@ -195,9 +201,6 @@ impl Connections {
     pub(super) fn attempt(&mut self, ticket: Ticket, failures: u32, now: Stamp) {
         let started = Started { ticket, at: now, failures };
         self.tally.start();
-        if failures > 0 && self.connection_config.reconnect.is_some() {
-            self.tally.traffic.reconnects += 1;
-        }
         if self.connection_config.pacing == Pacing::Planned {
             self.tally.latencies.lateness.record(now.saturating_sub(ticket.due));
         }
@@ -243,7 +246,7 @@ impl Connections {
             keep_icmp_errors(&socket, lease.destination, true);
         }
         let bound = self.clock.now();
-        let progress = socket.connect(lease.destination).map_err(|error| explained(error, &socket))?;
+        let progress = socket.connect(lease.destination).map_err(|error| explained(error, &socket).0)?;
         let returned = self.clock.now();
         let call = returned.saturating_sub(bound);
         self.tally.latencies.bind_call.record(bound.saturating_sub(started.at));
@@ -266,13 +269,15 @@ impl Connections {
         let now = self.clock.now();
         if self.is_connected_to_itself(&slot) {
             let failure = Failure::new(Stage::Connect, Cause::SelfConnect);
+            // By RST: its TIME_WAIT would keep the server from taking its own port.
+            let _ = slot.socket.reset_on_close();
             return self.end(slot, Outcome::Failed(failure));
         }
         let opening = Opening { due: slot.started.ticket.due, started: slot.started.at, connected: now };
         self.tally.open(opening);
         slot.connected = Some(now);
         self.open += 1;
-        self.open_max = self.open_max.max(self.open);
+        self.all_open.opened();
         if self.script.is_some() {
             return self.begin_session(slot);
         }
@@ -338,9 +343,13 @@ impl Connections {
                 Ok(Progress::Pending) => {}
                 Ok(Progress::Established) => self.connected_late(key),
                 Err(error) => {
-                    let failure = explained(error, &slot.socket);
+                    let (failure, sent_by) = explained(error, &slot.socket);
+                    let ordinal = slot.started.ticket.ordinal;
                     let failure = self.in_its_place(failure);
                     self.end_slot(key, Outcome::Failed(failure));
+                    if let Some(who) = sent_by {
+                        self.tally.answered_by(failure, ordinal, who);
+                    }
                 }
             }
             return;

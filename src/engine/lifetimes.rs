@@ -15,12 +15,10 @@ const BACK_OFF_LONGEST: Duration = Duration::from_secs(1);
 pub(super) struct WorkerRng(SmallRng);
 
 impl WorkerRng {
-    /// The choices of part `part` of a run with this seed.
-    pub(super) fn new(seed: u64, part: u32) -> WorkerRng {
+    /// The choices of the part of this number, of a run with this seed.
+    pub(super) fn new(seed: u64, part: u64) -> WorkerRng {
         // Distinct streams for workers: the odd constant is 2^64 divided by the golden ratio.
-        WorkerRng(SmallRng::seed_from_u64(
-            seed.wrapping_add(u64::from(part).wrapping_mul(0x9e37_79b9_7f4a_7c15)),
-        ))
+        WorkerRng(SmallRng::seed_from_u64(seed.wrapping_add(part.wrapping_mul(0x9e37_79b9_7f4a_7c15))))
     }
 
     /// How long the next connection is to live; `None`: until the run ends.

@@ -1,34 +1,12 @@
 //! Says which attempt is next, and when. Pure: time comes in as an argument.
 //!
-//! A pacer belongs to one worker and issues the ordinals congruent to its part, in order.
-//! Conservation: `planned = issued + given up`, at every moment at which nothing more is due.
+//! A pacer belongs to one worker and issues the ordinals of its part, in order.
+//! Conservation: `planned = issued + missed + given up`, at every moment at which nothing more is due.
 
-use super::Schedule;
-use crate::model::{Stamp, Ticket};
+use crate::model::{Part, Schedule, Stamp, Ticket};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::sync::Arc;
-
-/// Part `index` of `of` parts of a plan.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Part {
-    /// From 0.
-    pub index: u32,
-    /// How many parts there are; at least 1.
-    pub of: u32,
-}
-
-impl Part {
-    /// How many of the ordinals `0..total` belong to this part.
-    pub fn share(self, total: u64) -> u64 {
-        let (index, of) = (u64::from(self.index), u64::from(self.of.max(1)));
-        if total > index { (total - index).div_ceil(of) } else { 0 }
-    }
-
-    fn ordinal(self, n: u64) -> u64 {
-        u64::from(self.index) + n * u64::from(self.of.max(1))
-    }
-}
 
 /// What a worker is to do next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -147,6 +125,16 @@ impl Pacer {
         }
     }
 
+    /// Passes over the arrivals that were due before `now` and were not issued; returns how many. Of a worker that
+    /// began long after its plan did: they are not made up for in a burst.
+    pub fn miss(&mut self, now: Stamp) -> u64 {
+        match self {
+            Pacer::Open(open) => open.miss(now),
+            // Slots owe nothing to a moment.
+            Pacer::Closed(_) => 0,
+        }
+    }
+
     /// Issues nothing from now on; returns the arrivals due before `now` that were never issued. What falls due
     /// later is not planned any more.
     pub fn give_up(&mut self, now: Stamp) -> u64 {
@@ -189,6 +177,7 @@ enum Reconnects {
 pub struct OpenPacer {
     schedule: Arc<Schedule>,
     part: Part,
+    /// Arrivals of the schedule that were issued, or missed.
     issued: u64,
     /// How many were planned when nothing more was to be issued: the plan ends there.
     given_up: Option<u64>,
@@ -216,6 +205,15 @@ impl OpenPacer {
         }
     }
 
+    fn miss(&mut self, now: Stamp) -> u64 {
+        if self.given_up.is_some() {
+            return 0;
+        }
+        let due = self.part.share(self.schedule.due_before(now)).max(self.issued);
+        self.upcoming = None;
+        due - std::mem::replace(&mut self.issued, due)
+    }
+
     fn next(&mut self, now: Stamp) -> Next {
         if self.given_up.is_some() {
             return Next::Never;
@@ -224,7 +222,7 @@ impl OpenPacer {
             && due <= now
         {
             self.owed.pop();
-            // Beyond the schedule's ordinals, and as theirs congruent to the part.
+            // Beyond the schedule's ordinals, and as theirs of the part.
             let ordinal = self.part.ordinal(self.part.share(self.schedule.total()) + self.extra);
             self.extra += 1;
             return Next::Start { ticket: Ticket { ordinal, due }, failures };
@@ -270,8 +268,10 @@ impl ClosedPacer {
     /// `slots` of the whole plan's slots are divided like ordinals, and so are `attempts`, if limited.
     pub fn new(slots: u64, attempts: Option<u64>, part: Part) -> ClosedPacer {
         let free = (0..part.share(slots)).map(|_| Reverse((Stamp::ZERO, 0))).collect();
-        let limit = attempts.map_or(u64::MAX, |attempts| part.share(attempts));
-        ClosedPacer { part, limit, issued: 0, slots: part.share(slots), free }
+        let slots = part.share(slots);
+        // Without a slot nothing can ever start: the part is done.
+        let limit = if slots == 0 { 0 } else { attempts.map_or(u64::MAX, |attempts| part.share(attempts)) };
+        ClosedPacer { part, limit, issued: 0, slots, free }
     }
 
     fn give_slot_up(&mut self) {
@@ -301,10 +301,13 @@ impl ClosedPacer {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::RateStage;
-    use crate::plan::units::Rate;
+    use crate::model::{Rate, RateStage, Slice};
     use proptest::prelude::*;
     use std::time::Duration;
+
+    fn part(worker: u32, workers: u32) -> Part {
+        Part::new(Slice::WHOLE, worker, workers)
+    }
 
     fn ms(n: u64) -> Duration {
         Duration::from_millis(n)
@@ -324,7 +327,7 @@ mod tests {
         let schedule = constant(1000.0, ms(100), None);
         let mut ordinals = Vec::new();
         for index in 0..3 {
-            let mut pacer = Pacer::Open(OpenPacer::new(schedule.clone(), Part { index, of: 3 }));
+            let mut pacer = Pacer::Open(OpenPacer::new(schedule.clone(), part(index, 3)));
             while let Next::Start { ticket, .. } = pacer.next(ms(1000)) {
                 ordinals.push(ticket.ordinal);
             }
@@ -336,7 +339,7 @@ mod tests {
 
     #[test]
     fn a_late_worker_gets_the_time_at_which_the_attempt_was_due() {
-        let mut pacer = Pacer::Open(OpenPacer::new(constant(10.0, ms(1000), None), Part { index: 0, of: 1 }));
+        let mut pacer = Pacer::Open(OpenPacer::new(constant(10.0, ms(1000), None), part(0, 1)));
         assert_eq!(pacer.next(ms(0)), open(0, 0));
         assert_eq!(pacer.next(ms(50)), Next::At(ms(100)));
         assert_eq!(pacer.next(ms(777)), open(1, 100));
@@ -345,8 +348,26 @@ mod tests {
     }
 
     #[test]
+    fn who_begins_late_misses_what_was_due_and_makes_no_burst() {
+        let mut pacer = Pacer::Open(OpenPacer::new(constant(10.0, ms(1000), None), part(0, 1)));
+        assert_eq!(pacer.miss(ms(450)), 5, "due at 0, 100 … 400");
+        assert_eq!(pacer.miss(ms(450)), 0);
+        assert_eq!(pacer.next(ms(450)), Next::At(ms(500)));
+        assert_eq!(pacer.next(ms(500)), open(5, 500));
+        assert_eq!((pacer.planned(ms(550)), pacer.give_up(ms(800))), (6, 2));
+        assert_eq!(pacer.miss(ms(2000)), 0, "what was given up is not missed again");
+    }
+
+    #[test]
+    fn a_part_without_a_slot_is_done() {
+        let mut pacer = Pacer::Closed(ClosedPacer::new(2, None, part(2, 3)));
+        assert!(pacer.is_done());
+        assert_eq!(pacer.next(ms(5)), Next::Never);
+    }
+
+    #[test]
     fn a_closed_loop_waits_for_its_slots() {
-        let mut pacer = Pacer::Closed(ClosedPacer::new(2, Some(3), Part { index: 0, of: 1 }));
+        let mut pacer = Pacer::Closed(ClosedPacer::new(2, Some(3), part(0, 1)));
         assert_eq!(pacer.next(ms(5)), open(0, 5));
         assert_eq!(pacer.next(ms(5)), open(1, 5));
         assert_eq!(pacer.next(ms(6)), Next::WhenFree);
@@ -362,7 +383,7 @@ mod tests {
         let rate = |r| crate::plan::units::Rate::per_second(r).unwrap();
         let stage = crate::plan::RateStage { from: rate(10.0), to: rate(10.0), over: Duration::from_secs(1) };
         let schedule = Arc::new(Schedule::new(&[stage], None));
-        let mut pacer = Pacer::Open(OpenPacer::new(schedule, Part { index: 0, of: 2 }));
+        let mut pacer = Pacer::Open(OpenPacer::new(schedule, part(0, 2)));
         let mut started = Vec::new();
         let mut start = |pacer: &mut Pacer, now| {
             while let Next::Start { ticket, failures } = pacer.next(now) {
@@ -393,7 +414,7 @@ mod tests {
         ) {
             let schedule = constant(rate.into(), ms(1000), limit);
             for index in 0..workers {
-                let mut pacer = Pacer::Open(OpenPacer::new(schedule.clone(), Part { index, of: workers }));
+                let mut pacer = Pacer::Open(OpenPacer::new(schedule.clone(), part(index, workers)));
                 let (mut now, mut issued) = (0, 0);
                 for step in &visits {
                     now += step;

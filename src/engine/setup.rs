@@ -3,9 +3,9 @@
 use super::connections::ConnectionConfig;
 use super::error::RunError;
 use super::first_failures::FirstFailure;
-use super::pacer::{ClosedPacer, OpenPacer, Pacer, Pacing, Part};
+use super::open_count::OpenCount;
+use super::pacer::{ClosedPacer, OpenPacer, Pacer, Pacing};
 use super::resolve::Destinations;
-use super::schedule::Schedule;
 use super::session::Script;
 use super::workers;
 use crate::linux::addresses::{is_local, source_for};
@@ -13,7 +13,9 @@ use crate::linux::fd_table;
 use crate::linux::sock_diag::SockDiag;
 use crate::linux::socket::{PortChoice, has_port_range_option};
 use crate::linux::sysctl::HostSettings;
-use crate::model::{AddressBlock, AddressSet, Pool, PortDemand, PortSupply, Routes, partition};
+use crate::model::{
+    AddressBlock, AddressSet, Part, Pool, PortDemand, PortSupply, Routes, Schedule, Slice, partition,
+};
 use crate::plan::{Arrivals, Plan, PortPolicy, Until};
 use std::collections::HashSet;
 use std::net::IpAddr;
@@ -26,8 +28,10 @@ use std::time::Duration;
 /// The settled setup of a run; workers are made from it.
 #[derive(Debug)]
 pub(super) struct Setup {
-    /// The plan.
+    /// The whole plan.
     pub plan: Plan,
+    /// What of it this process does.
+    pub slice: Slice,
     /// How many workers.
     pub workers: u32,
     /// Pairs of source and destination; `None` when the target's name could not be resolved.
@@ -51,6 +55,8 @@ pub(super) struct Setup {
     /// When nothing of the run goes on any more, however late a worker is: its end by time, the grace, and the longest
     /// wait that the plan allows; `None`: where it has no end by time.
     pub stop_by: Option<Duration>,
+    /// Connections open at once over all workers.
+    pub open: Arc<OpenCount>,
     /// Whom workers tell the first failures of each kind; `None`: nobody.
     pub first_failures: Option<Sender<FirstFailure>>,
 }
@@ -71,11 +77,11 @@ enum Due {
 }
 
 impl Setup {
-    /// Settles a plan on this host.
+    /// Settles what this host does of a plan.
     ///
     /// # Errors
     /// Whatever keeps the run from beginning.
-    pub(super) fn new(plan: &Plan, destinations: &Destinations) -> Result<Setup, RunError> {
+    pub(super) fn new(plan: &Plan, slice: Slice, destinations: &Destinations) -> Result<Setup, RunError> {
         let host = HostSettings::read();
         let choice = port_choice(plan.source.ports, &host)?;
         let demand = PortDemand {
@@ -124,9 +130,10 @@ impl Setup {
         // Raising the soft limit to the hard one takes no privilege; where it fails, it stays as it is.
         let table_limit = fd_table::raise_soft_limit().ok().or(fd_table::limits().0);
         let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get) as u64;
-        let workers = workers::how_many(plan, cores, table_limit);
+        let workers = workers::how_many(&plan.share(slice), cores, table_limit);
         Ok(Setup {
             plan: plan.clone(),
+            slice,
             workers,
             routes,
             choice,
@@ -138,13 +145,14 @@ impl Setup {
             end,
             grace,
             stop_by,
+            open: Arc::default(),
             first_failures: None,
         })
     }
 
     /// The part of a worker.
     pub(super) fn part(&self, worker: u32) -> Part {
-        Part { index: worker, of: self.workers }
+        Part::new(self.slice, worker, self.workers)
     }
 
     /// The arrivals of a worker.
@@ -175,8 +183,8 @@ impl Setup {
     pub(super) fn pool(&self, part: Part) -> Option<Pool> {
         let routes = self.routes.clone()?;
         Some(match &self.leasable {
-            Some(ports) => Pool::explicit(routes, part.index, part.of, partition(ports, part.index, part.of)),
-            None => Pool::kernel_chooses(routes, part.index, part.of),
+            Some(ports) => Pool::explicit(routes, part, partition(ports, part.worker(), part.workers())),
+            None => Pool::kernel_chooses(routes, part),
         })
     }
 

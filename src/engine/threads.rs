@@ -19,16 +19,20 @@ use std::thread::{self, JoinHandle};
 /// Stack of a worker. Its deepest call is a system call; a hundred workers should not cost a gigabyte.
 const STACK: usize = 512 * 1024;
 
-/// Workers under way.
+/// Workers that are set up and wait for the start.
 pub(super) struct WorkerThreads {
-    threads: Vec<JoinHandle<io::Result<()>>>,
+    threads: RunningThreads,
+    signals: Vec<StartSignal>,
 }
+
+/// Workers under way.
+pub(super) struct RunningThreads(Vec<JoinHandle<io::Result<()>>>);
 
 /// What is sent to a worker that is ready, when all are.
 type StartSignal = Sender<Clock>;
 
 impl WorkerThreads {
-    /// Starts every worker, waits until all are set up, and starts the clock for all of them at once.
+    /// Starts every worker, and waits until all are set up.
     ///
     /// # Errors
     /// When one could not be set up; the others end without having done anything.
@@ -36,9 +40,9 @@ impl WorkerThreads {
         setup: &Arc<Setup>,
         control: &Control,
         to_main: &Sender<Handover>,
-    ) -> Result<(WorkerThreads, Clock), RunError> {
+    ) -> Result<WorkerThreads, RunError> {
         let (ready, all_ready) = channel();
-        let mut threads = WorkerThreads { threads: Vec::new() };
+        let mut threads = Vec::new();
         for worker in 0..setup.workers {
             let start = ThreadStart {
                 setup: setup.clone(),
@@ -49,22 +53,28 @@ impl WorkerThreads {
             };
             let thread = thread::Builder::new().name(format!("worker-{worker}")).stack_size(STACK);
             let spawned = fd_table::spawn(thread, NoDescriptors(start), |table, start| start.0.run(table));
-            threads.threads.push(spawned.map_err(|error| RunError::Worker { worker, error })?);
+            threads.push(spawned.map_err(|error| RunError::Worker { worker, error })?);
         }
         drop(ready);
         let signals: Vec<StartSignal> = all_ready.iter().collect::<Result<_, _>>()?;
-        let clock = Clock::start();
-        for signal in signals {
+        Ok(WorkerThreads { threads: RunningThreads(threads), signals })
+    }
+
+    /// Lets all workers begin at the epoch of this clock.
+    pub(super) fn fire(self, clock: Clock) -> RunningThreads {
+        for signal in self.signals {
             // A worker that is gone by now says so when it is joined.
             let _ = signal.send(clock);
         }
-        Ok((threads, clock))
+        self.threads
     }
+}
 
+impl RunningThreads {
     /// Waits for every worker; says what those met that ended before their time.
     pub(super) fn join(self) -> Vec<String> {
         let mut errors = Vec::new();
-        for (worker, thread) in self.threads.into_iter().enumerate() {
+        for (worker, thread) in self.0.into_iter().enumerate() {
             match thread.join() {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => errors.push(format!("worker {worker} stopped: {error}")),
@@ -98,10 +108,10 @@ impl ThreadStart {
         let ThreadStart { setup, worker, control, to_main, ready } = self;
         let _ = ready.send(Ok(signal));
         drop(ready);
-        // No signal: another worker could not be set up.
+        // No signal: another worker could not be set up, or the run was given up.
         let Ok(clock) = start_signal.recv() else { return Ok(()) };
         let part = setup.part(worker);
-        let rng = WorkerRng::new(setup.plan.seed, worker);
+        let rng = WorkerRng::new(setup.plan.seed, part.number());
         let config = WorkerConfig {
             number: worker,
             end: setup.end,
@@ -118,6 +128,7 @@ impl ThreadStart {
             rng,
             setup.script.clone(),
         )?;
+        connections.all_open = setup.open.clone();
         connections.first_failures = FirstFailures::new(setup.first_failures.clone());
         Worker::new(config, setup.pacer(part), connections).work()
     }

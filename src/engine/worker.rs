@@ -22,6 +22,8 @@ pub(super) const WINDOW: Duration = Duration::from_secs(1);
 const BATCH: u32 = 64;
 /// Deadlines that attempts get before other work gets its turn.
 const DEADLINES: u32 = 128;
+/// Longest delay of the start whose arrivals are started late, rather than missed.
+const MADE_UP_FOR: Duration = Duration::from_secs(1);
 /// Sockets that report at once.
 const EVENTS: usize = 256;
 /// Time that deadlines, or sockets, take before other work gets its turn: how late an interruption is seen under load.
@@ -44,6 +46,8 @@ pub(super) struct Worker {
     service: Service,
     window: WindowState,
     draining: bool,
+    /// Attempts so far that connected again, or were to.
+    reconnects: u64,
     /// When conversations that are still under way are cut.
     cut_at: Option<Stamp>,
     to_main: Sender<Handover>,
@@ -91,6 +95,7 @@ impl Worker {
             service: Service::default(),
             window: WindowState { index: 0, planned: 0, cpu: thread_cpu() },
             draining: false,
+            reconnects: 0,
             cut_at: None,
             to_main,
         }
@@ -101,6 +106,8 @@ impl Worker {
     /// # Errors
     /// When the epoll set fails; what was counted is handed over all the same.
     pub(super) fn work(mut self) -> io::Result<()> {
+        self.await_epoch();
+        self.miss_what_is_long_past();
         let result = self.turn_by_turn();
         let now = self.clock.now();
         if result.is_err() {
@@ -109,6 +116,38 @@ impl Worker {
         self.turn_windows(now);
         self.hand_over(now, true);
         result
+    }
+
+    /// Sleeps until the run begins, or is interrupted before.
+    fn await_epoch(&self) {
+        loop {
+            let left = self.clock.until_epoch();
+            if left.is_zero() || self.control.is_interrupted() {
+                return;
+            }
+            std::thread::sleep(left.min(LONGEST_REST));
+        }
+    }
+
+    /// A worker that begins long after its run did starts with what is due from now on. What it missed is told, window
+    /// by window, and not made up for in a burst that nobody asked for.
+    fn miss_what_is_long_past(&mut self) {
+        let now = self.clock.now();
+        if now <= MADE_UP_FOR {
+            return;
+        }
+        let end = self.end.map_or(now, |end| end.min(now));
+        while self.window_end() <= now {
+            let until = self.window_end().min(end);
+            self.miss(until);
+            self.hand_over(self.window_end(), false);
+        }
+        self.miss(end);
+    }
+
+    fn miss(&mut self, until: Stamp) {
+        let missed = self.pacer.miss(until);
+        self.connections.tally.skip(SkipReason::AgentLate, missed);
     }
 
     fn turn_by_turn(&mut self) -> io::Result<()> {
@@ -184,6 +223,10 @@ impl Worker {
             }
             next = self.pacer.next(now);
             let Next::Start { ticket, failures } = next else { break };
+            if failures > 0 && self.connections.reconnects() {
+                self.reconnects += 1;
+                self.connections.tally.traffic.reconnects += 1;
+            }
             if self.connections.is_full() {
                 self.connections.tally.skip(SkipReason::MaxOpen, 1);
                 self.pacer.finished(Finished::Well { at: now });
@@ -242,7 +285,7 @@ impl Worker {
     /// Time until something is due: `until`, a deadline, the end of the window or of the run; no longer than
     /// an interruption may go unseen.
     fn time_to_wait(&self, until: Option<Stamp>, now: Stamp) -> Duration {
-        let window_end = WINDOW * u32::try_from(self.window.index + 1).unwrap_or(u32::MAX);
+        let window_end = self.window_end();
         let nearest = [
             until,
             self.connections.deadlines.next_at(),
@@ -289,22 +332,28 @@ impl Worker {
     }
 
     fn turn_windows(&mut self, now: Stamp) {
-        while now >= WINDOW * u32::try_from(self.window.index + 1).unwrap_or(u32::MAX) {
+        while now >= self.window_end() {
             self.hand_over(now, false);
         }
     }
 
+    /// When the window is over that goes on.
+    fn window_end(&self) -> Stamp {
+        WINDOW * u32::try_from(self.window.index + 1).unwrap_or(u32::MAX)
+    }
+
     fn hand_over(&mut self, now: Stamp, last: bool) {
-        let (planned, cpu) = (self.pacer.planned(self.end.map_or(now, |end| end.min(now))), thread_cpu());
-        let (tally, open_max) = self.connections.take_counts();
+        // What is connected again was not planned.
+        let issued = self.pacer.planned(self.end.map_or(now, |end| end.min(now)));
+        let (planned, cpu) = (issued.saturating_sub(self.reconnects), thread_cpu());
+        let tally = self.connections.take_counts();
         let handover = Handover {
             worker: self.number,
             window: self.window.index,
             at: now,
             tally,
-            planned: planned - self.window.planned,
+            planned: planned.saturating_sub(self.window.planned),
             open: self.connections.open(),
-            open_max,
             cpu: cpu.saturating_sub(self.window.cpu),
             last,
         };

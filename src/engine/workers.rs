@@ -1,6 +1,6 @@
 //! How many workers a run has. Pure.
 
-use super::Schedule;
+use crate::model::Schedule;
 use crate::plan::{Arrivals, Lifetime, Plan};
 use std::time::Duration;
 

@@ -51,6 +51,8 @@ impl Cooldown {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::capacity::HostLimits;
+    use crate::model::{Close, PortDemand, PortPolicy, PortSupply};
 
     const MINUTE: Duration = Duration::from_secs(60);
 
@@ -69,6 +71,27 @@ mod tests {
         assert_eq!(cooldown.before(s(20), 10_000, 28_232), s(60), "until all have");
         assert_eq!(cooldown.before(s(20), 100_000, 28_232), s(60), "and no longer, whatever is needed");
         assert_eq!(cooldown.before(s(90), 100_000, 28_232), s(0));
+    }
+
+    #[test]
+    fn a_naive_bind_is_waited_for_as_long_as_its_ports_stay_taken() {
+        let supply = |policy| {
+            let demand = PortDemand {
+                policy,
+                close: Close::Fin,
+                sources: "127.0.0.2".parse().unwrap(),
+                routed: Vec::new(),
+                destinations: vec![([127, 0, 0, 1], 9000).into()],
+            };
+            PortSupply::new(&demand, HostLimits::default().ports())
+        };
+        // tcp_tw_reuse=2 gives ports of loopback back to connect() after a second, and to bind() not at all.
+        for (policy, least) in [(PortPolicy::NaiveBind, s(60)), (PortPolicy::Kernel, s(1))] {
+            let mut cooldown = Cooldown::default();
+            cooldown.spent(s(10), 20_000, supply(policy).blocks());
+            let waits = cooldown.before(s(10), 10_000, 28_232);
+            assert!(waits >= least && waits < least + s(4), "{policy:?}: {waits:?}");
+        }
     }
 
     #[test]

@@ -8,6 +8,7 @@ mod probe;
 use crate::capacity::{Answer, Probe, Search, SearchError, SearchLimits};
 use crate::engine::Control;
 use crate::linux::clock::Clock;
+use crate::model::Slice;
 use crate::plan::Plan;
 use crate::plan::threshold::Threshold;
 use crate::result::find::{FindReport, ProbeReport, Quantity, Stopped, stopped_by};
@@ -136,12 +137,12 @@ impl SearchRun<'_> {
     ) -> Result<RunResult, FindError> {
         let plan = probe::plan(self.plan, self.asked.quantity, value, self.asked.length, nth);
         let control = Control::default();
-        let prepared = prepare(&plan, &|| interrupted())?;
-        let completed = prepared.run(&control, |_| {
+        let prepared = prepare(&plan, Slice::WHOLE, &|| interrupted())?;
+        let completed = prepared.muster(&control)?.run(Clock::start(), |_| {
             if interrupted() {
                 control.interrupt();
             }
-        })?;
+        });
         let result = completed.into_result(&plan);
         let context = context(&plan, &result.destinations, &result.host);
         let supply = &context.supply;

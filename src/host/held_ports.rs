@@ -51,7 +51,8 @@ pub fn bound(supply: &PortSupply) -> io::Result<Vec<HeldSocket>> {
     Ok(found)
 }
 
-fn held(socket: &Socket) -> HeldSocket {
+/// What one socket holds.
+pub(crate) fn held(socket: &Socket) -> HeldSocket {
     let by = match socket.state {
         TcpState::TimeWait => Holder::TimeWait,
         TcpState::FinWait2 => Holder::FinWait2,

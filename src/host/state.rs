@@ -45,7 +45,7 @@ pub fn look(settings: &HostSettings) -> HostState {
     state.no_proxy = variable("no_proxy").map(|(_, value)| value);
     state.sysctl_lines = sysctl_lines(Path::new("/"), unseen);
     connections(settings, &mut state);
-    state.listening = listening(&mut state.unseen);
+    state.listening = listening(Owners::Sought, &mut state.unseen);
     state
 }
 
@@ -70,10 +70,21 @@ fn connections(settings: &HostSettings, state: &mut HostState) {
     state.tuples = rows;
 }
 
+/// Programs behind listeners. To find them, the descriptors of this host are gone through: a quarter of a second of
+/// CPU on a host with very many.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Owners {
+    /// They are looked for.
+    Sought,
+    /// They are left out.
+    LeftOut,
+}
+
 /// Sockets that listen, with their programs as far as this user may see them.
-pub(super) fn listening(unseen: &mut Vec<String>) -> Vec<Listening> {
+pub(super) fn listening(owners: Owners, unseen: &mut Vec<String>) -> Vec<Listening> {
     let sockets = noted(listeners::all(), "listeners (sock_diag)", unseen).unwrap_or_default();
-    let inodes: HashSet<u32> = sockets.iter().map(|at| at.socket.inode).filter(|inode| *inode != 0).collect();
+    let sought = sockets.iter().filter(|_| owners == Owners::Sought);
+    let inodes: HashSet<u32> = sought.map(|at| at.socket.inode).filter(|inode| *inode != 0).collect();
     let found = holders::find(&inodes, HOLDERS_BUDGET);
     let programs = found.by_inode;
     if programs.len() < inodes.len() && (found.hidden > 0 || found.truncated) {

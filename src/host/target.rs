@@ -3,7 +3,7 @@
 
 use crate::diagnose::{Facts, Name, Place, TargetFacts, is_localhost};
 use crate::host::dns;
-use crate::host::state::{listening, proxies, variable};
+use crate::host::state::{Owners, listening, proxies, variable};
 use crate::linux::addresses::{
     AssignedAddress, Neighbour, RouteKind, assigned, by_default_route, is_local, neighbours, route_refusal,
     route_to, source_for,
@@ -16,10 +16,10 @@ const LOOKED_AT: usize = 32;
 
 /// The facts about a target at these destinations, and no others. `host` is what the user wrote: a name, or
 /// an address. Best taken after connections were tried, when the kernel knows its neighbours.
-pub(crate) fn look(host: Option<&str>, destinations: &[SocketAddr]) -> Facts {
+pub(crate) fn look(host: Option<&str>, destinations: &[SocketAddr], owners: Owners) -> Facts {
     // What can't be seen is unknown, and proves nothing.
     let mut unseen = Vec::new();
-    let listening = listening(&mut unseen);
+    let listening = listening(owners, &mut unseen);
     let facts = Facts { destinations: destinations.to_vec(), listening, ..Facts::default() };
     let server =
         destinations.iter().filter_map(|to| facts.listener_for(*to)).find_map(|at| at.holder.as_ref());
@@ -122,7 +122,7 @@ mod tests {
 
     #[test]
     fn loopback_is_local_and_has_a_route_of_its_own() {
-        let facts = look(Some("127.0.0.1"), &[([127, 0, 0, 9], 80).into()]);
+        let facts = look(Some("127.0.0.1"), &[([127, 0, 0, 9], 80).into()], Owners::Sought);
         assert_eq!(facts.name, None);
         let place = &facts.places[0];
         assert_eq!(

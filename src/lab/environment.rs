@@ -1,13 +1,14 @@
 //! Makes a setting true in the namespace that this process is in, and keeps it so until it is dropped.
 
 use super::distractor::Distractor;
+use super::holder::Holder;
 use super::name_server;
-use super::setting::{Binder, Cable, Server, Setting, Socket, Tracking};
+use super::setting::{Cable, Server, Setting, Socket, Tracking};
+use super::wire::{self, Wire};
 use crate::linux::clock::Clock;
 use crate::linux::netns::Namespace;
-use crate::linux::socket::{CallError, Connection};
+use crate::linux::packet::PacketSocket;
 use crate::linux::{firewall, links, netns, sandbox, tracked};
-use crate::model::Lease;
 use crate::protocol::Behaviour;
 use crate::server::{Config, Running, Target};
 use std::io::{self, BufRead, BufReader};
@@ -47,7 +48,6 @@ pub(super) enum EnvironmentError {
 pub(super) struct Environment {
     targets: Vec<Running>,
     processes: Vec<Child>,
-    held: Vec<Connection>,
     restarts: Vec<Restart>,
 }
 
@@ -80,13 +80,14 @@ pub(super) fn set(setting: &Setting) -> Result<Environment, EnvironmentError> {
         Some(cable) => environment = beyond(cable, setting)?,
     }
     environment.processes.extend(beside);
+    if let Some(holder) = setting.holder {
+        environment.processes.push(holding(holder)?);
+    }
+    if let Some((low, high)) = setting.masquerade {
+        firewall::masquerade(low, high).map_err(no_firewall)?;
+    }
     environment.restarts.extend(names(setting)?);
     track(setting.tracking)?;
-    if let Some(binder) = setting.binder {
-        environment.held = bind(binder).map_err(|failed| {
-            EnvironmentError::Server(format!("the other program: {}: {}", failed.stage, failed.errno.text()))
-        })?;
-    }
     if let Some(nofile) = setting.nofile {
         sandbox::limit_descriptors(nofile)
             .map_err(missing("RLIMIT_NOFILE cannot be set", "it has to be below the hard limit"))?;
@@ -117,13 +118,19 @@ fn names(setting: &Setting) -> Result<Option<Restart>, EnvironmentError> {
 fn beyond(cable: &Cable, setting: &Setting) -> Result<Environment, EnvironmentError> {
     let home = Namespace::current().map_err(no_link)?;
     let setting = setting.clone();
-    let (client, server) = (cable.client.clone(), cable.server.clone());
+    let (client, server, wire) = (cable.client.clone(), cable.server.clone(), cable.wire);
     // A thread goes over there; the servers that it starts stay, and keep the namespace.
     let over_there = std::thread::spawn(move || {
         netns::enter_new().map_err(no_link)?;
         let there = Namespace::current().map_err(no_link)?;
-        home.enter().map_err(no_link)?;
-        links::add_cable(HERE, THERE, &there).map_err(no_link)?;
+        let wire = match wire {
+            None => {
+                home.enter().map_err(no_link)?;
+                links::add_cable(HERE, THERE, &there).map_err(no_link)?;
+                None
+            }
+            Some(wire) => Some(joined(wire, &home, &there).map_err(no_link)?),
+        };
         for address in &client {
             links::add_address(HERE, *address, 24).map_err(no_link)?;
         }
@@ -137,6 +144,7 @@ fn beyond(cable: &Cable, setting: &Setting) -> Result<Environment, EnvironmentEr
         // Every packet gets its ICMP answer, not one a second.
         netns::set_sysctl("net.ipv4.icmp_ratelimit", "0").map_err(no_link)?;
         let mut environment = Environment::default();
+        environment.restarts.extend(wire);
         environment.serve(&setting)?;
         home.enter().map_err(no_link)?;
         if let Some(gateway) = server.first() {
@@ -149,6 +157,26 @@ fn beyond(cable: &Cable, setting: &Setting) -> Result<Environment, EnvironmentEr
     let (mut environment, there) = answer?;
     environment.restarts.push(Restart::keeping(there));
     Ok(environment)
+}
+
+/// A wire with something between its ends: a third namespace, in which frames are carried from one to the other. The
+/// calling thread is at home when this returns.
+fn joined(wire: Wire, home: &Namespace, there: &Namespace) -> io::Result<Restart> {
+    const TO_CLIENT: &str = "to-client";
+    const TO_SERVER: &str = "to-server";
+    netns::enter_new()?;
+    let middle = Namespace::current()?;
+    there.enter()?;
+    links::add_cable(THERE, TO_SERVER, &middle)?;
+    home.enter()?;
+    links::add_cable(HERE, TO_CLIENT, &middle)?;
+    middle.enter()?;
+    links::set_up(TO_CLIENT)?;
+    links::set_up(TO_SERVER)?;
+    let (client, server) = (PacketSocket::open(TO_CLIENT)?, PacketSocket::open(TO_SERVER)?);
+    home.enter()?;
+    let (thread, end) = wire::start(wire, client, server);
+    Ok(Restart { thread: Some(thread), end, _namespace: Some(middle) })
 }
 
 impl Environment {
@@ -180,6 +208,15 @@ fn start(config: Config) -> Result<Running, EnvironmentError> {
 fn other_program(distractor: Distractor) -> Result<Child, EnvironmentError> {
     let own = std::process::id().to_string();
     child(&["--beside", distractor.name(), "--generator", &own], distractor.name(), None)
+}
+
+/// Another program that holds connections.
+fn holding(holder: Holder) -> Result<Child, EnvironmentError> {
+    let (source, to) = (holder.source.to_string(), holder.destination.to_string());
+    let count = holder.count.to_string();
+    let arguments =
+        ["--hold", holder.way.name(), "--hold-from", &source, "--hold-to", &to, "--hold-count", &count];
+    child(&arguments, holder.way.name(), Some(u64::from(holder.count) + 64))
 }
 
 /// An ordinary server in a process of its own, under a limit on descriptors.
@@ -299,17 +336,6 @@ impl Drop for Serving {
             }
         }
     }
-}
-
-/// Connections of another program, each bound to an address before it is connected.
-fn bind(binder: Binder) -> Result<Vec<Connection>, CallError> {
-    let lease = Lease { source: Some(binder.source.into()), port: None, destination: binder.destination };
-    let one = |_| {
-        let connection = Connection::bind(&lease, binder.chosen)?;
-        connection.connect(binder.destination)?;
-        Ok(connection)
-    };
-    (0..binder.connections).map(one).collect()
 }
 
 fn track(tracking: Tracking) -> Result<(), EnvironmentError> {

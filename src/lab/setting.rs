@@ -1,8 +1,9 @@
 //! What is in an experiment's namespace: kernel settings, addresses, rules, servers.
 
 use super::distractor::Distractor;
+use super::holder::Holder;
+use super::wire::Wire;
 use crate::linux::firewall::{Rule, Verdict};
-use crate::linux::socket::PortChoice;
 use crate::protocol::{Behaviour, Kind};
 use crate::server::Config;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -16,6 +17,8 @@ pub struct Cable {
     pub client: Vec<Ipv4Addr>,
     /// The server's.
     pub server: Vec<Ipv4Addr>,
+    /// What becomes of packets on it; `None`: they arrive at once.
+    pub wire: Option<Wire>,
 }
 
 /// Everything in the namespace, before the load.
@@ -31,6 +34,8 @@ pub struct Setting {
     pub rules: Vec<Rule>,
     /// Connection tracking, on the client's side.
     pub tracking: Tracking,
+    /// A rule of the client's host that gives what leaves it a source port of these, the first and the last.
+    pub masquerade: Option<(u16, u16)>,
     /// Lines of `/etc/hosts`, before those of every host.
     pub hosts: Vec<(Ipv4Addr, &'static str)>,
     /// What a name server of its own answers, whatever it is asked.
@@ -41,8 +46,8 @@ pub struct Setting {
     pub nofile: Option<u64>,
     /// What is served.
     pub servers: Vec<Server>,
-    /// Another program, which holds connections that it bound before it connected them.
-    pub binder: Option<Binder>,
+    /// Another program, in a process of its own, which holds connections.
+    pub holder: Option<Holder>,
     /// A thing that happens beside it and is not its cause.
     pub beside: Option<Distractor>,
 }
@@ -94,19 +99,6 @@ pub enum Socket {
     Kept,
 }
 
-/// See [`Setting::binder`].
-#[derive(Debug, Clone, Copy)]
-pub struct Binder {
-    /// From where.
-    pub source: Ipv4Addr,
-    /// To where.
-    pub destination: SocketAddr,
-    /// How many.
-    pub connections: u32,
-    /// When the kernel chooses its ports.
-    pub chosen: PortChoice,
-}
-
 impl Setting {
     /// The same with a kernel parameter; of two values the last counts.
     #[must_use]
@@ -133,7 +125,17 @@ impl Setting {
     /// The same with a second host at the other end of a cable: 10.77.0.1 here, 10.77.0.2 there.
     #[must_use]
     pub fn second_host(mut self) -> Setting {
-        self.cable = Some(Cable { client: vec![[10, 77, 0, 1].into()], server: vec![[10, 77, 0, 2].into()] });
+        let (client, server) = (vec![[10, 77, 0, 1].into()], vec![[10, 77, 0, 2].into()]);
+        self.cable = Some(Cable { client, server, wire: None });
+        self
+    }
+
+    /// The same with such a wire for its cable.
+    #[must_use]
+    pub fn wired(mut self, wire: Wire) -> Setting {
+        if let Some(cable) = &mut self.cable {
+            cable.wire = Some(wire);
+        }
         self
     }
 

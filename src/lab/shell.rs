@@ -13,12 +13,14 @@
 //! what they do.
 
 use super::isolated::{LabError, not_started};
-use super::watch::Watch;
 use crate::linux::clock::Clock;
 use crate::linux::firewall::{Rule, Verdict};
 use crate::linux::sandbox::Processes;
+use crate::linux::tcp_state::TcpState;
 use crate::linux::{firewall, netns, sandbox};
+use crate::model::OnsetKind;
 use crate::result::OnsetReport;
+use crate::watch::{Closeness, Company, Watch, WatchConfig};
 use rustix::process::WaitOptions;
 use std::ffi::OsString;
 use std::io;
@@ -33,6 +35,8 @@ use std::time::Duration;
 const STEP: Duration = Duration::from_millis(20);
 const STEP_AT_FIRST: Duration = Duration::from_millis(1);
 const AT_FIRST: Duration = Duration::from_secs(2);
+/// Share of a core that looking may cost; beyond it not every socket is counted each time.
+const WATCH_BUDGET: f64 = 0.05;
 /// The exit code of a shell that finds no such program, and of one that can't start it (POSIX, 2.8.2).
 const NOT_FOUND: u8 = 127;
 const NOT_STARTED: u8 = 126;
@@ -85,15 +89,44 @@ pub fn watch(
         sandbox::limited(&mut command, nofile);
     }
     let clock = Clock::start();
-    let mut watch = Watch::new(clock.now());
+    // Nobody else is in the namespace, and the program may be gone soon.
+    let config = WatchConfig {
+        company: Company::Alone,
+        closeness: Closeness::WhileFew,
+        budget: WATCH_BUDGET,
+        ..WatchConfig::default()
+    };
+    let mut watch = Watch::new(config, clock.now());
     let mut guard = command.spawn()?;
+    let mut told: Vec<OnsetKind> = Vec::new();
     loop {
         let ended = guard.try_wait()?;
-        watch.look(clock.now()).iter().for_each(&mut tell);
+        for onset in watch.look(clock.now()) {
+            // One program, in a sandbox: each kind of trouble is told once, at its first tuple.
+            if !told.contains(&onset.kind) {
+                told.push(onset.kind);
+                tell(&OnsetReport::from(&onset));
+            }
+        }
         if let Some(status) = ended {
-            return Ok((code(status), watch.summary()));
+            return Ok((code(status), summary(&watch)));
         }
         std::thread::sleep(if clock.now() < AT_FIRST { STEP_AT_FIRST } else { STEP });
+    }
+}
+
+/// How full it became.
+fn summary(watch: &Watch) -> String {
+    match watch.fullest(1).first() {
+        None => "no connection stayed for long enough to be seen".into(),
+        Some(tuple) => format!(
+            "{} to {}: {} of {} ports in use at most, {} of them in TIME_WAIT",
+            tuple.source,
+            tuple.destination,
+            tuple.ports_used,
+            tuple.ports_usable,
+            tuple.sockets.get(TcpState::TimeWait)
+        ),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::experiment::{Experiment, Group};
 use super::setting::{Setting, Tracking};
+use super::wire::Wire;
 use crate::linux::firewall::{Rule, Verdict};
 use crate::report::Style;
 use std::fmt::Write;
@@ -25,9 +26,21 @@ pub fn introduction(experiment: &Experiment, style: Style) -> String {
 fn described(setting: &Setting) -> String {
     let mut parts: Vec<String> =
         setting.sysctls.iter().map(|(name, value)| format!("{name}={value}")).collect();
-    if setting.cable.is_some() {
-        parts.push("a second host (10.77.0.2) on a cable".into());
+    if let Some(cable) = &setting.cable {
+        parts.push(format!(
+            "a second host (10.77.0.2) on a cable{}",
+            cable.wire.map_or(String::new(), described_wire)
+        ));
     }
+    parts.extend(
+        setting.masquerade.map(|(low, high)| format!("a rule that masquerades to the ports {low}-{high}")),
+    );
+    parts.extend(setting.holder.map(|holder| {
+        format!(
+            "another program with {} {} from {} to {}",
+            holder.count, holder.way, holder.source, holder.destination
+        )
+    }));
     parts.extend(setting.addresses.iter().map(|address| format!("{address} on lo")));
     parts.extend(setting.hosts.iter().map(|(address, name)| format!("{name} → {address} in /etc/hosts")));
     parts.extend(setting.environment.iter().map(|(name, value)| format!("{name}={value}")));
@@ -39,9 +52,16 @@ fn described(setting: &Setting) -> String {
     if parts.is_empty() { "nothing special".into() } else { parts.join(", ") }
 }
 
+fn described_wire(wire: Wire) -> String {
+    let slow = (!wire.delay.is_zero()).then(|| format!(", {} ms long each way", wire.delay.as_millis()));
+    let narrow = wire.longest.map(|longest| format!(", which loses packets above {longest} bytes"));
+    slow.into_iter().chain(narrow).collect()
+}
+
 fn described_rule(rule: &Rule) -> String {
     let what = match rule.verdict {
         Verdict::Drop => "drops",
+        Verdict::DropAllButSyn => "drops all but the SYNs of",
         Verdict::DropEverySecondFirstSyn => "drops every second first SYN of",
         Verdict::RejectByIcmp => "rejects, by ICMP,",
         Verdict::RejectByReset => "rejects, by RST,",

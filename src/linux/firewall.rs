@@ -1,7 +1,7 @@
 //! Packet filter rules of the calling thread's network namespace, over nf_tables' own netlink interface.
 //!
-//! The few rules that connections die by: drop, reject, every second SYN lost; and those that switch
-//! connection tracking on, or leave a port out of it. IPv4 only. For a namespace that somebody made to try
+//! The few rules that connections die by: drop, reject, every second SYN lost, few ports to be translated to; and those
+//! that switch connection tracking on, or leave a port out of it. IPv4 only. For a namespace that somebody made to try
 //! something in: nothing here ever takes a rule away.
 
 use super::netlink::{NLM_F_APPEND, NLM_F_MAKE, Netlink, push_attribute, push_nested};
@@ -33,6 +33,8 @@ pub enum Verdict {
     RejectByIcmp,
     /// It is answered with RST.
     RejectByReset,
+    /// It is gone unless it has SYN: a handshake that comes from there is never completed.
+    DropAllButSyn,
 }
 
 /// `linux/netfilter/nfnetlink.h` and `nf_tables.h`.
@@ -51,14 +53,16 @@ const TABLE: &[u8] = b"connstorm\0";
 #[derive(Debug, Clone, Copy)]
 struct Hook {
     name: &'static [u8],
+    kind: &'static [u8],
     number: u32,
     priority: i32,
 }
 
-const INPUT: Hook = Hook { name: b"input\0", number: 1, priority: 0 };
+const INPUT: Hook = Hook { name: b"input\0", kind: b"filter\0", number: 1, priority: 0 };
 /// Before connection tracking, which comes at -200.
-const RAW_IN: Hook = Hook { name: b"raw-in\0", number: 0, priority: -300 };
-const RAW_OUT: Hook = Hook { name: b"raw-out\0", number: 3, priority: -300 };
+const RAW_IN: Hook = Hook { name: b"raw-in\0", kind: b"filter\0", number: 0, priority: -300 };
+const SOURCES: Hook = Hook { name: b"sources\0", kind: b"nat\0", number: 4, priority: 100 };
+const RAW_OUT: Hook = Hook { name: b"raw-out\0", kind: b"filter\0", number: 3, priority: -300 };
 
 /// Adds rules, in this order: the first that fits decides.
 ///
@@ -97,6 +101,28 @@ pub fn do_not_track(port: u16) -> io::Result<()> {
     commit(&[RAW_IN, RAW_OUT], &rules)
 }
 
+/// Gives TCP connections that leave this host a source port of these, as a gateway with few ports does.
+///
+/// # Errors
+/// As for [`add`].
+pub fn masquerade(low: u16, high: u16) -> io::Result<()> {
+    const SECOND_REGISTER: u32 = 2;
+    /// `NF_NAT_RANGE_PROTO_SPECIFIED`.
+    const PORTS_ARE_GIVEN: u32 = 2;
+    let mut rule = tcp()?;
+    for (register, port) in [(REGISTER, low), (SECOND_REGISTER, high)] {
+        push_nested(&mut rule, ELEMENT, |element| {
+            push_attribute(element, NAME, b"immediate\0")?;
+            push_nested(element, DATA, |data| {
+                push_attribute(data, 1, &register.to_be_bytes())?;
+                push_nested(data, 2, |value| push_attribute(value, 1, &port.to_be_bytes()))
+            })
+        })?;
+    }
+    expression(&mut rule, "masq", &[(1, PORTS_ARE_GIVEN), (2, REGISTER), (3, SECOND_REGISTER)])?;
+    commit(&[SOURCES], &[(SOURCES, rule)])
+}
+
 /// The expressions of a rule about segments that arrive.
 fn arriving(rule: &Rule) -> io::Result<Vec<u8>> {
     let mut list = tcp()?;
@@ -127,6 +153,13 @@ fn arriving(rule: &Rule) -> io::Result<Vec<u8>> {
                     push_attribute(data, 2, &[PORT_UNREACHABLE])
                 })
             })?;
+        }
+        Verdict::DropAllButSyn => {
+            const SYN: u8 = 0x02;
+            payload(&mut list, TRANSPORT, 13, 1)?;
+            masked(&mut list, SYN)?;
+            compare(&mut list, &[0])?;
+            drop_it(&mut list)?;
         }
         Verdict::RejectByReset => expression(&mut list, "reject", &[(1, 1)])?,
     }
@@ -232,7 +265,7 @@ fn commit(chains: &[Hook], rules: &[(Hook, Vec<u8>)]) -> io::Result<()> {
             push_attribute(hook, 1, &chain.number.to_be_bytes())?;
             push_attribute(hook, 2, &chain.priority.to_be_bytes())
         })?;
-        push_attribute(&mut body, 7, b"filter\0")?;
+        push_attribute(&mut body, 7, chain.kind)?;
         changes.push((NFT_MSG_NEWCHAIN, NLM_F_CREATE, body));
     }
     for (chain, expressions) in rules {

@@ -164,6 +164,69 @@ fn open_in(table: &Path) -> Option<u64> {
     }
 }
 
+/// The fullest descriptor table of a process, where this user may see it.
+pub fn table_of_process(pid: u32) -> Option<Table> {
+    let limits = fs::read_to_string(format!("/proc/{pid}/limits")).ok()?;
+    let open = tables(pid).iter().filter_map(|table| open_in(table)).max()?;
+    Some(Table { holder: Holder { pid, name: name(pid) }, open, limit: soft_limit(&limits)? })
+}
+
+/// Inodes of the sockets that a process holds, of `budget` descriptors at most. `None` where this user may not look.
+pub fn sockets_of(pid: u32, budget: u32) -> Option<HashSet<u32>> {
+    let mut inodes = HashSet::new();
+    let mut left = budget;
+    let mut seen = false;
+    for table in tables(pid) {
+        let Ok(descriptors) = fs::read_dir(&table) else { continue };
+        seen = true;
+        for descriptor in descriptors.flatten() {
+            if left == 0 {
+                return Some(inodes);
+            }
+            left -= 1;
+            let Ok(target) = fs::read_link(descriptor.path()) else { continue };
+            inodes.extend(target.to_str().and_then(socket_inode));
+        }
+    }
+    seen.then_some(inodes)
+}
+
+/// A process by its id. `None` where there is none.
+pub fn process(pid: u32) -> Option<Holder> {
+    let name = fs::read_to_string(format!("/proc/{pid}/comm")).ok()?;
+    Some(Holder { pid, name: name.trim_end().to_owned() })
+}
+
+/// Every process, the youngest first, and this one before all.
+pub fn all_processes() -> Vec<u32> {
+    processes()
+}
+
+/// A process and all that came from it and still has its parents.
+pub fn family(pid: u32) -> Vec<u32> {
+    let parents: HashMap<u32, u32> =
+        processes().into_iter().filter_map(|pid| Some((pid, parent(pid)?))).collect();
+    let mut family = vec![pid];
+    let mut at = 0;
+    while let Some(&parent) = family.get(at) {
+        family.extend(parents.iter().filter(|(_, of)| **of == parent).map(|(child, _)| *child));
+        at += 1;
+    }
+    family
+}
+
+fn parent(pid: u32) -> Option<u32> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The name, in parentheses, may hold anything.
+    stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()
+}
+
+/// Number of the network namespace that a process is in, where this user may see it.
+pub fn network_of(pid: u32) -> Option<u64> {
+    use std::os::unix::fs::MetadataExt;
+    Some(fs::metadata(format!("/proc/{pid}/ns/net")).ok()?.ino())
+}
+
 /// Whether a process is stopped by a signal or a debugger. `None` where there is no such process.
 pub fn is_stopped(pid: u32) -> Option<bool> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;

@@ -104,7 +104,7 @@ fn interface(index: u32, flags: u32) -> Vec<u8> {
     body
 }
 
-fn index(name: &str) -> io::Result<u32> {
+pub(super) fn index(name: &str) -> io::Result<u32> {
     let any = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
     Ok(rustix::net::netdevice::name_to_index(any, name)?)
 }

@@ -9,11 +9,12 @@
 //! | [`proc_net`] | counters and totals of the network namespace |
 //! | [`sysctl`] | the settings and limits of this host |
 //! | [`addresses`] | which addresses are local, and the routes to others |
+//! | [`ruleset`] | rules of the packet filter, by what they can do |
 //! | [`tcp_info`] | the state of one connection |
 //! | [`usage`] | what this program itself uses |
 //! | [`netns`], [`fd_table`] | a private network, a private descriptor table |
 //! | [`sandbox`] | a program in namespaces of its own, which dies with us; why that is forbidden |
-//! | [`links`], [`firewall`], [`tracked`] | changes to the network of such a sandbox |
+//! | [`links`], [`firewall`], [`tracked`], [`packet`] | changes to the network of such a sandbox |
 
 pub mod addresses;
 pub mod clock;
@@ -25,8 +26,10 @@ pub mod links;
 pub mod listeners;
 mod netlink;
 pub mod netns;
+pub mod packet;
 pub mod priority;
 pub mod proc_net;
+pub mod ruleset;
 pub mod sandbox;
 pub mod sock_diag;
 mod sock_filter;
@@ -34,6 +37,7 @@ pub mod socket;
 pub mod sysctl;
 pub mod tcp_info;
 pub mod tcp_state;
+pub mod terminal;
 pub mod timer_slack;
 pub mod tracked;
 pub mod tuple_usage;

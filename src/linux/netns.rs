@@ -56,6 +56,32 @@ impl Namespace {
         Ok(Namespace { handle: File::open("/proc/thread-self/ns/net")?.into() })
     }
 
+    /// The namespace of a process: a container's, by any process in it.
+    ///
+    /// # Errors
+    /// `NotFound` where there is no such process, `PermissionDenied` where it is another user's.
+    pub fn of_process(pid: u32) -> io::Result<Namespace> {
+        Ok(Namespace { handle: File::open(format!("/proc/{pid}/ns/net"))?.into() })
+    }
+
+    /// Moves the calling thread into it, by way of the user namespace of a process where that is needed: into a
+    /// container without root only its owner gets so, and only from a process of one thread.
+    ///
+    /// # Errors
+    /// As [`Namespace::enter`].
+    pub fn enter_beside(&self, pid: u32) -> io::Result<()> {
+        let direct = self.enter();
+        if direct.as_ref().is_err_and(|error| error.raw_os_error() == Some(libc::EPERM))
+            && let Ok(user) = File::open(format!("/proc/{pid}/ns/user"))
+        {
+            // SAFETY: the call takes two integers and no memory; the descriptor is open.
+            if succeeded(unsafe { libc::setns(user.as_raw_fd(), libc::CLONE_NEWUSER) }).is_ok() {
+                return self.enter();
+            }
+        }
+        direct
+    }
+
     /// Moves the calling thread into it.
     ///
     /// # Errors

@@ -56,6 +56,40 @@ impl Filter {
     }
 }
 
+/// Destinations that are compiled into one request: a jump reaches over 64 KiB of conditions.
+const MOST_DESTINATIONS: usize = 1000;
+
+/// Destinations that are too many for the kernel's filter: looked up here.
+struct Destinations(HashSet<SocketAddr>);
+
+impl Destinations {
+    fn matches(&self, socket: &Socket) -> bool {
+        let any_port = SocketAddr::new(socket.destination.ip(), 0);
+        self.0.contains(&SocketAddr::new(any_port.ip(), socket.destination.port()))
+            || self.0.contains(&any_port)
+    }
+}
+
+impl Filter {
+    /// What the kernel is asked, and what is looked up here of the answer, where there are too many destinations.
+    fn divided(&self) -> (std::borrow::Cow<'_, Filter>, Option<Destinations>) {
+        use std::borrow::Cow;
+        if self.destinations.len() <= MOST_DESTINATIONS {
+            return (Cow::Borrowed(self), None);
+        }
+        let plain =
+            |destination: &SocketAddr| SocketAddr::new(destination.ip().to_canonical(), destination.port());
+        let all: HashSet<SocketAddr> = self.destinations.iter().map(plain).collect();
+        let addresses: HashSet<IpAddr> = all.iter().map(SocketAddr::ip).collect();
+        let mut destinations: Vec<SocketAddr> =
+            addresses.into_iter().map(|ip| SocketAddr::new(ip, 0)).collect();
+        if destinations.len() > MOST_DESTINATIONS {
+            destinations.clear();
+        }
+        (Cow::Owned(Filter { destinations, ..self.clone() }), Some(Destinations(all)))
+    }
+}
+
 /// One socket. An IPv4-mapped IPv6 address is given as the IPv4 address that it is on the wire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Socket {
@@ -125,7 +159,7 @@ impl SockDiag {
     /// Hands each socket that passes the filter to `each`, of both address families.
     ///
     /// # Errors
-    /// `InvalidInput` when the filter has more conditions than a request can hold (some 2,000); ENOENT
+    /// `InvalidInput` when the filter has more sources or ranges than a request can hold (some 2,000); ENOENT
     /// where the kernel lacks `inet_diag` (`modprobe inet_diag tcp_diag`); ENOBUFS, ENOMEM.
     pub fn dump(&mut self, filter: &Filter, mut each: impl FnMut(&Socket)) -> io::Result<DumpStats> {
         self.dump_while(filter, |socket| {
@@ -143,13 +177,17 @@ impl SockDiag {
         filter: &Filter,
         mut each: impl FnMut(&Socket) -> ControlFlow<()>,
     ) -> io::Result<DumpStats> {
-        let body = request(filter)?;
+        let (in_kernel, here) = filter.divided();
+        let body = request(&in_kernel)?;
         let mut stats = DumpStats::default();
         let answer = self.netlink.ask(TCPDIAG_GETSOCK, NLM_F_DUMP, &body, |_, body| {
             if stats.sockets >= filter.limit {
                 return ControlFlow::Break(());
             }
             match parse(body) {
+                Some(socket) if here.as_ref().is_some_and(|here| !here.matches(&socket)) => {
+                    ControlFlow::Continue(())
+                }
                 Some(socket) => {
                     stats.sockets += 1;
                     each(&socket)

@@ -1,4 +1,4 @@
-//! What every room speaks of: the attempt, addresses and leases, ports, and what is counted. Pure data.
+//! What every module speaks of: the attempt, addresses and leases, ports, and what is counted. Pure data.
 
 mod address;
 mod attempt;
@@ -6,10 +6,14 @@ pub mod format;
 mod load;
 pub mod port_set;
 mod port_supply;
+mod schedule;
+mod slice;
 mod statistics;
 
 pub use address::*;
 pub use attempt::*;
 pub use load::*;
 pub use port_supply::*;
+pub use schedule::Schedule;
+pub use slice::{NoSlice, Part, Slice};
 pub use statistics::*;

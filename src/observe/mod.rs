@@ -18,4 +18,4 @@ mod detect;
 mod run_context;
 
 pub use detect::{Detectors, ObservedWindow};
-pub use run_context::{Books, RunContext, forecast};
+pub use run_context::{RunContext, forecast};

@@ -21,8 +21,6 @@ pub struct RunContext {
     pub open_for: Option<Duration>,
     /// `net.ipv4.tcp_fin_timeout`: the time in FIN_WAIT_2 where the peer does not close.
     pub fin_timeout: Duration,
-    /// Who counts the connections of the run.
-    pub books: Books,
     /// `net.ipv4.tcp_max_tw_buckets`.
     pub time_wait_cap: Option<u64>,
     /// Whether every destination is an address of this host, so that its counters tell of the target.
@@ -35,19 +33,10 @@ pub struct RunContext {
     pub cores: u32,
 }
 
-/// Who counts the connections that are watched.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Books {
-    /// They are the run's own: windows say how many are open, and every tuple of another program is another's.
-    Kept,
-    /// Another program's: nothing is known but what the kernel shows, and every tuple is its own.
-    None,
-}
-
 impl RunContext {
     /// Whether connections from here to there are what is watched.
     pub fn is_ours(&self, source: IpAddr, destination: SocketAddr) -> bool {
-        self.books == Books::None || self.supply.has(source, destination)
+        self.supply.has(source, destination)
     }
 
     /// Whether connections are still opened at a moment.

@@ -53,6 +53,9 @@ pub struct Sample {
     pub conntrack: Option<Conntrack>,
     /// Open files of the machine.
     pub files: Option<SystemFiles>,
+    /// SYNs and ACKs that the destinations' own listeners have dropped since they were made, where they are this
+    /// host's.
+    pub listener_drops: Option<u64>,
     /// Connections to the destinations that are not established; possibly of an earlier moment.
     pub passing: Option<Arc<Part>>,
     /// Established connections to the destinations; possibly of an earlier moment.
@@ -105,6 +108,10 @@ impl Sample {
             over: self.taken_at.saturating_sub(earlier.taken_at),
             counters: self.counters.zip(earlier.counters).map(|(now, then)| now.since(&then)),
             conntrack_drops: drops(self).zip(drops(earlier)).map(|(now, then)| now.since(&then)),
+            listener_drops: self
+                .listener_drops
+                .zip(earlier.listener_drops)
+                .map(|(now, then)| now.saturating_sub(then)),
         }
     }
 
@@ -126,4 +133,6 @@ pub struct Delta {
     pub counters: Option<Counters>,
     /// What connection tracking lost, where both samples tell.
     pub conntrack_drops: Option<ConntrackDrops>,
+    /// What the destinations' own listeners dropped, where both samples tell.
+    pub listener_drops: Option<u64>,
 }

@@ -129,6 +129,7 @@ impl Sampler {
             sockets,
             conntrack,
             files: noted(system_files(), "open files of the machine (file-nr)", unseen),
+            listener_drops: None,
             passing: None,
             established: None,
         }

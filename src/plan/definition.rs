@@ -1,8 +1,7 @@
 //! The validated, immutable plan of a run: what every later module is built from.
 //!
 //! Invariant: a `Plan` that exists can be run. Whatever can be wrong in a scenario was refused before.
-//! A plan can be serialised, and divided: the part `k` of `n` of a plan (a thread, a process, a
-//! machine) takes the ordinals congruent to `k` modulo `n`.
+//! A plan can be serialised, and divided among processes and threads: see [`crate::model::Slice`].
 
 use super::secrets::Secrets;
 use super::session::Session;

@@ -88,6 +88,9 @@ pub enum Colour {
     Ansi,
 }
 
+/// Mistakes that are shown: each with its line, whatever the length of the file.
+const MOST_SHOWN: usize = 20;
+
 /// All mistakes that were found in a scenario and in the flags beside it: at least one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ScenarioErrors {
@@ -129,8 +132,10 @@ impl ScenarioErrors {
             Colour::Plain => Renderer::plain(),
             Colour::Ansi => Renderer::styled(),
         };
-        let parts: Vec<String> = self.mistakes.iter().map(|m| self.render_one(m, &renderer)).collect();
-        parts.join("\n\n")
+        let shown = self.mistakes.iter().take(MOST_SHOWN).map(|m| self.render_one(m, &renderer));
+        let more = self.mistakes.len().saturating_sub(MOST_SHOWN);
+        let more = (more > 0).then(|| format!("and {more} more mistakes; those above come first"));
+        shown.chain(more).collect::<Vec<String>>().join("\n\n")
     }
 
     fn render_one(&self, mistake: &Mistake, renderer: &Renderer) -> String {

@@ -20,6 +20,7 @@ use super::definition::{Arrivals, RateStage, Until};
 use super::diagnostics::{Mistake, Place};
 use super::field::Placed;
 use super::fields::Settings;
+use super::session;
 use super::stages::arrivals as arrivals_of;
 use super::syntax::LONGEST;
 use super::units::{Count, Rate};
@@ -126,6 +127,8 @@ fn closed_loop(s: &Settings) -> Result<Arrivals, Mistake> {
         None if ended_by_flag => None,
         None => file_duration,
     };
+    // Attempts that last until the end never come to their number.
+    let duration = duration.or(session::sends_until_the_end(s).then_some(DEFAULT_DURATION));
     if duration.is_some() || s.connections.given().is_some() {
         return Ok(Arrivals::Closed { slots, duration });
     }

@@ -15,6 +15,7 @@
 pub mod behaviour;
 mod definition;
 mod diagnostics;
+mod divide;
 mod env;
 mod field;
 pub mod fields;
@@ -47,6 +48,7 @@ pub use definition::{
     Until,
 };
 pub use diagnostics::{Colour, Mistake, Place, ScenarioErrors};
+pub use divide::Indivisible;
 pub use env::Environment;
 pub use flags::Overrides;
 pub use load::{DEFAULT_DURATION, DEFAULT_RATE};

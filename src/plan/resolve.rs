@@ -5,7 +5,7 @@ use super::diagnostics::{Mistake, Place};
 use super::field::{Field, Placed};
 use super::fields::Settings;
 use super::file::Written;
-use super::load::{arrivals, until};
+use super::load::{DEFAULT_DURATION, arrivals, until};
 use super::secrets::Secrets;
 use super::serve;
 use super::session::{self, Session};
@@ -23,6 +23,7 @@ pub(super) fn resolve(
 ) -> Result<Plan, Vec<Mistake>> {
     let mut mistakes = found;
     let mut settings = flags.over(written.settings);
+    session::lifetime_of_messages(&mut settings);
     let arrivals = arrivals(&settings, longest_life(&settings)).unwrap_or_else(|mistake| {
         mistakes.push(mistake);
         None
@@ -122,6 +123,8 @@ fn longest_life(settings: &Settings) -> Duration {
     let lifetime = match settings.lifetime.value() {
         Some(Lifetime::Fixed(time) | Lifetime::Uniform(_, time)) => *time,
         Some(Lifetime::Exponential(mean)) => mean.saturating_mul(20),
+        // Messages without a number are sent as long as a load that does not say how long.
+        Some(Lifetime::UntilEnd) if session::sends_until_the_end(settings) => DEFAULT_DURATION,
         Some(Lifetime::UntilEnd) | None => Duration::ZERO,
     };
     lifetime.max(session::longest_speech(settings))

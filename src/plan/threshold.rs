@@ -16,7 +16,7 @@ mod value;
 pub use catalogue::{Entry, Family, catalogue};
 pub use error::{Part, ThresholdError};
 pub use evaluation::Evaluation;
-pub use metric::{Counter, Metric, Share};
+pub use metric::{Counter, Metric, Observed, Share};
 pub use nearest::advice;
 pub use needs::Unmeasured;
 pub use stat::{Percentile, Stat};

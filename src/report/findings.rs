@@ -54,6 +54,18 @@ pub(super) fn numbers(onset: &OnsetReport) -> String {
         let time_wait = count("time_wait").unwrap_or_else(|| "0".into());
         parts.push(format!("{used} of {usable} ports in use, {time_wait} in TIME_WAIT"));
     }
+    if let Some(rate) = evidence.number("ceiling_per_s") {
+        parts.push(format!(
+            "tcp_tw_reuse gives ports back: a ceiling of some {}/s, and no wall",
+            thousands(rate as u64)
+        ));
+    }
+    let most_wait = evidence.number("fin_wait_2") >= evidence.number("ports_in_use").map(|all| all / 2.0);
+    if let Some(waiting) = count("fin_wait_2").filter(|_| most_wait) {
+        parts.push(format!(
+            "{waiting} in FIN_WAIT_2: the peer does not close, which the forecast had assumed"
+        ));
+    }
     if let Some(at) = evidence.number("forecast_exhausted_at_s") {
         parts.push(format!("out of ports at {} if it goes on", seconds(at)));
     }

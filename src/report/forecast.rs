@@ -11,12 +11,23 @@ use crate::result::forecast::{Compared, Figure, ForecastReport};
 pub fn beforehand(forecast: &Forecast) -> String {
     let Some(broken) = forecast.breaks_first() else {
         return match forecast.limit(Limit::PortSearch).and_then(|limit| limit.when) {
-            None => "nothing breaks".to_owned(),
-            Some(slow) => format!("nothing breaks, but connect() becomes slow {}", plan_text::moment(slow)),
+            None => plan_text::ports_suffice(forecast),
+            Some(slow) => {
+                format!(
+                    "{}, but connect() becomes slow {}",
+                    plan_text::ports_suffice(forecast),
+                    plan_text::moment(slow)
+                )
+            }
         };
     };
     let when = broken.when.map_or(String::new(), plan_text::moment);
-    format!("{} {when}", plan_text::consequence(broken.limit, forecast))
+    let held = plan_text::held(forecast).filter(|_| broken.limit == Limit::Ports);
+    format!(
+        "{} {when}{}",
+        plan_text::consequence(broken.limit, forecast),
+        held.map_or(String::new(), |held| format!("; {held}"))
+    )
 }
 
 /// The figures worth telling, each with what it is, as forecast, as measured, and the error.
@@ -65,6 +76,7 @@ fn text(figure: Figure, value: Option<f64>) -> String {
 mod tests {
     use super::*;
     use crate::capacity::{Demand, HostLimits, PortSpan, forecast};
+    use crate::model::{HeldPorts, Holder, TupleGroup};
 
     fn host() -> HostLimits {
         HostLimits {
@@ -81,8 +93,24 @@ mod tests {
             text,
             "source ports run out (EADDRNOTAVAIL from connect()) after 2.00 s, at attempt 1,025"
         );
-        assert_eq!(beforehand(&forecast(&Demand::constant(1.0), &host())), "nothing breaks");
+        assert_eq!(
+            beforehand(&forecast(&Demand::constant(1.0), &host())),
+            "ports: enough for 1/s, 60 of 1,024 in use at most"
+        );
         let slow = beforehand(&forecast(&Demand::constant(12.0), &host()));
-        assert!(slow.starts_with("nothing breaks, but connect() becomes slow after "), "{slow}");
+        assert!(slow.starts_with("ports: enough for 12/s, 7"), "{slow}");
+    }
+
+    #[test]
+    fn what_is_held_already_and_what_is_assumed_are_said() {
+        let held =
+            HeldPorts { lasting: 0, returning: vec![(50.0, 500)], by: [(Holder::TimeWait, 500)].into() };
+        let group = TupleGroup { tuples: 1, share: 1.0, loopback: false, held };
+        let demand = Demand { tuples: vec![group], ..Demand::constant(512.0) };
+        let text = beforehand(&forecast(&demand, &host()));
+        assert!(text.ends_with("at attempt 525; 500 are held already: 500 in TIME_WAIT"), "{text}");
+        let reused = HostLimits { tw_reuse: 1, ..host() };
+        let text = beforehand(&forecast(&Demand::constant(100.0), &reused));
+        assert!(text.ends_with("if the server closes as soon as the client has"), "{text}");
     }
 }

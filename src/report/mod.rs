@@ -17,13 +17,17 @@ mod markdown;
 pub mod metrics;
 pub mod openmetrics;
 pub mod output;
+mod plan_line;
 pub mod plan_text;
 pub mod screen;
 pub mod shown;
 mod style;
 pub mod summary;
 pub mod sweep_text;
+pub mod watch;
+pub mod watch_metrics;
 
 use findings::remedy_command;
 
+pub use plan_line::plan_line;
 pub use style::Style;

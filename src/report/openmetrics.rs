@@ -26,7 +26,7 @@ const BOUNDS_US: [u64; 18] = [
 /// Fields of `counts` that go up and down.
 const GAUGES: [&str; 2] = ["in_flight", "held_max"];
 
-type Labels = Vec<(String, String)>;
+pub(super) type Labels = Vec<(String, String)>;
 
 /// The text of a run that has ended.
 pub(super) fn render(result: &Shown<'_, RunResult>) -> Result<String, RenderError> {
@@ -43,8 +43,13 @@ pub fn render_running(result: &RunResult) -> Result<String, RenderError> {
 }
 
 fn text(result: &RunResult, verdict: &str) -> Result<String, RenderError> {
-    let mut registry = Registry::with_prefix("connstorm");
-    registry.register_collector(Box::new(Figures::of(result, verdict)?));
+    written("connstorm", Figures::of(result, verdict)?)
+}
+
+/// Figures as text, each name with a prefix.
+pub(super) fn written(prefix: &str, figures: Figures) -> Result<String, RenderError> {
+    let mut registry = Registry::with_prefix(prefix);
+    registry.register_collector(Box::new(figures));
     let mut out = String::new();
     encoding::text::encode(&mut out, &registry).map_err(|error| library("OpenMetrics", &error))?;
     Ok(out)
@@ -52,15 +57,15 @@ fn text(result: &RunResult, verdict: &str) -> Result<String, RenderError> {
 
 /// One family of metrics, with the values of its members.
 #[derive(Debug)]
-struct Family {
+pub(super) struct Family {
     name: String,
     help: &'static str,
-    unit: Option<Unit>,
+    pub(super) unit: Option<Unit>,
     values: Values,
 }
 
 #[derive(Debug)]
-enum Values {
+pub(super) enum Values {
     Counters(Vec<(Labels, u64)>),
     Gauges(Vec<(Labels, f64)>),
     Histograms(Vec<(Labels, Buckets)>),
@@ -68,15 +73,16 @@ enum Values {
 }
 
 #[derive(Debug)]
-struct Buckets {
+pub(super) struct Buckets {
     sum_s: f64,
     count: u64,
     /// Upper bounds in seconds, and how many lie in each bucket.
     buckets: Vec<(f64, u64)>,
 }
 
-#[derive(Debug)]
-struct Figures(Vec<Family>);
+/// Families of metrics, in the order in which they are written.
+#[derive(Debug, Default)]
+pub(super) struct Figures(Vec<Family>);
 
 impl Figures {
     fn of(result: &RunResult, verdict: &str) -> Result<Figures, RenderError> {
@@ -91,7 +97,7 @@ impl Figures {
         Ok(figures)
     }
 
-    fn add(&mut self, name: &str, help: &'static str, values: Values) -> &mut Family {
+    pub(super) fn add(&mut self, name: &str, help: &'static str, values: Values) -> &mut Family {
         self.0.push(Family { name: name.to_owned(), help, unit: None, values });
         let last = self.0.len() - 1;
         &mut self.0[last]
@@ -107,7 +113,7 @@ impl Figures {
         self.gauge("elapsed", "Time since the start", result.elapsed_s).unit = Some(Unit::Seconds);
     }
 
-    fn gauge(&mut self, name: &str, help: &'static str, value: f64) -> &mut Family {
+    pub(super) fn gauge(&mut self, name: &str, help: &'static str, value: f64) -> &mut Family {
         self.add(name, help, Values::Gauges(vec![(Labels::new(), value)]))
     }
 
@@ -242,7 +248,7 @@ fn buckets(name: &str, summary: &LatencySummary) -> Result<Buckets, RenderError>
     Ok(Buckets { sum_s: summary.mean * summary.count as f64 / 1e6, count: summary.count, buckets })
 }
 
-fn labels(of: &[(&str, &str)]) -> Labels {
+pub(super) fn labels(of: &[(&str, &str)]) -> Labels {
     of.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
 }
 

@@ -82,9 +82,17 @@ fn first(out: &mut String, forecast: &Forecast, layout: Layout) {
         let slow =
             forecast.breaks.iter().find(|b| b.when.is_some() && b.limit.severity() == Severity::Slowdown);
         match slow.and_then(|b| b.when) {
-            None => line(out, format_args!("{}: nothing breaks", style.good("Fits"))),
+            None => {
+                paragraph(out, &format!("{}: {}", style.good("Fits"), ports_suffice(forecast)), "", layout)
+            }
             Some(when) => {
-                line(out, format_args!("{}, but connect() becomes slow {}", style.warn("Fits"), moment(when)))
+                let fits = style.warn("Fits");
+                let text = format!(
+                    "{fits}: {}, but connect() becomes slow {}",
+                    ports_suffice(forecast),
+                    moment(when)
+                );
+                paragraph(out, &text, "", layout);
             }
         }
         return;
@@ -95,6 +103,31 @@ fn first(out: &mut String, forecast: &Forecast, layout: Layout) {
     if let Some(slow) = forecast.ports.search_slow.filter(|_| broken.limit == Limit::Ports) {
         paragraph(out, &format!("Before that connect() becomes slow {}", moment(slow)), "", layout);
     }
+}
+
+/// The ports suffice: for which rate, how many of them are needed, and what that rests on.
+pub(super) fn ports_suffice(forecast: &Forecast) -> String {
+    let ports = &forecast.ports;
+    let needed = ports.needed.map_or(String::new(), |needed| {
+        format!(", {} of {} in use at most", thousands(needed), thousands(ports.capacity))
+    });
+    let held = held(forecast).map_or(String::new(), |held| format!(" ({held})"));
+    let assumed = match forecast.assumes_that_the_peer_closes() {
+        true => ", if the server closes as soon as the client has",
+        false => "",
+    };
+    format!("ports: enough for {}{needed}{held}{assumed}", per_second(forecast.peak_rate))
+}
+
+/// What is held of the ports before the run, if anything is.
+pub(super) fn held(forecast: &Forecast) -> Option<String> {
+    let held = &forecast.ports.held;
+    let by: Vec<String> =
+        held.by.iter().map(|(by, ports)| format!("{} {}", thousands(*ports), by.in_words())).collect();
+    (!by.is_empty()).then(|| {
+        let all = held.by.values().sum::<u64>();
+        format!("{} {} held already: {}", thousands(all), if all == 1 { "is" } else { "are" }, by.join(", "))
+    })
 }
 
 /// What happens when a limit is met.
@@ -193,6 +226,14 @@ fn figures(out: &mut String, forecast: &Forecast, layout: Layout) {
             peak => format!("{} from {} on", thousands(peak), seconds(time_wait.peak_from_s)),
         },
     ));
+    if forecast.assumes_that_the_peer_closes() {
+        rows.push((
+            "assumed",
+            "the server closes as soon as the client has; where it does not, the client's ports stay in FIN_WAIT_2 for 60 s \
+             (net.ipv4.tcp_fin_timeout), which tcp_tw_reuse does not shorten"
+                .to_owned(),
+        ));
+    }
     rows.push(("open at once", forecast.open.wanted.map_or("grows without an end".to_owned(), thousands)));
     let tables = forecast.descriptors.tables_needed.filter(|_| forecast.descriptors.private_tables);
     rows.extend(tables.map(|tables| {
@@ -399,7 +440,7 @@ mod tests {
         };
         let host = HostLimits { conntrack: Some(Conntrack::default()), ..HostLimits::default() };
         let text = text(&demand, &host, 80);
-        assert!(text.contains("Fits: nothing breaks") && !text.contains("What to change"), "{text}");
+        assert!(text.contains("Fits: ports: enough for 200/s") && !text.contains("What to change"), "{text}");
         assert!(text.contains("accept queue") && text.contains("conntrack"), "{text}");
     }
 

@@ -3,12 +3,12 @@
 
 use crate::model::Reply;
 use crate::model::format::{bytes, micros, seconds, thousands};
+use crate::plan::Arrivals;
 use crate::plan::threshold::Evaluation;
-use crate::plan::{Arrivals, Close, Lifetime, PortPolicy};
 use crate::report::findings::{self, WIDTH, line, wrapped};
 use crate::report::shown::Shown;
 use crate::report::style::Style;
-use crate::report::{bars, forecast};
+use crate::report::{bars, forecast, plan_line};
 use crate::result::headline;
 use crate::result::windows::{spans, without_stub};
 use crate::result::{FailureKind, LatencySummary, RunResult, Verdict};
@@ -35,6 +35,9 @@ pub fn render(result: &RunResult, style: Style) -> String {
     }
     thresholds(&mut out, result, style);
     cost(&mut out, result);
+    if !result.unseen.is_empty() {
+        wrapped(&mut out, &format!("not seen: {}", result.unseen.join("; ")), 2);
+    }
     out
 }
 
@@ -244,26 +247,9 @@ pub(super) fn load(result: &RunResult) -> String {
         Arrivals::Open(_) => "open loop".to_owned(),
         Arrivals::Closed { slots, .. } => format!("closed loop, {} slots", thousands(*slots)),
     };
-    let lifetime = match plan.connection.lifetime {
-        Lifetime::Fixed(time) if time.is_zero() => "closed at once".to_owned(),
-        Lifetime::Fixed(time) => format!("open {}", seconds(time.as_secs_f64())),
-        Lifetime::Uniform(low, high) => {
-            format!("open {} to {}", seconds(low.as_secs_f64()), seconds(high.as_secs_f64()))
-        }
-        Lifetime::Exponential(mean) => format!("open {} on average", seconds(mean.as_secs_f64())),
-        Lifetime::UntilEnd => "open until the end".to_owned(),
-    };
-    let close = match plan.connection.close {
-        Close::Fin => "FIN",
-        Close::Rst => "RST",
-        Close::Peer => "the peer",
-    };
-    let ports = match plan.source.ports {
-        PortPolicy::Kernel => "ports by the kernel".to_owned(),
-        PortPolicy::NaiveBind => "ports by bind(0)".to_owned(),
-        PortPolicy::Explicit { low, high } => format!("explicit ports {low}-{high}"),
-        PortPolicy::Range { low, high } => format!("ports {low}-{high} by the kernel"),
-    };
+    let lifetime = plan_line::lifetime(plan.connection.lifetime);
+    let close = plan_line::close(plan.connection.close);
+    let ports = plan_line::ports(plan.source.ports);
     let tuples = match result.tuples {
         1 => "1 tuple".to_owned(),
         many => format!("{} tuples", thousands(many)),
@@ -273,8 +259,9 @@ pub(super) fn load(result: &RunResult) -> String {
     } else {
         ""
     };
+    let part = result.slice.map_or(String::new(), |slice| format!(", part {slice}: judged when merged"));
     let elapsed = seconds(result.elapsed_s);
-    format!("{arrivals}, {elapsed}; {lifetime}, closed by {close}\n  {tuples}, {ports}{insecure}")
+    format!("{arrivals}, {elapsed}; {lifetime}, closed by {close}\n  {tuples}, {ports}{insecure}{part}")
 }
 
 /// The latencies worth a line: those that have values, except the calls, which `--json` has.

@@ -66,6 +66,7 @@ impl Completed {
         let latency_us = named.map(|(name, latency)| (name.into(), LatencySummary::of(latency))).collect();
         let onsets: Vec<OnsetReport> = self.onsets.iter().map(Into::into).collect();
         let plan = plan.redacted();
+        let slice = Some(start.slice).filter(|slice| !slice.is_whole());
         let ending = match &end {
             End::UnderWay => Ending::UnderWay,
             End::Aborted(_) => Ending::Aborted,
@@ -82,6 +83,7 @@ impl Completed {
         };
         let figures = Figures {
             plan: &plan,
+            slice,
             elapsed_s: run.elapsed.as_secs_f64(),
             counts: &counts,
             skipped: &skipped,
@@ -109,6 +111,7 @@ impl Completed {
             forecast,
             findings: self.findings,
             thresholds: judgement.thresholds,
+            partial: end == End::UnderWay,
             aborted: if let End::Aborted(why) = end { Some(why) } else { None },
             destinations: start.destinations.clone(),
             tuples: start.tuples,
@@ -121,6 +124,7 @@ impl Completed {
             parts: Vec::new(),
             unseen: self.unseen,
             plan,
+            slice,
             counts,
             skipped,
             failures,

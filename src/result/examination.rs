@@ -80,6 +80,9 @@ pub struct AttemptReport {
     /// Whether a ClientHello on a connection of its own was answered with TLS, where plain text was not answered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub speaks_tls: Option<bool>,
+    /// Whether a plain request on a connection of its own was answered with HTTP, where TLS was not answered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub speaks_plain: Option<bool>,
     /// The first line that came, or the first bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub greeting: Option<String>,
@@ -134,6 +137,7 @@ impl AttemptReport {
             accepted: None,
             tls: None,
             speaks_tls: None,
+            speaks_plain: None,
             greeting: None,
             reply: None,
         }

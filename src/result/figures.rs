@@ -1,7 +1,7 @@
 //! The figures of a run that thresholds and the verdict look at: of a result that is being made, and of one
 //! that there is.
 
-use crate::model::Traffic;
+use crate::model::{Slice, Traffic};
 use crate::plan::Plan;
 use crate::result::model::{Counts, FailureKind, LatencySummary, OnsetReport, Resources, RunResult, Verdict};
 use std::collections::BTreeMap;
@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Figures<'a> {
     pub(super) plan: &'a Plan,
+    pub(super) slice: Option<Slice>,
     pub(super) elapsed_s: f64,
     pub(super) counts: &'a Counts,
     pub(super) skipped: &'a BTreeMap<String, u64>,
@@ -40,6 +41,7 @@ impl<'a> Figures<'a> {
     pub(crate) fn of(result: &'a RunResult) -> Figures<'a> {
         Figures {
             plan: &result.plan,
+            slice: result.slice,
             elapsed_s: result.elapsed_s,
             counts: &result.counts,
             skipped: &result.skipped,

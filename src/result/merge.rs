@@ -5,7 +5,7 @@
 //! histograms   added, bucket by bucket       onsets    keep their host, moved to the common start
 //! ```
 //!
-//! Invariant: what held for each part (planned = started + skipped; started = ok + failed + cut short + in flight) holds
+//! Invariant: what held for each part (planned + reconnects = started + skipped; started = ok + failed + cut short + in flight) holds
 //! for the whole, in all and in every window; percentiles are those of all values recorded together.
 
 use crate::model::{Latency, SAMPLES};
@@ -16,6 +16,12 @@ use crate::result::timeline::{Track, aligned};
 use crate::result::verdict::Judgement;
 use std::collections::{BTreeMap, BTreeSet};
 
+mod error;
+mod slices;
+
+pub use error::MergeError;
+pub use slices::Missing;
+
 /// A result and the name by which it is told: the file it was read from.
 #[derive(Debug, Clone)]
 pub struct Named {
@@ -25,89 +31,31 @@ pub struct Named {
     pub result: RunResult,
 }
 
-/// Why results can't be merged.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum MergeError {
-    /// One result, or none.
-    #[error("there is nothing to merge: give two results or more")]
-    TooFew,
-    /// One run twice.
-    #[error("'{first}' and '{second}' are the same run: its attempts would be counted twice")]
-    Twice {
-        /// The first of them.
-        first: String,
-        /// The other.
-        second: String,
-    },
-    /// They did different things.
-    #[error(
-        "'{first}' and '{second}' differ in {what}: their latencies are not those of one load; merge results of \
-         one scenario, and use `connstorm compare` for different ones"
-    )]
-    Different {
-        /// The first of them.
-        first: String,
-        /// The other.
-        second: String,
-        /// In what they differ.
-        what: &'static str,
-    },
-    /// They did not run at the same time.
-    #[error(
-        "'{first}' had ended before '{second}' began: together they were no load; use `connstorm compare` for \
-         runs one after the other"
-    )]
-    Apart {
-        /// That which ended.
-        first: String,
-        /// That which began later.
-        second: String,
-    },
-    /// Nobody knows when it began.
-    #[error(
-        "'{0}' does not say when it began, so that its windows can't be aligned; it was written by an older version"
-    )]
-    NoClock(String),
-    /// Its numbers contradict each other.
-    #[error("'{name}' does not add up: {what}; it was changed, or it was cut off")]
-    Unbalanced {
-        /// The result.
-        name: String,
-        /// Which number is not the sum of its parts.
-        what: String,
-    },
-    /// Together they are more than any run counts.
-    #[error("the sum of the results is more than a result can hold: {0}")]
-    TooLarge(String),
-    /// A histogram is none.
-    #[error("the histogram of {what} in '{of}' can't be read: it was damaged")]
-    Histogram {
-        /// The result.
-        of: String,
-        /// Which latency.
-        what: String,
-    },
-}
-
-/// Merges results. The plan of the whole is that of the first; everything else is of all.
+/// Merges results. The plan of the whole is that of the first; everything else is of all. Parts of one divided plan
+/// come to what one run of it would have counted.
 ///
 /// # Errors
 /// When they are no parts of one load, or one of them was damaged.
-pub fn merge(mut parts: Vec<Named>) -> Result<RunResult, MergeError> {
+pub fn merge(mut parts: Vec<Named>, missing: Missing) -> Result<RunResult, MergeError> {
     check(&parts)?;
+    slices::check(&parts, missing)?;
+    apart(&parts)?;
     parts.sort_by_key(|part| part.result.began_unix_us);
     let whole = Whole { start_us: parts[0].result.began_unix_us, parts: &parts };
     let first = &parts[0].result;
-    let windows = aligned(&whole.tracks());
     let elapsed_s = whole.each().map(|(offset, part)| offset + part.result.elapsed_s).fold(0.0, f64::max);
-    let counts = whole.counts(windows.iter().map(|window| window.open).max().unwrap_or(0));
-    let (skipped, messages, onsets) = (whole.skipped(), whole.messages(), whole.onsets());
+    let owed = slices::owed(&parts, elapsed_s);
+    let windows = aligned(&whole.tracks(&owed.windows));
+    let mut counts = whole.counts(windows.iter().map(|window| window.open).max().unwrap_or(0));
+    let (mut skipped, messages, onsets) = (whole.skipped(), whole.messages(), whole.onsets());
+    owed.enter(&mut counts, &mut skipped);
     let (failures, latency_us) = (whole.failures()?, whole.latencies()?);
     let resources = whole.resources();
     let unseen = whole.all(|result| result.unseen.clone());
     let aborted = parts.iter().find_map(|part| part.result.aborted.clone());
     let figures = Figures {
         plan: &first.plan,
+        slice: None,
         elapsed_s,
         counts: &counts,
         skipped: &skipped,
@@ -137,6 +85,8 @@ pub fn merge(mut parts: Vec<Named>) -> Result<RunResult, MergeError> {
         resources,
         // Each part has its own.
         command: None,
+        slice: None,
+        partial: parts.iter().any(|part| part.result.partial),
         parts: whole.parts(),
         counts,
         skipped,
@@ -183,7 +133,7 @@ fn check(parts: &[Named]) -> Result<(), MergeError> {
             });
         }
     }
-    apart(parts)
+    Ok(())
 }
 
 /// In what two runs differ so much that their latencies are not of one kind.
@@ -369,12 +319,13 @@ impl Whole<'_> {
         sum
     }
 
-    fn tracks(&self) -> Vec<Track<'_>> {
+    fn tracks<'a>(&'a self, owed: &'a [crate::result::WindowSummary]) -> Vec<Track<'a>> {
         let track = |(offset_s, part): (f64, &'_ Named)| (offset_s, part.result.host.hostname.clone());
         self.each()
             .map(track)
             .zip(self.parts)
             .map(|((offset_s, host), part)| Track { offset_s, host, windows: &part.result.windows })
+            .chain([Track { offset_s: 0.0, host: String::new(), windows: owed }])
             .collect()
     }
 
@@ -390,6 +341,8 @@ impl Whole<'_> {
                 began: result.began.clone(),
                 elapsed_s: result.elapsed_s,
                 verdict: result.verdict,
+                slice: result.slice,
+                partial: result.partial,
                 counts: result.counts,
             }]
         };
@@ -398,7 +351,10 @@ impl Whole<'_> {
 
     /// End of the whole: that of a part which did not end by its plan goes before all others.
     fn ending(&self) -> Ending {
-        let is_so = |ending| self.parts.iter().any(|part| Figures::of(&part.result).ending == ending);
+        // One that did not come to its end, of a divided plan, is a loss, and no interruption of the whole.
+        let is_lost = |part: &&Named| part.result.partial && part.result.slice.is_some();
+        let others = || self.parts.iter().filter(|part| !is_lost(part));
+        let is_so = |ending| others().any(|part| Figures::of(&part.result).ending == ending);
         [Ending::Interrupted, Ending::Aborted].into_iter().find(|end| is_so(*end)).unwrap_or(Ending::Planned)
     }
 

@@ -19,6 +19,7 @@ pub mod schema;
 mod thresholds;
 mod timeline;
 mod verdict;
+mod watch;
 mod window;
 pub(crate) mod windows;
 
@@ -30,3 +31,4 @@ pub use model::{
 };
 pub use read::ReadError;
 pub(crate) use verdict::LATE_US;
+pub use watch::{WATCH_SCHEMA_VERSION, WatchLine, WatchLook, WatchReport, WatchStart};

@@ -5,7 +5,8 @@
 use crate::diagnose::Finding;
 use crate::linux::sysctl::HostSettings;
 use crate::model::{
-    Cause, Closes, Codes, Errno, Evidence, Latency, Onset, OnsetKind, Reply, Sample, Side, Stage, Traffic,
+    Cause, Closes, Codes, Errno, Evidence, Latency, Onset, OnsetKind, Reply, Sample, Side, Slice, Stage,
+    Traffic,
 };
 use crate::plan::Plan;
 use crate::plan::threshold::{Evaluation, Metric};
@@ -39,6 +40,9 @@ pub struct RunResult {
     pub elapsed_s: f64,
     /// What was planned.
     pub plan: Plan,
+    /// What of the plan this process did, and all counts are of; absent where it is all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slice: Option<Slice>,
     /// The settings and limits of this host when it began.
     pub host: HostSettings,
     /// What could not be seen of the kernel while it ran, and why.
@@ -88,6 +92,10 @@ pub struct RunResult {
     /// The command line that made it, secrets replaced; absent where it was not the command line.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub command: Option<String>,
+    /// The program, or one of those that this was merged from, did not come to its end: this is what it had counted
+    /// until it was last written.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub partial: bool,
     /// The results that this one was merged from; empty where it is of one run.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub parts: Vec<Part>,
@@ -106,6 +114,12 @@ pub struct Part {
     pub elapsed_s: f64,
     /// What it was worth.
     pub verdict: Verdict,
+    /// What of the plan it did; absent where it is all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slice: Option<Slice>,
+    /// Its program did not come to its end.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub partial: bool,
     /// Its attempts by outcome.
     pub counts: Counts,
 }
@@ -124,10 +138,10 @@ pub enum Verdict {
     Interrupted,
 }
 
-/// Attempts by outcome. planned = started + skipped; started = ok + failed + cut short + in flight.
+/// Attempts by outcome. planned + reconnects = started + skipped; started = ok + failed + cut short + in flight.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Counts {
-    /// Arrivals that became due.
+    /// Arrivals that became due, those left out that are due as a connection was lost (`messages.reconnects`).
     pub planned: u64,
     /// Attempts started.
     pub started: u64,
@@ -142,7 +156,7 @@ pub struct Counts {
     pub skipped: u64,
     /// Attempts that had not ended when an interruption came.
     pub in_flight: u64,
-    /// The most connections open at once. With several workers: the most at the end of a window.
+    /// The most connections open at once. In a merged result: at the end of a window, or in one of its parts.
     pub held_max: u64,
     /// How often a closed-loop slot waited after a failure.
     pub backoffs: u64,

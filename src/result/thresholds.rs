@@ -6,8 +6,12 @@ use crate::result::figures::Figures;
 use crate::result::model::LatencySummary;
 
 impl Figures<'_> {
-    /// Judges every threshold of the plan, or the default where it has none.
+    /// Judges every threshold of the plan, or the default where it has none. A part of a run is not judged: no
+    /// threshold is about it, and the whole is judged when it is merged.
     pub(super) fn evaluate(&self) -> Vec<Evaluation> {
+        if self.slice.is_some() {
+            return Vec::new();
+        }
         let written = &self.plan.thresholds[..];
         let thresholds = if written.is_empty() { &[Threshold::DEFAULT][..] } else { written };
         thresholds.iter().map(|threshold| threshold.evaluate(&|metric| self.value(metric))).collect()
@@ -42,6 +46,8 @@ impl Figures<'_> {
                 told.or_else(|| self.is_blind_to(kind).then_some(f64::NAN))
             }
             Metric::RateAchieved => Some(super::model::per_second(counts.ok, self.elapsed_s)),
+            // A watch's.
+            Metric::Observed(_) => None,
         }
     }
 

@@ -1,7 +1,7 @@
 //! What a run is worth: the rule by which it is passed, failed or invalid.
 
 use crate::model::format::{micros, percent, seconds, thousands};
-use crate::model::{Late, Served, Side};
+use crate::model::{Late, Served, Side, SkipReason};
 use crate::plan::Arrivals;
 use crate::plan::threshold::Evaluation;
 use crate::result::figures::{Ending, Figures};
@@ -70,13 +70,15 @@ impl Figures<'_> {
     }
 
     /// Attempts that failed on the generator's side, unless a threshold is about just that, and arrivals
-    /// that it did not come to.
+    /// that it did not come to, or was not there for.
     fn spoiled_attempts(&self) -> Option<String> {
         let spoils = |kind: &&FailureKind| kind.side == Side::Generator && !self.is_about(kind.cause);
         let own = self.failures.iter().filter(spoils);
         let failed: u64 = own.clone().map(|kind| kind.count).sum();
         let late = self.late_beyond_reason();
-        let spoiled = failed + late;
+        let [missed, lost] =
+            [SkipReason::AgentLate, SkipReason::AgentLost].map(|reason| self.skipped_for(reason));
+        let spoiled = failed + late + missed + lost;
         if spoiled == 0 || (spoiled as f64) <= self.counts.planned as f64 * SPOILED_SHARE {
             return None;
         }
@@ -84,6 +86,12 @@ impl Figures<'_> {
             own.map(|kind| format!("{} × {}", thousands(kind.count), kind.failure())).collect();
         if late > 0 {
             parts.push(format!("{} arrivals never started because it was late", thousands(late)));
+        }
+        if missed > 0 {
+            parts.push(format!("{} arrivals missed because it began late", thousands(missed)));
+        }
+        if lost > 0 {
+            parts.push(format!("{} arrivals of parts of the run that were lost", thousands(lost)));
         }
         Some(format!(
             "the generator was the limit for {} of the planned attempts: {}",
@@ -96,9 +104,13 @@ impl Figures<'_> {
     /// the end of a run is as little a fault as in its midst; and where the user's own condition ended the
     /// run, nothing that was left over is.
     fn late_beyond_reason(&self) -> u64 {
-        let late = self.skipped.get("late").copied().unwrap_or(0);
+        let late = self.skipped_for(SkipReason::Late);
         let due_in_reason = self.counts.planned as f64 / self.elapsed_s.max(1e-3) * LATE_US as f64 / 1e6;
         if self.ending == Ending::Aborted || late as f64 <= due_in_reason { 0 } else { late }
+    }
+
+    fn skipped_for(&self, reason: SkipReason) -> u64 {
+        self.skipped.get(reason.name()).copied().unwrap_or(0)
     }
 
     /// Messages that were due and that the generator never came to, beyond those of its last moments.

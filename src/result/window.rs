@@ -3,12 +3,19 @@
 use crate::model::{Codes, WindowLatency, WindowRow};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// Length of a window, but for what a worker may be early.
+const WHOLE: Duration = Duration::from_millis(900);
 
 /// What happened in one second of the run.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct WindowSummary {
     /// When it ended, in seconds since the start.
     pub at_s: f64,
+    /// Whether it is shorter than a second, as the last one mostly is: its counts are not those of a second.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub partial: bool,
     /// Arrivals that became due.
     pub planned: u64,
     /// Attempts started.
@@ -121,6 +128,7 @@ impl WindowSummary {
         let [connect_p50_us, connect_p90_us, connect_p99_us, connect_max_us] = row.connect_us;
         WindowSummary {
             at_s: row.at.as_secs_f64(),
+            partial: row.length < WHOLE,
             planned: row.planned,
             started: row.started,
             opened: row.opened,

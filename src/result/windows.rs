@@ -90,6 +90,7 @@ fn joined(group: &[WindowSummary]) -> Option<WindowSummary> {
 
 /// Adds the counts of another window, and takes the larger of each percentile.
 pub(crate) fn add(sum: &mut WindowSummary, more: &WindowSummary) {
+    sum.partial &= more.partial;
     sum.planned = sum.planned.saturating_add(more.planned);
     sum.started = sum.started.saturating_add(more.started);
     sum.opened = sum.opened.saturating_add(more.opened);

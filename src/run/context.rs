@@ -4,8 +4,9 @@ use crate::host::held_ports;
 use crate::host::target::are_local;
 use crate::linux::addresses::is_local;
 use crate::linux::sysctl::HostSettings;
-use crate::observe::{Books, RunContext};
+use crate::observe::RunContext;
 use crate::plan::{Arrivals, Plan};
+use crate::protocol::Application;
 use crate::run::from_plan::supply;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -23,7 +24,6 @@ pub(crate) fn context(plan: &Plan, destinations: &[SocketAddr], host: &HostSetti
         largest_share: supply.groups().iter().map(|group| group.share).fold(0.0, f64::max),
         open_for: plan.connection.lifetime.mean(),
         fin_timeout: Duration::from_secs(host.tcp_fin_timeout.unwrap_or(60)),
-        books: Books::Kept,
         supply,
         time_wait_cap: host.tcp_max_tw_buckets,
         target_is_local: are_local(destinations),
@@ -43,6 +43,14 @@ pub(crate) fn foreign_sources(plan: &Plan) -> Vec<IpAddr> {
     let addresses =
         blocks.iter().flat_map(|block| (0..block.len().min(LOOKED_AT)).filter_map(|n| block.nth(n)));
     addresses.filter(|address| !is_local(*address).unwrap_or(true)).collect()
+}
+
+/// Messages or requests that each connection of the plan is to have, where their number is fixed.
+pub(crate) fn planned_messages(plan: &Plan) -> Option<u64> {
+    match plan.kind().application() {
+        Application::Http => Some(u64::from(plan.session.request.requests)),
+        Application::WebSocket | Application::Stream => plan.session.messages.count,
+    }
 }
 
 /// Source addresses of the plan, each once with its weight; none where the kernel chooses, or there are too many

@@ -1,11 +1,13 @@
 //! What the planner is asked: a plan as a demand, and a host's settings as its limits.
 
 use crate::capacity::{Conntrack, Demand, Ends, HostLimits, PortSpan, RateCourse};
+use crate::host::held_ports;
 use crate::linux::addresses::source_for;
 use crate::linux::sysctl::HostSettings;
 use crate::model::{PortDemand, PortSupply, Rate, TupleGroup};
 use crate::plan::{Arrivals, Plan};
-use std::net::SocketAddr;
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 /// What a plan does not say: where its connections go, and what they meet there.
@@ -39,10 +41,36 @@ pub fn supply(plan: &Plan, destinations: &[SocketAddr], settings: &HostSettings)
         policy: plan.source.ports,
         close: plan.connection.close,
         sources: plan.source.addresses.clone(),
-        routed: destinations.iter().filter(|_| by_route).map(|d| source_for(*d).ok()).collect(),
+        routed: if by_route { routed(destinations) } else { Vec::new() },
         destinations: destinations.to_vec(),
     };
     PortSupply::new(&demand, settings.port_settings())
+}
+
+/// Where the connections go, in the planner's terms, and what is held of their ports. `None` where they go
+/// nowhere.
+pub fn whereto(
+    plan: &Plan,
+    host: &HostSettings,
+    destinations: &[SocketAddr],
+    own_target: bool,
+) -> Option<Whereto> {
+    let ends = match () {
+        () if own_target => Ends::OneProgram,
+        () if crate::host::target::are_local(destinations) => Ends::TwoPrograms,
+        () => Ends::Client,
+    };
+    let supply = supply(plan, destinations, host);
+    let seen = held_ports::look(&supply).unwrap_or_default();
+    (!destinations.is_empty()).then(|| Whereto::of(&supply.holding(seen.sockets), ends))
+}
+
+/// The source address that the routes give to each destination. Its port does not matter to them.
+fn routed(destinations: &[SocketAddr]) -> Vec<Option<IpAddr>> {
+    let mut known = HashMap::new();
+    let mut of =
+        |to: &SocketAddr| *known.entry(SocketAddr::new(to.ip(), 1)).or_insert_with(|| source_for(*to).ok());
+    destinations.iter().map(&mut of).collect()
 }
 
 /// The demand of a plan. `None` for a closed loop whose connections are closed at once: how fast it goes is

@@ -13,24 +13,23 @@ mod plateau;
 mod preparation;
 mod watched;
 
-pub use preparation::prepare;
+pub use preparation::{muster, prepare};
 pub use watched::Watched;
 
-use crate::capacity::{self, Demand, Ends, Forecast};
+use crate::capacity::{self, Demand, Forecast};
 use crate::diagnose::diagnose;
 use crate::engine::{self, Control, Destinations, RunError};
-use crate::host::held_ports;
 use crate::host::moment::MomentLook;
+use crate::linux::clock::Clock;
 use crate::linux::sysctl::HostSettings;
+use crate::model::Slice;
 use crate::observe::Hurry;
 use crate::plan::{Plan, Serve};
 use crate::result::{Completed, End, WindowSummary};
 use crate::server::{Config, Running, StartError, Target};
-use from_plan::Whereto;
 use moments::Moments;
 use monitor::Monitor;
 use observer::Observer;
-use std::net::SocketAddr;
 
 /// Why a run could not begin.
 #[derive(Debug, thiserror::Error)]
@@ -64,13 +63,16 @@ pub fn execute(
     control: &Control,
     watch: impl FnMut(&Watched<'_>),
 ) -> Result<Completed, StartRunError> {
-    preparation::prepare(plan, &|| control.is_interrupted())?.run(control, watch)
+    let prepared = preparation::prepare(plan, Slice::WHOLE, &|| control.is_interrupted())?;
+    let mustered = preparation::muster(prepared, control, &|| control.is_interrupted())?;
+    Ok(mustered.run(Clock::start(), watch))
 }
 
 /// A run that is ready to begin: its own target listens, and its target's name is resolved.
 #[derive(Debug)]
 pub struct Prepared {
     plan: Plan,
+    slice: Slice,
     host: HostSettings,
     own_target: Option<Running>,
     destinations: Destinations,
@@ -78,11 +80,11 @@ pub struct Prepared {
 }
 
 impl Prepared {
-    /// Makes everything ready.
+    /// Makes everything ready for what this process does of a plan.
     ///
     /// # Errors
     /// When the plan's own target can't start, or there is nothing to connect to.
-    fn new(plan: &Plan) -> Result<Prepared, StartRunError> {
+    fn new(plan: &Plan, slice: Slice) -> Result<Prepared, StartRunError> {
         let host = HostSettings::read();
         let own_target = plan.serve.as_ref().map(start_target).transpose()?;
         let plan = trusting(plan, own_target.as_ref());
@@ -91,94 +93,115 @@ impl Prepared {
             (None, Some(own)) => Destinations::Known(own.addresses().to_vec()),
             (None, None) => return Err(StartRunError::NoTarget),
         };
-        let whereto = whereto(&plan, &host, destinations.addresses(), own_target.is_some());
-        let demand = whereto.and_then(|whereto| from_plan::demand(&plan, whereto));
+        let share = plan.share(slice);
+        let whereto = from_plan::whereto(&share, &host, destinations.addresses(), own_target.is_some());
+        let demand = whereto.and_then(|whereto| from_plan::demand(&share, whereto));
         let forecast = demand.map(|demand| {
             let forecast = capacity::forecast(&demand, &from_plan::limits(&host));
             (demand, forecast)
         });
-        Ok(Prepared { plan, host, own_target, destinations, forecast })
+        Ok(Prepared { plan, slice, host, own_target, destinations, forecast })
     }
 
-    /// What is to be expected of it. `None` where it can't be told: a closed loop whose connections are
+    /// The load of this process alone, as [`Plan::share`] has it.
+    pub fn share(&self) -> Plan {
+        self.plan.share(self.slice)
+    }
+
+    /// What is to be expected of it on this host. `None` where it can't be told: a closed loop whose connections are
     /// closed at once, or no destination.
     pub fn forecast(&self) -> Option<&Forecast> {
         self.forecast.as_ref().map(|(_, forecast)| forecast)
     }
 
-    /// Runs it.
+    /// Sets the workers up, and the threads that watch them: what is left is to begin.
     ///
     /// # Errors
-    /// When it could not begin. Whatever happens after that is in the result.
-    pub fn run(
-        self,
-        control: &Control,
-        mut watch: impl FnMut(&Watched<'_>),
-    ) -> Result<Completed, StartRunError> {
-        let Prepared { plan, host, own_target, destinations, forecast } = self;
-        let plan = &plan;
+    /// When it can't begin.
+    pub fn muster(self, control: &Control) -> Result<Mustered, StartRunError> {
+        let Prepared { plan, slice, host, own_target, destinations, forecast } = self;
+        let share = plan.share(slice);
         let hurry = Hurry::default();
         let look = MomentLook::new(plan.source.ports, host.clone());
-        let observer = Observer::new(plan, destinations.addresses(), host.clone(), hurry.clone());
+        let observer = Observer::new(&share, destinations.addresses(), host.clone(), hurry.clone());
         let (moments, first_failures) = Moments::start(look, hurry.clone()).map_err(StartRunError::Thread)?;
-        let mut monitor = Monitor::start(observer, hurry).map_err(StartRunError::Thread)?;
-        let mut abort = abort::Abort::new(plan);
-        let mut run = engine::run(plan, &destinations, control, Some(first_failures), |progress| {
+        let monitor = Monitor::start(observer, hurry).map_err(StartRunError::Thread)?;
+        let engine = engine::Mustered::new(&plan, slice, &destinations, control, Some(first_failures))?;
+        let control = control.clone();
+        Ok(Mustered {
+            plan,
+            share,
+            host,
+            own_target,
+            destinations,
+            forecast,
+            control,
+            moments,
+            monitor,
+            engine,
+        })
+    }
+}
+
+/// A run that has everything it needs, and begins when it is told to.
+pub struct Mustered {
+    plan: Plan,
+    /// The load of this process alone.
+    share: Plan,
+    host: HostSettings,
+    own_target: Option<Running>,
+    destinations: Destinations,
+    forecast: Option<(Demand, Forecast)>,
+    control: Control,
+    moments: Moments,
+    monitor: Monitor<Observer>,
+    engine: engine::Mustered,
+}
+
+impl Mustered {
+    /// Runs it from the epoch of the clock on, and watches it meanwhile.
+    pub fn run(self, clock: Clock, mut watch: impl FnMut(&Watched<'_>)) -> Completed {
+        let Mustered { plan, share, host, own_target, destinations, .. } = self;
+        let (control, mut monitor) = (self.control, self.monitor);
+        let mut abort = abort::Abort::new(&plan);
+        let mut run = self.engine.fire(clock, |progress| {
             if let Some(window) = progress.window {
                 monitor.window(window, progress.tally, progress.elapsed);
             }
             let (onsets, seen) = monitor.news();
-            let watched = Watched { plan, host: &host, progress, onsets, seen };
+            let watched = Watched { plan: &plan, host: &host, progress, onsets, seen };
             if abort.is_due(&watched) {
                 control.interrupt();
             }
             watch(&watched);
-        })?;
+        });
         let observer = monitor.finish();
-        let moments = moments.finish();
+        let moments = self.moments.finish();
         run.worker_errors
             .extend([observer.as_ref().err(), moments.as_ref().err()].into_iter().flatten().cloned());
         // A run is worth its report also where nobody watched it to the end.
         let mut observer = observer.unwrap_or_else(|_| {
-            Observer::new(plan, destinations.addresses(), host.clone(), Hurry::default())
+            Observer::new(&share, destinations.addresses(), host.clone(), Hurry::default())
         });
         observer.settle(&run);
-        let findings = diagnose(&observer.facts(plan, &run, moments.unwrap_or_default()));
+        let findings = diagnose(&observer.facts(&share, &run, moments.unwrap_or_default()));
         drop(own_target);
         let time_wait_before = observer.time_wait_before();
         let unseen = observer.unseen().to_vec();
         let Observer { onsets, seen, .. } = observer;
         let windows = WindowSummary::all(&run.windows, seen);
-        Ok(Completed {
+        Completed {
             run,
             host,
-            forecast,
+            forecast: self.forecast,
             time_wait_before,
             onsets,
             windows,
             unseen,
             findings,
             end: abort.why().map_or(End::Ended, End::Aborted),
-        })
+        }
     }
-}
-
-/// Where the connections go, in the planner's terms, and what is held of their ports. `None` where they go
-/// nowhere.
-fn whereto(
-    plan: &Plan,
-    host: &HostSettings,
-    destinations: &[SocketAddr],
-    own_target: bool,
-) -> Option<Whereto> {
-    let ends = match () {
-        () if own_target => Ends::OneProgram,
-        () if crate::host::target::are_local(destinations) => Ends::TwoPrograms,
-        () => Ends::Client,
-    };
-    let supply = from_plan::supply(plan, destinations, host);
-    let seen = held_ports::look(&supply).unwrap_or_default();
-    (!destinations.is_empty()).then(|| Whereto::of(&supply.holding(seen.sockets), ends))
 }
 
 /// The plan, with the certificate of the run's own target among those it trusts.

@@ -2,10 +2,12 @@
 //! facts that the diagnosis wants. It works on the monitor thread.
 
 use crate::diagnose::{Facts, FailureFact, Moment, Refusals, TargetFacts, TupleFact};
-use crate::host::server_process::ServerWatch;
+use crate::host::server_process::{ServerWatch, own_drops};
+use crate::host::state::Owners;
 use crate::host::target;
 use crate::linux::holders::Table;
 use crate::linux::proc_net::{ConntrackDrops, Counters};
+use crate::linux::ruleset;
 use crate::linux::sysctl::HostSettings;
 use crate::linux::tcp_state::TcpState;
 use crate::linux::tuple_usage::TupleCount;
@@ -17,7 +19,7 @@ use crate::observe::{
 };
 use crate::plan::{Plan, PortPolicy};
 use crate::result::{KernelWindow, LATE_US};
-use crate::run::context::{context, foreign_sources, source_weights};
+use crate::run::context::{context, foreign_sources, planned_messages, source_weights};
 use crate::run::monitor::{Complete, Look, Told, Watch};
 use crate::run::plateau::plateau;
 use std::net::SocketAddr;
@@ -58,7 +60,7 @@ impl Observer {
             fraction: BUDGET,
         };
         let mut sampler = Sampler::open(config, Stamp::ZERO).heeding(hurry.clone());
-        let first = sampler.take(Stamp::ZERO);
+        let first = with_drops(sampler.take(Stamp::ZERO), &context, destinations);
         Observer {
             detectors: Detectors::new(context.clone()),
             server: ServerWatch::new(destinations, context.target_is_local),
@@ -117,10 +119,13 @@ impl Observer {
     pub(super) fn facts(&self, plan: &Plan, run: &Run, moments: Vec<Moment>) -> Facts {
         let (first, last) = (self.first.as_ref(), self.last.as_ref());
         let over = first.zip(last).map(|(first, last)| last.since(first));
-        let mut around =
-            target::look(plan.target.as_ref().map(|target| target.host.as_str()), &self.destinations);
+        let is_quiet = run.tally.failed() == 0 && run.tally.syn_retransmits() == 0 && self.onsets.is_empty();
+        let owners = if is_quiet { Owners::LeftOut } else { Owners::Sought };
+        let host = plan.target.as_ref().map(|target| target.host.as_str());
+        let mut around = target::look(host, &self.destinations, owners);
         if run.tally.failed() > 0 {
             around.name.as_mut().map(target::ask_dns);
+            around.rules = ruleset::read().ok();
         }
         Facts {
             destinations: self.destinations.clone(),
@@ -128,6 +133,7 @@ impl Observer {
             opened: run.tally.opened(),
             held_max: run.held_max,
             tuples: run.start.tuples,
+            planned_messages: planned_messages(plan),
             failures: run.tally.failures().iter().map(failure_fact).collect(),
             spoken: Some(plan.kind()),
             url: plan.url(),
@@ -171,7 +177,10 @@ impl Watch for Observer {
         let sample = match (look, &self.last) {
             (Look::None, Some(last)) => last.clone(),
             (Look::None, None) => return Told::default(),
-            (Look::At(now), _) => self.sampler.take(now()),
+            (Look::At(now), _) => {
+                let sample = self.sampler.take(now());
+                with_drops(sample, &self.context, &self.destinations)
+            }
         };
         let is_new = matches!(look, Look::At(_));
         let delta = self.last.as_ref().filter(|_| is_new).map(|before| sample.since(before));
@@ -196,6 +205,12 @@ impl Watch for Observer {
         self.last = Some(sample);
         Told { onsets, seen: Some(seen) }
     }
+}
+
+/// The sample with what the destinations' own listeners dropped, where they are this host's.
+fn with_drops(sample: Sample, context: &RunContext, destinations: &[SocketAddr]) -> Sample {
+    let listener_drops = if context.target_is_local { own_drops(destinations) } else { None };
+    Sample { listener_drops, ..sample }
 }
 
 fn fullest(sample: &Sample) -> Option<TupleCount> {
@@ -280,16 +295,18 @@ fn failure_fact(kind: &crate::model::FailureTally) -> FailureFact {
         by_source: kind.by_source.sorted(),
         by_destination: kind.by_destination.sorted(),
         acknowledged: kind.acknowledged,
+        answers: kind.answers.sorted(),
         at_timeout: kind.samples.iter().filter_map(|sample| sample.at_timeout).collect(),
         ages: (kind.latency.count() > 0).then(|| {
             let at = |quantile| Duration::from_micros(kind.latency.quantile_us(quantile));
             (at(0.01), at(0.99))
         }),
+        median_age: (kind.latency.count() > 0).then(|| Duration::from_micros(kind.latency.quantile_us(0.5))),
         icmp_code: (kind.failure.stage == Stage::Connect)
             .then_some(kind.failure.code)
             .flatten()
             .and_then(|code| u8::try_from(code).ok()),
-        icmp_offender: None,
+        icmp_offender: kind.samples.iter().find_map(|sample| sample.icmp_from),
     }
 }
 

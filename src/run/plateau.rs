@@ -58,6 +58,7 @@ mod tests {
             lateness_p99_us: 0,
             message_lateness_p99_us: None,
             speech: crate::model::Speech::default(),
+            length: Duration::from_secs(1),
             cpu: Duration::ZERO,
         }
     }

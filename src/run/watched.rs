@@ -11,7 +11,7 @@ use std::ops::Deref;
 /// The state of a run under way.
 #[derive(Debug)]
 pub struct Watched<'a> {
-    /// What is run.
+    /// What is run, as a whole.
     pub plan: &'a Plan,
     /// The settings of this host when the run began.
     pub host: &'a HostSettings,
@@ -45,7 +45,7 @@ impl Watched<'_> {
             start: self.start.clone(),
             elapsed: self.elapsed,
             interrupted: false,
-            planned: tally.started() + tally.skipped(),
+            planned: (tally.started() + tally.skipped()).saturating_sub(tally.traffic.reconnects),
             held_max: self.held_max,
             tally,
             windows: Vec::new(),

@@ -6,7 +6,7 @@ use crate::tokens::{Token, tokens, without_tests};
 pub(crate) const LEVELS: &[&[&str]] = &[
     &["cli"],
     &["lab"],
-    &["doctor", "find"],
+    &["doctor", "find", "watch"],
     &["run"],
     &["engine", "host", "report"],
     &["result", "server"],

@@ -3,7 +3,7 @@
 use crate::cli::exit::Exit;
 use crate::cli::output::{Output, say};
 use crate::lab::table::{self, Row};
-use crate::lab::{self, Distractor, Experiment};
+use crate::lab::{self, Distractor, Experiment, Way};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
@@ -14,6 +14,12 @@ const AT_ONCE: usize = 2;
 pub(super) fn named(name: &str) -> Result<Distractor, String> {
     let all = || Distractor::ALL.iter().map(|one| one.name()).collect::<Vec<_>>().join(", ");
     Distractor::of(name).ok_or_else(|| format!("it is one of {}", all()))
+}
+
+/// A way of holding connections by its name.
+pub(super) fn way(name: &str) -> Result<Way, String> {
+    let found = Way::ALL.into_iter().find(|way| way.name() == name);
+    found.ok_or_else(|| format!("it is one of {}", Way::ALL.map(Way::name).join(", ")))
 }
 
 /// Runs them, tells each that is not as intended at once, and prints the table.

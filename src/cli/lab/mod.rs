@@ -6,14 +6,14 @@ mod shell;
 use super::exit::Exit;
 use super::output::{Output, say, style_for};
 use crate::lab::table::{self, Row};
-use crate::lab::{self, Answer, Cure, Distractor, Experiment, plain_server, text};
+use crate::lab::{self, Answer, Cure, Distractor, Experiment, Holder, Way, plain_server, text};
 use crate::report::explain;
 use crate::report::output::{Format, Html};
 use crate::result::RunResult;
 use clap::{Args, Subcommand};
 use serde::Serialize;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -45,7 +45,7 @@ pub(in crate::cli) struct Lab {
     #[command(subcommand)]
     what: Option<What>,
     /// The experiment; `connstorm lab list` names all
-    #[arg(value_name = "NAME", required_unless_present_any = ["all", "perform", "ordinary_server", "beside"])]
+    #[arg(value_name = "NAME", required_unless_present_any = ["all", "perform", "ordinary_server", "beside", "hold"])]
     name: Option<String>,
     /// Then do it again with the remedy applied: the first cure, the one of this name, or all [default:
     /// no cure]
@@ -80,6 +80,18 @@ pub(in crate::cli) struct Lab {
     /// Inside the namespace: be another program that does this; with --perform, have one beside it
     #[arg(long, hide = true, value_name = "NAME", value_parser = beside::named)]
     beside: Option<Distractor>,
+    /// Inside the namespace: be another program that holds these
+    #[arg(long, hide = true, value_name = "WAY", value_parser = beside::way, requires_all = ["hold_from", "hold_to"])]
+    hold: Option<Way>,
+    /// Inside the namespace: where its connections come from
+    #[arg(long, hide = true, value_name = "ADDRESS")]
+    hold_from: Option<IpAddr>,
+    /// Inside the namespace: where they go
+    #[arg(long, hide = true, value_name = "ADDRESS:PORT")]
+    hold_to: Option<SocketAddr>,
+    /// Inside the namespace: how many they are
+    #[arg(long, hide = true, value_name = "N", default_value_t = 1)]
+    hold_count: u32,
     /// Inside the namespace: the process that the load comes from
     #[arg(long, hide = true, value_name = "PID", default_value_t = 0)]
     generator: u32,
@@ -126,6 +138,10 @@ fn experiments(args: &Lab) -> anyhow::Result<Exit> {
     }
     if let Some(listen) = args.ordinary_server {
         plain_server::serve(listen, args.at_most, || drop(Output::Stdout.write("ready\n")))?;
+    }
+    if let (Some(way), Some(source), Some(destination)) = (args.hold, args.hold_from, args.hold_to) {
+        let holder = Holder { way, source, destination, count: args.hold_count };
+        holder.go_on(|| drop(Output::Stdout.write("ready\n")))?;
     }
     if let Some(distractor) = args.beside {
         distractor.go_on(args.generator, || drop(Output::Stdout.write("ready\n")))?;

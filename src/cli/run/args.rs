@@ -1,5 +1,6 @@
 //! The raw arguments of `connstorm run`: text as it was given, under the names of the scenario's fields.
 
+use super::division::Division;
 use crate::cli::outputs::OutputFlags;
 use crate::cli::scenario_flags::ScenarioFlags;
 use clap::{Args, ValueEnum};
@@ -28,6 +29,9 @@ Examples:
   connstorm run tcp://127.0.0.1:9000 --concurrency 200 --duration 10s \\
     --close rst --json - | jq .counts
 
+  # The second of three machines that do one plan together, all at the same moment; then merge their results
+  connstorm run storm.toml --part 2/3 --start-at 2030-01-02T03:04:05Z --json two.json
+
   # A scenario that another program writes, on standard input
   sed 's/2000/1000/' scenarios/first-run.toml | connstorm run -
 
@@ -46,6 +50,8 @@ pub(in crate::cli) struct Run {
     pub(in crate::cli) what: String,
     #[command(flatten)]
     pub(in crate::cli) scenario: ScenarioFlags,
+    #[command(flatten)]
+    pub(super) division: Division,
     #[command(flatten)]
     pub(super) progress: ProgressFlags,
     #[command(flatten)]

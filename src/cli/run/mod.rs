@@ -2,6 +2,7 @@
 //! reports.
 
 mod args;
+mod division;
 mod exporter;
 mod journal;
 mod progress;
@@ -17,11 +18,11 @@ use crate::engine::Control;
 use crate::plan;
 use crate::plan::secrets::command_line;
 use crate::plan::{Arrivals, Colour, Overrides, Plan, TargetUrl};
-use crate::report::{Style, forecast};
+use crate::report::{Style, forecast, plan_line};
 use crate::result::{Completed, RunResult};
-use crate::run::{StartRunError, prepare};
+use crate::run::{Prepared, StartRunError, muster, prepare};
 use anyhow::Context;
-use args::{ProgressFlags, ProgressWhen};
+use args::ProgressWhen;
 use exporter::Exporter;
 use journal::Journal;
 use std::io;
@@ -37,12 +38,22 @@ pub(super) fn run(args: &Run) -> anyhow::Result<Exit> {
             return Ok(Exit::Usage);
         }
     };
+    let slice = match args.division.slice(&plan) {
+        Ok(slice) => slice,
+        Err(error) => {
+            say(&format!("connstorm: {error}"));
+            return Ok(Exit::Usage);
+        }
+    };
     let plan = if args.progress.show_secrets { plan.with_secrets_shown() } else { plan };
     let interrupt = Interrupt::watch().context("cannot handle signals")?;
     // Looked at first: what can't be written should fail before the run, not after it.
     let outputs = args.output.open(&inputs(&args.what, &plan))?;
     let mut journal = args.output.json.as_deref().and_then(|file| Journal::beside(file, &plan));
-    let completed = match watched(&plan, &interrupt, &args.progress, journal.as_mut()) {
+    let prepared = prepare(&plan, slice, &|| interrupt.asked());
+    let completed = prepared.map_err(anyhow::Error::from);
+    let completed = completed.and_then(|prepared| watched(prepared, &interrupt, args, journal.as_mut()));
+    let completed = match completed {
         Err(error) if matches!(error.downcast_ref(), Some(StartRunError::Interrupted)) => {
             // Outputs are dropped as they are: earlier files stay whole.
             say(&format!("connstorm: {error}"));
@@ -123,20 +134,27 @@ const ENDING: &str = "connstorm: interrupted: what is open is closed, then the r
 
 /// The run itself, with its progress shown and Ctrl-C passed on.
 fn watched(
-    plan: &Plan,
+    prepared: Prepared,
     interrupt: &Interrupt,
-    flags: &ProgressFlags,
+    args: &Run,
     mut journal: Option<&mut Journal>,
 ) -> anyhow::Result<Completed> {
+    let flags = &args.progress;
+    let share = prepared.share();
     let progress = if flags.quiet { ProgressWhen::Never } else { flags.progress };
     let mut exporter = flags.listen.map(Exporter::start).transpose()?;
-    let mut line = progress::Line::new(progress, end(plan), plan.load.connections);
+    let mut line = progress::Line::new(progress, end(&share), share.load.connections);
     let control = Control::default();
-    let prepared = prepare(plan, &|| interrupt.asked())?;
+    if !flags.quiet {
+        say(&format!("plan: {}", plan_line(&share)));
+    }
     if let Some(forecast) = prepared.forecast().filter(|_| !flags.quiet) {
         say(&format!("forecast: {}", forecast::beforehand(forecast)));
     }
-    let completed = prepared.run(&control, |progress| {
+    let mustered = muster(prepared, &control, &|| interrupt.asked())?;
+    let (clock, told) = args.division.clock(end(&share))?;
+    told.filter(|_| !flags.quiet).iter().for_each(|told| say(told));
+    let completed = mustered.run(clock, |progress| {
         if interrupt.asked() && !control.is_interrupted() {
             control.interrupt();
             say(ENDING);
@@ -150,7 +168,7 @@ fn watched(
         }
     });
     line.finish();
-    Ok(completed?)
+    Ok(completed)
 }
 
 /// When the plan's arrivals end by time.

@@ -65,7 +65,8 @@ impl Line {
         self.told = watched.onsets.len();
         if let Some(window) = watched.window {
             self.count_messages(watched);
-            let first = message(watched, window.started, window.open, ports(watched));
+            let rate = window.started as f64 / window.length.as_secs_f64().max(1e-3);
+            let first = message(watched, rate.round() as u64, window.open, ports(watched));
             let second = self.speed(window.connect_us, window.opened) + &spoken(window);
             if self.plain.is_some_and(|due| watched.elapsed >= due) {
                 self.plain = Some(watched.elapsed + PLAIN_EVERY);

@@ -3,6 +3,7 @@
 use super::Case;
 use crate::diagnose::FindingId;
 use crate::diagnose::claim::Claim;
+use crate::diagnose::rivals;
 use crate::model::Cause;
 
 /// The finding of a handshake that failed before, or beside, the certificate.
@@ -51,6 +52,20 @@ pub(super) fn finding(case: &Case<'_>) -> Claim {
                 .remedy("openssl s_client -connect HOST:PORT    # what the server offers")
         }
     }
+}
+
+/// It did not answer TLS at all, and answers plain HTTP.
+pub(super) fn plain_port(case: &Case<'_>) -> Claim {
+    let says = format!(
+        "{} has no TLS on that port: it did not answer our ClientHello, and a plain request on a connection of its own was \
+         answered with HTTP; browsers say: 'net::ERR_SSL_PROTOCOL_ERROR'",
+        case.url()
+    );
+    let seen = "a plain request on a connection of its own was answered with HTTP";
+    case.target(FindingId::TlsToAPlainPort, says)
+        .remedy(format!("use {}", case.url_with(case.other_scheme())))
+        .without(rivals::IN_THE_HANDSHAKE, seen)
+        .without(rivals::SILENCES, seen)
 }
 
 /// Whether the port is known to speak something else than the same without TLS.

@@ -1,6 +1,7 @@
 use super::*;
 use crate::diagnose::{Certainty, Listening, diagnose};
 use crate::linux::proc_net::{Conntrack, ConntrackDrops, Counters};
+use crate::linux::ruleset::Ruleset;
 use crate::model::{Failure, Lease};
 use std::net::SocketAddr;
 
@@ -69,6 +70,12 @@ fn drops_of_connection_tracking_go_before_a_firewall() {
     let mut facts = facts();
     let lost = ConntrackDrops { drop: 7, ..ConntrackDrops::default() };
     facts.conntrack = Some((Conntrack { count: 100, max: 100, drops: Some(lost) }, lost));
+    assert_eq!(
+        ids(&facts),
+        [("conntrack-full".into(), Certainty::Likely)],
+        "are these left out of tracking?"
+    );
+    facts.rules = Some(Ruleset::default());
     assert_eq!(ids(&facts), [("conntrack-full".into(), Certainty::Proved)]);
     let none = ConntrackDrops::default();
     facts.conntrack = Some((Conntrack { count: 100, max: 100, drops: None }, none));

@@ -3,7 +3,7 @@
 use crate::linux::socket::{CallError, Connection as Socket};
 use crate::linux::tcp_info::TcpInfo;
 use crate::model::{Cause, Failure};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 impl From<CallError> for Failure {
@@ -12,9 +12,9 @@ impl From<CallError> for Failure {
     }
 }
 
-/// The failure that an error means, with the ICMP message behind it, if the kernel kept one.
-pub(super) fn explained(error: CallError, socket: &Socket) -> Failure {
-    let mut failure = Failure::from(error);
+/// The failure that an error means, with the ICMP message behind it, if the kernel kept one, and who sent that.
+pub(super) fn explained(error: CallError, socket: &Socket) -> (Failure, Option<IpAddr>) {
+    let (mut failure, mut sent_by) = (Failure::from(error), None);
     let may_be_icmp = matches!(
         failure.cause,
         Cause::Refused | Cause::HostUnreachable | Cause::NetworkUnreachable | Cause::Permission
@@ -24,8 +24,9 @@ pub(super) fn explained(error: CallError, socket: &Socket) -> Failure {
             failure.cause = Cause::RefusedIcmp;
         }
         failure.code = Some(u16::from(icmp.icmp_code));
+        sent_by = icmp.offender;
     }
-    failure
+    (failure, sent_by)
 }
 
 /// Whether a handshake that took so long had its SYN sent again. Asked only where that can be: the first

@@ -28,6 +28,7 @@ impl Connections {
         drop(socket);
         if connected.is_some() {
             self.open -= 1;
+            self.all_open.closed();
         }
         let lease = self.pool.as_ref().map_or_else(nowhere, |pool| pool.describe(key));
         self.release(key);

@@ -195,9 +195,10 @@ impl Connections {
 
     fn end_session(&mut self, key: usize, trouble: Option<SessionError>) {
         let mut slot = self.slots.remove(key);
-        let mut step = None;
+        let (mut step, mut answered) = (None, 0);
         if let (Some(session_io), Some(script)) = (&slot.session, self.script.as_deref()) {
             step = session_io.session.step(script);
+            answered = session_io.session.answered(script);
         }
         let ordinal = slot.started.ticket.ordinal;
         let Some(SessionError { mut failure, reply }) = trouble else {
@@ -225,6 +226,9 @@ impl Connections {
         match failure.cause {
             Cause::TimedOut => self.end_by_timeout(slot, failure),
             _ => self.end(slot, Outcome::Failed(failure)),
+        }
+        if answered > 0 {
+            self.tally.failed_after(failure, answered);
         }
         if let Some(reply) = reply {
             self.tally.explain(failure, ordinal, reply);

@@ -26,6 +26,18 @@ impl Session {
         }
     }
 
+    /// Messages or requests that were sent and do not wait for an answer.
+    pub(in crate::engine) fn answered(&self, script: &Script) -> u64 {
+        let sent = match &self.talk {
+            Talk::WebSocket(socket) => socket.sent(),
+            Talk::Stream(stream) => stream.sent(),
+            Talk::Http(http) => http.made(),
+            // Steps have no one number of messages.
+            Talk::Opening(_) | Talk::Steps(_) => 0,
+        };
+        sent.saturating_sub(self.unanswered(script))
+    }
+
     /// Whether something of the conversation is still to be sent.
     pub(super) fn has_more_to_say(&self, script: &Script, ordinal: u64) -> bool {
         self.course(script, ordinal).is_some_and(|(sent, all)| sent < all)

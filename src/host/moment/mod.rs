@@ -67,6 +67,8 @@ impl MomentLook {
         }
         moment.conntrack = self.conntrack(&moment, unseen);
         if moment.failure.cause == Cause::AddressNotAvailable {
+            // Where no address will do, one that is not usable yet may be why.
+            moment.source = moment.source.or_else(|| unusable(moment.destination.is_ipv6()));
             moment.address = moment.source.and_then(|source| noted(address(source), "addresses", unseen));
         }
         if moment.destination.is_ipv6() {
@@ -91,11 +93,20 @@ impl MomentLook {
     }
 }
 
-/// Whether a connection of the failing tuple has an entry in connection tracking.
+/// Whether a connection of the failing tuple has an entry in connection tracking. One that is established tells; of one
+/// whose SYN may have been dropped only an entry does.
 fn tracks_us(moment: &Moment) -> Option<bool> {
     let source = moment.source?;
-    let states = StateSet::NONE.with(TcpState::SynSent).with(TcpState::Established);
-    let filter = Filter { destinations: vec![moment.destination], ..Filter::states(states) };
+    if let Some(established) = own_socket(source, moment.destination, TcpState::Established) {
+        return tracked::has_entry(established, moment.destination).ok();
+    }
+    let begun = own_socket(source, moment.destination, TcpState::SynSent)?;
+    tracked::has_entry(begun, moment.destination).ok().filter(|has| *has)
+}
+
+/// A socket from this address to that destination, in this state.
+fn own_socket(source: IpAddr, destination: SocketAddr, state: TcpState) -> Option<SocketAddr> {
+    let filter = Filter { destinations: vec![destination], ..Filter::states(StateSet::NONE.with(state)) };
     let mut own = None;
     let asked = SockDiag::open().and_then(|mut diag| {
         diag.dump_while(&filter, |socket| {
@@ -107,7 +118,7 @@ fn tracks_us(moment: &Moment) -> Option<bool> {
         })
     });
     asked.ok()?;
-    tracked::has_entry(own?, moment.destination).ok()
+    own
 }
 
 fn address(source: IpAddr) -> io::Result<SourceAddress> {
@@ -118,6 +129,12 @@ fn address(source: IpAddr) -> io::Result<SourceAddress> {
         duplicate: assigned.as_ref().is_some_and(|own| own.duplicate),
         interface: assigned.map(|own| own.interface),
     })
+}
+
+/// An address of this family that is assigned, and tentative or duplicate.
+fn unusable(is_ipv6: bool) -> Option<IpAddr> {
+    let of_family = assigned().ok()?.into_iter().filter(|own| own.address.is_ipv6() == is_ipv6);
+    of_family.into_iter().find(|own| own.tentative).map(|own| own.address)
 }
 
 fn is_for_want_of_a_port(failure: Failure) -> bool {

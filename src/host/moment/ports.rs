@@ -69,6 +69,11 @@ impl MomentLook {
             match what {
                 Use::Listening => ports.listening += 1,
                 Use::Bound => ports.bound = ports.bound.map(|bound| bound + 1),
+                // The run's own connections choose their ports at connect(), so that tuples share them.
+                Use::Elsewhere if is_own && scope == PortScope::Tuple => {
+                    ports.own_elsewhere += 1;
+                    continue;
+                }
                 Use::Elsewhere => ports.elsewhere += 1,
                 Use::Taken => {
                     let counts = share_of(&mut ports, socket, &owner, looked_at, fin_timeout);
@@ -80,6 +85,7 @@ impl MomentLook {
             }
             *shares.entry(owner).or_default() += 1;
         }
+        ports.free += ports.own_elsewhere;
         if !self.shows_bound_sockets() {
             ports.bound = None;
         }

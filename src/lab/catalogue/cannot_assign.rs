@@ -4,8 +4,8 @@
 
 use crate::diagnose::FindingId;
 use crate::lab::experiment::{Experiment, Group::CannotAssign};
-use crate::lab::setting::{Binder, Setting};
-use crate::linux::socket::PortChoice;
+use crate::lab::holder::{Holder, Way};
+use crate::lab::setting::{Server, Setting};
 use crate::protocol::{Behaviour, Kind};
 
 pub(super) fn experiments() -> Vec<Experiment> {
@@ -18,6 +18,9 @@ pub(super) fn experiments() -> Vec<Experiment> {
         source_not_local(),
         server_side_has_no_limit(),
         ipv6_off(),
+        fin_wait_2(),
+        close_wait_leak(),
+        foreign_holder(),
     ]
 }
 
@@ -97,18 +100,18 @@ fn poisoned_buckets() -> Experiment {
     )
     .stands_for("Poisoned buckets: count well below the range, and another socket bound without NO_PORT.")
     .setting(|s| Setting {
-        binder: Some(Binder {
+        holder: Some(Holder {
+            way: Way::BoundFirst,
             source: [127, 0, 0, 2].into(),
             destination: ([127, 0, 0, 1], 9001).into(),
-            connections: 300,
-            chosen: PortChoice::AtBind,
+            count: 300,
         }),
         ..served(s).serves(Kind::Tcp, Behaviour::Sink, "127.0.0.1:9001")
     })
     .intends(FindingId::PortsExhaustedByPoisonedBuckets)
     .cure("no-port", "IP_BIND_ADDRESS_NO_PORT before bind() in the other program (Go: Dialer.Control)", |e| {
-        if let Some(binder) = &mut e.setting.binder {
-            binder.chosen = PortChoice::AtConnect;
+        if let Some(holder) = &mut e.setting.holder {
+            holder.way = Way::Connections;
         }
     })
     .cure("explicit", "--ports explicit: what is bound on other tuples is no obstacle", explicit)
@@ -175,5 +178,77 @@ fn ipv6_off() -> Experiment {
     .intends(FindingId::Ipv6Off)
     .cure("use-ipv4", "connect to the IPv4 address: tcp://127.0.0.1:9000", |e| {
         e.retarget("tcp://127.0.0.1:9000");
+    })
+}
+
+/// Half as many ports again, so that another program soon has them all.
+fn very_few_ports(setting: Setting) -> Setting {
+    setting.few_ports().sysctl("net.ipv4.ip_local_port_range", "40000 40511")
+}
+
+fn fin_wait_2() -> Experiment {
+    let keeping =
+        Server::Ordinary { listen: ([127, 0, 0, 1], 9000).into(), nofile: 2048, at_most: usize::MAX };
+    Experiment::new(
+        CannotAssign,
+        "fin-wait-2",
+        "The client closes each connection, and the server never closes its own side: the ports stay in FIN_WAIT_2.",
+        "tcp://127.0.0.1:9000 --rate 250/s --duration 3s --source 127.0.0.2 --workers 1",
+    )
+    .stands_for("Not only TIME_WAIT holds ports: FIN_WAIT_2, where the peer never closes.")
+    .setting(|s| Setting { servers: vec![keeping], ..very_few_ports(s) })
+    .intends(FindingId::PortsExhaustedByFinWait2)
+    .cure("let-it-close", "let the server close each connection whose client has closed; with --close rst", |e| {
+        e.setting.servers.clear();
+        e.setting.serve(Kind::Tcp, Behaviour::Sink, "127.0.0.1:9000");
+        e.flags("--close rst");
+    })
+}
+
+fn close_wait_leak() -> Experiment {
+    let leak = |count| Holder {
+        way: Way::Connections,
+        source: [127, 0, 0, 2].into(),
+        destination: ([127, 0, 0, 1], 9000).into(),
+        count,
+    };
+    Experiment::new(
+        CannotAssign,
+        "close-wait-leak",
+        "A program of this host never closes the connections that the server has closed: all ports are in CLOSE_WAIT.",
+        "tcp://127.0.0.1:9000 --rate 100/s --duration 1s --source 127.0.0.2 --close peer",
+    )
+    .stands_for("Not only TIME_WAIT holds ports: CLOSE_WAIT, where our program never closes.")
+    .setting(|s| Setting {
+        holder: Some(leak(512)),
+        ..very_few_ports(s).serves(Kind::Tcp, Behaviour::Discard, "127.0.0.1:9000")
+    })
+    .intends(FindingId::PortsExhaustedByCloseWait)
+    .cure("close-them", "let the program close each connection whose peer has closed", |e| {
+        e.setting.holder = None;
+    })
+}
+
+fn foreign_holder() -> Experiment {
+    let holder = |source: u8| Holder {
+        way: Way::Connections,
+        source: [127, 0, 0, source].into(),
+        destination: ([127, 0, 0, 1], 9000).into(),
+        count: 480,
+    };
+    Experiment::new(
+        CannotAssign,
+        "foreign-holder",
+        "Another program of this host holds 480 of the 512 ports to the same server.",
+        "tcp://127.0.0.1:9000 --rate 100/s --duration 1s --lifetime until-end --source 127.0.0.2",
+    )
+    .stands_for("Who holds the ports is another program, from the same address to the same server.")
+    .setting(|s| Setting {
+        holder: Some(holder(2)),
+        ..very_few_ports(s).serves(Kind::Tcp, Behaviour::Sink, "127.0.0.1:9000")
+    })
+    .intends(FindingId::PortsExhaustedByOtherSockets)
+    .cure("another-source", "a source address of its own for one of the two programs", |e| {
+        e.flags("--source 127.0.0.3");
     })
 }

@@ -39,7 +39,7 @@ fn emfile_in_client() -> Experiment {
         Limits,
         "emfile-in-client",
         "A client with one descriptor table wants more sockets than ulimit -n allows it.",
-        "tcp://127.0.0.1:9000 --rate 400/s --duration 1s --lifetime until-end --workers 1",
+        "tcp://127.0.0.1:9000 --rate 400/s --duration 2s --lifetime until-end --workers 1",
     )
     .stands_for("EMFILE: RLIMIT_NOFILE of this process.")
     .setting(|s| Setting { nofile: Some(256), ..served(s) })

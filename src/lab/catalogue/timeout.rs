@@ -2,10 +2,13 @@
 
 use crate::diagnose::FindingId;
 use crate::lab::experiment::{Experiment, Group::Timeout};
+use crate::lab::holder::{Holder, Way};
 use crate::lab::setting::{Cable, Setting};
+use crate::lab::wire::Wire;
 use crate::linux::firewall::Verdict;
 use crate::protocol::{Behaviour, Kind};
 use crate::server::Config;
+use std::time::Duration;
 
 pub(super) fn experiments() -> Vec<Experiment> {
     vec![
@@ -17,6 +20,10 @@ pub(super) fn experiments() -> Vec<Experiment> {
         routed_private_network(),
         accept_queue_full(),
         server_silent(),
+        syn_queue_full(),
+        mtu_hole(),
+        long_round_trip(),
+        own_snat_ports(),
     ]
 }
 
@@ -54,7 +61,7 @@ fn one_source_dropped() -> Experiment {
     .setting(|s| {
         let setting = far_server(s).rule(9000, Some([10, 77, 0, 11].into()), Verdict::Drop);
         let client = vec![[10, 77, 0, 1].into(), [10, 77, 0, 11].into()];
-        Setting { cable: Some(Cable { client, server: vec![[10, 77, 0, 2].into()] }), ..setting }
+        Setting { cable: Some(Cable { client, server: vec![[10, 77, 0, 2].into()], wire: None }), ..setting }
     })
     .intends(FindingId::SomeSourcesTimeOut)
     .cure("let-it-in", "allow that source address in the security group too", |e| e.setting.rules.clear())
@@ -171,5 +178,83 @@ fn server_silent() -> Experiment {
     .cure("mend-it", "restart the server, and look in its log for what it waited for", |e| {
         e.setting.servers.clear();
         e.setting.serve(Kind::Ws, Behaviour::Echo, "127.0.0.1:9000");
+    })
+}
+
+fn syn_queue_full() -> Experiment {
+    let half_open = Holder {
+        way: Way::Handshakes,
+        source: [127, 0, 0, 66].into(),
+        destination: ([127, 0, 0, 1], 9000).into(),
+        count: 40,
+    };
+    Experiment::new(
+        Timeout,
+        "syn-queue-full",
+        "SYN cookies are off, and handshakes that are never completed fill the listener's queue.",
+        "tcp://127.0.0.1:9000 --rate 30/s --duration 1s --connect-timeout 1500ms --source 127.0.0.2",
+    )
+    .stands_for("SYN queue full: a flood of SYNs, or a backlog that is too short, without SYN cookies.")
+    .setting(|s| Setting {
+        holder: Some(half_open),
+        ..s.sysctl("net.ipv4.tcp_syncookies", 0)
+            .sysctl("net.ipv4.tcp_max_syn_backlog", 8)
+            .serves(Kind::Tcp, Behaviour::Sink, "127.0.0.1:9000")
+            .rule(9000, Some([127, 0, 0, 66].into()), Verdict::DropAllButSyn)
+    })
+    .intends(FindingId::SynQueueFull)
+    .cure("cookies", "sysctl -w net.ipv4.tcp_syncookies=1", |e| {
+        e.setting.set_sysctl("net.ipv4.tcp_syncookies", 1);
+    })
+}
+
+fn mtu_hole() -> Experiment {
+    Experiment::new(
+        Timeout,
+        "mtu-hole",
+        "Packets above 1,300 bytes are lost on the way, and nobody says so: small messages pass, large ones do not.",
+        "ws://10.77.0.2:9000/chat --rate 10/s --duration 1s --lifetime 4s --send {random:6KiB} --count 1 --expect any \
+         --reply-timeout 2s",
+    )
+    .stands_for("A path whose MTU is smaller than the interface's, while ICMP is filtered.")
+    .setting(|s| {
+        s.second_host()
+            .wired(Wire { longest: Some(1300), ..Wire::default() })
+            .serves(Kind::Ws, Behaviour::Echo, "10.77.0.2:9000")
+    })
+    .intends(FindingId::MtuHole)
+    .cure("probing", "sysctl -w net.ipv4.tcp_mtu_probing=2: TCP begins with small segments", |e| {
+        e.setting.set_sysctl("net.ipv4.tcp_mtu_probing", 2);
+    })
+}
+
+fn long_round_trip() -> Experiment {
+    Experiment::new(
+        Timeout,
+        "long-round-trip",
+        "The server is 1.3 s away: every SYN is sent twice, and nothing is lost.",
+        "tcp://10.77.0.2:9000 --rate 20/s --duration 1s --connect-timeout 6s",
+    )
+    .stands_for("Connected later than 1 s: a lost SYN, or a long round trip.")
+    .setting(|s| far_server(s).wired(Wire { delay: Duration::from_millis(650), longest: None }))
+    .intends(FindingId::LongRoundTrip)
+    .cure("nearer", "a server that is nearer; or connections that are kept open and used again", |e| {
+        let near = Wire { delay: Duration::from_millis(20), longest: None };
+        e.setting = e.setting.clone().wired(near);
+    })
+}
+
+fn own_snat_ports() -> Experiment {
+    Experiment::new(
+        Timeout,
+        "own-snat-ports",
+        "A rule of the client's own host gives its connections one of 60 source ports; the others are dropped.",
+        "tcp://10.77.0.2:9000 --rate 60/s --duration 2s --lifetime 4s --connect-timeout 900ms",
+    )
+    .stands_for("NAT or SNAT out of ports: the tuple is not full, and some time out.")
+    .setting(|s| Setting { masquerade: Some((20_000, 20_059)), ..far_server(s) })
+    .intends(FindingId::SnatPortsExhausted)
+    .cure("more-ports", "masquerade without a range of ports, or to a wider one", |e| {
+        e.setting.masquerade = Some((20_000, 29_999));
     })
 }

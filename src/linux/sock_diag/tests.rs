@@ -89,8 +89,9 @@ fn conditions_are_held_by_the_kernel() {
 
 #[test]
 fn conditions_beyond_what_a_request_holds_are_an_error() {
-    let destinations = (1..=5000).map(|port| SocketAddr::from(([10, 0, 0, 1], port))).collect();
-    let filter = Filter { destinations, ..Filter::states(StateSet::ALL) };
+    let sources =
+        (0..5000u16).map(|n| (std::net::Ipv4Addr::new(10, 0, (n >> 8) as u8, n as u8).into(), 32)).collect();
+    let filter = Filter { sources, ..Filter::states(StateSet::ALL) };
     let error = SockDiag::open().unwrap().dump(&filter, |_| {}).unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
 }
@@ -102,6 +103,26 @@ fn many_conditions_pass_the_kernels_audit() {
         let _held = pair("127.0.0.2:0", &listener);
         let destinations = (8002..=9001).map(|port| SocketAddr::from(([127, 0, 0, 1], port))).collect();
         assert_eq!(dump(&Filter { destinations, ..Filter::states(StateSet::CONNECTIONS) }).len(), 1);
+    });
+}
+
+/// 64,000 destinations were compiled into a program that no request holds, each copied for each.
+#[test]
+fn destinations_beyond_what_a_request_holds_are_told_apart_here() {
+    netns::for_test(|| {
+        let wanted = TcpListener::bind("127.0.0.1:9001").unwrap();
+        let other = TcpListener::bind("127.0.0.1:80").unwrap();
+        let _held = [pair("127.0.0.2:0", &wanted), pair("127.0.0.2:0", &other)];
+        let destinations = (1024..=65_023).map(|port| SocketAddr::from(([127, 0, 0, 1], port))).collect();
+        let found = dump(&Filter { destinations, ..Filter::states(StateSet::CONNECTIONS) });
+        let to: Vec<u16> = found.iter().map(|socket| socket.destination.port()).collect();
+        assert!(to.contains(&9001) && !to.contains(&80), "{to:?}");
+        // Of many addresses too: those are not even told apart in the kernel.
+        let mut many: Vec<SocketAddr> =
+            (0..2000u16).map(|n| SocketAddr::from(([10, 1, (n >> 8) as u8, n as u8], 80))).collect();
+        many.push("127.0.0.1:0".parse().unwrap());
+        let found = dump(&Filter { destinations: many, ..Filter::states(StateSet::CONNECTIONS) });
+        assert!(found.iter().any(|socket| socket.destination.port() == 80));
     });
 }
 

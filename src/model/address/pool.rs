@@ -1,7 +1,7 @@
 //! A worker's pool of leases: for each attempt a source, a destination and, in explicit mode, a port.
 
 use super::{PortRing, Route, Routes};
-use crate::model::Lease;
+use crate::model::{Lease, Part};
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::net::SocketAddr;
@@ -12,8 +12,7 @@ use std::sync::Arc;
 #[derive(Debug)]
 pub struct Pool {
     routes: Arc<Routes>,
-    part: u64,
-    parts: u64,
+    part: Part,
     explicit: Option<Explicit>,
 }
 
@@ -61,32 +60,33 @@ pub struct LeaseKey {
 }
 
 impl Pool {
-    /// A pool whose ports the kernel chooses, for worker `part` of `parts`.
-    pub fn kernel_chooses(routes: Arc<Routes>, part: u32, parts: u32) -> Pool {
-        Pool { routes, part: part.into(), parts: parts.max(1).into(), explicit: None }
+    /// A pool whose ports the kernel chooses, for one worker.
+    pub fn kernel_chooses(routes: Arc<Routes>, part: Part) -> Pool {
+        Pool { routes, part, explicit: None }
     }
 
     /// A pool that leases these ports itself. See [`super::partition`].
-    pub fn explicit(routes: Arc<Routes>, part: u32, parts: u32, ports: Rc<[u16]>) -> Pool {
+    pub fn explicit(routes: Arc<Routes>, part: Part, ports: Rc<[u16]>) -> Pool {
         let capacity = routes.len().saturating_mul(ports.len() as u64);
         let explicit = Some(Explicit { ports, rings: HashMap::default(), leased: 0, capacity });
-        Pool { explicit, ..Pool::kernel_chooses(routes, part, parts) }
+        Pool { explicit, ..Pool::kernel_chooses(routes, part) }
     }
 
     /// A lease for an attempt; `None` when every port of every pair is leased.
     ///
-    /// Where the kernel chooses ports, pairs follow from the ordinal alone, so that all workers
-    /// together use them evenly. Where we choose, a worker owns its part of the ports of *every* pair;
+    /// Where the kernel chooses ports, pairs follow from the ordinal within the slice alone, so that all workers
+    /// of the slice together use them evenly. Where we choose, a worker owns its part of the ports of *every* pair;
     /// it goes round the pairs itself, and round a full one to the next.
     pub fn lease(&mut self, ordinal: u64) -> Option<LeaseKey> {
         let Some(explicit) = &mut self.explicit else {
-            return Some(LeaseKey { route: self.routes.choose(ordinal), port: 0 });
+            return Some(LeaseKey { route: self.routes.choose(self.part.local(ordinal)), port: 0 });
         };
         if explicit.leased >= explicit.capacity {
             return None;
         }
         // Workers start at different pairs, so that they don't all open the same one at once.
-        let first = self.routes.choose(ordinal / self.parts + self.part);
+        let (worker, workers) = (u64::from(self.part.worker()), u64::from(self.part.workers()));
+        let first = self.routes.choose(self.part.local(ordinal) / workers + worker);
         self.routes.all_from(first).find_map(|route| {
             let ports = &explicit.ports;
             let ring = explicit.rings.entry(route).or_insert_with(|| PortRing::new(ports.clone()));
@@ -108,7 +108,7 @@ impl Pool {
 
     /// The pair that the ordinal would have used, for an attempt that got no lease.
     pub fn refused(&self, ordinal: u64) -> Lease {
-        self.describe(LeaseKey { route: self.routes.choose(ordinal), port: 0 })
+        self.describe(LeaseKey { route: self.routes.choose(self.part.local(ordinal)), port: 0 })
     }
 
     /// Destination of a lease.
@@ -134,7 +134,7 @@ impl Pool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::partition;
+    use crate::model::{Slice, partition};
     use proptest::prelude::*;
     use std::collections::HashSet;
 
@@ -156,7 +156,7 @@ mod tests {
                 let all: Vec<u16> = (2000..2000 + ports).collect();
                 let mine = partition(&all, worker, workers);
                 let capacity = u64::from(sources) * u64::from(destinations) * mine.len() as u64;
-                let mut pool = Pool::explicit(routes.clone(), worker, workers, mine);
+                let mut pool = Pool::explicit(routes.clone(), Part::new(Slice::WHOLE, worker, workers), mine);
                 for n in 0..capacity {
                     let lease = pool.lease(u64::from(worker) + n * u64::from(workers));
                     let lease = pool.describe(lease.expect("capacity is left"));
@@ -169,9 +169,39 @@ mod tests {
         }
     }
 
+    proptest! {
+        /// Of global ordinals, part 0 of 2 would see only every other source: each slice goes round all of them,
+        /// with whatever number of workers.
+        #[test]
+        fn every_slice_uses_every_source_evenly(
+            sources in 1u32..9, counts in proptest::collection::vec(1u32..4, 1..6), workers in 1u32..5,
+            rounds in 1u64..4,
+        ) {
+            let routes = routes(&format!("127.0.0.1-127.0.0.{sources}"), 1);
+            let of: u32 = counts.iter().sum();
+            let mut first = 0;
+            for count in counts {
+                let slice = Slice::new(first, count, of).unwrap();
+                first += count;
+                let attempts = u64::from(sources) * rounds;
+                let mut used: HashMap<_, u64> = HashMap::new();
+                for worker in 0..workers {
+                    let part = Part::new(slice, worker, workers);
+                    let mut pool = Pool::kernel_chooses(routes.clone(), part);
+                    for local in (u64::from(worker)..attempts).step_by(workers as usize) {
+                        let lease = pool.lease(slice.global(local)).unwrap();
+                        *used.entry(pool.describe(lease).source).or_default() += 1;
+                    }
+                }
+                prop_assert_eq!(used.len(), sources as usize);
+                prop_assert!(used.values().all(|uses| *uses == rounds), "{:?}", used);
+            }
+        }
+    }
+
     #[test]
     fn what_is_given_back_can_be_leased_again() {
-        let mut pool = Pool::explicit(routes("127.0.0.1", 1), 0, 1, [7].into());
+        let mut pool = Pool::explicit(routes("127.0.0.1", 1), Part::new(Slice::WHOLE, 0, 1), [7].into());
         let lease = pool.lease(0).unwrap();
         assert_eq!(pool.lease(1), None);
         pool.release(lease);

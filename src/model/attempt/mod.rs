@@ -58,17 +58,24 @@ pub enum SkipReason {
     MaxOpen,
     /// The run ended before the generator, which was behind its plan, came to it.
     Late,
+    /// It was due before a generator that began long after the run's start time was there.
+    AgentLate,
+    /// It was to be started by a part of the run whose result there is not.
+    AgentLost,
 }
 
 impl SkipReason {
     /// Every reason, in the order of reports.
-    pub const ALL: [SkipReason; 2] = [SkipReason::MaxOpen, SkipReason::Late];
+    pub const ALL: [SkipReason; 4] =
+        [SkipReason::MaxOpen, SkipReason::Late, SkipReason::AgentLate, SkipReason::AgentLost];
 
     /// The name in JSON and in thresholds.
     pub fn name(self) -> &'static str {
         match self {
             SkipReason::MaxOpen => "max_open",
             SkipReason::Late => "late",
+            SkipReason::AgentLate => "agent_late",
+            SkipReason::AgentLost => "agent_lost",
         }
     }
 
@@ -77,6 +84,10 @@ impl SkipReason {
         match self {
             SkipReason::MaxOpen => "As many connections as `max_open` allows were open already.",
             SkipReason::Late => "The run ended before the generator, which was behind its plan, came to it.",
+            SkipReason::AgentLate => {
+                "The part of the run that was to start it began long after the start time."
+            }
+            SkipReason::AgentLost => "The part of the run that was to start it has no result.",
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Ports that sockets hold already: by what, and until when.
 
-use super::{PortSupply, TIME_WAIT, is_loopback_tuple};
-use crate::model::{Close, PortPolicy};
+use super::{PortSupply, is_loopback_tuple};
+use crate::model::PortPolicy;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
@@ -40,6 +40,21 @@ pub enum Holder {
     Bound,
     /// A listener.
     Listening,
+}
+
+impl Holder {
+    /// The state in words, after a number: "500 in TIME_WAIT".
+    pub fn in_words(self) -> &'static str {
+        match self {
+            Holder::Live => "open",
+            Holder::TimeWait => "in TIME_WAIT",
+            Holder::FinWait2 => "in FIN_WAIT_2",
+            Holder::CloseWait => "in CLOSE_WAIT",
+            Holder::Closing => "closing",
+            Holder::Bound => "bound",
+            Holder::Listening => "listened on",
+        }
+    }
 }
 
 /// What is held of the ports of one tuple.
@@ -178,15 +193,6 @@ impl PortSupply {
     /// Time until this load can take the socket's port: `Some(None)` as long as its program wants, `None`
     /// where it can be taken now.
     fn held_until(&self, socket: &HeldSocket, loopback: bool) -> Option<Option<Duration>> {
-        // An open connection of another program may be closed at any time; nobody knows when.
-        let Some(ends_in) = socket.ends_in else { return Some(None) };
-        let kept = self.settings.kept_after_close(self.policy, Close::Fin, loopback).nominal();
-        // `tcp_twsk_unique()` leaves FIN_WAIT_2 alone where connect() searches.
-        let searched = !matches!(self.policy, PortPolicy::Explicit { .. });
-        let until = match socket.by {
-            Holder::FinWait2 if searched => ends_in,
-            _ => ends_in.min(kept.saturating_sub(TIME_WAIT.saturating_sub(ends_in))),
-        };
-        (!until.is_zero()).then_some(Some(until))
+        self.settings.held_until(self.policy, socket.by, socket.ends_in, loopback)
     }
 }

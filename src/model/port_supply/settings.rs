@@ -1,5 +1,6 @@
 //! The rules of one network namespace: the range, and what TIME_WAIT does to a port.
 
+use super::Holder;
 use crate::model::port_set::PortRange;
 use crate::model::{Close, PortPolicy};
 use std::net::IpAddr;
@@ -158,6 +159,28 @@ impl PortSettings {
             TimeWaitReuse::Loopback => loopback,
         };
         applies && self.timestamps
+    }
+
+    /// Time until a socket gives its port back to connect() or bind() of this policy: `Some(None)` as long as its
+    /// program wants, `None` where the port can be taken now. `ends_in` is the time that its timer has left, where
+    /// the timer is that of TIME_WAIT.
+    pub fn held_until(
+        &self,
+        policy: PortPolicy,
+        by: Holder,
+        ends_in: Option<Duration>,
+        loopback: bool,
+    ) -> Option<Option<Duration>> {
+        // An open connection of another program may be closed at any time; nobody knows when.
+        let Some(ends_in) = ends_in else { return Some(None) };
+        let kept = self.kept_after_close(policy, Close::Fin, loopback).nominal();
+        // `tcp_twsk_unique()` leaves FIN_WAIT_2 alone where connect() searches.
+        let searched = !matches!(policy, PortPolicy::Explicit { .. });
+        let until = match by {
+            Holder::FinWait2 if searched => ends_in,
+            _ => ends_in.min(kept.saturating_sub(TIME_WAIT.saturating_sub(ends_in))),
+        };
+        (!until.is_zero()).then_some(Some(until))
     }
 
     /// Longest time, in seconds, that a port so kept stays taken.

@@ -8,7 +8,7 @@ use super::settings::is_loopback_end;
 use super::{HeldPorts, PortDemand, PortSupply};
 use crate::model::{AddressBlock, AddressSet, PortPolicy};
 use serde::{Deserialize, Serialize};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// The destination of a connection as the kernel has it: a v4-mapped address is the IPv4 address; connect() to
@@ -54,13 +54,14 @@ impl Tuples {
     pub(super) fn new(demand: &PortDemand) -> Tuples {
         let sources = demand.sources.distinct();
         let mut destinations: Vec<(SocketAddr, Option<IpAddr>)> = Vec::new();
+        let mut known = HashSet::new();
         for (at, given) in demand.destinations.iter().enumerate() {
             let routed = demand.routed.get(at).copied().flatten();
             // With sources 0.0.0.0 stays what it is: it is another address for each.
             let kernels = if sources.is_empty() { as_connected(None, *given) } else { mapped(*given) };
             let family = |set: &AddressSet| set.blocks().iter().any(|b| b.is_ipv4() == kernels.is_ipv4());
             let usable = sources.is_empty() || family(&sources);
-            if usable && !destinations.iter().any(|(there, _)| *there == kernels) {
+            if usable && known.insert(kernels) {
                 destinations.push((kernels, routed));
             }
         }
@@ -90,7 +91,7 @@ impl Tuples {
             each.chain([as_connected(None, *destination)]).collect()
         };
         let mut all: Vec<SocketAddr> = self.destinations.iter().flat_map(of).collect();
-        let mut seen = std::collections::HashSet::new();
+        let mut seen = HashSet::new();
         all.retain(|destination| seen.insert(*destination));
         all
     }

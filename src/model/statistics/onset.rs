@@ -57,6 +57,8 @@ kinds! {
     Refusals = "refusals",
     /// The generator does not keep to its plan.
     GeneratorSaturated = "generator_saturated",
+    /// A program keeps connections that its peer has closed.
+    CloseWaitLeak = "close_wait_leak",
 }
 
 impl fmt::Display for OnsetKind {

@@ -2,7 +2,7 @@
 
 use super::speech::LONGEST_HISTOGRAM;
 use super::{Speech, Tally, Window};
-use crate::model::{Failure, Stamp};
+use crate::model::{Failure, Slice, Stamp};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -13,6 +13,8 @@ pub struct RunStart {
     pub began: String,
     /// The same in microseconds since 1970: what runs of several machines are aligned by.
     pub began_unix_us: u64,
+    /// What of its plan it does.
+    pub slice: Slice,
     /// Number of workers.
     pub workers: u32,
     /// Where the run connects to: every address of the target's name, with every port.
@@ -61,6 +63,8 @@ pub struct Run {
 pub struct WindowRow {
     /// When it ended.
     pub at: Stamp,
+    /// Its length: that of the last is what was left.
+    pub length: Duration,
     /// Arrivals that became due in it.
     pub planned: u64,
     /// Attempts started.
@@ -97,12 +101,13 @@ pub struct WindowRow {
 }
 
 impl WindowRow {
-    /// The row of a window.
-    pub fn of(window: &Window) -> WindowRow {
+    /// The row of a window that began at `began`.
+    pub fn of(window: &Window, began: Stamp) -> WindowRow {
         let Window { tally, .. } = window;
         let connect = &tally.latencies.connect;
         WindowRow {
             at: window.at,
+            length: window.at.saturating_sub(began),
             planned: window.planned,
             started: tally.started(),
             opened: tally.opened(),
@@ -137,16 +142,17 @@ impl Run {
         self.tally.in_flight()
     }
 
-    /// Whether planned = started + skipped, and started = ok + failed + cut short + in flight with nothing in flight
+    /// Whether planned + reconnects = started + skipped, and started = ok + failed + cut short + in flight with nothing in flight
     /// but what an interruption left; otherwise what does not add up.
     ///
     /// # Errors
     /// The equation that does not hold, with its numbers.
     pub fn conservation(&self) -> Result<(), String> {
         let (tally, planned) = (&self.tally, self.planned);
-        if planned != tally.started() + tally.skipped() {
+        let reconnects = tally.traffic.reconnects;
+        if planned + reconnects != tally.started() + tally.skipped() {
             return Err(format!(
-                "planned {planned} ≠ started {} + skipped {}",
+                "planned {planned} + connected again {reconnects} ≠ started {} + skipped {}",
                 tally.started(),
                 tally.skipped()
             ));

@@ -87,6 +87,8 @@ pub struct FailureTally {
     pub by_destination: Shares<SocketAddr>,
     /// Of timeouts: whether the peer's kernel had acknowledged what was sent, where that was asked.
     pub acknowledged: Acknowledged,
+    /// Of connections that had answers before they failed: how many answers, and how many such connections.
+    pub answers: Shares<u64>,
     /// The first few, by time, in detail.
     pub samples: Vec<Sample>,
 }
@@ -104,6 +106,8 @@ pub struct Sample {
     pub reply: Option<Box<Reply>>,
     /// Of a timeout: what the kernel knew of the connection then.
     pub at_timeout: Option<AtTimeout>,
+    /// Of a refusal by ICMP: who sent the message.
+    pub icmp_from: Option<IpAddr>,
 }
 
 impl Tally {
@@ -159,6 +163,23 @@ impl Tally {
         kind.acknowledged.add(at);
         if let Some(sample) = kind.samples.last_mut().filter(|sample| sample.ordinal == ordinal) {
             sample.at_timeout = Some(at);
+        }
+    }
+
+    /// Who sent the ICMP message by which an attempt has just failed, for its sample if it is kept.
+    pub fn answered_by(&mut self, failure: Failure, ordinal: u64, who: IpAddr) {
+        let kind = self.failures.iter_mut().find(|kind| kind.failure == failure);
+        if let Some(sample) = kind.and_then(|kind| kind.samples.last_mut())
+            && sample.ordinal == ordinal
+        {
+            sample.icmp_from = Some(who);
+        }
+    }
+
+    /// An attempt that has just failed had so many answers before.
+    pub fn failed_after(&mut self, failure: Failure, answers: u64) {
+        if let Some(kind) = self.failures.iter_mut().find(|kind| kind.failure == failure) {
+            kind.answers.add(answers, 1);
         }
     }
 
@@ -306,6 +327,7 @@ impl Tally {
                     by_source: Shares::default(),
                     by_destination: Shares::default(),
                     acknowledged: Acknowledged::default(),
+                    answers: Shares::default(),
                     samples: Vec::new(),
                 });
                 self.failures.len() - 1
@@ -326,6 +348,7 @@ impl Tally {
                 lease: record.lease,
                 reply: None,
                 at_timeout: None,
+                icmp_from: None,
             });
         }
     }
@@ -342,6 +365,7 @@ impl FailureTally {
         self.by_source.merge(&other.by_source);
         self.by_destination.merge(&other.by_destination);
         self.acknowledged.merge(&other.acknowledged);
+        self.answers.merge(&other.answers);
         self.samples.extend_from_slice(&other.samples);
         self.samples.sort_by_key(|sample| (sample.at, sample.ordinal));
         self.samples.truncate(SAMPLES);

@@ -52,7 +52,7 @@ counted! {
     peer_pings,
     /// Answers to our pings.
     pongs,
-    /// Attempts made because a connection was lost or could not be had.
+    /// Attempts that were due because a connection was lost or could not be had: they are not planned ones.
     reconnects,
 }
 

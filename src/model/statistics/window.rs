@@ -23,8 +23,6 @@ pub struct Handover {
     pub planned: u64,
     /// Established connections that it had open when it closed the window.
     pub open: u64,
-    /// The most that it had open at any moment of the window.
-    pub open_max: u64,
     /// CPU time of its thread since the last window.
     pub cpu: Duration,
     /// Whether the worker has ended: no later window will come from it.
@@ -44,8 +42,6 @@ pub struct Window {
     pub planned: u64,
     /// Established connections at its end.
     pub open: u64,
-    /// The most open at once that can be said for sure: exact with one worker, otherwise that at its end.
-    pub open_max: u64,
     /// CPU time of all workers.
     pub cpu: Duration,
     handed_over: u32,
@@ -57,7 +53,6 @@ impl Window {
         self.tally.merge(&part.tally);
         self.planned += part.planned;
         self.open += part.open;
-        self.open_max += part.open_max;
         self.cpu += part.cpu;
         self.handed_over += 1;
     }
@@ -105,12 +100,7 @@ impl Timeline {
 
     fn settle(&mut self, index: u64) -> Window {
         self.next = index + 1;
-        let mut window = self.gathering.remove(&index).unwrap_or_default();
-        if self.workers > 1 {
-            // Maxima of workers need not have been at the same moment.
-            window.open_max = window.open;
-        }
-        window
+        self.gathering.remove(&index).unwrap_or_default()
     }
 }
 
@@ -122,17 +112,7 @@ mod tests {
         let mut tally = Tally::default();
         tally.start();
         let at = Duration::from_secs(window + 1);
-        Handover {
-            worker,
-            window,
-            at,
-            tally,
-            planned: 1,
-            open,
-            open_max: open + 1,
-            cpu: Duration::ZERO,
-            last: false,
-        }
+        Handover { worker, window, at, tally, planned: 1, open, cpu: Duration::ZERO, last: false }
     }
 
     #[test]
@@ -142,7 +122,7 @@ mod tests {
         assert!(timeline.add(&part(0, 1, 2)).is_empty());
         let complete = timeline.add(&part(1, 0, 3));
         assert_eq!(complete.len(), 1);
-        assert_eq!((complete[0].index, complete[0].open, complete[0].open_max), (0, 4, 4));
+        assert_eq!((complete[0].index, complete[0].open), (0, 4));
         assert_eq!(complete[0].tally.started(), 2);
         let rest = timeline.finish();
         assert_eq!(rest.len(), 1);
@@ -155,11 +135,5 @@ mod tests {
         timeline.add(&Handover { last: true, ..part(0, 0, 0) });
         assert_eq!(timeline.add(&part(1, 0, 1)).len(), 1);
         assert_eq!(timeline.add(&part(1, 1, 1)).len(), 1);
-    }
-
-    #[test]
-    fn one_worker_knows_its_maximum() {
-        let complete = Timeline::new(1).add(&part(0, 0, 5));
-        assert_eq!(complete[0].open_max, 6);
     }
 }

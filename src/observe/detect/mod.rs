@@ -70,7 +70,7 @@ impl Detectors {
     /// What begins with this window, in the order of time.
     pub fn window(&mut self, view: &ObservedWindow<'_>) -> Vec<Onset> {
         let mut onsets = Vec::new();
-        self.closes.look(view, &self.context);
+        self.closes.look(view);
         let busiest = tuple::busiest(view, &self.context, &self.closes);
         let forecast = self.time_wait.look(view, &self.context, busiest.as_ref(), &mut onsets);
         let look = ports::Look { view, context: &self.context, closes: &self.closes, busiest, forecast };

@@ -3,7 +3,6 @@
 use super::tuple::{self, BusyTuple, RecentCloses};
 use super::{ObservedWindow, RunContext};
 use crate::model::{Cause, Evidence, FailureTally, Kept, Onset, OnsetKind, SlowSearch, Stage, Stamp};
-use crate::observe::run_context::Books;
 use std::time::Duration;
 
 /// Share at which ports are low.
@@ -63,10 +62,8 @@ impl Ports {
 
     fn low(&mut self, look: &Look<'_>) -> Option<Onset> {
         let tuple = look.busiest?;
-        // Of a program that is not ours nobody knows the number open: two looks are not one.
-        let known = look.context.books == Books::Kept || look.view.sample.is_one_look();
         let few = (tuple.blocked as f64) < tuple.usable as f64 * LOW_SHARE;
-        if self.low_told || few || !known || !look.context.opens_at(look.view.window.at) {
+        if self.low_told || few || !look.context.opens_at(look.view.window.at) {
             return None;
         }
         self.low_told = true;
@@ -87,6 +84,9 @@ impl Ports {
             Exhaustion::None => {
                 let first =
                     for_want_of_a_port(view).min_by_key(|kind| (kind.first_at, kind.first_ordinal))?;
+                if is_no_want_of_a_port(first, look) {
+                    return None;
+                }
                 self.exhausted = Exhaustion::Lasting { counted, quiet: 0, since: view.window.at };
                 Some(exhausted(first, look))
             }
@@ -141,6 +141,17 @@ fn for_want_of_a_port<'a>(view: &ObservedWindow<'a>) -> impl Iterator<Item = &'a
     })
 }
 
+/// EADDRNOTAVAIL from the first attempt on, with hardly a port taken: IPv6 is off, or there is no source address.
+fn is_no_want_of_a_port(first: &FailureTally, look: &Look<'_>) -> bool {
+    let few = look.busiest.is_none_or(|tuple| tuple.blocked * 10 < tuple.usable);
+    let held = look.context.supply.bound() > 0;
+    first.failure.cause == Cause::AddressNotAvailable
+        && first.first_ordinal == 0
+        && look.view.totals.opened() == 0
+        && few
+        && !held
+}
+
 fn slow_search(slow: &SlowSearch, look: &Look<'_>) -> Onset {
     let of_lease = tuple::of(slow.lease.source, slow.lease.destination, look.view, look.context, look.closes);
     let tuple = of_lease.or(look.busiest);
@@ -165,7 +176,20 @@ fn exhausted(first: &FailureTally, look: &Look<'_>) -> Onset {
     let of_lease = lease
         .and_then(|lease| tuple::of(lease.source, lease.destination, look.view, look.context, look.closes));
     let tuple = of_lease.or(look.busiest);
-    let evidence = tuple.map_or_else(Evidence::default, |tuple| tuple.evidence(look.context));
+    // A look that came when the run had closed its connections, or when others had ended, shows another moment.
+    let shows_it = |tuple: &BusyTuple| {
+        look.context.opens_at(look.view.sample.taken_at) && tuple.sockets() * 10 >= tuple.usable * 9
+    };
+    let evidence = match tuple.filter(shows_it) {
+        Some(tuple) => tuple.evidence(look.context),
+        None => {
+            let pair = lease.and_then(|lease| Some((lease.source?, lease.destination.ip())));
+            let pair = pair.or(look.busiest.map(|tuple| (tuple.source, tuple.destination.ip())));
+            Evidence::default()
+                .with_known("ports_usable", look.context.usable_ports)
+                .with_known("ceiling_per_s", pair.and_then(|(from, to)| look.context.ceiling_per_s(from, to)))
+        }
+    };
     Onset {
         ordinal: Some(first.first_ordinal),
         source: lease.and_then(|lease| lease.source).or(tuple.map(|tuple| tuple.source)),

@@ -2,7 +2,6 @@
 
 use super::{ObservedWindow, RunContext};
 use crate::model::{Cause, Evidence, Onset, OnsetKind};
-use crate::observe::run_context::Books;
 
 /// What was told already.
 #[derive(Debug, Default)]
@@ -41,24 +40,28 @@ impl TargetTrouble {
     }
 
     /// Only where the listener is on this host, and only with a connection of the run that waits for an
-    /// answer, was answered late, or failed: the counters are every listener's of the namespace.
+    /// answer, was answered late, or failed: the counters are every listener's of the namespace, and the drops of
+    /// the run's own listeners are asked for beside them.
     fn accept_queue(&mut self, view: &ObservedWindow<'_>, context: &RunContext) -> Option<Onset> {
         let counters = view.delta?.counters?;
         let again = view.totals.syn_retransmits();
-        let ours = match context.books {
-            Books::Kept => {
-                view.in_syn_sent(context) > 0 || view.window.failed > 0 || again > self.syn_retransmits
-            }
-            Books::None => true,
-        };
+        let ours = view.in_syn_sent(context) > 0 || view.window.failed > 0 || again > self.syn_retransmits;
         self.syn_retransmits = again;
-        if self.queue_told || !context.target_is_local || counters.listen_overflows == 0 || !ours {
+        let own = view.delta?.listener_drops;
+        let of_another = own == Some(0);
+        if self.queue_told
+            || !context.target_is_local
+            || counters.listen_overflows == 0
+            || !ours
+            || of_another
+        {
             return None;
         }
         self.queue_told = true;
         let evidence = Evidence::default()
             .with("listen_overflows_in_this_window", counters.listen_overflows)
-            .with("listen_drops_in_this_window", counters.listen_drops);
+            .with("listen_drops_in_this_window", counters.listen_drops)
+            .with_known("dropped_by_its_own_listener", own);
         Some(Onset::new(OnsetKind::AcceptQueueFull, view.now(), evidence))
     }
 }

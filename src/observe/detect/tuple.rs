@@ -4,7 +4,6 @@ use super::{ObservedWindow, RunContext};
 use crate::linux::tcp_state::TcpState;
 use crate::linux::tuple_usage::TupleCount;
 use crate::model::{Evidence, Kept, Stamp};
-use crate::observe::run_context::Books;
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -71,13 +70,8 @@ pub(super) struct RecentCloses {
 
 impl RecentCloses {
     /// Takes in a window.
-    pub(super) fn look(&mut self, view: &ObservedWindow<'_>, context: &RunContext) {
-        let closed = match context.books {
-            Books::Kept => view.window.ok + view.window.failed,
-            Books::None => {
-                view.delta.and_then(|delta| delta.counters).map_or(0, |counters| counters.time_wait_ended)
-            }
-        };
+    pub(super) fn look(&mut self, view: &ObservedWindow<'_>) {
+        let closed = view.window.ok + view.window.failed;
         self.windows.push_back((view.window.at, closed));
         while self.windows.len() > 64 {
             self.before = self.windows.pop_front().map_or(self.before, |(at, _)| at);
@@ -134,10 +128,7 @@ fn busy(
     let time_wait = states.get(TcpState::TimeWait);
     let seen = states.get(TcpState::Established);
     // An older look at the established ones counts connections that a newer one has in TIME_WAIT.
-    let established = match context.books {
-        Books::Kept if !view.sample.is_one_look() => seen.min(view.window.open),
-        _ => seen,
-    };
+    let established = if view.sample.is_one_look() { seen } else { seen.min(view.window.open) };
     let others = states.total() - time_wait - seen;
     let waiting = match context.supply.kept(tuple.source, tuple.destination.ip()) {
         Kept::Reused(delay) => {

@@ -150,7 +150,7 @@ rows! {
         .default(&Source::default().ports)
         .doc("Who chooses the source port: kernel (what an ordinary client does), explicit or explicit:LO-HI (we do), naive-bind (the kernel at bind), or LO-HI (the kernel, within a range)");
     lifetime: Lifetime, One(&LIFETIME), Row::field("connection", "lifetime").flag("--lifetime", "TIME", CONNECTIONS)
-        .default(&Connection::default().lifetime)
+        .otherwise("0s; until-end with `every` and no `count`")
         .doc("How long a connection stays open: 0s, 2s, 'uniform(1s,5s)', 'exponential(20s)' or until-end");
     close: Close, One(&CLOSE), Row::field("connection", "close").flag("--close", "HOW", CONNECTIONS)
         .default(&Connection::default().close)

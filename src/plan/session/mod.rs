@@ -7,7 +7,7 @@ mod resolve;
 pub mod steps;
 pub(super) mod syntax;
 
-pub(super) use resolve::{longest_speech, resolve};
+pub(super) use resolve::{lifetime_of_messages, longest_speech, resolve, sends_until_the_end};
 
 use crate::protocol::{Application, Kind, Template};
 use serde::{Deserialize, Serialize};

@@ -80,6 +80,27 @@ fn take<T>(field: &mut Field<T>) -> Option<T> {
     std::mem::take(field).into_value()
 }
 
+/// Messages that are sent `every` so often, and no number of them, are sent until the end of the run: that is how long a
+/// connection lives whose lifetime is not given.
+pub(in crate::plan) fn lifetime_of_messages(settings: &mut Settings) {
+    if let Some(every) =
+        place(&settings.every).filter(|_| settings.lifetime.is_absent() && no_number(settings))
+    {
+        settings.lifetime = Field::Given(Placed { value: Lifetime::UntilEnd, place: every.clone() });
+    }
+}
+
+/// Whether messages are sent until the end of the run, with nothing else to end them.
+pub(in crate::plan) fn sends_until_the_end(settings: &Settings) -> bool {
+    settings.every.given().is_some() && no_number(settings)
+}
+
+fn no_number(settings: &Settings) -> bool {
+    let is_http = settings.url.value().is_some_and(|url| url.scheme.application() == Application::Http)
+        || settings.serve_kind.value().is_some_and(|kind| kind.application() == Application::Http);
+    !is_http && settings.send.given().is_some() && settings.count.is_absent()
+}
+
 /// Time a connection takes to say what it is to say, the answers left out.
 pub(in crate::plan) fn longest_speech(s: &Settings) -> Duration {
     let pause: Duration = [&s.every, &s.think].into_iter().filter_map(Field::value).sum();

@@ -3,7 +3,8 @@
 use super::super::threshold::Threshold;
 use super::super::units::Rate;
 use super::super::{
-    Arrivals, Close, Colour, Lifetime, Overrides, Plan, PortPolicy, RateStage, ScenarioErrors, from_flags,
+    Arrivals, Close, Colour, DEFAULT_DURATION, Lifetime, Overrides, Plan, PortPolicy, RateStage,
+    ScenarioErrors, from_flags,
 };
 use super::load_with;
 use std::num::NonZeroU32;
@@ -47,6 +48,30 @@ fn closed(slots: u64, seconds: Option<u64>) -> Arrivals {
 
 fn texts(thresholds: &[Threshold]) -> Vec<String> {
     thresholds.iter().map(ToString::to_string).collect()
+}
+
+/// Messages at a pace of their own, without a number, closed each connection after the first: 20,435 were made
+/// where 10 were wanted.
+#[test]
+fn messages_without_a_number_are_sent_until_the_end() {
+    let plan = |line: &str| {
+        let mut flags = Overrides::to("ws://h:1/");
+        let words: Vec<&str> = line.split_whitespace().collect();
+        words.chunks(2).for_each(|pair| flags.set(pair[0], pair[1]));
+        from_flags(&flags).unwrap()
+    };
+    let ten = plan("--concurrency 10 --connections 10 --send x --every 1s");
+    assert_eq!((ten.connection.lifetime, ten.session.messages.count), (Lifetime::UntilEnd, None));
+    let Arrivals::Closed { duration, .. } = ten.load.arrivals else { panic!("{:?}", ten.load) };
+    assert_eq!(duration, Some(DEFAULT_DURATION), "else it would never end");
+    let Arrivals::Open(stages) = plan("--rate 10/s --connections 9 --send x --every 1s").load.arrivals else {
+        panic!()
+    };
+    assert!(stages[0].over > DEFAULT_DURATION, "time for messages after the last has connected");
+    let counted = plan("--rate 10/s --send x --every 1s --count 3");
+    assert_eq!(counted.connection.lifetime, Lifetime::Fixed(Duration::ZERO));
+    let said = plan("--rate 10/s --send x --every 1s --lifetime 2s");
+    assert_eq!(said.connection.lifetime, Lifetime::Fixed(Duration::from_secs(2)));
 }
 
 #[test]

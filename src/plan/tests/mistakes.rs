@@ -425,3 +425,17 @@ fn every_other_mistake_is_said() {
         assert_eq!(error.mistakes().len(), 1, "{text}\n{error}");
     }
 }
+
+/// Each of 20,000 mistakes was shown with its line: 5 MB of text, after a minute.
+#[test]
+fn no_more_mistakes_are_shown_than_anybody_reads() {
+    let fields: String = (0..30_000).map(|n| format!("unknown_{n} = 1\n")).collect();
+    let mistakes = load(&fields).unwrap_err();
+    let shown = mistakes.render(Colour::Plain);
+    assert_eq!(shown.matches("error: ").count(), 20);
+    let more = mistakes.mistakes().len() - 20;
+    assert!(
+        more >= 29_980 && shown.ends_with(&format!("and {more} more mistakes; those above come first")),
+        "{more}"
+    );
+}

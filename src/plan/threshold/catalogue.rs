@@ -1,7 +1,7 @@
 //! Every metric with its unit, its meaning, where its value comes from, and what it needs: the one list that help,
 //! the command `metrics` and the reference page are made from.
 
-use super::metric::{Counter, Metric, Share};
+use super::metric::{Counter, Metric, Observed, Share};
 use super::needs::Needs;
 use super::stat::{Percentile, Stat};
 use super::value::Unit;
@@ -97,6 +97,11 @@ pub fn catalogue() -> Vec<Family> {
                    that it does not happen; `> 30s` that it does not happen earlier.",
             entries: OnsetKind::ALL.iter().map(|&kind| onset(kind)).collect(),
         },
+        Family {
+            title: "Of a watch",
+            says: "What `connstorm watch` sees of programs from outside, each at its worst.",
+            entries: Observed::ALL.iter().map(|&observed| seen(observed)).collect(),
+        },
     ]
 }
 
@@ -115,6 +120,18 @@ fn skip(reason: SkipReason) -> Entry {
 
 fn onset(kind: OnsetKind) -> Entry {
     Entry::of(Metric::Onset(kind), kind.meaning(), format!("`onsets`, `kind` = `{kind}`"))
+}
+
+fn seen(observed: Observed) -> Entry {
+    let from = match observed {
+        Observed::PortsUsed => "`fullest`, `ports_used` ÷ `ports_usable`",
+        Observed::TimeWait => "`fullest`, `sockets`, `time_wait`",
+        Observed::CloseWait => "`half_closed`, `for_long`",
+        Observed::Descriptors => "`tables`, `open` ÷ `limit`",
+        Observed::ListenerDrops => "`listeners`, `dropped`",
+        Observed::Conntrack => "`conntrack`, `count` ÷ `max`",
+    };
+    Entry::of(Metric::Observed(observed), observed.meaning(), from.to_owned())
 }
 
 fn from_counter(counter: Counter) -> String {

@@ -99,6 +99,7 @@ fn why_missing(metric: &Metric) -> &'static str {
         Metric::Ratio(super::Share::Skipped) => "no attempt was planned",
         Metric::Ratio(_) | Metric::FailedRatio(_) => "no attempt was started",
         Metric::Onset(_) => "what would tell could not be seen: the result's `unseen` says why",
+        Metric::Observed(_) => "it could not be seen",
         _ => "the run did not record it",
     }
 }

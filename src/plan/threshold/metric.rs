@@ -31,6 +31,8 @@ pub enum Metric {
     Onset(OnsetKind),
     /// `rate.achieved`: attempts that ended well, per second of the run.
     RateAchieved,
+    /// `ports.used`: what was seen of the host's sockets from outside.
+    Observed(Observed),
 }
 
 macro_rules! words {
@@ -126,6 +128,24 @@ words! {
     }
 }
 
+words! {
+    /// What is seen of a host's sockets from outside, at its worst.
+    Observed {
+        /// Of the ports that a tuple can have, those in use; of the fullest tuple.
+        PortsUsed = "ports.used",
+        /// TIME_WAIT sockets of one tuple.
+        TimeWait = "time_wait.max",
+        /// Connections that a program keeps for 10 s or longer after its peer has closed.
+        CloseWait = "close_wait.max",
+        /// Of the descriptors that a program may have, those open.
+        Descriptors = "descriptors.used",
+        /// Handshakes that listeners have dropped meanwhile.
+        ListenerDrops = "listener.drops",
+        /// Of the entries of connection tracking, those in use.
+        Conntrack = "conntrack.used",
+    }
+}
+
 impl Metric {
     /// Every metric, families together; of the percentiles of a latency the usual ones.
     pub fn all() -> impl Iterator<Item = Metric> {
@@ -141,6 +161,7 @@ impl Metric {
             .chain(SkipReason::ALL.into_iter().map(Metric::Skipped))
             .chain(OnsetKind::ALL.iter().copied().map(Metric::Onset))
             .chain([Metric::RateAchieved])
+            .chain(Observed::ALL.iter().copied().map(Metric::Observed))
     }
 
     /// The metric of this name.
@@ -152,6 +173,15 @@ impl Metric {
         latency().or_else(|| Metric::all().find(|metric| metric.to_string() == name))
     }
 
+    /// Whether `connstorm watch` measures it, which makes no attempts of its own.
+    pub fn is_of_a_watch(self) -> bool {
+        match self {
+            Metric::Observed(_) => true,
+            Metric::Onset(kind) => kind != OnsetKind::GeneratorSaturated,
+            _ => false,
+        }
+    }
+
     /// What it is measured in.
     pub fn unit(self) -> Unit {
         match self {
@@ -161,6 +191,12 @@ impl Metric {
             Metric::Ratio(_) | Metric::FailedRatio(_) => Unit::Ratio,
             Metric::Onset(_) => Unit::Seconds,
             Metric::RateAchieved => Unit::PerSecond,
+            Metric::Observed(Observed::PortsUsed | Observed::Descriptors | Observed::Conntrack) => {
+                Unit::Ratio
+            }
+            Metric::Observed(Observed::TimeWait | Observed::CloseWait | Observed::ListenerDrops) => {
+                Unit::Count
+            }
         }
     }
 }
@@ -176,6 +212,7 @@ impl fmt::Display for Metric {
             Metric::Skipped(reason) => write!(f, "skipped.{}", reason.name()),
             Metric::Onset(kind) => write!(f, "onset.{kind}"),
             Metric::RateAchieved => f.write_str("rate.achieved"),
+            Metric::Observed(observed) => f.write_str(observed.name()),
         }
     }
 }

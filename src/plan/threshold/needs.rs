@@ -4,7 +4,7 @@
 //! what belongs to protocols above TCP, and to reconnecting, depends on the scenario.
 
 use super::metric::{Counter, Metric};
-use crate::model::LatencyKind;
+use crate::model::{LatencyKind, OnsetKind};
 use crate::plan::Plan;
 use crate::protocol::Application;
 
@@ -27,6 +27,7 @@ pub(super) enum Needs {
     Pings,
     FanOut,
     Reconnect,
+    Watch,
 }
 
 /// Why a metric can't be measured, and what a scenario would need for it.
@@ -76,6 +77,7 @@ impl Needs {
                 Counter::Reconnects => Needs::Reconnect,
                 _ => Needs::Nothing,
             },
+            Metric::Observed(_) | Metric::Onset(OnsetKind::CloseWaitLeak) => Needs::Watch,
             _ => Needs::Nothing,
         }
     }
@@ -99,6 +101,7 @@ impl Needs {
             Needs::Pings => "`ping_every` in [messages], and a target of ws or wss",
             Needs::FanOut => "`send` and `senders` in [messages], and a target of ws or wss",
             Needs::Reconnect => "[reconnect], or --reconnect",
+            Needs::Watch => "`connstorm watch`",
         }
     }
 
@@ -152,6 +155,7 @@ impl Needs {
             Needs::FanOut => unsaid("no message of the scenario goes to several connections"),
             Needs::Reconnect if plan.session.reconnect.is_some() => None,
             Needs::Reconnect => unsaid("the scenario does not connect again"),
+            Needs::Watch => unsaid("a run does not look at other programs"),
         }
     }
 }

@@ -70,7 +70,11 @@ impl Columns {
             marks: result
                 .onsets
                 .iter()
-                .map(|onset| Mark { at: short(onset.at_s), kind: onset.kind.name(), tone: tone(onset.kind) })
+                .map(|onset| Mark {
+                    at: short(onset.at_s),
+                    kind: onset.kind.name(),
+                    tone: tone(onset.kind, result.counts.failed > 0),
+                })
                 .collect(),
             curve: Curve::of(result),
         }
@@ -133,15 +137,18 @@ fn is_empty(value: &Option<f64>) -> bool {
     value.is_none_or(|value| value == 0.0)
 }
 
-/// How an onset is drawn: what makes attempts fail is red, what leads to it is not yet, and what belongs to
-/// every run is neither.
-fn tone(kind: OnsetKind) -> &'static str {
+/// How an onset is drawn: what makes attempts fail is red where some did, what leads to it is not yet, and what belongs
+/// to every run is neither.
+fn tone(kind: OnsetKind, some_failed: bool) -> &'static str {
     match kind {
         OnsetKind::TimeWaitBuilding | OnsetKind::TimeWaitSteady | OnsetKind::PortsRecovered => "calm",
         OnsetKind::PortSearchSlow
         | OnsetKind::PortsLow
         | OnsetKind::TimeWaitCapped
-        | OnsetKind::ConntrackNearFull => "warn",
+        | OnsetKind::ConntrackNearFull
+        | OnsetKind::CloseWaitLeak => "warn",
+        OnsetKind::GeneratorSaturated => "harm",
+        _ if !some_failed => "warn",
         _ => "harm",
     }
 }

@@ -1,9 +1,16 @@
 //! Merging, property-tested against one big histogram and one big tally.
 
-use crate::result::merge::*;
+use crate::model::{Latency, Schedule, Slice};
+use crate::result::merge::merge as merge_parts;
+use crate::result::merge::{MergeError, Missing, Named};
+use crate::result::model::{LatencySummary, RunResult, Verdict, WindowSummary};
 use crate::result::sample;
 use proptest::prelude::*;
 use std::time::Duration;
+
+fn merge(parts: Vec<Named>) -> Result<RunResult, MergeError> {
+    merge_parts(parts, Missing::Refused)
+}
 
 fn named(name: &str, result: RunResult) -> Named {
     Named { name: name.into(), result }
@@ -210,4 +217,95 @@ fn a_sum_that_no_result_can_hold_is_refused_and_not_wrapped() {
     parts.iter_mut().for_each(|part| part.result.counts.bytes_in = u64::MAX - 1);
     let error = merge(parts).unwrap_err().to_string();
     assert!(error.contains("more than a result can hold: counts.bytes_in"), "{error}");
+}
+
+/// Parts of one plan of 100 arrivals a second for ten seconds, each of which has started what is its own.
+fn sliced(slices: &[(u32, u32)], of: u32) -> Vec<Named> {
+    let rate = crate::model::Rate::per_second(100.0).unwrap();
+    let stage = crate::model::RateStage { from: rate, to: rate, over: Duration::from_secs(10) };
+    let schedule = Schedule::new(&[stage], None);
+    let part = |&(first, count): &(u32, u32)| {
+        let slice = Slice::new(first, count, of).unwrap();
+        let mut result = elsewhere(sample::good(), &format!("host-{first}"), 0);
+        result.plan.load.arrivals = crate::plan::Arrivals::Open(vec![stage]);
+        (result.slice, result.elapsed_s) = (Some(slice), 10.0);
+        let due = |second| slice.share(schedule.due_before(Duration::from_secs(second)));
+        result.windows = (1..=10)
+            .map(|second| {
+                let planned = due(second) - due(second - 1);
+                WindowSummary {
+                    at_s: second as f64,
+                    planned,
+                    started: planned,
+                    ok: planned,
+                    ..WindowSummary::default()
+                }
+            })
+            .collect();
+        let planned = due(10);
+        result.counts = crate::result::Counts {
+            planned,
+            started: planned,
+            ok: planned,
+            ..crate::result::Counts::default()
+        };
+        result.skipped.clear();
+        named(&format!("{first}.json"), result)
+    };
+    slices.iter().map(part).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// However a plan was divided, and whichever parts are lost: all its arrivals are accounted for, each once, and
+    /// in its second.
+    #[test]
+    fn what_is_lost_is_counted_and_nothing_else_is_changed(
+        counts in proptest::collection::vec(1u32..4, 2..7), lost in proptest::collection::vec(any::<bool>(), 7),
+    ) {
+        let of = counts.iter().sum();
+        let firsts = counts.iter().scan(0, |next, count| Some(std::mem::replace(next, *next + count)));
+        let slices: Vec<(u32, u32)> = firsts.zip(counts.iter().copied()).collect();
+        let there: Vec<_> = slices.iter().zip(&lost).filter(|(_, lost)| !**lost).map(|(slice, _)| *slice).collect();
+        prop_assume!(there.len() > 1);
+        let parts = sliced(&there, of);
+        let started: u64 = parts.iter().map(|part| part.result.counts.started).sum();
+        prop_assert_eq!(merge_parts(parts.clone(), Missing::Refused).is_ok(), there.len() == slices.len());
+        let merged = merge_parts(parts, Missing::Lost).unwrap();
+        prop_assert_eq!(crate::result::balance::imbalance(&merged), None);
+        prop_assert_eq!((merged.counts.planned, merged.counts.started), (1000, started));
+        prop_assert_eq!(merged.skipped.get("agent_lost").copied().unwrap_or(0), 1000 - started);
+        prop_assert!(merged.windows.iter().all(|window| window.planned == 100), "{:?}", merged.windows);
+        prop_assert_eq!(merged.slice, None);
+    }
+}
+
+#[test]
+fn a_part_that_did_not_come_to_its_end_owes_the_rest_and_the_whole_is_no_interruption() {
+    let mut parts = sliced(&[(0, 1), (1, 1)], 2);
+    let result = &mut parts[1].result;
+    result.windows.truncate(4);
+    (result.counts.planned, result.counts.started, result.counts.ok) = (200, 200, 200);
+    (result.verdict, result.partial, result.elapsed_s) = (Verdict::Interrupted, true, 4.0);
+    let merged = merge(parts).unwrap();
+    assert_eq!((merged.counts.planned, merged.counts.started), (1000, 700));
+    assert_eq!(merged.skipped["agent_lost"], 300);
+    assert_eq!(crate::result::balance::imbalance(&merged), None);
+    assert_eq!((merged.verdict, merged.partial), (Verdict::Invalid, true));
+    assert!(merged.parts[1].partial && merged.parts[1].slice.is_some());
+}
+
+#[test]
+fn parts_of_different_plans_are_refused() {
+    let changed = |change: fn(&mut RunResult)| {
+        let mut parts = sliced(&[(0, 1), (1, 1)], 2);
+        change(&mut parts[1].result);
+        merge(parts).unwrap_err().to_string()
+    };
+    assert!(changed(|r| r.plan.seed += 1).contains("differ in the seed"));
+    assert!(changed(|r| r.plan.load.max_open = Some(7)).contains("differ in [load]"));
+    assert!(changed(|r| r.slice = Slice::new(1, 1, 3).ok()).contains("differ in the number of parts"));
+    assert!(changed(|r| r.slice = Slice::new(0, 1, 2).ok()).contains("both are part 1/2"));
+    assert!(changed(|r| r.slice = None).contains("is a part of a run, and '1.json' is a whole one"));
 }

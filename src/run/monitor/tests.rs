@@ -38,7 +38,7 @@ impl Watch for Stuck {
 fn row(number: u64) -> WindowRow {
     let mut window = Window::default();
     (window.index, window.planned) = (number, number);
-    WindowRow::of(&window)
+    WindowRow::of(&window, Stamp::ZERO)
 }
 
 #[test]

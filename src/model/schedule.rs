@@ -4,8 +4,7 @@
 //! rate, arrival `n` (from 0) is due at the `t` for which `N(t) = n`. A pure function of `n`: workers
 //! share a schedule without talking, and no error adds up.
 
-use crate::model::Stamp;
-use crate::plan::RateStage;
+use crate::model::{RateStage, Stamp};
 use std::time::Duration;
 
 /// The planned arrivals of an open loop.
@@ -109,7 +108,7 @@ fn whole(n: f64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::units::Rate;
+    use crate::model::Rate;
     use proptest::prelude::*;
 
     fn stage(from: f64, to: f64, ms: u64) -> RateStage {
