@@ -33,6 +33,10 @@ docs:
 docs-update:
     UPDATE_DOCS=1 cargo test --locked --test documents
 
+# Walks through a stranger's first hour in a fresh root, from the package to a failing run explained (as root)
+walk *PACKAGE:
+    scripts/walk {{PACKAGE}}
+
 # Makes the README's picture from a real run
 picture:
     scripts/picture
