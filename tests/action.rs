@@ -78,7 +78,8 @@ impl Runner {
 #[test]
 fn a_run_that_passes_annotates_nothing_and_leaves_every_report() {
     let runner = Runner::new().with_program();
-    let output = runner.step("run", &[("SCENARIO", "scenarios/ci/passes.toml"), ("ARGS", "--name 'two words'")]);
+    let output =
+        runner.step("run", &[("SCENARIO", "scenarios/ci/passes.toml"), ("ARGS", "--name 'two words'")]);
     assert!(output.status.success(), "{output:?}");
     let outputs = runner.outputs();
     assert!(["0", "4"].contains(&outputs["exit-code"].as_str()), "{output:?}");
@@ -87,7 +88,10 @@ fn a_run_that_passes_annotates_nothing_and_leaves_every_report() {
     for file in ["result.json", "report.html", "junit.xml", "summary.md"] {
         assert!(Path::new(&outputs["folder"]).join(file).exists(), "{file}");
     }
-    assert_eq!(runner.text("summary"), std::fs::read_to_string(Path::new(&outputs["folder"]).join("summary.md")).unwrap());
+    assert_eq!(
+        runner.text("summary"),
+        std::fs::read_to_string(Path::new(&outputs["folder"]).join("summary.md")).unwrap()
+    );
     let told = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(outputs["exit-code"] == "4" || !told.contains("::error"), "{told}");
 }
@@ -102,7 +106,8 @@ fn a_run_that_fails_is_annotated_in_one_line_each() {
     let told = String::from_utf8_lossy(&output.stdout).into_owned();
     let errors = told.lines().filter(|line| line.starts_with("::error title=connstorm threshold::"));
     assert!(errors.count() >= 1, "{told}");
-    let finding = told.lines().find(|line| line.starts_with("::warning title=")).unwrap_or_else(|| panic!("{told}"));
+    let finding =
+        told.lines().find(|line| line.starts_with("::warning title=")).unwrap_or_else(|| panic!("{told}"));
     assert!(finding.contains("%0A- "), "the remedies are in the same line: {finding}");
 }
 
@@ -114,7 +119,10 @@ fn a_scenario_that_is_wrong_is_an_error_of_the_step_and_runs_nothing_in_its_argu
     let output = runner.step("run", &[("SCENARIO", "scenarios/ci/passes.toml"), ("ARGS", &arguments)]);
     assert!(output.status.success(), "{output:?}");
     assert_eq!(runner.outputs()["exit-code"], "2");
-    assert!(String::from_utf8_lossy(&output.stdout).contains("exit code 2 and wrote no result"), "{output:?}");
+    assert!(
+        String::from_utf8_lossy(&output.stdout).contains("exit code 2 and wrote no result"),
+        "{output:?}"
+    );
     assert!(!harm.exists(), "arguments are split, not run");
     assert_eq!(runner.text("summary"), "");
 }
@@ -128,7 +136,11 @@ fn release(runner: &Runner, checksum_holds: bool) {
     let archive = format!("connstorm-9.9.9-{machine}-linux.tar.gz");
     let store = runner.file("release");
     std::fs::create_dir(&store).unwrap();
-    let packed = Command::new("tar").args(["-C", stage.to_str().unwrap(), "-czf"]).arg(store.join(&archive)).arg("./usr").status();
+    let packed = Command::new("tar")
+        .args(["-C", stage.to_str().unwrap(), "-czf"])
+        .arg(store.join(&archive))
+        .arg("./usr")
+        .status();
     assert!(packed.unwrap().success());
     let sum = Command::new("sha256sum").arg(&archive).current_dir(&store).output().unwrap();
     let sum = String::from_utf8(sum.stdout).unwrap();
@@ -147,14 +159,19 @@ fn a_release_is_installed_by_its_checksum_alone() {
     for (version, says) in [("v9.9.9", ""), ("main", "::notice title=connstorm::installing v9.9.9")] {
         let runner = Runner::new();
         release(&runner, true);
-        let output = runner.step("install", &[("BINARY", ""), ("VERSION", version), ("REPOSITORY", "owner/connstorm")]);
+        let output = runner
+            .step("install", &[("BINARY", ""), ("VERSION", version), ("REPOSITORY", "owner/connstorm")]);
         assert!(output.status.success(), "{output:?}");
         assert!(String::from_utf8_lossy(&output.stdout).contains(says), "{output:?}");
         assert!(runner.file("temp/connstorm/bin/connstorm").exists());
     }
     let runner = Runner::new();
     release(&runner, false);
-    let output = runner.step("install", &[("BINARY", ""), ("VERSION", "v9.9.9"), ("REPOSITORY", "owner/connstorm")]);
+    let output =
+        runner.step("install", &[("BINARY", ""), ("VERSION", "v9.9.9"), ("REPOSITORY", "owner/connstorm")]);
     assert!(!output.status.success(), "{output:?}");
-    assert!(!runner.file("temp/connstorm/bin/connstorm").exists(), "what was changed on the way is not installed");
+    assert!(
+        !runner.file("temp/connstorm/bin/connstorm").exists(),
+        "what was changed on the way is not installed"
+    );
 }

@@ -210,7 +210,7 @@ fn the_other_scheme_is_tried_both_ways() {
         let address = plain_http_that_closes();
         let told = examine(&format!("https://{address}"));
         proves_only(&told, "tls-to-a-plain-port");
-        assert_eq!(told["findings"][0]["remedies"][0], format!("use http://{address}/"));
+        assert_eq!(told["findings"][0]["remedies"][0], format!("use http://{address}"));
     });
 }
 

@@ -36,7 +36,7 @@ fn examples(command: &Command) -> Vec<String> {
 fn handed_over(script: &str) -> Vec<Vec<String>> {
     let mut whole = "connstorm() { printf '%s\\001' \"$@\"; printf '\\002'; }\nset -e\n".to_owned();
     // What reads or takes the output of connstorm is not there, and is not what is tried.
-    whole += "jq() { cat; }; man() { cat; }; fpath=(/dev); GITHUB_STEP_SUMMARY=summary.md\n";
+    whole += "jq() { cat; }; man() { cat; }; sudo() { \"$@\"; }; docker() { echo 1; }; fpath=(/dev); GITHUB_STEP_SUMMARY=summary.md\n";
     for line in script.lines() {
         // Redirected output would go to files.
         let line = line.split("> ").next().unwrap_or(line);

@@ -37,7 +37,7 @@ Examples:
   # Which rate is too high? A table and a chart
   connstorm plan --rate 100..5000 --lifetime 2s
 
-  # The load of a scenario, with what is held of its ports on this host now; nothing is opened
+  # The load of a scenario, with what is held of its ports on this host now
   connstorm plan scenarios/first-run.toml --rate 2000/s
 
   # The same on another host, whose settings were saved there

@@ -63,7 +63,8 @@ impl<'a> PortShares<'a> {
         }
         let usable = u64::from(self.ports.usable);
         let taken = self.ports.taken();
-        let own_fill_it = taken as f64 >= usable as f64 * FULL;
+        // A few listeners beside them are not what keeps the others away.
+        let own_fill_it = taken as f64 >= usable as f64 * NEARLY_ALL;
         let out_of = if own_fill_it { usable } else { usable.saturating_sub(taken) };
         let in_the_way = |share: &&Share| own_fill_it || keeps_others_away(share.id);
         let cause = self.shares.iter().find(in_the_way)?;

@@ -55,7 +55,7 @@ pub struct Holder {
 }
 
 impl Holder {
-    /// Holds them until this process is killed. `ready` is called when it has all.
+    /// Holds them until this process is killed. `ready` is called when it has all that there are.
     ///
     /// # Errors
     /// What bind() and connect() return.
@@ -69,7 +69,12 @@ impl Holder {
         let mut held = Vec::new();
         for _ in 0..self.count {
             let connection = Connection::bind(&lease, choice).map_err(failed)?;
-            connection.connect(self.destination).map_err(failed)?;
+            match connection.connect(self.destination).map_err(failed) {
+                Ok(_) => {}
+                // Others have the rest.
+                Err(_) if !held.is_empty() => break,
+                Err(error) => return Err(error),
+            }
             held.push(connection);
             // A server that accepts one by one has its time.
             if self.way != Way::Handshakes && held.len().is_multiple_of(50) {

@@ -12,7 +12,7 @@ use crate::model::{Latency, SAMPLES};
 use crate::result::balance;
 use crate::result::figures::{Ending, Figures};
 use crate::result::model::{Counts, FailureKind, LatencySummary, Part, RunResult, Verdict};
-use crate::result::timeline::{Track, aligned};
+use crate::result::timeline::{Timeline, Track};
 use crate::result::verdict::Judgement;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -31,74 +31,158 @@ pub struct Named {
     pub result: RunResult,
 }
 
-/// Merges results. The plan of the whole is that of the first; everything else is of all. Parts of one divided plan
-/// come to what one run of it would have counted.
+/// Merges results, as [`Merger`] does.
 ///
 /// # Errors
 /// When they are no parts of one load, or one of them was damaged.
-pub fn merge(mut parts: Vec<Named>, missing: Missing) -> Result<RunResult, MergeError> {
-    check(&parts)?;
-    slices::check(&parts, missing)?;
-    apart(&parts)?;
-    parts.sort_by_key(|part| part.result.began_unix_us);
-    let whole = Whole { start_us: parts[0].result.began_unix_us, parts: &parts };
-    let first = &parts[0].result;
-    let elapsed_s = whole.each().map(|(offset, part)| offset + part.result.elapsed_s).fold(0.0, f64::max);
-    let owed = slices::owed(&parts, elapsed_s);
-    let windows = aligned(&whole.tracks(&owed.windows));
-    let mut counts = whole.counts(windows.iter().map(|window| window.open).max().unwrap_or(0));
-    let (mut skipped, messages, onsets) = (whole.skipped(), whole.messages(), whole.onsets());
-    owed.enter(&mut counts, &mut skipped);
-    let (failures, latency_us) = (whole.failures()?, whole.latencies()?);
-    let resources = whole.resources();
-    let unseen = whole.all(|result| result.unseen.clone());
-    let aborted = parts.iter().find_map(|part| part.result.aborted.clone());
-    let figures = Figures {
-        plan: &first.plan,
-        slice: None,
-        elapsed_s,
-        counts: &counts,
-        skipped: &skipped,
-        messages: &messages,
-        failures: &failures,
-        latency_us: &latency_us,
-        onsets: &onsets,
-        unseen: &unseen,
-        resources: &resources,
-        ending: whole.ending(),
-    };
-    let Judgement { verdict, reasons, thresholds } = whole.judgement(&figures, aborted.as_deref());
-    let merged = RunResult {
-        verdict,
-        reasons,
-        elapsed_s,
-        // A part's forecast is none of the whole.
-        forecast: None,
-        destinations: whole.all(|result| result.destinations.clone()),
-        tuples: parts.iter().map(|part| part.result.tuples).fold(0, u64::saturating_add),
-        closes: whole.closes(),
-        statuses: whole.statuses(),
-        findings: whole.findings(),
-        thresholds,
-        unseen,
-        aborted,
-        resources,
-        // Each part has its own.
-        command: None,
-        slice: None,
-        partial: parts.iter().any(|part| part.result.partial),
-        parts: whole.parts(),
-        counts,
-        skipped,
-        messages,
-        failures,
-        latency_us,
-        onsets,
-        windows,
-        ..first.clone()
-    };
-    let value = serde_json::to_value(&merged).unwrap_or_default();
-    balance::impossible(&value).map_or(Ok(merged), |number| Err(MergeError::TooLarge(number)))
+pub fn merge(parts: Vec<Named>, missing: Missing) -> Result<RunResult, MergeError> {
+    let mut expected = Expected::default();
+    parts.iter().for_each(|part| expected.add(&part.result));
+    let mut merger = Merger::new(expected);
+    parts.into_iter().try_for_each(|part| merger.add(part))?;
+    merger.finish(missing)
+}
+
+/// What is known of results before the first of them is merged.
+#[derive(Debug, Default)]
+pub struct Expected {
+    /// When the first of them began, in µs since 1970.
+    start_us: Option<u64>,
+    /// How many come from each host.
+    hosts: BTreeMap<String, usize>,
+}
+
+impl Expected {
+    /// A result is to be merged.
+    pub fn add(&mut self, result: &RunResult) {
+        let began = result.began_unix_us;
+        self.start_us = Some(self.start_us.map_or(began, |start| start.min(began)));
+        *self.hosts.entry(result.host.hostname.clone()).or_default() += 1;
+    }
+}
+
+/// Merges results one by one, in any order, without keeping their windows. The plan of the whole is that of the one that
+/// began first; everything else is of all. Parts of one divided plan come to what one run of it would have counted.
+#[derive(Debug)]
+pub struct Merger {
+    start_us: u64,
+    timeline: Timeline,
+    /// The most windows that a result has.
+    longest: usize,
+    /// The results, without their windows.
+    parts: Vec<Named>,
+}
+
+impl Merger {
+    /// Nothing merged yet, of what is expected.
+    pub fn new(expected: Expected) -> Merger {
+        let Expected { start_us, hosts } = expected;
+        let timeline = Timeline::new(hosts);
+        Merger { start_us: start_us.unwrap_or(0), timeline, longest: 0, parts: Vec::new() }
+    }
+
+    /// Adds a result.
+    ///
+    /// # Errors
+    /// When it was damaged, or is of no use here.
+    pub fn add(&mut self, mut part: Named) -> Result<(), MergeError> {
+        if part.result.began_unix_us == 0 {
+            return Err(MergeError::NoClock(part.name));
+        }
+        if let Some(what) = balance::imbalance(&part.result) {
+            return Err(MergeError::Unbalanced { name: part.name, what });
+        }
+        let windows = std::mem::take(&mut part.result.windows);
+        let offset_s = part.result.began_unix_us.saturating_sub(self.start_us) as f64 / 1e6;
+        self.timeline.add(&Track { offset_s, host: &part.result.host.hostname, windows: &windows });
+        self.longest = self.longest.max(windows.len());
+        self.parts.push(part);
+        Ok(())
+    }
+
+    /// All of them as one.
+    ///
+    /// # Errors
+    /// When they are no parts of one load, or one of them was damaged.
+    pub fn finish(self, missing: Missing) -> Result<RunResult, MergeError> {
+        let Merger { start_us, timeline, longest, mut parts } = self;
+        check(&parts)?;
+        slices::check(&parts, missing)?;
+        apart(&parts)?;
+        parts.sort_by_key(|part| part.result.began_unix_us);
+        Whole { start_us, parts: &parts }.result(timeline, longest)
+    }
+}
+
+/// The parts, in the order in which they began, and their common start.
+struct Whole<'a> {
+    start_us: u64,
+    parts: &'a [Named],
+}
+
+impl Whole<'_> {
+    /// The result of the whole; `longest`: the most windows that a part has.
+    fn result(&self, mut timeline: Timeline, longest: usize) -> Result<RunResult, MergeError> {
+        let (whole, parts) = (self, self.parts);
+        let first = &parts[0].result;
+        let elapsed_s = whole.each().map(|(offset, part)| offset + part.result.elapsed_s).fold(0.0, f64::max);
+        let owed = slices::owed(parts, elapsed_s, longest);
+        timeline.add(&Track { offset_s: 0.0, host: "", windows: &owed.windows });
+        let windows = timeline.finish();
+        let mut counts = whole.counts(windows.iter().map(|window| window.open).max().unwrap_or(0));
+        let (mut skipped, messages, onsets) = (whole.skipped(), whole.messages(), whole.onsets());
+        owed.enter(&mut counts, &mut skipped);
+        let (failures, latency_us) = (whole.failures()?, whole.latencies()?);
+        let resources = whole.resources();
+        let unseen = whole.all(|result| result.unseen.clone());
+        let aborted = parts.iter().find_map(|part| part.result.aborted.clone());
+        let figures = Figures {
+            plan: &first.plan,
+            slice: None,
+            elapsed_s,
+            counts: &counts,
+            skipped: &skipped,
+            messages: &messages,
+            failures: &failures,
+            latency_us: &latency_us,
+            onsets: &onsets,
+            unseen: &unseen,
+            resources: &resources,
+            ending: whole.ending(),
+        };
+        let Judgement { verdict, reasons, thresholds } = whole.judgement(&figures, aborted.as_deref());
+        let merged = RunResult {
+            verdict,
+            reasons,
+            elapsed_s,
+            // A part's forecast is none of the whole.
+            forecast: None,
+            destinations: whole.all(|result| result.destinations.clone()),
+            tuples: parts.iter().map(|part| part.result.tuples).fold(0, u64::saturating_add),
+            closes: whole.closes(),
+            statuses: whole.statuses(),
+            findings: whole.findings(),
+            thresholds,
+            unseen,
+            aborted,
+            resources,
+            // Each part has its own.
+            command: None,
+            slice: None,
+            partial: parts.iter().any(|part| part.result.partial),
+            parts: whole.parts(),
+            counts,
+            skipped,
+            messages,
+            failures,
+            latency_us,
+            onsets,
+            windows,
+            ..first.clone()
+        };
+        let value = serde_json::to_value(&merged).unwrap_or_default();
+        balance::impossible(&value).map_or(Ok(merged), |number| Err(MergeError::TooLarge(number)))
+    }
 }
 
 fn check(parts: &[Named]) -> Result<(), MergeError> {
@@ -107,12 +191,6 @@ fn check(parts: &[Named]) -> Result<(), MergeError> {
         return Err(MergeError::TooFew);
     }
     for (n, part) in parts.iter().enumerate() {
-        if part.result.began_unix_us == 0 {
-            return Err(MergeError::NoClock(part.name.clone()));
-        }
-        if let Some(what) = balance::imbalance(&part.result) {
-            return Err(MergeError::Unbalanced { name: part.name.clone(), what });
-        }
         let same = |other: &&Named| {
             // Two processes may well begin in the same microsecond and count the same; they do not also take the same
             // time, to the nanosecond.
@@ -168,12 +246,6 @@ fn apart(parts: &[Named]) -> Result<(), MergeError> {
         }
     }
     Ok(())
-}
-
-/// The parts, in the order in which they began, and their common start.
-struct Whole<'a> {
-    start_us: u64,
-    parts: &'a [Named],
 }
 
 impl Whole<'_> {
@@ -317,16 +389,6 @@ impl Whole<'_> {
             sum.rss_peak_bytes = sum.rss_peak_bytes.saturating_add(own.rss_peak_bytes);
         }
         sum
-    }
-
-    fn tracks<'a>(&'a self, owed: &'a [crate::result::WindowSummary]) -> Vec<Track<'a>> {
-        let track = |(offset_s, part): (f64, &'_ Named)| (offset_s, part.result.host.hostname.clone());
-        self.each()
-            .map(track)
-            .zip(self.parts)
-            .map(|((offset_s, host), part)| Track { offset_s, host, windows: &part.result.windows })
-            .chain([Track { offset_s: 0.0, host: String::new(), windows: owed }])
-            .collect()
     }
 
     fn parts(&self) -> Vec<Part> {

@@ -1,10 +1,12 @@
 //! The windows of several runs on one timeline, by the wall clock.
 //!
 //! A window of a run lies in that second of the whole in which its middle lies: so each is counted once,
-//! and no sum is lost, whatever the difference of their starts.
+//! and no sum is lost, whatever the difference of their starts. Runs are added one after the other, in any order: a
+//! second is kept as sums, so that a thousand runs of an hour take the memory of one.
 
+use crate::model::Latency;
 use crate::result::model::{KernelWindow, WindowSummary};
-use crate::result::windows::{add, percentiles_together};
+use crate::result::windows::add;
 use std::collections::BTreeMap;
 
 /// Length of a window, in seconds.
@@ -15,83 +17,162 @@ pub(super) struct Track<'a> {
     /// Seconds from the common start to its own.
     pub(super) offset_s: f64,
     /// Its host: what the kernel showed to several runs on one host is the same.
-    pub(super) host: String,
+    pub(super) host: &'a str,
     /// Its windows.
     pub(super) windows: &'a [WindowSummary],
 }
 
-/// All windows, added up second by second.
-pub(super) fn aligned(tracks: &[Track<'_>]) -> Vec<WindowSummary> {
-    let mut seconds = BTreeMap::<u64, Vec<(usize, WindowSummary)>>::new();
-    for (n, track) in tracks.iter().enumerate() {
-        let mut from = 0.0;
+/// All windows, second by second.
+#[derive(Debug)]
+pub(super) struct Timeline {
+    seconds: BTreeMap<u64, Second>,
+    /// Runs that are still to come, by host.
+    expected: BTreeMap<String, usize>,
+    /// Second by second what the kernel showed on a host of which more runs are to come.
+    incomplete: BTreeMap<String, BTreeMap<u64, KernelWindow>>,
+}
+
+/// What is known of one second.
+#[derive(Debug, Default)]
+struct Second {
+    /// Windows in it, added up; `None` where there is none.
+    sum: Option<WindowSummary>,
+    /// When the last of them ended.
+    last_at_s: f64,
+    /// Connect latencies of its windows.
+    connect: Latency,
+    /// Some window connected something and has no histogram of it.
+    lacks_histogram: bool,
+    /// How many more connections are open from here on than in the second before, of runs that go on beyond it.
+    opened: i128,
+    /// Runs that end in it: when, and with how many open.
+    ending: Vec<(f64, u64)>,
+    /// What the kernels of hosts showed of which no more runs are to come.
+    kernel: Option<KernelWindow>,
+}
+
+impl Timeline {
+    /// No windows yet, of runs of which this many are to come from each host.
+    pub(super) fn new(expected: BTreeMap<String, usize>) -> Timeline {
+        Timeline { seconds: BTreeMap::new(), expected, incomplete: BTreeMap::new() }
+    }
+
+    /// Adds the windows of a run.
+    pub(super) fn add(&mut self, track: &Track<'_>) {
+        let end_s = track.windows.last().map_or(0.0, |last| last.at_s + track.offset_s);
+        let last_second = second_of(end_s);
+        let (mut from_s, mut open) = (0.0, 0);
         for window in track.windows {
-            let middle = track.offset_s + f64::midpoint(from, window.at_s);
-            from = window.at_s;
-            let mut moved = window.clone();
-            moved.at_s += track.offset_s;
-            if let Some(kernel) = &mut moved.kernel {
-                kernel.forecast_exhausted_at_s = kernel.forecast_exhausted_at_s.map(|at| at + track.offset_s);
+            let second = second_of(track.offset_s + f64::midpoint(from_s, window.at_s));
+            from_s = window.at_s;
+            let entry = self.seconds.entry(second).or_default();
+            entry.window(window, window.at_s + track.offset_s);
+            if second < last_second {
+                entry.opened += i128::from(window.open) - i128::from(open);
+                open = window.open;
             }
-            // Never negative, and far below 2^53.
-            seconds.entry((middle / LENGTH_S).floor().max(0.0) as u64).or_default().push((n, moved));
+        }
+        if let Some(last) = track.windows.last() {
+            let entry = self.seconds.entry(last_second).or_default();
+            entry.opened -= i128::from(open);
+            entry.ending.push((end_s, last.open));
+        }
+        self.kernels(track);
+    }
+
+    /// What the kernel showed to a run: of several runs on one host the larger figure, of several hosts the sum where
+    /// it is about the whole host. The fullest tuple is the fullest of all.
+    fn kernels(&mut self, track: &Track<'_>) {
+        let mut host = self.incomplete.remove(track.host).unwrap_or_default();
+        let mut from_s = 0.0;
+        for window in track.windows {
+            let second = second_of(track.offset_s + f64::midpoint(from_s, window.at_s));
+            from_s = window.at_s;
+            let Some(kernel) = &window.kernel else { continue };
+            let mut kernel = kernel.clone();
+            kernel.forecast_exhausted_at_s = kernel.forecast_exhausted_at_s.map(|at| at + track.offset_s);
+            host.entry(second)
+                .and_modify(|known| *known = both(known, &kernel, |a, b| a.max(b)))
+                .or_insert(kernel);
+        }
+        let left = self.expected.get_mut(track.host);
+        let more = left.is_some_and(|left| {
+            *left = left.saturating_sub(1);
+            *left > 0
+        });
+        if more {
+            self.incomplete.insert(track.host.to_owned(), host);
+        } else {
+            self.host(host);
         }
     }
-    let mut open = Open::of(tracks);
-    seconds.into_iter().filter_map(|(second, group)| joined(second, group, tracks, &mut open)).collect()
-}
 
-/// Connections that each run had open when it was last seen.
-struct Open {
-    last: Vec<u64>,
-    /// When each run ends, on the common timeline.
-    ends_s: Vec<f64>,
-}
-
-impl Open {
-    fn of(tracks: &[Track<'_>]) -> Open {
-        let end = |track: &Track<'_>| track.windows.last().map_or(0.0, |last| last.at_s + track.offset_s);
-        Open { last: vec![0; tracks.len()], ends_s: tracks.iter().map(end).collect() }
+    /// Adds what the kernel of one host showed.
+    fn host(&mut self, host: BTreeMap<u64, KernelWindow>) {
+        for (second, kernel) in host {
+            let entry = self.seconds.entry(second).or_default();
+            entry.kernel = Some(match entry.kernel.take() {
+                Some(known) => both(&known, &kernel, u64::saturating_add),
+                None => kernel,
+            });
+        }
     }
 
-    /// All that is open at a moment, runs that have ended left out.
-    fn at(&self, at_s: f64) -> u64 {
-        let alive = self.last.iter().zip(&self.ends_s).filter(|(_, ends_s)| **ends_s + 1e-9 >= at_s);
-        alive.fold(0, |sum, (open, _)| sum.saturating_add(*open))
+    /// All windows, added up second by second.
+    pub(super) fn finish(mut self) -> Vec<WindowSummary> {
+        for host in std::mem::take(&mut self.incomplete).into_values() {
+            self.host(host);
+        }
+        let mut open: i128 = 0;
+        let each = self.seconds.into_iter().filter_map(|(number, second)| {
+            open += second.opened;
+            second.finish(number, open)
+        });
+        each.collect()
     }
 }
 
-fn joined(
-    second: u64,
-    group: Vec<(usize, WindowSummary)>,
-    tracks: &[Track<'_>],
-    open: &mut Open,
-) -> Option<WindowSummary> {
-    let windows: Vec<WindowSummary> = group.iter().map(|(_, window)| window.clone()).collect();
-    let (first, rest) = windows.split_first()?;
-    let mut whole = first.clone();
-    rest.iter().for_each(|window| add(&mut whole, window));
-    group.iter().for_each(|(n, window)| open.last[*n] = window.open);
-    let last = windows.iter().map(|window| window.at_s).fold(0.0, f64::max);
-    whole.at_s = last.min((second + 1) as f64 * LENGTH_S);
-    whole.open = open.at(whole.at_s);
-    whole.connect_histogram = percentiles_together(&windows, &mut whole);
-    whole.kernel = kernels(&group, tracks);
-    Some(whole)
+/// The second in which a moment lies. Never negative, and far below 2^53.
+fn second_of(at_s: f64) -> u64 {
+    (at_s / LENGTH_S).floor().max(0.0) as u64
 }
 
-/// What the kernels showed: of several runs on one host the larger figure, of several hosts the sum where it
-/// is about the whole host. The fullest tuple is the fullest of all.
-fn kernels(group: &[(usize, WindowSummary)], tracks: &[Track<'_>]) -> Option<KernelWindow> {
-    let mut by_host = BTreeMap::<&str, KernelWindow>::new();
-    for (n, window) in group {
-        let Some(kernel) = &window.kernel else { continue };
-        by_host
-            .entry(&tracks[*n].host)
-            .and_modify(|known| *known = both(known, kernel, |a, b| a.max(b)))
-            .or_insert_with(|| kernel.clone());
+impl Second {
+    /// Adds a window, which ends at this moment of the whole.
+    fn window(&mut self, window: &WindowSummary, at_s: f64) {
+        match &mut self.sum {
+            Some(sum) => add(sum, window),
+            None => {
+                let (connect_histogram, kernel) = (None, None);
+                self.sum = Some(WindowSummary { connect_histogram, kernel, ..window.clone() });
+            }
+        }
+        self.last_at_s = self.last_at_s.max(at_s);
+        if window.opened > 0 {
+            match window.connect_histogram.as_deref().and_then(Latency::from_base64) {
+                Some(latency) => self.connect.merge(&latency),
+                None => self.lacks_histogram = true,
+            }
+        }
     }
-    by_host.into_values().reduce(|a, b| both(&a, &b, u64::saturating_add))
+
+    /// The second as one window; `open`: connections of the runs that go on beyond it.
+    fn finish(self, number: u64, open: i128) -> Option<WindowSummary> {
+        let mut whole = self.sum?;
+        whole.at_s = self.last_at_s.min((number + 1) as f64 * LENGTH_S);
+        let alive = self.ending.iter().filter(|(ends_s, _)| *ends_s + 1e-9 >= whole.at_s);
+        let open = alive.fold(open, |sum, (_, open)| sum + i128::from(*open));
+        whole.open = u64::try_from(open.max(0)).unwrap_or(u64::MAX);
+        if self.connect.count() > 0 && !self.lacks_histogram {
+            whole.connect_p50_us = self.connect.quantile_us(0.5);
+            whole.connect_p90_us = self.connect.quantile_us(0.9);
+            whole.connect_p99_us = self.connect.quantile_us(0.99);
+            whole.connect_max_us = self.connect.min_max_us().1;
+            whole.connect_histogram = Some(self.connect.to_base64());
+        }
+        whole.kernel = self.kernel;
+        Some(whole)
+    }
 }
 
 /// Two of them; `of_hosts` puts figures of whole hosts together.

@@ -29,8 +29,10 @@ Examples:
   connstorm run tcp://127.0.0.1:9000 --concurrency 200 --duration 10s \\
     --close rst --json - | jq .counts
 
-  # The second of three machines that do one plan together, all at the same moment; then merge their results
-  connstorm run storm.toml --part 2/3 --start-at 2030-01-02T03:04:05Z --json two.json
+  # The second of three machines that do one plan together, all at the same
+  # moment; merge makes one result of theirs
+  connstorm run tcp://10.0.0.5:9000 --rate 9000/s --part 2/3 \\
+    --start-at 2030-01-02T03:04:05Z --json two.json
 
   # A scenario that another program writes, on standard input
   sed 's/2000/1000/' scenarios/first-run.toml | connstorm run -

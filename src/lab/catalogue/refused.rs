@@ -175,14 +175,14 @@ fn self_connect() -> Experiment {
         "self-connect",
         "Nothing listens, and the server's port is one that this host gives to outgoing connections: sockets connect to \
          themselves.",
-        "tcp://127.0.0.1:40000 --rate 50/s --duration 1s",
+        "tcp://127.0.0.1:40000 --rate 50/s --duration 1s --ports 40000-40000",
     )
     .stands_for("A socket can connect to itself: it looks like a connection, and nothing listens.")
-    .setting(|s| s.sysctl("net.ipv4.ip_local_port_range", "40000 40001"))
+    .setting(|s| s.sysctl("net.ipv4.ip_local_port_range", "40000 41023"))
     .intends(FindingId::SelfConnect)
     .cure("reserve-it", "start the server, and sysctl -w net.ipv4.ip_local_reserved_ports=40000", |e| {
-        e.setting.set_sysctl("net.ipv4.ip_local_port_range", "40000 41023");
         e.setting.set_sysctl("net.ipv4.ip_local_reserved_ports", "40000");
+        e.flags("--ports kernel");
         e.setting = sink(e.setting.clone(), "127.0.0.1:40000");
     })
 }

@@ -79,14 +79,13 @@ fn difference(a: &Plan, b: &Plan) -> Option<&'static str> {
     }
 }
 
-/// What of the plan, up to `elapsed_s`, no part has counted: all of those that are missing, and the rest of those
-/// whose program did not come to its end.
-pub(super) fn owed(parts: &[Named], elapsed_s: f64) -> Owed {
+/// What of the plan, up to `elapsed_s`, no part has counted, in this many windows: all of those that are missing, and
+/// the rest of those whose program did not come to its end.
+pub(super) fn owed(parts: &[Named], elapsed_s: f64, seconds: usize) -> Owed {
     let mut owed = Owed { windows: Vec::new(), count: 0 };
     let Some((first, slice)) = parts.first().and_then(|part| Some((&part.result, part.result.slice?))) else {
         return owed;
     };
-    let seconds = parts.iter().map(|part| part.result.windows.len()).max().unwrap_or(0);
     owed.windows = (1..=seconds)
         .map(|second| WindowSummary { at_s: second as f64, ..WindowSummary::default() })
         .collect();

@@ -296,6 +296,63 @@ fn a_part_that_did_not_come_to_its_end_owes_the_rest_and_the_whole_is_no_interru
     assert!(merged.parts[1].partial && merged.parts[1].slice.is_some());
 }
 
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(16))]
+
+    /// One by one in whatever order, from hosts of their own or shared, with whatever starts: the same result.
+    #[test]
+    fn the_order_of_adding_changes_nothing(
+        starts in proptest::collection::vec((0u64..5_000_000, 0usize..3), 2..6), turn in 0usize..6,
+    ) {
+        let part = |(n, (later_us, host)): (usize, &(u64, usize))| {
+            let mut result = elsewhere(sample::exhausted(), &format!("host-{host}"), *later_us);
+            result.elapsed_s += n as f64 * 1e-6;
+            named(&n.to_string(), result)
+        };
+        let parts: Vec<Named> = starts.iter().enumerate().map(part).collect();
+        let mut turned = parts.clone();
+        turned.rotate_left(turn % parts.len());
+        let (one, other) = (merge(parts).unwrap(), merge(turned).unwrap());
+        // Sums of fractions are rounded in the order of adding.
+        let exact = |result: &RunResult| -> Vec<WindowSummary> {
+            let mut windows = result.windows.clone();
+            for window in &mut windows {
+                window.cpu_s = 0.0;
+                window.kernel.iter_mut().for_each(|kernel| kernel.cost_us = 0.0);
+            }
+            windows
+        };
+        prop_assert!(exact(&one) == exact(&other), "windows differ");
+        prop_assert_eq!((one.counts, &one.latency_us, &one.skipped), (other.counts, &other.latency_us, &other.skipped));
+        let open = |result: &RunResult| result.windows.iter().map(|window| window.open).max();
+        prop_assert!(open(&one) <= open(&sample::exhausted()).map(|most| most * starts.len() as u64));
+    }
+}
+
+#[test]
+fn connections_open_are_those_of_all_that_have_not_ended() {
+    let part = |name: &str, open: &[u64]| {
+        let mut named = sliced(&[(0, 1)], 2).remove(0);
+        (named.name, named.result.slice, named.result.windows) = (name.into(), None, Vec::new());
+        named.result.windows = (1..)
+            .zip(open)
+            .map(|(at, open)| WindowSummary { at_s: at as f64, open: *open, ..WindowSummary::default() })
+            .collect();
+        named.result.counts = crate::result::Counts::default();
+        named.result.elapsed_s = open.len() as f64;
+        named.result.host.hostname = name.into();
+        named
+    };
+    let merged = merge(vec![part("a", &[5, 7, 7, 2]), part("b", &[1, 3])]).unwrap();
+    let open: Vec<u64> = merged.windows.iter().map(|window| window.open).collect();
+    assert_eq!(open, [6, 10, 7, 2], "of the shorter run nothing is open after its end");
+    let mut late = part("b", &[1, 3, 4]);
+    late.result.began_unix_us += 400_000;
+    let open: Vec<u64> =
+        merge(vec![part("a", &[5, 7]), late]).unwrap().windows.iter().map(|window| window.open).collect();
+    assert_eq!(open, [6, 10, 4]);
+}
+
 #[test]
 fn parts_of_different_plans_are_refused() {
     let changed = |change: fn(&mut RunResult)| {
