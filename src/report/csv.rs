@@ -73,6 +73,9 @@ pub(super) fn render(result: &Shown<'_, RunResult>) -> Result<String, RenderErro
 /// A column of what was said: its name, and its value in a window.
 type Column = (String, Box<dyn Fn(&WindowSummary) -> Option<u64>>);
 
+/// A figure of a latency, and its name.
+type Figure = (&'static str, fn(&WindowLatency) -> u64);
+
 /// The columns of what was said above TCP: latencies, numbers of messages, statuses, close codes.
 fn said(result: &RunResult) -> Vec<Column> {
     fn keys<K: Ord>(windows: &[WindowSummary], of: impl Fn(&WindowSummary) -> Vec<K>) -> BTreeSet<K> {
@@ -81,8 +84,7 @@ fn said(result: &RunResult) -> Vec<Column> {
     let windows = &result.windows;
     let mut columns: Vec<Column> = Vec::new();
     for name in keys(windows, |w| w.latency_us.keys().cloned().collect()) {
-        let figures: [(&str, fn(&WindowLatency) -> u64); 3] =
-            [("p50", |l| l.p50), ("p99", |l| l.p99), ("max", |l| l.max)];
+        let figures: [Figure; 3] = [("p50", |l| l.p50), ("p99", |l| l.p99), ("max", |l| l.max)];
         for (figure, of) in figures {
             let name = name.clone();
             let column = format!("{name}_{figure}_us");
