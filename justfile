@@ -83,9 +83,9 @@ bench-churn *ARGS:
 bench-steady *ARGS:
     python3 benches/steady.py {{ARGS}}
 
-# Measures how soon runs end, at overload and after a signal
-bench-ends *ARGS:
-    python3 benches/ends.py {{ARGS}}
+# Measures what a look at very many sockets delays: Ctrl-C, abort_when, the live lines, the exporter
+bench-looks *ARGS:
+    python3 benches/looks.py {{ARGS}}
 
 # Shows by system call where the CPU time of a connection goes
 bench-where *ARGS:

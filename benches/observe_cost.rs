@@ -1,4 +1,4 @@
-//! What it costs to look at many sockets, in µs of CPU a socket.
+//! Cost of looking at many sockets, in µs of CPU a socket.
 //!
 //! `cargo bench --bench observe_cost [-- SOCKETS]` makes 200,000 sockets in a network namespace of its own,
 //! half of them in TIME_WAIT and half of them the two ends of open connections, and looks at them in
@@ -158,7 +158,7 @@ fn report(empty: Duration) {
     println!("netstat + snmp {:.0} µs, sockstat + sockstat6 {:.0} µs", micros(counters), micros(totals));
 }
 
-/// What the sampler spends, of the 2 % of a core that it may, and what it gets for it. Its time is an
+/// CPU that the sampler spends of the 2 % of a core that it may, and what it sees for it. Its time is an
 /// argument, so that two minutes pass at once.
 fn report_sampler() {
     let config = SamplerConfig { destinations: targets(), ports: 32_768..=60_999, fraction: 0.02 };

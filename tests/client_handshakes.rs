@@ -13,7 +13,7 @@ use support::targets::{start, start_with};
 const FLAGS: &str =
     "--concurrency 1 --connections 2 --duration 20s --handshake-timeout 1s --reply-timeout 1s";
 
-/// What connstorm says of a target of this kind and behaviour, spoken to by this scheme.
+/// Failure of connstorm at a target of this kind and behaviour, spoken to by this scheme.
 fn met(kind: Kind, behaviour: Behaviour, scheme: &str, flags: &str) -> Value {
     let (_running, address) = start(kind, behaviour);
     let slash = if matches!(scheme, "tcp" | "tls") { "" } else { "/chat" };

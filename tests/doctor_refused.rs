@@ -13,7 +13,7 @@ fn listen(address: &str) -> Running {
     Target::start(Config::new(vec![address.parse().unwrap()], Behaviour::Sink)).unwrap()
 }
 
-/// What a run of a few attempts says.
+/// Result of a run of a few attempts.
 fn run(target: &str) -> serde_json::Value {
     storm(&format!("{target} --rate 20/s --duration 1s --workers 1"))
 }

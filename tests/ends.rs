@@ -149,7 +149,7 @@ fn a_run_that_was_stopped_beyond_its_end_ends_and_accuses_nobody() {
     assert!(result["messages"]["unsent_late"].as_u64() > Some(0), "{:#}", result["messages"]);
 }
 
-/// What had come in time lay unread while the worker was stopped: it was told as a reply that never came.
+/// A reply that had come in time lay unread while the worker was stopped: it was told as a reply that never came.
 #[test]
 fn an_answer_that_came_while_the_generator_was_stopped_is_an_answer() {
     let (_target, address) = targets::start(Kind::Ws, Behaviour::Echo);

@@ -38,7 +38,7 @@ impl Server {
         Server { address, peers }
     }
 
-    /// What it saw, once it has seen so many.
+    /// Peers that the target saw, once it has seen so many.
     fn peers(&self, count: usize) -> Vec<SocketAddr> {
         for _ in 0..500 {
             let peers = self.peers.lock().unwrap();

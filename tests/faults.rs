@@ -1,4 +1,4 @@
-//! What can happen in the midst of a run: the target dies or stops to accept, the source address goes away, the
+//! Events in the midst of a run: the target dies or stops to accept, the source address goes away, the
 //! disk fills up, the reader leaves. The run goes on to its end, names what it met, and loses nothing it has
 //! measured.
 
@@ -51,7 +51,7 @@ fn conserves(result: &Value) {
     assert_eq!(count("started"), count("ok") + count("failed") + count("in_flight"), "{result:#}");
 }
 
-/// How many failed so.
+/// Number of attempts that failed so.
 fn failed(result: &Value, stage: &str, cause: &str) -> u64 {
     let failures = result["failures"].as_array().unwrap();
     let kinds = failures.iter().filter(|kind| kind["stage"] == stage && kind["cause"] == cause);

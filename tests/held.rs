@@ -26,7 +26,7 @@ fn under_limit(limit: u32, arguments: &str) -> Value {
     serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {errors}"))
 }
 
-/// What `ss` counts, which is not ours.
+/// Count of `ss`, which is not ours.
 fn established_from(source: &str) -> usize {
     let found = Command::new("ss").args(["-Htn", "state", "established", "src", source]).output();
     let found = found.unwrap_or_else(|error| panic!("{}", support::missing("ss", "iproute2", &error)));

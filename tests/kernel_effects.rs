@@ -1,4 +1,4 @@
-//! What the kernel does to connections, and what connstorm says of it: each in a network namespace.
+//! Effects of the kernel on connections, and what connstorm says of them: each in a network namespace.
 
 mod support;
 
@@ -24,7 +24,7 @@ fn sink(addresses: &[&str]) -> Running {
     Target::start(Config::new(listen, Behaviour::Sink)).unwrap()
 }
 
-/// Whether the result holds one kind of failure, and of that the stage, cause, errno and first ordinal.
+/// True if the result holds one kind of failure, and of that the stage, cause, errno and first ordinal.
 #[track_caller]
 fn only_failure(result: &Value) -> (&str, &str, &str, u64, u64) {
     let [kind] = &result["failures"].as_array().unwrap()[..] else {

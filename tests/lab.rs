@@ -128,7 +128,7 @@ fn nothing_beside_an_experiment_is_taken_for_its_cause() {
     }
 }
 
-/// What a person sees: the application's words, onsets, the finding, the cure side by side.
+/// Text for a person: the application's words, onsets, the finding, the cure side by side.
 #[test]
 fn an_experiment_is_told_in_words() {
     let output = lab("time-wait-churn --cure=rst");
@@ -244,7 +244,7 @@ except socket.timeout: print('out')
     assert!(String::from_utf8_lossy(&output.stderr).contains("syn_retransmits"));
 }
 
-/// What the program started goes with it, though nobody waits for it.
+/// Processes that the program started go with it, though nobody waits for them.
 #[test]
 fn what_the_program_leaves_behind_is_ended() {
     let mark = mark("left");
@@ -330,7 +330,7 @@ fn all_processes() -> Vec<u32> {
     entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect()
 }
 
-/// How many processes have this among their arguments.
+/// Number of processes that have this among their arguments.
 fn processes_with(mark: &str) -> usize {
     let has = |pid: &u32| {
         let mut text = Vec::new();

@@ -14,7 +14,7 @@ use std::net::{SocketAddr, TcpListener};
 use support::namespace::Namespace;
 use support::storm::storm;
 
-/// How far the forecast may be off. On an idle machine it is within 2 % where lifetimes are not random.
+/// Most by which the forecast may be off. On an idle machine it is within 2 % where lifetimes are not random.
 const MOST: f64 = 0.05;
 /// Random lifetimes: the forecast is a mean, and what is open swings about it by its square root.
 const MOST_RANDOM: f64 = 0.10;
@@ -28,7 +28,7 @@ struct Setting {
     flags: &'static str,
 }
 
-/// What the host has before the run, from its first source address to its destination.
+/// Sockets of the host before the run, from its first source address to its destination.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Held {
     Nothing,

@@ -117,7 +117,7 @@ fn a_mistake_in_a_scenario_is_not_valid() {
     }
 }
 
-/// What the reader of scenarios calls the fields of a table, out of its own message about a wrong one.
+/// Fields of a table by the reader of scenarios, out of its own message about a wrong one.
 fn fields_read(table: &str) -> BTreeSet<String> {
     let text = format!("{table}zzzzzzzz = 1\n");
     let read = connstorm::plan::load_file(Path::new("x.toml"), &text, &|_| None, &Default::default());

@@ -1,4 +1,4 @@
-//! What a package installs beside the program: version, completions, manual pages, schemas.
+//! Files that a package installs beside the program: version, completions, manual pages, schemas.
 
 mod support;
 

@@ -40,7 +40,7 @@ fn noise(length: usize) -> Vec<u8> {
     (0..length).map(next).collect()
 }
 
-/// Whether the kernel holds a socket with these ends in TIME_WAIT (state 06 of `/proc/net/tcp`).
+/// True if the kernel holds a socket with these ends in TIME_WAIT (state 06 of `/proc/net/tcp`).
 fn in_time_wait(local: SocketAddr, remote: SocketAddr) -> bool {
     let end = |address: SocketAddr| match address {
         SocketAddr::V4(v4) => format!("{:08X}:{:04X}", u32::from(*v4.ip()).swap_bytes(), v4.port()),

@@ -39,7 +39,7 @@ fn read_exactly(stream: &mut impl Read, length: usize) -> Vec<u8> {
     bytes
 }
 
-/// Why the handshake fails.
+/// Reason for which the handshake fails.
 fn refused(running: &Running, name: &str) -> rustls::Error {
     let error = connect(running, name).write_all(b"x").unwrap_err();
     error.into_inner().expect("an error of TLS").downcast_ref::<rustls::Error>().unwrap().clone()

@@ -217,7 +217,7 @@ const OTHERS: &[(&str, &str)] = &[
     ("man dance", "--help"),
 ];
 
-/// What can't be done, though it is asked rightly.
+/// Cases that can't be done, though they are asked for rightly.
 const IMPOSSIBLE: &[(&str, &str)] = &[
     ("run tcp://127.0.0.1:1 --json /no/such/folder/x.json", "/no/such/folder/x.json"),
     ("run tcp://127.0.0.1:1 --html @.", "directory"),

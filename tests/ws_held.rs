@@ -1,4 +1,4 @@
-//! What a WebSocket costs that is held and idle. A test program of its own: the memory measured is that of
+//! Cost of a WebSocket that is held and idle. A test program of its own: the memory measured is that of
 //! the whole process.
 
 mod support;

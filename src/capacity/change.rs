@@ -40,7 +40,7 @@ pub enum Change {
     Hosts(u32),
 }
 
-/// What a change costs. The order is that in which one would try them.
+/// Cost of a change. The order is that in which one would try them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Cost {
@@ -55,7 +55,7 @@ pub enum Cost {
 }
 
 impl Change {
-    /// What it costs.
+    /// Cost of the change.
     pub fn cost(self) -> Cost {
         match self {
             Change::Sources(_)

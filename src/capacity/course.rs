@@ -23,7 +23,7 @@ const ROUNDING: f64 = 1e-9;
 /// A peak counts as reached when less than this part of it, and less than half of one, is missing.
 const NEARLY: f64 = 1e-3;
 
-/// How much of each thing is in use at each moment.
+/// Amount of each thing in use at each moment.
 pub(super) struct Course<'a> {
     demand: &'a Demand,
     host: &'a HostLimits,
@@ -138,7 +138,7 @@ impl<'a> Course<'a> {
         self.time_wait_unbounded(t).min(self.host.max_tw_buckets as f64)
     }
 
-    /// How long a conntrack entry outlives its connection, in seconds.
+    /// Time that a conntrack entry outlives its connection, in seconds.
     pub(super) fn conntrack_tail(&self) -> f64 {
         self.host.conntrack.map_or(0.0, |conntrack| {
             let timeout = if self.demand.close == Close::Rst { conntrack.close } else { conntrack.time_wait };

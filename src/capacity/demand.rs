@@ -1,4 +1,4 @@
-//! What a load asks for, in the planner's own terms.
+//! Demand of a load, in the planner's own terms.
 
 use crate::model::{Close, Lifetime, PortPolicy, Rate, RateStage, TupleGroup};
 use serde::{Deserialize, Serialize};
@@ -15,7 +15,7 @@ pub struct Demand {
     pub held: u64,
     /// Most arrivals open at once; those beyond are not made. `None`: no bound.
     pub max_open: Option<u64>,
-    /// How long a connection stays open.
+    /// Time that a connection stays open.
     pub lifetime: Lifetime,
     /// Who ends it, and how.
     pub close: Close,
@@ -32,7 +32,7 @@ pub struct Demand {
     /// nothing held.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tuples: Vec<TupleGroup>,
-    /// Which ends of a connection are on this host.
+    /// Ends of a connection that are on this host.
     pub ends: Ends,
     /// Bytes that lie unread or unsent in the buffers of one socket, on average.
     pub queued_bytes: u64,
@@ -121,7 +121,7 @@ fn sane(rate: f64) -> Rate {
     Rate::per_second(rate).unwrap_or(Rate::ZERO)
 }
 
-/// Which ends of a connection are on this host.
+/// Ends of a connection that are on this host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Ends {

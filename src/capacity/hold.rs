@@ -1,4 +1,4 @@
-//! How long a connection occupies something: its lifetime and a tail that the kernel adds.
+//! Time for which a connection occupies something: its lifetime and a tail that the kernel adds.
 //!
 //! With `S(a)` the chance that it still occupies it at age `a`, the two integrals of `S` give what a step
 //! and a ramp of the arrival rate occupy, in closed form. All figures are seconds.

@@ -1,4 +1,4 @@
-//! What a host gives: the settings and amounts that a load can run into.
+//! Limits of a host: the settings and amounts that a load can run into.
 
 use crate::model::port_set::PortRange;
 use crate::model::{PortSettings, TimeWaitReuse};
@@ -41,7 +41,7 @@ pub struct HostLimits {
     pub memory_available: Option<u64>,
     /// The third figure of `net.ipv4.tcp_mem`, in bytes (pages × page size); `None`: not judged.
     pub tcp_mem: Option<u64>,
-    /// What one of each thing costs.
+    /// Cost of one of each thing.
     #[serde(default)]
     pub costs: Costs,
 }
@@ -107,12 +107,12 @@ impl PortSpan {
         (u32::from(self.high) + 1).saturating_sub(u32::from(self.low))
     }
 
-    /// Whether there is no port in the span.
+    /// True if there is no port in the span.
     pub fn is_empty(self) -> bool {
         self.low > self.high
     }
 
-    /// Whether a port lies in the span.
+    /// True if a port lies in the span.
     pub fn contains(self, port: u16) -> bool {
         self.low <= port && port <= self.high
     }
@@ -143,7 +143,7 @@ impl Default for Conntrack {
     }
 }
 
-/// What one of each thing costs. Amounts are bytes; they are inputs because kernels differ.
+/// Cost of one of each thing. Amounts are bytes; they are inputs because kernels differ.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default)]
 pub struct Costs {

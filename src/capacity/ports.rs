@@ -32,7 +32,7 @@ pub(super) struct Group {
     pub(super) share: f64,
     /// Time that a closed connection keeps its port, in seconds.
     pub(super) kept_s: f64,
-    /// What they have lost to sockets that are there already, all of them together.
+    /// Ports that they have lost to sockets that are there already, all of them together.
     pub(super) held: HeldPorts,
 }
 
@@ -105,7 +105,7 @@ impl PortFigures {
         self.tried_first.map(|first| u64::from(first).saturating_mul(self.pools))
     }
 
-    /// How many different ports a window of time has seen, when `taken` are taken at once and so cannot be
+    /// Number of different ports that a window of time has seen, when `taken` are taken at once and so cannot be
     /// picked twice, and `picked` were picked in the window, `taken` among them.
     ///
     /// The rest falls at random on the ports not taken, so `1 − e^(−rest/free)` of these were met. The kernel

@@ -69,7 +69,7 @@ impl Profile {
         Profile { lines, corners, highest: None }
     }
 
-    /// What is occupied at `t` when each arrival occupies one for `hold`.
+    /// Amount occupied at `t` when each arrival occupies one for `hold`.
     pub(super) fn occupied(&self, t: f64, hold: &Hold) -> f64 {
         let corners = self.corners.iter().take_while(|corner| corner.at < t);
         let sum: f64 =
@@ -136,7 +136,7 @@ impl Profile {
         self.highest.map_or(highest, |known| known.max(highest))
     }
 
-    /// How long the queue before a server that takes `served` a second needs to reach `room`; `None` if it
+    /// Time that the queue before a server that takes `served` a second needs to reach `room`; `None` if it
     /// never does.
     pub(super) fn queue_reaches(&self, served: f64, room: f64) -> Option<f64> {
         let mut queue: f64 = 0.0;

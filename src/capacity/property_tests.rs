@@ -1,4 +1,4 @@
-//! What must hold of every forecast, whatever the demand and the host.
+//! Properties that hold of every forecast, whatever the demand and the host.
 
 use super::*;
 use crate::model::{Close, Lifetime, PortPolicy};

@@ -1,4 +1,4 @@
-//! What to change so that a demand fits, each change with its effect as the same forecast gives it.
+//! Changes with which a demand fits, each with its effect as the same forecast gives it.
 //!
 //! Invariant: a remedy that is listed puts off the limit it is meant for, or does away with it, and brings
 //! the first failure no nearer. It may bring to light a limit that this one kept from being met.
@@ -12,7 +12,7 @@ use super::shape::{Break, Forecast, Limit, Moment, RateBound, Severity};
 use crate::model::{Close, PortPolicy};
 use serde::{Deserialize, Serialize};
 
-/// What can be done about a demand that does not fit.
+/// Remedies for a demand that does not fit.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Advice {
     /// Each change by itself: the limits at which attempts fail first, in the order in which they are met;
@@ -26,21 +26,21 @@ pub struct Advice {
 /// A change, and what it brings.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Remedy {
-    /// What is changed.
+    /// The change.
     pub change: Change,
     /// The limit that it is meant for.
     pub against: Limit,
-    /// What it costs.
+    /// Cost of the change.
     pub cost: Cost,
     /// Commands or options that make the change.
     pub commands: Vec<String>,
     /// The state of things after it.
     pub after: Effect,
-    /// Whether the limit is then never met.
+    /// True if the limit is then never met.
     pub clears: bool,
 }
 
-/// What a forecast comes to.
+/// Outcome of a forecast.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Effect {
     /// The constant rate that the ports sustain for ever.
@@ -51,7 +51,7 @@ pub struct Effect {
     pub exhausted: Option<Moment>,
     /// When the limit that the change is meant for is met.
     pub limit_met: Option<Moment>,
-    /// Whether nothing fails any more.
+    /// True if nothing fails any more.
     pub fits: bool,
 }
 
@@ -65,7 +65,7 @@ const MOST_HOSTS: u32 = 1024;
 /// Changes in a set, at most: one for each limit, and one to spare.
 const MOST_CHANGES: usize = 9;
 
-/// What to change so that the demand fits the host. Every effect is a forecast of the changed input.
+/// Changes with which the demand fits the host. Every effect is a forecast of the changed input.
 pub fn remedies(demand: &Demand, host: &HostLimits) -> Advice {
     let now = forecast(demand, host);
     let of = |severity| now.breaks.iter().filter(move |b| b.when.is_some() && b.limit.severity() == severity);
@@ -234,7 +234,7 @@ impl Case<'_> {
         })
     }
 
-    /// Whether the ports sustain at least the rate that they sustain now. Of a divided load each host
+    /// True if the ports sustain at least the rate that they sustain now. Of a divided load each host
     /// sustains what one did.
     fn keeps_rate(&self, then: &Forecast, change: Change) -> bool {
         let (before, after) = (self.now.ports.sustainable, then.ports.sustainable);

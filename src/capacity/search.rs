@@ -17,7 +17,7 @@ pub struct SearchLimits {
     pub step: f64,
     /// The interval may be so large a part of its upper end (0.05: 5 %).
     pub tolerance: f64,
-    /// How often a probe is repeated, at most, before the majority counts.
+    /// Most repetitions of a probe before the majority counts.
     pub repeats: u32,
     /// A value that has to be decided: it is probed itself where the interval would leave it open.
     #[serde(default)]
@@ -31,7 +31,7 @@ impl SearchLimits {
     }
 }
 
-/// What is wrong with the limits of a search.
+/// Mistake in the limits of a search.
 #[derive(Debug, Clone, Copy, PartialEq, thiserror::Error)]
 pub enum SearchError {
     /// The values do not make an interval.
@@ -66,11 +66,11 @@ pub enum SearchError {
 pub struct Probe {
     /// The value.
     pub value: f64,
-    /// How often it was tried before.
+    /// Number of times that the value was tried before.
     pub repeat: u32,
 }
 
-/// How a probe went.
+/// Outcome of a probe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Answer {
@@ -82,7 +82,7 @@ pub enum Answer {
     Invalid,
 }
 
-/// What the search found.
+/// Outcome of the search.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct End {
     /// The largest value that passes, by the majority; `None`: none did.
@@ -129,7 +129,7 @@ impl Search {
         Ok(Search { limits, tried: Vec::new() })
     }
 
-    /// What to probe next; `None`: the search has ended, see [`Search::end`]. The same until it is answered.
+    /// Next value to probe; `None`: the search has ended, see [`Search::end`]. The same until it is answered.
     pub fn next(&self) -> Option<Probe> {
         let undecided = self.tried.iter().find(|tried| self.verdict(tried).is_none());
         let value = match undecided {
@@ -155,7 +155,7 @@ impl Search {
         }
     }
 
-    /// What was found; `None` while there is something left to probe.
+    /// Outcome of the search; `None` while there is something left to probe.
     pub fn end(&self) -> Option<End> {
         if self.next().is_some() {
             return None;
@@ -215,7 +215,7 @@ impl Search {
         found.map(|tried| tried.value).min_by(f64::total_cmp)
     }
 
-    /// How a value is judged; `None`: it must be tried again. A first pass counts for the time being; a
+    /// Judgement of a value; `None`: the value must be tried again. A first pass counts for the time being; a
     /// failure must be borne out by the majority; a run that could not be judged is repeated.
     fn verdict(&self, tried: &Tried) -> Option<Answer> {
         if tried.failed >= self.answers_asked().div_ceil(2) {

@@ -4,7 +4,7 @@ use super::ports::PortFigures;
 use crate::model::{HeldPorts, TIME_WAIT};
 use serde::{Deserialize, Serialize};
 
-/// What a demand asks of a host, and what gives way first.
+/// Demand that a load makes on a host, and the limit that it meets first.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Forecast {
     /// The highest rate asked for, in arrivals per second.
@@ -35,12 +35,12 @@ impl Forecast {
         self.breaks.iter().find(|b| b.fails())
     }
 
-    /// Whether no limit is met at which attempts fail.
+    /// True if no limit is met at which attempts fail.
     pub fn fits(&self) -> bool {
         self.breaks_first().is_none()
     }
 
-    /// Whether ports are reckoned to come back by `tcp_tw_reuse`, which a peer that does not close prevents: this side
+    /// True if ports are reckoned to come back by `tcp_tw_reuse`, which a peer that does not close prevents: this side
     /// then waits in FIN_WAIT_2, for `tcp_fin_timeout`.
     pub fn assumes_that_the_peer_closes(&self) -> bool {
         let kept = self.ports.supply.kept_after_close_s;
@@ -56,7 +56,7 @@ impl Forecast {
 /// The forecast of source ports. Ports are counted over all pools.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct PortForecast {
-    /// What there is.
+    /// Ports that there are.
     #[serde(flatten)]
     pub supply: PortFigures,
     /// Usable ports of all pools.
@@ -80,11 +80,11 @@ pub struct PortForecast {
     pub search_slow: Option<Moment>,
     /// When no port is left.
     pub exhausted: Option<Moment>,
-    /// How exhaustion shows.
+    /// Error by which exhaustion shows.
     pub error: ExhaustionError,
 }
 
-/// How running out of ports shows to the program.
+/// Error by which a program sees that no port is left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ExhaustionError {
@@ -125,7 +125,7 @@ pub struct DescriptorForecast {
     pub per_table: u64,
     /// Tables needed. More than one is possible only with private tables.
     pub tables_needed: Option<u64>,
-    /// Whether there can be more than one.
+    /// True if there can be more than one.
     pub private_tables: bool,
 }
 
@@ -136,7 +136,7 @@ pub struct MemoryForecast {
     pub kernel: Option<u64>,
     /// The generator's own.
     pub user: Option<u64>,
-    /// What there is.
+    /// Amount that there is.
     pub available: Option<u64>,
 }
 
@@ -163,7 +163,7 @@ pub struct ConntrackForecast {
 pub struct AcceptQueueForecast {
     /// Connections it holds: the largest burst that it takes while the target accepts nothing.
     pub holds: u64,
-    /// How long the target may pause at the highest rate before the queue overflows, in seconds; `None`
+    /// Longest pause of the target at the highest rate before the queue overflows, in seconds; `None`
     /// without arrivals.
     pub pause_tolerated_s: Option<f64>,
     /// When it overflows, if the target accepts as slowly as was stated.
@@ -207,18 +207,18 @@ impl RateBound {
 /// A limit, when it is met, and what was needed against what there is.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Break {
-    /// Which limit.
+    /// The limit.
     pub limit: Limit,
     /// When it is met; `None`: never, with this demand.
     pub when: Option<Moment>,
-    /// How much is needed, in the limit's unit; `None`: grows without an end.
+    /// Amount needed, in the limit's unit; `None`: grows without an end.
     pub needed: Option<u64>,
-    /// How much there is, in the limit's unit.
+    /// Amount there is, in the limit's unit.
     pub available: u64,
 }
 
 impl Break {
-    /// Whether attempts fail because of it.
+    /// True if attempts fail because of it.
     pub fn fails(&self) -> bool {
         self.when.is_some() && self.limit.severity() == Severity::Failure
     }
@@ -257,7 +257,7 @@ pub enum Limit {
     TimeWaitBuckets,
 }
 
-/// How bad it is to meet a limit.
+/// Severity of meeting a limit.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema,
 )]
@@ -272,7 +272,7 @@ pub enum Severity {
 }
 
 impl Limit {
-    /// How bad it is to meet it.
+    /// Severity of meeting the limit.
     pub fn severity(self) -> Severity {
         match self {
             Limit::PortSearch => Severity::Slowdown,
@@ -281,7 +281,7 @@ impl Limit {
         }
     }
 
-    /// What is counted.
+    /// Unit in which the limit is counted.
     pub fn unit(self) -> &'static str {
         match self {
             Limit::Ports | Limit::PortSearch => "ports",

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 pub struct SweepPoint {
     /// The highest rate of the demand, in arrivals per second.
     pub rate: f64,
-    /// What it does.
+    /// Forecast of the demand.
     pub forecast: Forecast,
 }
 

@@ -39,10 +39,10 @@ Exit codes:
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct CompareArgs {
-    /// What was before: a result, several with commas, or a folder of results
+    /// Base: a result, several with commas, or a folder of results
     #[arg(value_name = "BASE")]
     base: String,
-    /// What is now: the same
+    /// New: the same
     #[arg(value_name = "NEW")]
     new: String,
     /// A change for the worse may be so large, such as 10% or 0.1
@@ -105,7 +105,7 @@ fn write(
     Output::Stdout.write(&compare_table::render(comparison, style_for(&io::stdout())))
 }
 
-/// What a side may be.
+/// Forms that a side may have.
 const FOLDER: &str = "folder of results";
 
 /// The files of a side.

@@ -53,7 +53,7 @@ pub(super) struct DoctorArgs {
     /// A header of the request, as "Name: value"; may be given more than once [default: none]
     #[arg(long, value_name = "HEADER", requires = "target")]
     header: Vec<Header>,
-    /// How the request authenticates: 'basic(USER:PASSWORD)' or 'bearer(TOKEN)' [default: not]
+    /// Authentication of the request: 'basic(USER:PASSWORD)' or 'bearer(TOKEN)' [default: not]
     #[arg(long, value_name = "HOW", requires = "target")]
     auth: Option<String>,
     /// The header Origin [default: none]
@@ -65,7 +65,7 @@ pub(super) struct DoctorArgs {
     /// Our own certificate, as PEM [default: none]
     #[arg(long, value_name = "FILE", requires_all = ["target", "key"])]
     cert: Option<PathBuf>,
-    /// Its key, as PEM [default: none]
+    /// Key of the certificate, as PEM [default: none]
     #[arg(long, value_name = "FILE", requires_all = ["target", "cert"])]
     key: Option<PathBuf>,
     /// The source address; what fails from there is tried from the kernel's choice as well
@@ -81,7 +81,7 @@ pub(super) struct DoctorArgs {
     /// The name asked for in TLS, and verified [default: the target's host]
     #[arg(long, value_name = "NAME", requires = "target")]
     server_name: Option<String>,
-    /// How long to wait for each connection, at most a minute
+    /// Longest wait for each connection, at most a minute
     #[arg(long, value_name = "TIME", default_value = "4s", value_parser = timeouts)]
     timeout: Duration,
     /// Show secrets in outputs: what headers, queries and passwords hold
@@ -143,7 +143,7 @@ pub(super) fn run(args: &DoctorArgs) -> anyhow::Result<Exit> {
 }
 
 impl DoctorArgs {
-    /// What is said to a target; or the mistakes in the flags, ready to print. The flags are those of `run`, read by its
+    /// Session with a target; or the mistakes in the flags, ready to print. The flags are those of `run`, read by its
     /// rules.
     fn session(&self, whom: &TargetUrl) -> Result<Session, String> {
         let mut overrides = Overrides::default().with_target(&whom.to_string());

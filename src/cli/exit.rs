@@ -7,23 +7,23 @@ use crate::result::Verdict;
 use crate::run::StartRunError;
 use std::process::ExitCode;
 
-/// How the program ended, for scripts and CI jobs.
+/// Exit code of the program, for scripts and CI jobs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Exit {
-    /// It did what was asked, and every threshold held.
+    /// The work was done, and every threshold held.
     Passed = 0,
-    /// It could not run: an address is taken, a file can't be written.
+    /// The program could not run: an address is taken, a file can't be written.
     CouldNotRun = 1,
     /// The command line or the scenario is wrong. The parser of the command line exits with it, too.
     Usage = 2,
-    /// It ran, and a threshold failed; the doctor found a cause of trouble with its target.
+    /// A threshold failed; the doctor found a cause of trouble with its target.
     ThresholdsFailed = 3,
-    /// It ran, and the result says nothing about the target: the generator was the limit.
+    /// The result says nothing about the target: the generator was the limit.
     Invalid = 4,
-    /// It compared, and noise hides whether anything changed.
+    /// Noise hides whether anything changed.
     TooNoisy = 5,
-    /// It was interrupted; the report of what ran is written. 128 + SIGINT, as shells have it.
+    /// The run was interrupted; the report of what ran is written. 128 + SIGINT, as shells have it.
     Interrupted = 130,
 }
 
@@ -34,7 +34,7 @@ impl Exit {
         if names_wrong_file { Exit::Usage } else { Exit::CouldNotRun }
     }
 
-    /// What a run of this verdict exits with.
+    /// Exit code of a run with this verdict.
     pub(super) fn of(verdict: Verdict) -> Exit {
         match verdict {
             Verdict::Passed => Exit::Passed,
@@ -45,7 +45,7 @@ impl Exit {
     }
 }
 
-/// Whether an error is that of a file of certificates or keys, from a run, a search or the doctor.
+/// True if an error is that of a file of certificates or keys, from a run, a search or the doctor.
 fn is_of_pem(error: &(dyn std::error::Error + 'static)) -> bool {
     let start = match error.downcast_ref() {
         Some(FindError::Run(start)) => Some(start),

@@ -1,11 +1,11 @@
-//! Which file a name means: two names of one file are found before anything is opened.
+//! Identity of the file that a name means: two names of one file are found before anything is opened.
 
 use std::fs;
 use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-/// What a name of an output or an input leads to.
+/// File that a name of an output or an input leads to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Identity {
     /// Our standard output, by whatever name: `-`, `/dev/stdout`, the file that the shell redirected it to.
@@ -25,7 +25,7 @@ pub(super) enum Identity {
 }
 
 impl Identity {
-    /// What this name leads to.
+    /// File that this name leads to.
     ///
     /// # Errors
     /// When it can't be looked at: a folder on the way is missing or closed to us.
@@ -55,7 +55,7 @@ impl Identity {
         })
     }
 
-    /// Whether two names lead to one thing in which what is written by the one is lost by the other.
+    /// True if two names lead to one thing in which what is written by the one is lost by the other.
     pub(super) fn is_one_with(&self, other: &Identity) -> bool {
         self == other && *self != Identity::Device
     }

@@ -49,7 +49,7 @@ pub(super) struct FindArgs {
     /// A scenario file, '-' for one on standard input, or a target such as tcp://127.0.0.1:9000
     #[arg(value_name = "SCENARIO.toml|URL|-")]
     pub(super) what: String,
-    /// What is made larger
+    /// Quantity that is made larger
     #[arg(long = "what", value_name = "QUANTITY", default_value = "rate")]
     quantity: Of,
     /// The first value probed: a rate such as 100/s, or a number [default: that of --at-least, or 100]
@@ -61,7 +61,7 @@ pub(super) struct FindArgs {
     /// No value above it is probed
     #[arg(long, value_name = "VALUE", default_value = "1M")]
     most: String,
-    /// How long the load of a probe lasts
+    /// Time that the load of a probe lasts
     #[arg(long, value_name = "TIME", default_value = "5s")]
     probe: String,
     /// Cooldown between probes [default: as long as ports in TIME_WAIT of earlier probes ask for]
@@ -70,7 +70,7 @@ pub(super) struct FindArgs {
     /// The interval may be so wide, as a percentage of its upper end
     #[arg(long, value_name = "PERCENT", default_value_t = 3.0)]
     tolerance: f64,
-    /// How often a doubtful probe is repeated before the majority counts
+    /// Most repetitions of a doubtful probe before the majority counts
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u32).range(0..=20))]
     repeats: u32,
     /// Write the figure and all probes as JSON

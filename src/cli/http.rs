@@ -41,7 +41,7 @@ pub(super) struct Request<'a> {
     pub(super) path: &'a str,
 }
 
-/// What is said to a request.
+/// Answer to a request.
 pub(super) enum Answer {
     /// A text.
     Text {

@@ -1,4 +1,4 @@
-//! What is read: a file, or standard input for `-`.
+//! Text that is read: from a file, or from standard input for `-`.
 
 use super::output::{named, say};
 use std::fs::File;
@@ -17,18 +17,18 @@ pub(super) struct InputError {
 }
 
 impl InputError {
-    /// What should have been in a file, and why it is not.
+    /// Error that says what should have been in a file, and why it is not.
     pub(super) fn new(what: &'static str, path: &Path, why: impl ToString) -> InputError {
         InputError { what, name: named(path), why: why.to_string() }
     }
 }
 
-/// Whether a name stands for standard input.
+/// True if the name stands for standard input.
 pub(super) fn is_stdin(path: &Path) -> bool {
     path.as_os_str() == "-"
 }
 
-/// Whether standard input was read already: the second reader would find it empty.
+/// True if standard input was read already: the second reader would find it empty.
 static STDIN_IS_TAKEN: AtomicBool = AtomicBool::new(false);
 
 /// The text in a file, or on standard input for `-`, where it has at most so many bytes.

@@ -7,7 +7,7 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
-/// Whether the user asked the program to end.
+/// True if the user asked the program to end.
 #[derive(Debug, Clone)]
 pub(super) struct Interrupt {
     asked: Arc<AtomicBool>,
@@ -30,7 +30,7 @@ impl Interrupt {
         Ok(Interrupt { asked })
     }
 
-    /// Whether it was asked to end.
+    /// True if it was asked to end.
     pub(super) fn asked(&self) -> bool {
         self.asked.load(Relaxed)
     }

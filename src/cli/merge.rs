@@ -38,9 +38,9 @@ const KEPT: u64 = 64 << 20;
 
 /// A result that was looked at.
 enum Part<'a> {
-    /// It is here.
+    /// The result is in memory.
     Kept(Box<Named>),
-    /// It is in this file, and began and counted so.
+    /// The result is in this file, and began and counted so.
     Again(&'a Path, u64, Counts),
 }
 

@@ -28,7 +28,7 @@ pub(super) fn say_styled(text: &str) {
     let _ = writeln!(io::stderr(), "{}", text.trim_end());
 }
 
-/// Whether colours are used.
+/// True if colours are used.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
 pub(super) enum ColourWhen {
     /// On a terminal, unless `NO_COLOR` is set.
@@ -40,7 +40,7 @@ pub(super) enum ColourWhen {
     Never,
 }
 
-/// What `--color` says; told once, before anything is written.
+/// Value of `--color`; set once, before anything is written.
 static COLOUR: OnceLock<ColourWhen> = OnceLock::new();
 
 /// From now on colours are used then.
@@ -115,12 +115,12 @@ impl Output {
         }
     }
 
-    /// Whether a name leads to standard output.
+    /// True if a name leads to standard output.
     pub(super) fn is_named_stdout(path: &Path) -> bool {
         matches!(Identity::of(path), Ok(Identity::Stdout))
     }
 
-    /// Whether it is standard output, which then holds nothing else.
+    /// True if it is standard output, which then holds nothing else.
     pub(super) fn is_stdout(&self) -> bool {
         matches!(self, Output::Stdout)
     }
@@ -154,7 +154,7 @@ impl Output {
     }
 }
 
-/// Whether no output is another one or an input, by whatever name.
+/// True if no output is another one or an input, by whatever name.
 ///
 /// # Errors
 /// Names the two that are one file.

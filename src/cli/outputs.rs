@@ -10,7 +10,7 @@ use clap::Args;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// What is written, and where to. `-` is standard output.
+/// Outputs that are written, and where to. `-` is standard output.
 #[derive(Debug, Default, Args)]
 #[command(next_help_heading = "Results")]
 pub(super) struct OutputFlags {
@@ -71,12 +71,12 @@ impl OutputFlags {
 }
 
 impl Outputs {
-    /// Whether anything is to be written.
+    /// True if anything is to be written.
     pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Whether standard output holds a result, and nothing else then.
+    /// True if standard output holds a result, and nothing else then.
     pub(super) fn use_stdout(&self) -> bool {
         self.0.iter().any(|(output, _)| output.is_stdout())
     }
@@ -99,7 +99,7 @@ impl Outputs {
     }
 }
 
-/// How the summary for people is shown.
+/// Form of the summary for people.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Summary {
     /// With every figure, rather than what fits a screen.

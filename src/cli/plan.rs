@@ -46,7 +46,7 @@ Examples:
   # A scenario that another program writes; flags override it, as for run
   sed 's/2000/1000/' scenarios/first-run.toml | connstorm plan - --rate 50/s";
 
-/// What `doctor --save` writes.
+/// Content of a file that `doctor --save` writes.
 const SETTINGS: &str = "host's settings";
 
 /// The longest file of settings that is read, in bytes.
@@ -72,10 +72,10 @@ pub(super) struct PlanArgs {
     /// Time in which the rate goes up from zero [default: 0s]
     #[arg(long, value_name = "TIME")]
     ramp: Option<String>,
-    /// How long the rate is held [default: without an end]
+    /// Time for which the rate is held [default: without an end]
     #[arg(long, value_name = "TIME")]
     duration: Option<String>,
-    /// How long a connection stays open: 2s, uniform(1s,5s), exponential(20s), until-end [default: 0s]
+    /// Time that a connection stays open: 2s, uniform(1s,5s), exponential(20s), until-end [default: 0s]
     #[arg(long, value_name = "TIME")]
     lifetime: Option<String>,
     /// Who closes, and how: fin, rst, peer [default: fin]
@@ -160,7 +160,7 @@ struct Asked {
     rates: Vec<f64>,
 }
 
-/// What the arguments ask, or what is wrong with them, ready to print.
+/// Question that the arguments ask, or what is wrong with them, ready to print.
 fn asked(args: &PlanArgs, host: &HostSettings) -> Result<Asked, String> {
     let (rate, rates) = match args.rate.as_deref().map(|text| text.split_once("..").ok_or(text)) {
         None => (Rate::ZERO, Vec::new()),
@@ -295,7 +295,7 @@ fn of_flags(args: &PlanArgs, overrides: &Overrides, asks: bool) -> Result<Demand
     Ok(demand)
 }
 
-/// What is told, as text or as JSON.
+/// Answer, as text or as JSON.
 #[derive(Serialize)]
 struct Answer {
     demand: Demand,

@@ -22,7 +22,7 @@ const OWN: u32 = 0o600;
 pub(super) struct Replacement {
     /// The file itself, links followed.
     target: PathBuf,
-    /// Whether a new file can be made beside it.
+    /// True if a new file can be made beside it.
     beside: bool,
 }
 

@@ -4,7 +4,7 @@ use crate::plan::Overrides;
 use crate::plan::fields::{Row, Takes, rows};
 use clap::{Arg, ArgAction, ArgMatches, Command, Error};
 
-/// What the flags of a scenario's fields say, as text.
+/// Flags of a scenario's fields, as text.
 #[derive(Debug, Clone, Default)]
 pub(super) struct ScenarioFlags(pub(super) Overrides);
 

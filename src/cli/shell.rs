@@ -24,7 +24,7 @@ Examples:
 #[derive(Debug, Args)]
 #[command(after_help = COMPLETIONS)]
 pub(super) struct CompletionArgs {
-    /// Which shell
+    /// Shell to write for
     shell: Shell,
 }
 

@@ -1,4 +1,4 @@
-//! How sure a finding is, computed in one place from what its rule counted. No rule can say "proved": a
+//! Certainty of a finding, computed in one place from what its rule counted. No rule can say "proved": a
 //! [`Finding`] is made here and nowhere else.
 //!
 //! | certainty | when |
@@ -21,7 +21,7 @@ pub(super) fn judge(claim: Claim) -> Option<Finding> {
     Some(Finding::judged(claim, certainty, rivals))
 }
 
-/// What the claim says of its rivals, and those of the catalogue that it does not name: they are open.
+/// Rivals of which the claim says something, and those of the catalogue that it does not name: they are open.
 fn all_rivals(claim: &Claim) -> Vec<Rival> {
     let mut all: Vec<Rival> = Vec::new();
     for rival in &claim.rivals {

@@ -39,7 +39,7 @@ pub(super) enum Span {
 }
 
 impl Span {
-    /// Whether it begins before the first of these failures and ends with or after the last.
+    /// True if it begins before the first of these failures and ends with or after the last.
     fn covers(self, (first, last): (Stamp, Stamp)) -> bool {
         match self {
             Span::EachAttempt | Span::Throughout => true,
@@ -53,9 +53,9 @@ impl Span {
 #[derive(Debug, Clone, Copy)]
 struct Share {
     failure: Failure,
-    /// How many the cause explains, counted.
+    /// Failures that the cause explains, counted.
     explained: u64,
-    /// How many there are.
+    /// Failures of all kinds that it claims.
     of: u64,
     /// When the first and the last happened.
     span: (Stamp, Stamp),
@@ -169,7 +169,7 @@ impl Claim {
         self.shares.iter().map(|share| share.of).sum()
     }
 
-    /// How many failures of a kind it explains.
+    /// Number of failures of a kind that the claim explains.
     pub(super) fn explained_of(&self, failure: Failure) -> u64 {
         self.shares.iter().filter(|share| share.failure == failure).map(|share| share.explained).sum()
     }
@@ -179,12 +179,12 @@ impl Claim {
         self.shares.iter().map(|share| share.failure)
     }
 
-    /// Whether its numbers are those of the failed attempts' own tuple, listener, source or destination.
+    /// True if its numbers are those of the failed attempts' own tuple, listener, source or destination.
     pub(super) fn is_of_the_owner(&self) -> bool {
         self.owner != Owner::Everybody
     }
 
-    /// Whether its cause began before the first failure and ended with or after the last.
+    /// True if its cause began before the first failure and ended with or after the last.
     pub(super) fn is_of_the_moment(&self) -> bool {
         self.span != Span::Unknown && self.shares.iter().all(|share| self.span.covers(share.span))
     }

@@ -1,4 +1,4 @@
-//! What rules may look at: plain facts, whoever gathered them. What is not known is `None` or empty, and
+//! Facts that rules may look at, whoever gathered them. What is not known is `None` or empty, and
 //! proves nothing.
 
 use super::{Listening, Moment, Place, Plateau, Proxy, TargetFacts};
@@ -18,9 +18,9 @@ use std::time::Duration;
 /// The facts of a run, or of one careful connection.
 #[derive(Debug, Clone, Default)]
 pub struct Facts {
-    /// Whether the target, spoken to in plain text, has answered a ClientHello with a TLS record.
+    /// True if the target, spoken to in plain text, has answered a ClientHello with a TLS record.
     pub speaks_tls: bool,
-    /// Whether the target, spoken to by TLS, has answered plain HTTP on a connection of its own.
+    /// True if the target, spoken to by TLS, has answered plain HTTP on a connection of its own.
     pub speaks_plain: bool,
     /// Where connections went.
     pub destinations: Vec<SocketAddr>,
@@ -36,11 +36,11 @@ pub struct Facts {
     pub planned_messages: Option<u64>,
     /// Failures by kind.
     pub failures: Vec<FailureFact>,
-    /// What was spoken.
+    /// Protocol that was spoken.
     pub spoken: Option<Kind>,
     /// The target's URL.
     pub url: Option<String>,
-    /// What the peer said to the first of a kind of failure, where it said something.
+    /// The peer's reply to the first of a kind of failure, where it said something.
     pub replies: Vec<(Failure, Reply)>,
     /// Attempts that had to send their SYN again.
     pub syn_retransmits: u64,
@@ -48,13 +48,13 @@ pub struct Facts {
     pub slow_search: Option<SlowSearch>,
     /// The settings of this host.
     pub host: HostSettings,
-    /// Whether ports were leased by connstorm itself, rather than chosen by the kernel.
+    /// True if ports were leased by connstorm itself, rather than chosen by the kernel.
     pub explicit_ports: bool,
     /// Ports that one tuple can have.
     pub usable_ports: Option<u32>,
     /// The fullest tuple of any sample: it proves nothing of another, nor of another moment.
     pub tuple: Option<TupleFact>,
-    /// What the namespace's counters counted meanwhile.
+    /// Counts of the namespace's counters meanwhile.
     pub counters: Option<Counters>,
     /// Connection tracking at the end, and what it lost meanwhile.
     pub conntrack: Option<(Conntrack, ConntrackDrops)>,
@@ -62,7 +62,7 @@ pub struct Facts {
     pub rules: Option<Ruleset>,
     /// Addresses that connections were to come from and that are not this host's.
     pub foreign_sources: Vec<IpAddr>,
-    /// Whether the destinations are addresses of this host.
+    /// True if the destinations are addresses of this host.
     pub target_is_local: Option<bool>,
     /// Every socket of this host that listens.
     pub listening: Vec<Listening>,
@@ -70,11 +70,11 @@ pub struct Facts {
     pub server_table: Option<Table>,
     /// A local destination whose server had not accepted a connection when the time for it was over.
     pub unaccepted: Option<SocketAddr>,
-    /// Whether a local listener was seen to be gone while connections were refused.
+    /// True if a local listener was seen to be gone while connections were refused.
     pub listener_seen_gone: bool,
     /// When connections were refused, and what else happened then.
     pub refusals: Option<Refusals>,
-    /// What is known of the destinations' addresses.
+    /// Places of the destinations' addresses, as far as known.
     pub places: Vec<Place>,
     /// The target's name, where it is no literal address.
     pub name: Option<Name>,
@@ -103,15 +103,15 @@ pub struct Facts {
 pub struct Name {
     /// The name.
     pub name: String,
-    /// What the system's resolver answered.
+    /// Answer of the system's resolver.
     pub answers: Vec<IpAddr>,
-    /// Why it gave no answer.
+    /// Reason for which it gave no answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
-    /// What the hosts file has for it: the resolver's answer then comes from there, and not from DNS.
+    /// Addresses of the name in the hosts file: the resolver's answer then comes from there, and not from DNS.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub in_hosts_file: Vec<IpAddr>,
-    /// What a name server of `/etc/resolv.conf` answers, where the hosts file has the name and it was asked.
+    /// Answer of a name server of `/etc/resolv.conf`, where the hosts file has the name and it was asked.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub by_dns: Vec<IpAddr>,
     /// The addresses that the user expects, where that was said.
@@ -137,7 +137,7 @@ pub struct Refusals {
 pub struct FailureFact {
     /// The kind.
     pub failure: Failure,
-    /// How many.
+    /// Number of them.
     pub count: u64,
     /// When the first happened.
     pub first_at: Stamp,
@@ -147,15 +147,15 @@ pub struct FailureFact {
     pub first_ordinal: u64,
     /// The way of the first.
     pub lease: Option<Lease>,
-    /// How many came from each source address; empty where the kernel chose them, or there were too many.
+    /// Number from each source address; empty where the kernel chose them, or there were too many.
     pub by_source: Vec<(IpAddr, u64)>,
-    /// How many went to each destination; empty where there were too many.
+    /// Number to each destination; empty where there were too many.
     pub by_destination: Vec<(SocketAddr, u64)>,
     /// Of timeouts: whether the peer's kernel had acknowledged what was sent, counted.
     pub acknowledged: Acknowledged,
     /// Of those that had answers before they failed: how many answers, and how many such connections.
     pub answers: Vec<(u64, u64)>,
-    /// What the kernel knew of the first connections that timed out.
+    /// State of the first connections that timed out, as the kernel knew it.
     pub at_timeout: Vec<AtTimeout>,
     /// Code of the ICMP message "destination unreachable" behind the first, where one was kept.
     pub icmp_code: Option<u8>,
@@ -170,17 +170,17 @@ pub struct FailureFact {
 /// The sockets of one tuple.
 #[derive(Debug, Clone, Copy)]
 pub struct TupleFact {
-    /// Its source address.
+    /// Source address.
     pub source: IpAddr,
-    /// Its destination.
+    /// Destination.
     pub destination: SocketAddr,
-    /// Its sockets by state.
+    /// Sockets by state.
     pub sockets: StateCounts,
-    /// Whether every socket was counted.
+    /// True if every socket was counted.
     pub exact: bool,
 }
 
-/// What keeps the ports of a tuple.
+/// Cause that keeps the ports of a tuple.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Blocked {
     /// Open connections.
@@ -195,12 +195,12 @@ impl Facts {
         self.failures.iter().find(|fact| fact.failure.stage == stage && fact.failure.cause == cause)
     }
 
-    /// What is known of an address.
+    /// Place of an address, as far as known.
     pub fn place(&self, address: IpAddr) -> Option<&Place> {
         self.places.iter().find(|place| place.address == address)
     }
 
-    /// Whether an address is this host's own.
+    /// True if an address is this host's own.
     pub fn is_local(&self, address: IpAddr) -> bool {
         self.place(address).and_then(|place| place.is_local).unwrap_or(self.target_is_local == Some(true))
     }
@@ -228,7 +228,7 @@ impl Facts {
         tables.chain(&self.server_table).max_by_key(|table| table.is_full())
     }
 
-    /// How many attempts failed, by whatever cause.
+    /// Number of attempts that failed, by whatever cause.
     pub fn failed_attempts(&self) -> u64 {
         self.failures.iter().map(|fact| fact.count).sum()
     }
@@ -239,7 +239,7 @@ impl Facts {
         listeners.into_iter().find(|at| at.is_full())
     }
 
-    /// Whether nobody can answer at the destination of a failure: no such host, or out of reach.
+    /// True if nobody can answer at the destination of a failure: no such host, or out of reach.
     pub(super) fn is_out_of_reach(&self, failed: &FailureFact) -> bool {
         let destination = failed.lease.map(|lease| lease.destination).or(self.destinations.first().copied());
         // A connection that opened rules it out.
@@ -249,14 +249,14 @@ impl Facts {
             })
     }
 
-    /// Whether this host was seen to have no rule that translates addresses.
+    /// True if this host was seen to have no rule that translates addresses.
     pub(super) fn has_no_translation(&self) -> Option<&'static str> {
         self.rules
             .is_some_and(|rules| rules.translates_nothing())
             .then_some("no rule of this host's packet filter translates addresses")
     }
 
-    /// Whether address translation of this host is ruled out for attempts that timed out: there is no such rule; or,
+    /// True if address translation of this host is ruled out for attempts that timed out: there is no such rule; or,
     /// where rules can't be read, the table of connections was seen to be empty. (What is translated and not answered
     /// has an entry for two minutes; what is refused has none any more.)
     pub(super) fn translates_nothing(&self) -> Option<&'static str> {
@@ -267,19 +267,19 @@ impl Facts {
         (now.count == 0).then_some("the table of tracked connections is empty: nothing is translated")
     }
 
-    /// Whether a rule of this host can't be what drops or refuses.
+    /// True if a rule of this host can't be what drops or refuses.
     pub(super) fn filters_nothing(&self) -> Option<&'static str> {
         self.rules
             .is_some_and(|rules| rules.lets_all_pass())
             .then_some("this host's packet filter has no rule that drops or rejects")
     }
 
-    /// What the peer said to the first of these.
+    /// The peer's reply to the first of these.
     pub fn reply_to(&self, failed: &FailureFact) -> Option<&Reply> {
         self.replies.iter().find(|(failure, _)| *failure == failed.failure).map(|(_, reply)| reply)
     }
 
-    /// How many failed by a cause, at whatever stage.
+    /// Number of attempts that failed by a cause, at whatever stage.
     pub fn failed_by(&self, cause: Cause) -> u64 {
         self.failures.iter().filter(|fact| fact.failure.cause == cause).map(|fact| fact.count).sum()
     }

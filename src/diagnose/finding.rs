@@ -6,7 +6,7 @@ use crate::model::{Evidence, Side};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// How sure a finding is.
+/// Certainty of a finding.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, schemars::JsonSchema,
 )]
@@ -60,17 +60,17 @@ struct Judged;
 /// A cause of what was seen.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Finding {
-    /// What it is, for programs: `ports-exhausted-by-time-wait`.
+    /// Name of the finding, for programs: `ports-exhausted-by-time-wait`.
     pub id: FindingId,
     /// Who has to change something.
     pub side: Side,
-    /// How sure it is.
+    /// Certainty of the finding.
     pub certainty: Certainty,
-    /// What it is, in a sentence or two.
+    /// The finding in a sentence or two.
     pub says: String,
-    /// What it rests on.
+    /// Numbers on which the finding rests.
     pub evidence: Evidence,
-    /// What mends it, the best first; commands as they are typed.
+    /// Remedies, the best first; commands as they are typed.
     pub remedies: Vec<String>,
     /// Failed attempts that it explains, counted.
     #[serde(default)]

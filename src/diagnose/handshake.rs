@@ -11,7 +11,7 @@ use super::{Facts, FailureFact, FindingId, rivals, server_end, timeout, unanswer
 use crate::model::{Cause, Evidence, Reply, Side, Stage};
 use crate::protocol::{ECHO, Kind};
 
-/// What Chrome says of a reply that is not HTTP.
+/// Chrome's words for a reply that is not HTTP.
 const INVALID_RESPONSE: &str =
     "browsers say: 'Error during WebSocket handshake: net::ERR_INVALID_HTTP_RESPONSE'";
 
@@ -300,7 +300,7 @@ impl Case<'_> {
             .remedy("look into the log of the server, and of a proxy before it")
     }
 
-    /// It stood, and the server ended it before its time.
+    /// The connection stood, and the server ended it before its time.
     fn ended_by_the_server(&self) -> Claim {
         let (id, did) = match self.failed.failure.cause {
             Cause::Reset => (FindingId::ResetByTheServer, "reset"),
@@ -350,14 +350,14 @@ impl Case<'_> {
         finding
     }
 
-    /// What a peer of bare TCP said last, as one line.
+    /// Last line that a peer of bare TCP sent.
     fn last_words(&self) -> Option<String> {
         let text = self.reply?.body_text()?;
         let is_text = !text.contains('\u{fffd}') && text.chars().any(char::is_alphanumeric);
         is_text.then_some(text)
     }
 
-    /// It began to answer, and did not go on.
+    /// The server began to answer, and did not go on.
     fn stalled(&self) -> Claim {
         let says = format!(
             "{} began to answer and {}, until the timeout of the {} stage: the server is stuck in the midst of its answer, or \

@@ -16,7 +16,7 @@ pub struct Listening {
     /// Who listens, where this user may see it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub holder: Option<Holder>,
-    /// It takes IPv6 only (`IPV6_V6ONLY`), where that was seen.
+    /// The listener takes IPv6 only (`IPV6_V6ONLY`), where that was seen.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub v6_only: Option<bool>,
     /// Index of the one interface that it takes connections by (`SO_BINDTODEVICE`).
@@ -33,12 +33,12 @@ impl Listening {
         Listening { address, waiting: 0, backlog, holder: None, v6_only: None, device: None, drops: None }
     }
 
-    /// Whether it is known to take IPv6 only.
+    /// True if it is known to take IPv6 only.
     pub fn is_v6_only(&self) -> bool {
         self.v6_only == Some(true)
     }
 
-    /// Whether connections to an address arrive here.
+    /// True if connections to an address arrive here.
     pub fn serves(&self, to: SocketAddr) -> bool {
         let own = self.address.ip();
         // A listener at [::] takes IPv4 as well, unless it says IPV6_V6ONLY.
@@ -47,7 +47,7 @@ impl Listening {
         self.address.port() == to.port() && (own == to.ip() || any)
     }
 
-    /// Whether the next connection finds no room (`sk_acceptq_is_full()`: more than the backlog wait).
+    /// True if the next connection finds no room (`sk_acceptq_is_full()`: more than the backlog wait).
     pub fn is_full(&self) -> bool {
         self.waiting > self.backlog
     }
@@ -66,18 +66,18 @@ impl Listening {
 pub struct Proxy {
     /// The variable: `https_proxy`.
     pub name: String,
-    /// Its value, without a password.
+    /// Value of the variable, without a password.
     pub value: String,
 }
 
-/// What is known of the place that a proxy variable names.
+/// Knowledge of the place that a proxy variable names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ProxyListener {
-    /// It is on this host, and something listens there.
+    /// The place is on this host, and something listens there.
     Some,
-    /// It is on this host, and nothing listens there.
+    /// The place is on this host, and nothing listens there.
     None,
-    /// It is on another host, or its port is not known.
+    /// The place is on another host, or its port is not known.
     Elsewhere,
 }
 
@@ -105,7 +105,7 @@ impl Proxy {
         Some(SocketAddr::new(ip, port.parse().ok()?))
     }
 
-    /// Whether something listens there, as far as this host's own sockets tell.
+    /// True if something listens there, as far as this host's own sockets tell.
     pub fn listener(&self, listening: &[Listening]) -> ProxyListener {
         let Some(address) = self.address().filter(|address| address.ip().is_loopback()) else {
             return ProxyListener::Elsewhere;
@@ -118,7 +118,7 @@ impl Proxy {
     }
 }
 
-/// Whether `no_proxy` exempts a host: by name, by the end of a name, by address, or all (`*`).
+/// True if `no_proxy` exempts a host: by name, by the end of a name, by address, or all (`*`).
 pub fn exempted(no_proxy: &str, host: &str) -> bool {
     no_proxy.split([',', ' ']).map(str::trim).filter(|entry| !entry.is_empty()).any(|entry| {
         let suffix = entry.trim_start_matches('*').trim_start_matches('.');

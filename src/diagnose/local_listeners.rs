@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 /// Listeners named, at most.
 const NAMED: usize = 5;
 
-/// Why an address of this host refuses.
+/// Cause for which an address of this host refuses.
 pub(super) fn local(facts: &Facts, failed: &FailureFact, destination: SocketAddr) -> Claim {
     let port = destination.port();
     if let Some(listener) = facts.listener_for(destination) {
@@ -154,7 +154,7 @@ fn translated(facts: &Facts, destination: SocketAddr, of_port: &[&Listening]) ->
         .remedy("docker ps; docker port CONTAINER    # does the program in the container listen on that port, on 0.0.0.0?")
 }
 
-/// It listens at [::], and takes no IPv4.
+/// The server listens at [::], and takes no IPv4.
 fn v6_only(destination: SocketAddr, listener: &Listening) -> Claim {
     let says = format!(
         "{} listens on that port for IPv6 only (IPV6_V6ONLY is set), and {destination} is IPv4",
@@ -187,7 +187,7 @@ fn another_address(destination: SocketAddr, listeners: &[&Listening]) -> Claim {
         .remedy(format!("or connect to {}", listeners.first().map_or(destination, |at| at.address)))
 }
 
-/// What listens is known; that it is what was meant is not.
+/// The listener is known; that it is the one that was meant is not.
 fn wrong_port(destination: SocketAddr, near: &[&Listening]) -> Claim {
     let other = near.first().map_or(destination, |at| SocketAddr::new(destination.ip(), at.address.port()));
     let says = format!(
@@ -279,7 +279,7 @@ fn rejected(facts: &Facts, failed: &FailureFact, destination: SocketAddr, listen
         .remedy("nft list ruleset    # or: iptables -S | grep -i reject; its output chain as well")
 }
 
-/// It listens now, and no rule can have refused.
+/// The server listens now, and no rule can have refused.
 fn begun_late(destination: SocketAddr, listener: &Listening) -> Claim {
     let says = format!(
         "{} listens on that very address and port now, and no rule of this host refuses: it was not there yet when \
@@ -301,7 +301,7 @@ pub(super) fn described(listeners: &[&Listening]) -> String {
     named.join(", ")
 }
 
-/// Whether one port is a slip of the pen away from another: one digit other, missing or too many, or two
+/// True if one port is a slip of the pen away from another: one digit other, missing or too many, or two
 /// neighbours changed places. Shorter numbers than three digits are all like each other.
 fn is_slip(one: u16, other: u16) -> bool {
     let (a, b) = (one.to_string().into_bytes(), other.to_string().into_bytes());

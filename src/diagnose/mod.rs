@@ -53,7 +53,7 @@ pub use place::{Place, Scope};
 pub use server_end::is_turned_away;
 pub use target_facts::{Plateau, TargetFacts};
 
-/// What the facts show: by attempts explained, then by certainty. What explains no failure goes last, and what
+/// Findings that the facts show: by attempts explained, then by certainty. What explains no failure goes last, and what
 /// nothing explains is told by a finding of its own.
 pub fn diagnose(facts: &Facts) -> Vec<Finding> {
     let rules = [

@@ -39,9 +39,9 @@ pub struct Moment {
     pub address: Option<SourceAddress>,
     /// IPv6 switched off on this host or on the interface (`disable_ipv6`), for an IPv6 destination.
     pub ipv6_disabled: Option<bool>,
-    /// What the counters of the namespace counted between the start of the run and the look.
+    /// Counts of the namespace between the start of the run and the look.
     pub counters: Option<Counters>,
-    /// What could not be seen, and why.
+    /// Looks that failed, and why.
     pub unseen: Vec<String>,
 }
 
@@ -58,7 +58,7 @@ pub enum PortScope {
 /// The ports of the range that the failed attempt used, each counted once.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct TuplePorts {
-    /// Which sockets take a port from the attempt.
+    /// Sockets that take a port from the attempt.
     pub scope: PortScope,
     /// First port of the range that this socket uses.
     pub low: u16,
@@ -129,7 +129,7 @@ pub struct ListenerNow {
     /// Connections and segments that this very listener dropped since it was made (last word of
     /// `INET_DIAG_SKMEMINFO`, `d` in `ss -ltm`).
     pub drops: Option<u32>,
-    /// What it had dropped when the run began; `None` where it was not there or could not be seen.
+    /// Drops of the listener when the run began; `None` where it was not there or could not be seen.
     pub drops_before: Option<u32>,
     /// Half-open connections of this port (`SYN_RECV`).
     pub half_open: Option<u32>,
@@ -141,9 +141,9 @@ pub struct ListenerNow {
     pub v6_only: Option<bool>,
     /// The interface that it is bound to (`SO_BINDTODEVICE`), if any.
     pub device: Option<String>,
-    /// Its process's descriptor table.
+    /// Descriptor table of the listener's process.
     pub table: Option<Table>,
-    /// Its process is stopped (SIGSTOP, SIGTSTP, a debugger).
+    /// The listener's process is stopped (SIGSTOP, SIGTSTP, a debugger).
     pub stopped: Option<bool>,
 }
 
@@ -154,7 +154,7 @@ pub struct ConntrackNow {
     pub count: u64,
     /// Entries at most.
     pub max: u64,
-    /// What was lost since the run began, of all connections of the namespace.
+    /// Losses since the run began, of all connections of the namespace.
     pub lost: Option<ConntrackDrops>,
     /// A connection of the failing tuple has an entry. `None`: it could not be asked (needs `CAP_NET_ADMIN`),
     /// or there was none to ask for.
@@ -219,7 +219,7 @@ impl ListenerNow {
         self.waiting > self.backlog
     }
 
-    /// What this very listener dropped since the run began.
+    /// Drops of this very listener since the run began.
     pub fn dropped(&self) -> Option<u32> {
         Some(self.drops?.saturating_sub(self.drops_before.unwrap_or(0)))
     }

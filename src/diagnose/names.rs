@@ -126,14 +126,14 @@ const BY_CHANCE: &[FindingId] = &[
     FindingId::GeneratorLate,
 ];
 
-/// What speaks against the address.
+/// Signs against the address.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Fit {
     /// The user says that it should be another.
     Asked,
     /// DNS says another.
     Contradicted,
-    /// It looks odd.
+    /// The address looks odd.
     Suspect,
 }
 
@@ -198,7 +198,7 @@ fn this_host(name: &Name) -> Option<Told> {
     Some((Fit::Suspect, says, format!("getent ahosts {}", name.name)))
 }
 
-/// Whether a name is this host's by definition (RFC 6761).
+/// True if a name is this host's by definition (RFC 6761).
 pub fn is_localhost(name: &str) -> bool {
     name == "localhost" || name.ends_with(".localhost")
 }

@@ -108,17 +108,17 @@ fn silent_failures(facts: &Facts) -> impl Iterator<Item = &FailureFact> {
 }
 
 impl Facts {
-    /// Whether the local server's descriptor table is full.
+    /// True if the local server's descriptor table is full.
     fn is_out_of_descriptors(&self) -> bool {
         self.server_table().is_some_and(Table::is_full)
     }
 
-    /// Whether the process of the local server was seen to be stopped.
+    /// True if the process of the local server was seen to be stopped.
     pub(super) fn is_stopped(&self) -> bool {
         self.target_is_local == Some(true) && matches!(self.target.process_state, Some('T' | 't'))
     }
 
-    /// Whether it is known why the server says nothing.
+    /// True if it is known why the server says nothing.
     pub(super) fn silence_is_explained(&self) -> bool {
         self.is_stopped() || self.unaccepted.is_some() || self.is_out_of_descriptors()
     }

@@ -16,7 +16,7 @@ pub(super) fn no_source(facts: &Facts) -> Option<Claim> {
     ipv6_off(facts, failed).or_else(|| not_ready(facts, failed)).or_else(|| none_of_the_family(facts, failed))
 }
 
-/// Whether ports can't be what was missing: such a cause was seen.
+/// True if ports can't be what was missing: such a cause was seen.
 pub(super) fn is_no_source(facts: &Facts) -> bool {
     no_source(facts).is_some()
 }

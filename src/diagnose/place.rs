@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
 
-/// What sort of address it is.
+/// Scope of an address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Scope {
@@ -49,7 +49,7 @@ impl Scope {
         }
     }
 
-    /// Whether it is reached within its own network only.
+    /// True if it is reached within its own network only.
     pub fn is_private(self) -> bool {
         matches!(self, Scope::Private | Scope::Shared | Scope::LinkLocal)
     }
@@ -68,29 +68,29 @@ impl fmt::Display for Scope {
     }
 }
 
-/// What is known of a destination's address, or not (`None`).
+/// Place of a destination's address, as far as known (`None`: not known).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Place {
     /// The address.
     pub address: IpAddr,
-    /// What sort of address it is.
+    /// Scope of the address.
     pub sort: Scope,
-    /// Whether it is this host's own.
+    /// True if it is this host's own.
     pub is_local: Option<bool>,
-    /// Whether there is a route to it.
+    /// True if there is a route to it.
     pub has_route: Option<bool>,
     /// The route, where there is one.
     pub route: Option<Route>,
-    /// Whether it is reached by the default route only.
+    /// True if it is reached by the default route only.
     pub by_default_route: Option<bool>,
-    /// How the routing table refuses it, where it does.
+    /// Refusal by the routing table, where there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refusal: Option<RouteRefusal>,
     /// The source address that connect() chooses for it.
     pub source: Option<IpAddr>,
     /// The interface in whose network it lies.
     pub network: Option<String>,
-    /// Whether its link address is known, or that of the gateway to it; after a connection was tried.
+    /// True if its link address is known, or that of the gateway to it; after a connection was tried.
     pub neighbour: Option<Neighbour>,
 }
 
@@ -118,7 +118,7 @@ impl Place {
         self.sort.is_private() && self.is_local == Some(false) && self.network.is_none() && no_own_route
     }
 
-    /// Whether it was asked for in its own network, and nobody answered.
+    /// True if it was asked for in its own network, and nobody answered.
     pub fn is_silent_neighbour(&self) -> bool {
         let direct = self.route.as_ref().is_some_and(|route| route.gateway.is_none());
         direct && self.neighbour == Some(Neighbour::Silent)

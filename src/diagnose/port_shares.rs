@@ -44,12 +44,12 @@ impl<'a> PortShares<'a> {
         Some(PortShares { source: moment.source, moment, ports, shares: shares(ports) })
     }
 
-    /// Whether what was counted is what the attempt met.
+    /// True if what was counted is what the attempt met.
     pub(super) fn is_exact(&self) -> bool {
         !self.ports.inconsistent && !self.moment.after_the_end && self.is_full()
     }
 
-    /// Whether hardly a port was free.
+    /// True if hardly a port was free.
     fn is_full(&self) -> bool {
         let taken = self.ports.usable.saturating_sub(self.ports.free);
         f64::from(taken) >= f64::from(self.ports.usable) * FULL
@@ -90,7 +90,7 @@ impl<'a> PortShares<'a> {
     }
 }
 
-/// Whether it is a hindrance beside the tuple's own sockets.
+/// True if it is a hindrance beside the tuple's own sockets.
 fn keeps_others_away(id: FindingId) -> bool {
     matches!(id, FindingId::PortsExhaustedByOtherSockets | FindingId::PortsExhaustedByPoisonedBuckets)
 }

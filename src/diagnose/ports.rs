@@ -50,7 +50,7 @@ pub(super) fn exhausted(facts: &Facts) -> Option<Claim> {
     Some(finding.explaining(failed).resting_on(with_failure(Evidence::default(), failed)))
 }
 
-/// What kept the ports when the first attempt failed.
+/// Cause that kept the ports when the first attempt failed.
 fn at_the_moment(facts: &Facts, failed: &FailureFact, shares: &PortShares<'_>) -> Claim {
     let (ports, moment) = (shares.ports, shares.moment);
     let source = shares.source.map_or("this host".to_owned(), |source| source.to_string());

@@ -6,7 +6,7 @@ use super::{Facts, FailureFact, FindingId, Proxy, ProxyListener, exempted};
 use crate::model::{Cause, Evidence, Side, Stage};
 use std::net::SocketAddr;
 
-/// It is the proxy itself that was connected to, as programs do that obey the variables.
+/// The proxy itself was the destination, as for programs that obey the variables.
 fn refuses(facts: &Facts) -> Option<Claim> {
     let failed = facts.failed(Stage::Connect, Cause::Refused).filter(|_| facts.opened == 0)?;
     let destination = failed.lease.map(|lease| lease.destination).or(facts.destinations.first().copied())?;
@@ -95,7 +95,7 @@ impl Facts {
         self.proxies.iter().find(|proxy| proxy.address() == Some(destination))
     }
 
-    /// Whether `no_proxy` leaves the target out.
+    /// True if `no_proxy` leaves the target out.
     fn is_exempted(&self) -> bool {
         let Some(no_proxy) = &self.no_proxy else { return false };
         let by_name = self.name.as_ref().is_some_and(|name| exempted(no_proxy, &name.name));

@@ -233,7 +233,7 @@ fn for_a_while(facts: &Facts, failed: &FailureFact, destination: SocketAddr) -> 
 }
 
 impl Facts {
-    /// Whether the listener ended in mid-run and was seen not to be there at the end.
+    /// True if the listener ended in mid-run and was seen not to be there at the end.
     pub(super) fn is_gone_for_good(&self) -> bool {
         let none_after =
             self.refusals.is_some_and(|refusals| refusals.opened_before > 0 && refusals.opened_after == 0);

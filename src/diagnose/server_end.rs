@@ -11,12 +11,12 @@ use std::time::Duration;
 const FEWEST: u64 = 3;
 /// Ends within this time of each other are at one moment.
 const ONE_MOMENT: Duration = Duration::from_millis(700);
-/// What ends before this age was never let in.
+/// Age before which a connection that ends was never let in.
 const AT_ONCE: Duration = Duration::from_millis(400);
 /// Ages that differ by less than this, or by less than a tenth, are one age.
 const ONE_AGE: Duration = Duration::from_millis(150);
 
-/// What the shape of the ends says. Failures that it explains are not told again one by one.
+/// Causes by the shape of the ends. Failures that they explain are not told again one by one.
 pub(super) fn all(facts: &Facts) -> Vec<Claim> {
     let by_shape = gone(facts)
         .or_else(|| restarted(facts))

@@ -1,4 +1,4 @@
-//! Whether failures belong to some source addresses or destinations, or fell on them by chance. Each is counted
+//! Spread of failures: they belong to some source addresses or destinations, or fell on them by chance. Each is counted
 //! against its own share of the attempts before "some of them" is said.
 
 use super::{Facts, FailureFact};

@@ -66,7 +66,7 @@ fn long_round_trip(facts: &Facts) -> Claim {
         .remedy("ping HOST    # the round trip itself")
 }
 
-/// Its own listener dropped them.
+/// The server's own listener dropped them.
 fn queue_was_full(facts: &Facts, late: u64) -> Claim {
     let drops = facts.target.listener_drops;
     let says = format!(

@@ -103,12 +103,12 @@ pub(super) fn aborted_on_overflow(facts: &Facts) -> Option<Claim> {
     )
 }
 
-/// Whether the kernel of the target resets what its accept queue has no room for, and did.
+/// True if the kernel of the target resets what its accept queue has no room for, and did.
 pub(super) fn resets_on_overflow(facts: &Facts) -> bool {
     facts.host.tcp_abort_on_overflow == Some(true) && accept_queue_overflowed(facts)
 }
 
-/// Whether the target's own accept queue, on this host, was full. The namespace's counters are every listener's.
+/// True if the target's own accept queue, on this host, was full. The namespace's counters are every listener's.
 pub(super) fn accept_queue_overflowed(facts: &Facts) -> bool {
     let seen_full = facts.target.queue_seen_full || facts.full_listener().is_some();
     let dropped = facts.target.listener_drops.is_some_and(|drops| drops > 0);

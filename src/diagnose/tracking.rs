@@ -56,14 +56,14 @@ impl Table {
 }
 
 impl Facts {
-    /// Whether the table was full when attempts timed out, and lost something or does not count what it loses.
+    /// True if the table was full when attempts timed out, and lost something or does not count what it loses.
     pub(super) fn conntrack_is_full(&self) -> bool {
         Table::of(self).is_some_and(|table| {
             table.is_full() && table.tracks_us != Some(false) && table.lost.is_none_or(|lost| lost.drop > 0)
         })
     }
 
-    /// Whether connection tracking is ruled out: it was seen to have lost nothing.
+    /// True if connection tracking is ruled out: it was seen to have lost nothing.
     pub(super) fn tracking_lost_nothing(&self) -> Option<&'static str> {
         match self.conntrack {
             Some((now, lost)) if now.drops.is_some() && lost.drop + lost.insert_failed == 0 => {
@@ -156,7 +156,7 @@ pub(super) fn own_snat(facts: &Facts) -> Option<Claim> {
     )
 }
 
-/// Whether nearly all of these are of that cause, by numbers of their own.
+/// True if nearly all of these are of that cause, by numbers of their own.
 pub(super) fn is_own_snat(facts: &Facts, failed: &FailureFact) -> bool {
     own_snat(facts).is_some_and(|claim| {
         claim.is_of_the_owner() && claim.explained_of(failed.failure) * 10 >= failed.count * 9

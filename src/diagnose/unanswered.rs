@@ -5,18 +5,18 @@ use super::claim::{Claim, Owner, Span};
 use super::{Facts, FailureFact, FindingId};
 use crate::model::{Cause, Evidence, Side, Stage};
 
-/// Whether a failure is a wait for an answer that was over.
+/// True if a failure is a wait for an answer that was over.
 pub(super) fn is_unanswered(failed: &FailureFact) -> bool {
     failed.failure.cause == Cause::TimedOut
         && matches!(failed.failure.stage, Stage::Tls | Stage::Handshake | Stage::Session)
 }
 
-/// Whether what was sent did not reach the peer's kernel, in most of these.
+/// True if what was sent did not reach the peer's kernel, in most of these.
 pub(super) fn is_of_the_way(failed: &FailureFact) -> bool {
     is_unanswered(failed) && failed.acknowledged.not_all > failed.acknowledged.all
 }
 
-/// What was sent did not arrive.
+/// Causes for which what was sent did not arrive.
 pub(super) fn all(facts: &Facts) -> Vec<Claim> {
     facts.failures.iter().filter(|failed| is_of_the_way(failed)).map(|failed| claim(facts, failed)).collect()
 }

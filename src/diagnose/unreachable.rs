@@ -78,7 +78,7 @@ pub(super) fn with_silent_ones(facts: &Facts, failed: &FailureFact, claim: Claim
     claim
 }
 
-/// Whether ICMP errors answered some attempts, and nothing the others.
+/// True if ICMP errors answered some attempts, and nothing the others.
 pub(super) fn is_limited_icmp(facts: &Facts) -> bool {
     let by_icmp = [Cause::RefusedIcmp, Cause::HostUnreachable, Cause::NetworkUnreachable]
         .iter()

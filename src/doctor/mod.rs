@@ -138,7 +138,7 @@ fn reports(probes: Vec<Probe>, first: usize, besides: usize) -> Vec<AttemptRepor
     told.map(|(_, probe)| probe.report).collect()
 }
 
-/// What is tried where the target does not answer what its scheme has: TLS and nothing more, with any certificate, to
+/// Schemes that are tried where the target does not answer what its scheme has: TLS and nothing more, with any certificate, to
 /// one without TLS; a plain request to one with it. Bare TCP is answered by whatever is there.
 fn other_schemes(
     target: &TargetUrl,
@@ -155,7 +155,7 @@ fn other_schemes(
     Ok((Script::new(Kind::Tls, Some(target.host.clone()), &session, connection)?, None))
 }
 
-/// Which attempts came from the source that was asked for, and which from the kernel's choice.
+/// Number of attempts from the source that was asked for, and from the kernel's choice.
 fn add_sources(facts: &mut Facts, source: IpAddr, count: u64, probes: &[Probe]) {
     let others = probes.len() as u64 - count;
     let chosen = probes.last().and_then(|probe| probe.report.source).map(|address| address.ip());
@@ -189,7 +189,7 @@ fn choose(destinations: &[SocketAddr]) -> (Vec<SocketAddr>, Vec<SocketAddr>) {
     (with, left)
 }
 
-/// What the connections came to.
+/// Outcome of the connections, added to the facts.
 fn add_probes(facts: &mut Facts, probes: &[Probe]) {
     facts.opened = probes.iter().filter(|probe| probe.report.connected).count() as u64;
     facts.held_max = facts.opened;
@@ -266,7 +266,7 @@ fn add_counted(facts: &mut Facts, before: &Counted, after: &Counted) {
     });
 }
 
-/// How full the ports to the target are, where none was left for one connection.
+/// Ports to the target in use, where none was left for one connection.
 fn add_ports(facts: &mut Facts, examination: &Examination) {
     let Some(failed) = facts.failed(Stage::Connect, Cause::AddressNotAvailable) else { return };
     let destination = failed.lease.map(|lease| lease.destination);

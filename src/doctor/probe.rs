@@ -20,7 +20,7 @@ const STAYS: Duration = Duration::from_secs(1);
 /// Time from one look to the next at whether a connection was accepted.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
-/// How long to wait, at most.
+/// Longest waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Timeouts {
     /// For a connection. Above the 3 s after which a host that is not there is known by ARP.
@@ -42,7 +42,7 @@ pub(super) struct Probe {
     _stream: Option<TcpStream>,
 }
 
-/// What is said on the connections of an examination.
+/// Words said on the connections of an examination.
 #[derive(Clone, Copy)]
 pub(super) struct Scripts<'s> {
     /// As the target's scheme has it; `None`: bare TCP.
@@ -56,7 +56,7 @@ pub(super) struct Scripts<'s> {
 }
 
 impl Scripts<'_> {
-    /// Whether the server's part is over with one reply.
+    /// True if the server's part is over with one reply.
     fn answers_once(&self) -> bool {
         self.asked.is_some_and(|script| script.application == Application::Http)
     }
@@ -135,19 +135,19 @@ fn probe(to: SocketAddr, scripts: Scripts<'_>, is_local: bool, timeouts: Timeout
     Probe { report, _stream: Some(stream) }
 }
 
-/// Whether plain text was not answered at all, as it is by many TLS servers.
+/// True if plain text was not answered at all, as it is by many TLS servers.
 fn is_no_answer(failure: Failure) -> bool {
     failure.stage == Stage::Handshake
         && matches!(failure.cause, Cause::ClosedEarly | Cause::Reset | Cause::TimedOut)
 }
 
-/// Whether TLS was not answered at all, as it is by many servers of plain text.
+/// True if TLS was not answered at all, as it is by many servers of plain text.
 fn is_no_answer_to_tls(failure: Failure) -> bool {
     failure.stage == Stage::Tls
         && matches!(failure.cause, Cause::ClosedEarly | Cause::Reset | Cause::TimedOut)
 }
 
-/// Whether a plain request, on a connection of its own, is answered with HTTP. `None` where no connection could be had.
+/// True if a plain request, on a connection of its own, is answered with HTTP. `None` where no connection could be had.
 fn speaks_plain(to: SocketAddr, plain: &Script, source: Option<IpAddr>, timeouts: Timeouts) -> Option<bool> {
     let stream = connect(to, source, timeouts.connect, &mut AttemptReport::of(to)).ok()?;
     Some(handshake(&stream, to, Some(plain)).first.starts_with(b"HTTP/"))
@@ -176,7 +176,7 @@ fn late_end(mut stream: &TcpStream) -> Option<Failure> {
     }
 }
 
-/// Whether a ClientHello, on a connection of its own, is answered with TLS: a handshake, or an alert. `None` where no
+/// True if a ClientHello, on a connection of its own, is answered with TLS: a handshake, or an alert. `None` where no
 /// connection could be had.
 fn speaks_tls(to: SocketAddr, tls: &Script, source: Option<IpAddr>, timeouts: Timeouts) -> Option<bool> {
     let stream = connect(to, source, timeouts.connect, &mut AttemptReport::of(to)).ok()?;
@@ -262,7 +262,7 @@ fn wait(socket: &Connection, limit: Duration) -> Result<bool, CallError> {
     }
 }
 
-/// Whether the server has taken a local connection: its end then belongs to a program. Looks until it has,
+/// True if the server has taken a local connection: its end then belongs to a program. Looks until it has,
 /// or the time is over; `None` where its end can't be seen.
 fn accepted(stream: &TcpStream, to: SocketAddr, limit: Duration) -> Option<bool> {
     let own = stream.local_addr().ok()?;

@@ -8,10 +8,10 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
-/// How often the watcher is called when no window is complete.
+/// Time between two calls of the watcher when no window is complete.
 const WATCH_EVERY: Duration = Duration::from_millis(100);
 
-/// What has come in.
+/// Windows that have come in.
 pub(super) struct Gathered {
     start: RunStart,
     timeline: Option<Timeline>,
@@ -19,7 +19,7 @@ pub(super) struct Gathered {
     open: Arc<OpenCount>,
 }
 
-/// What all windows come to.
+/// Sums of all windows.
 #[derive(Debug, Default)]
 pub(super) struct Totals {
     /// Arrivals that were due.

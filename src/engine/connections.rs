@@ -37,20 +37,20 @@ use sessions::Buffers;
 /// The slice of the plan that attempts go by.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct ConnectionConfig {
-    /// Which system calls choose the source port.
+    /// System calls that choose the source port.
     pub choice: PortChoice,
-    /// How a connection lives and ends.
+    /// Life and end of a connection.
     pub connection: Connection,
     /// Attempts that may be open or opening at once.
     pub max_open: u64,
-    /// What makes an attempt due.
+    /// Reason for which an attempt becomes due.
     pub pacing: Pacing,
-    /// What is done when a connection is lost or can't be had.
+    /// Reconnection when a connection is lost or can't be had; `None`: none.
     pub reconnect: Option<Reconnect>,
     /// First port of the range that the kernel searches, one parity after the other; `None` where it does
     /// not: at bind(), in a range of the socket's own (`IP_LOCAL_PORT_RANGE`), and where ports are leased.
     pub searched_from: Option<u16>,
-    /// Whether the source of an attempt can be its own destination: see [`Setup`](super::setup::Setup).
+    /// True if the source of an attempt can be its own destination: see [`Setup`](super::setup::Setup).
     pub may_meet_itself: bool,
 }
 
@@ -61,10 +61,10 @@ pub(super) struct Connections {
     /// `None` when the target's name could not be resolved: every attempt fails by that.
     pool: Option<Pool>,
     rng: WorkerRng,
-    /// What is said above TCP; `None`: nothing.
+    /// Script of what is said above TCP; `None`: nothing.
     script: Option<Arc<Script>>,
     buffers: Buffers,
-    /// How far the run has ended.
+    /// State of the run's end.
     ending: Ending,
     /// When a session was last given something to do.
     last_step: Stamp,
@@ -79,9 +79,9 @@ pub(super) struct Connections {
     port_search: Option<PortSearch>,
     /// Every socket that has a slot.
     pub epoll: Epoll,
-    /// What falls due.
+    /// Deadlines of attempts.
     pub deadlines: Deadlines,
-    /// What was counted since the last handover.
+    /// Counts since the last handover.
     pub tally: Tally,
     /// Whom the first failures of each kind are told.
     pub(super) first_failures: FirstFailures,
@@ -113,7 +113,7 @@ struct Slot {
     bytes_in: u64,
     /// Last bytes of a peer to whom nothing is said.
     words: LastWords,
-    /// What is said above TCP.
+    /// Session above TCP.
     session: Option<Box<SessionIo>>,
 }
 
@@ -162,17 +162,17 @@ impl Connections {
         })
     }
 
-    /// Whether nothing is in flight.
+    /// True if nothing is in flight.
     pub(super) fn is_empty(&self) -> bool {
         self.slots.is_empty() && self.going_on.is_empty()
     }
 
-    /// Whether an attempt with failures behind it is that of a client which connects again.
+    /// True if an attempt with failures behind it is that of a client which connects again.
     pub(super) fn reconnects(&self) -> bool {
         self.connection_config.reconnect.is_some()
     }
 
-    /// Whether as much is in flight as may be.
+    /// True if as much is in flight as may be.
     pub(super) fn is_full(&self) -> bool {
         self.slots.len() as u64 >= self.connection_config.max_open
     }
@@ -187,12 +187,12 @@ impl Connections {
         self.open
     }
 
-    /// What was counted since the last call.
+    /// Counts since the last call.
     pub(super) fn take_counts(&mut self) -> Tally {
         std::mem::take(&mut self.tally)
     }
 
-    /// What has ended since the last call, and is for the pacer to know.
+    /// Attempts that have ended since the last call, for the pacer.
     pub(super) fn take_finished(&mut self) -> std::vec::Drain<'_, Finished> {
         self.finished.drain(..)
     }
@@ -294,7 +294,7 @@ impl Connections {
         }
     }
 
-    /// Whether both ends of a connection are one socket: nobody listens on the destination's port, and it was
+    /// True if both ends of a connection are one socket: nobody listens on the destination's port, and it was
     /// chosen as the source port as well (simultaneous open, RFC 9293, section 3.5). Asked only where that can be.
     fn is_connected_to_itself(&self, slot: &Slot) -> bool {
         let Some(pool) = self.pool.as_ref().filter(|_| self.connection_config.may_meet_itself) else {

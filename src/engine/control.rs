@@ -1,4 +1,4 @@
-//! How a run is ended from outside: a flag that every worker looks at on its own timer.
+//! Flag by which a run is ended from outside: every worker looks at it on its own timer.
 //!
 //! Workers have private descriptor tables, so that no pipe and no waker could reach them.
 
@@ -17,7 +17,7 @@ impl Control {
         self.interrupted.store(true, Ordering::Relaxed);
     }
 
-    /// Whether the run is to end now.
+    /// True if the run is to end now.
     pub fn is_interrupted(&self) -> bool {
         self.interrupted.load(Ordering::Relaxed)
     }

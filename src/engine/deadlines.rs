@@ -6,7 +6,7 @@ use crate::model::Stamp;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-/// Which attempt a deadline is for. The key of its slot is used again by later attempts, its ordinal
+/// Attempt that a deadline is for. The key of its slot is used again by later attempts, its ordinal
 /// is not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Timed {

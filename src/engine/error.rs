@@ -1,17 +1,17 @@
-//! Why a run could not begin.
+//! Errors for which a run could not begin.
 
 use super::session::ScriptError;
 use crate::model::RoutesError;
 use std::io;
 use std::net::SocketAddr;
 
-/// Why a run could not begin.
+/// Reason for which a run could not begin.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
     /// Sources and destinations don't fit.
     #[error(transparent)]
     Routes(#[from] RoutesError),
-    /// What is to be said can't be made ready.
+    /// The script of what is said can't be made ready.
     #[error(transparent)]
     Script(#[from] ScriptError),
     /// Explicit ports want a source address, and the routes give none.
@@ -21,7 +21,7 @@ pub enum RunError {
     NoSource {
         /// Where to.
         destination: SocketAddr,
-        /// What the kernel said.
+        /// The kernel's error.
         error: io::Error,
     },
     /// The port range lies outside what the kernel obeys.
@@ -64,17 +64,17 @@ pub enum RunError {
     /// The host's settings can't be read.
     #[error("can't read {what}: {error}")]
     Host {
-        /// What was to be read.
+        /// Subject that was to be read.
         what: &'static str,
-        /// Why not.
+        /// Reason.
         error: io::Error,
     },
     /// A worker could not be set up.
     #[error("worker {worker} could not start: {error}")]
     Worker {
-        /// Which.
+        /// Number of the worker.
         worker: u32,
-        /// Why not.
+        /// Reason.
         error: io::Error,
     },
 }

@@ -17,12 +17,12 @@ const KEPT: usize = 256;
 /// Time in which a server that speaks first does so.
 const BANNER: Duration = Duration::from_millis(500);
 
-/// What came of it.
+/// Outcome of a handshake.
 #[derive(Debug, Default)]
 pub struct Handshake {
-    /// Why the handshakes were not done; `None`: they were.
+    /// Reason for which the handshakes were not done; `None`: they were.
     pub failure: Option<Failure>,
-    /// What the server said to that.
+    /// The server's reply to that.
     pub reply: Option<Reply>,
     /// Version of TLS, where its handshake was done.
     pub tls: Option<String>,

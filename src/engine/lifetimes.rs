@@ -21,7 +21,7 @@ impl WorkerRng {
         WorkerRng(SmallRng::seed_from_u64(seed.wrapping_add(part.wrapping_mul(0x9e37_79b9_7f4a_7c15))))
     }
 
-    /// How long the next connection is to live; `None`: until the run ends.
+    /// Lifetime of the next connection; `None`: until the run ends.
     pub(super) fn lifetime(&mut self, lifetime: Lifetime) -> Option<Duration> {
         match lifetime {
             Lifetime::Fixed(duration) => Some(duration),
@@ -47,14 +47,14 @@ impl WorkerRng {
         self.0.next_u32()
     }
 
-    /// How long a reconnection waits after the n-th failure in a row (from 1), as the plan has it.
+    /// Wait of a reconnection after the n-th failure in a row (from 1), as the plan has it.
     pub(super) fn reconnect_after(&mut self, failures: u32, plan: &Reconnect) -> Duration {
         let doublings = failures.saturating_sub(1).min(31);
         let doubled = plan.backoff.saturating_mul(2u32.saturating_pow(doublings)).min(plan.max);
         doubled.mul_f64(1.0 - plan.jitter + 2.0 * plan.jitter * self.0.random::<f64>())
     }
 
-    /// How long a slot waits after its n-th failure in a row (from 1): 10 ms, doubling up to 1 s, each
+    /// Wait of a slot after its n-th failure in a row (from 1): 10 ms, doubling up to 1 s, each
     /// spread over 50 % to 150 % so that slots don't fall into step.
     pub(super) fn back_off(&mut self, failures: u32) -> Duration {
         let doubled = BACK_OFF_FIRST * 2u32.saturating_pow(failures.saturating_sub(1).min(16));

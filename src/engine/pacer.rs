@@ -8,12 +8,12 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::sync::Arc;
 
-/// What a worker is to do next.
+/// Next step of a worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Next {
     /// Start this attempt.
     Start {
-        /// Which, and when it was due.
+        /// The ticket, with the moment at which it was due.
         ticket: Ticket,
         /// Failures in a row that its slot of the closed loop has behind it; 0 in open loop.
         failures: u32,
@@ -26,7 +26,7 @@ pub enum Next {
     Never,
 }
 
-/// What makes an attempt due.
+/// Reason for which an attempt becomes due.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Pacing {
     /// A planned time: open loop.
@@ -38,19 +38,19 @@ pub enum Pacing {
 /// An attempt that has ended: when its slot of the closed loop, or its client that reconnects, goes on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Finished {
-    /// It ended well, or was not started: its slot is free.
+    /// The attempt ended well, or was not started: its slot is free.
     Well {
         /// From when on.
         at: Stamp,
     },
-    /// It failed, and its client tries again.
+    /// The attempt failed, and its client tries again.
     Failed {
         /// From when on.
         again_at: Stamp,
         /// Failures in a row that the client has behind it.
         failures: u32,
     },
-    /// It failed once more than its client puts up with: its slot is not used any more.
+    /// The attempt failed once more than its client puts up with: its slot is not used any more.
     GaveUp,
 }
 
@@ -64,7 +64,7 @@ pub enum Pacer {
 }
 
 impl Pacer {
-    /// What to do at `now`. A ticket that was given is issued: it is started or skipped by the caller.
+    /// Next step at `now`. A ticket that was given is issued: it is started or skipped by the caller.
     pub fn next(&mut self, now: Stamp) -> Next {
         match self {
             Pacer::Open(open) => open.next(now),
@@ -152,7 +152,7 @@ impl Pacer {
         }
     }
 
-    /// Whether nothing more will be issued.
+    /// True if nothing more will be issued.
     pub fn is_done(&self) -> bool {
         match self {
             Pacer::Open(open) => {
@@ -164,7 +164,7 @@ impl Pacer {
     }
 }
 
-/// Whether attempts that failed are made again.
+/// True if attempts that failed are made again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Reconnects {
     Go,
@@ -179,14 +179,14 @@ pub struct OpenPacer {
     part: Part,
     /// Arrivals of the schedule that were issued, or missed.
     issued: u64,
-    /// How many were planned when nothing more was to be issued: the plan ends there.
+    /// Number planned when nothing more was to be issued: the plan ends there.
     given_up: Option<u64>,
     /// Due time of the next arrival, once it was computed.
     upcoming: Option<Stamp>,
     /// Attempts beyond the schedule: when each is due, and the failures in a row behind it.
     owed: BinaryHeap<Reverse<(Stamp, u32)>>,
     reconnects: Reconnects,
-    /// How many of those were issued; each counts as planned from then on.
+    /// Number of those that were issued; each counts as planned from then on.
     extra: u64,
 }
 

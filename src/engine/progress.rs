@@ -1,4 +1,4 @@
-//! What a run under way shows to whoever watches it.
+//! State of a run under way, for whoever watches it.
 
 use crate::model::{RunStart, Tally, WindowRow};
 use std::time::Duration;

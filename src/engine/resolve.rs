@@ -3,7 +3,7 @@
 use crate::plan::Target;
 use std::net::{SocketAddr, ToSocketAddrs};
 
-/// What the target's name resolved to, once, when the run began.
+/// Addresses of the target's name, resolved once, when the run began.
 #[derive(Debug, Clone)]
 pub enum Destinations {
     /// Every address of the name, with every port of the target.
@@ -35,7 +35,7 @@ impl Destinations {
         Destinations::Known(addresses.into_iter().flat_map(with_ports).collect())
     }
 
-    /// Why the name could not be resolved, if it could not.
+    /// Reason for which the name could not be resolved, if it could not.
     pub fn why_not(&self) -> Option<String> {
         match self {
             Destinations::Known(_) => None,

@@ -1,4 +1,4 @@
-//! How late a worker comes to what happens at its sockets. Pure: time comes in as arguments.
+//! Lateness of a worker at its sockets. Pure: time comes in as arguments.
 //!
 //! A socket that was ready when the worker asked for events may have been so since the last time at which it saw all that
 //! were ready; the rest of a wait that lasted longer than it was to is delay as well (a worker that was stopped, or got no
@@ -21,7 +21,7 @@ pub(super) struct Service {
 pub(super) struct Wait {
     /// When it began.
     pub asked: Stamp,
-    /// How long it was to last at most.
+    /// Longest time that the wait was to last.
     pub longest: Duration,
     /// When it ended.
     pub returned: Stamp,

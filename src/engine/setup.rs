@@ -1,4 +1,4 @@
-//! What has to be settled before any thread starts: routes, ports, the number of workers.
+//! Settlement of what is needed before any thread starts: routes, ports, the number of workers.
 
 use super::connections::ConnectionConfig;
 use super::error::RunError;
@@ -30,21 +30,21 @@ use std::time::Duration;
 pub(super) struct Setup {
     /// The whole plan.
     pub plan: Plan,
-    /// What of it this process does.
+    /// Part of the plan that this process does.
     pub slice: Slice,
-    /// How many workers.
+    /// Number of workers.
     pub workers: u32,
     /// Pairs of source and destination; `None` when the target's name could not be resolved.
     pub routes: Option<Arc<Routes>>,
-    /// How source ports are chosen.
+    /// Choice of source ports.
     pub choice: PortChoice,
     /// First port of those from which the kernel chooses.
     first_port: u16,
-    /// Whether the source of an attempt can be its own destination.
+    /// True if the source of an attempt can be its own destination.
     may_meet_itself: bool,
     /// Ports to lease on each tuple; `None` where the kernel chooses.
     leasable: Option<Vec<u16>>,
-    /// What is said above TCP; `None`: nothing.
+    /// Script of what is said above TCP; `None`: nothing.
     pub script: Option<Arc<Script>>,
     /// When attempts become due.
     arrivals: Due,
@@ -163,7 +163,7 @@ impl Setup {
         }
     }
 
-    /// What a worker's attempts go by.
+    /// Configuration of a worker's attempts.
     pub(super) fn connection_config(&self, part: Part) -> ConnectionConfig {
         ConnectionConfig {
             choice: self.choice,
@@ -214,7 +214,7 @@ fn port_choice(policy: PortPolicy, host: &HostSettings) -> Result<PortChoice, Ru
     }
 }
 
-/// Whether any attempt can be given its own destination as its source: an address of this host, which the plan has
+/// True if any attempt can be given its own destination as its source: an address of this host, which the plan has
 /// among its sources or the kernel chooses itself, and a port that can be chosen.
 fn may_meet_itself(demand: &PortDemand, ports: &RangeInclusive<u16>) -> bool {
     let sources = demand.sources.blocks();

@@ -28,7 +28,7 @@ pub(super) struct WorkerThreads {
 /// Workers under way.
 pub(super) struct RunningThreads(Vec<JoinHandle<io::Result<()>>>);
 
-/// What is sent to a worker that is ready, when all are.
+/// Message to a worker that is ready, when all are.
 type StartSignal = Sender<Clock>;
 
 impl WorkerThreads {
@@ -85,7 +85,7 @@ impl RunningThreads {
     }
 }
 
-/// What a worker's thread starts with.
+/// Parts that a worker's thread starts with.
 struct ThreadStart {
     setup: Arc<Setup>,
     worker: u32,

@@ -53,20 +53,20 @@ pub(super) struct Worker {
     to_main: Sender<Handover>,
 }
 
-/// What has to be remembered from one window to the next.
+/// State kept from one window to the next.
 struct WindowState {
     index: u64,
     planned: u64,
     cpu: Duration,
 }
 
-/// What a worker's turn needs, besides its connections of attempts.
+/// Needs of a worker's turn, besides its connections of attempts.
 pub(super) struct WorkerConfig {
     /// Number of the worker.
     pub number: u32,
     /// When the run ends; `None`: when every attempt has been made and has ended.
     pub end: Option<Stamp>,
-    /// How long after it late attempts are still started.
+    /// Time after the end in which late attempts are still started.
     pub grace: Duration,
     /// When nothing goes on any more, whatever is still under way.
     pub stop_by: Option<Stamp>,
@@ -190,7 +190,7 @@ impl Worker {
         }
     }
 
-    /// Whether the time that conversations under way were given is over, once.
+    /// True if the time that conversations under way were given is over, once.
     fn is_drained(&mut self, now: Stamp) -> bool {
         let is_drained = self.cut_at.is_some_and(|at| now >= at);
         self.cut_at = self.cut_at.filter(|_| !is_drained);

@@ -1,4 +1,4 @@
-//! How many workers a run has. Pure.
+//! Number of workers of a run. Pure.
 
 use crate::model::Schedule;
 use crate::plan::{Arrivals, Lifetime, Plan};
@@ -25,7 +25,7 @@ pub(super) fn how_many(plan: &Plan, cores: u64, table_limit: Option<u64>) -> u32
     u32::try_from(wanted.clamp(1, most.max(1)).min(4096)).unwrap_or(4096)
 }
 
-/// How many of a closed loop's slots are used: no more than connections may be open. A slot beyond that would
+/// Number of a closed loop's slots that are used: no more than connections may be open. A slot beyond that would
 /// only ever be skipped.
 pub(super) fn slots_used(plan: &Plan, slots: u64) -> u64 {
     slots.min(plan.load.max_open.unwrap_or(u64::MAX))

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-/// What earlier probes left behind.
+/// Ports that earlier probes left behind.
 #[derive(Debug, Default)]
 pub(super) struct Cooldown {
     /// When each probe ended, how many ports it left, and for how long.
@@ -24,7 +24,7 @@ impl Cooldown {
         self.left.push(Left { ended, ports, blocked });
     }
 
-    /// How long to wait until a probe that needs so many of `usable` ports finds them: half of them at most,
+    /// Wait until a probe that needs so many of `usable` ports finds them: half of them at most,
     /// or all of them free where it needs more than that itself.
     pub(super) fn before(&self, now: Duration, needs: u64, usable: u64) -> Duration {
         let room = (usable / 2).saturating_sub(needs);

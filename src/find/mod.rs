@@ -19,34 +19,34 @@ use cooldown::Cooldown;
 pub use probe::connections;
 use std::time::Duration;
 
-/// How often a cooldown looks whether it was interrupted.
+/// Time between two looks of a cooldown at whether it was interrupted.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
-/// What is asked.
+/// Question that a search answers.
 #[derive(Debug, Clone, Copy)]
 pub struct Asked {
-    /// What is made larger.
+    /// Quantity that is made larger.
     pub quantity: Quantity,
     /// Where to search, and how closely.
     pub limits: SearchLimits,
-    /// How long the load of a probe lasts.
+    /// Time that the load of a probe lasts.
     pub length: Duration,
     /// The cooldown between probes; `None`: as long as TIME_WAIT of the last ones asks for.
     pub pause: Option<Duration>,
 }
 
-/// What happens, for whoever watches.
+/// Events of a search, for whoever watches.
 #[derive(Debug)]
 pub enum Step<'a> {
     /// A probe begins.
     Probing(Probe),
-    /// It has ended.
+    /// A probe has ended.
     Probed(&'a ProbeReport),
     /// The next waits so long for ports in TIME_WAIT.
     Resting(Duration),
 }
 
-/// Why nothing could be found.
+/// Reason for which nothing could be found.
 #[derive(Debug, thiserror::Error)]
 pub enum FindError {
     /// The limits are no interval.
@@ -171,7 +171,7 @@ impl SearchRun<'_> {
         }
     }
 
-    /// What stopped the search at a value. What was outvoted at another value did not.
+    /// Limit that stopped the search at a value. What was outvoted at another value did not.
     fn stopped_at(&self, limit: f64) -> Option<Stopped> {
         let at_limit = |(value, _): &&(f64, Stopped)| (value - limit).abs() <= limit * 1e-9;
         self.missed.iter().rfind(at_limit).map(|(_, stopped)| stopped.clone())

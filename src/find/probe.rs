@@ -95,7 +95,7 @@ fn fresh_source(plan: &Plan, nth: u32) -> Option<IpAddr> {
     Some(Ipv4Addr::new(127, 99, high, low).into())
 }
 
-/// Whether the probes of a plan have tuples of their own, so that none has to wait for another's TIME_WAIT.
+/// True if the probes of a plan have tuples of their own, so that none has to wait for another's TIME_WAIT.
 pub(super) fn is_always_fresh(plan: &Plan) -> bool {
     let own_port = |serve: &crate::plan::Serve| serve.listen.iter().all(|address| address.port() == 0);
     match &plan.target {

@@ -10,7 +10,7 @@ use std::time::Duration;
 /// Sockets looked at, at most: half a second of CPU.
 const MOST: u64 = 500_000;
 
-/// What was seen of a supply's ports.
+/// Sockets seen on a supply's ports.
 #[derive(Debug, Clone, Default)]
 pub struct HeldLook {
     /// Sockets that hold them.
@@ -51,7 +51,7 @@ pub fn bound(supply: &PortSupply) -> io::Result<Vec<HeldSocket>> {
     Ok(found)
 }
 
-/// What one socket holds.
+/// Port that one socket holds, with its state.
 pub(crate) fn held(socket: &Socket) -> HeldSocket {
     let by = match socket.state {
         TcpState::TimeWait => Holder::TimeWait,

@@ -21,7 +21,7 @@ pub(crate) struct ServerWatch {
     diag: Option<SockDiag>,
     /// A destination was without a listener while connections to it were refused.
     pub(crate) seen_gone: bool,
-    /// What the destinations' own listeners had dropped when the watch began.
+    /// Drops of the destinations' own listeners when the watch began.
     drops_before: Option<u64>,
     /// More connections than the backlog allows waited at a listener of a destination.
     seen_full: bool,

@@ -21,10 +21,10 @@ pub struct SavedHost {
     pub settings: HostSettings,
 }
 
-/// Why a text is no saved host.
+/// Reason for which a text is no saved host.
 #[derive(Debug, thiserror::Error)]
 pub enum SavedHostError {
-    /// It is no JSON, or a field is of another kind.
+    /// The text is no JSON, or a field is of another kind.
     #[error("it is damaged, or no JSON: {0}; save it again: connstorm doctor --save FILE")]
     Damaged(#[from] serde_json::Error),
     /// A later program wrote it.
@@ -33,12 +33,12 @@ pub enum SavedHostError {
          ({by}), or save it again with this one"
     )]
     Newer {
-        /// Its version.
+        /// Version that was found.
         found: u32,
         /// The program's.
         by: String,
     },
-    /// It is JSON, and holds not one setting.
+    /// The text is JSON, and holds not one setting.
     #[error("it holds no setting of a host; save one: connstorm doctor --save FILE")]
     Nothing,
 }

@@ -31,7 +31,7 @@ const SYSCTL_FILES: [&str; 6] = [
 ];
 const PROXY_VARIABLES: [&str; 3] = ["http_proxy", "https_proxy", "all_proxy"];
 
-/// What there is now.
+/// State of this host now.
 pub fn look(settings: &HostSettings) -> HostState {
     let mut state = HostState { unseen: settings.unseen.clone(), ..HostState::default() };
     let unseen = &mut state.unseen;

@@ -1,4 +1,4 @@
-//! What surrounds a target, seen from this host: its name's answers, its addresses and the ways to them, the
+//! Surroundings of a target, seen from this host: its name's answers, its addresses and the ways to them, the
 //! listeners of this host, proxies. The same for a run and for one careful connection.
 
 use crate::diagnose::{Facts, Name, Place, TargetFacts, is_localhost};
@@ -42,7 +42,7 @@ fn process_state(pid: u32) -> Option<char> {
     stat.rsplit_once(')')?.1.trim_start().chars().next()
 }
 
-/// Whether every destination is an address of this host. Not known is no.
+/// True if every destination is an address of this host. Not known is no.
 pub(crate) fn are_local(destinations: &[SocketAddr]) -> bool {
     let local = |destination: &SocketAddr| is_local(destination.ip()).unwrap_or(false);
     !destinations.is_empty() && destinations.iter().all(local)
@@ -78,7 +78,7 @@ fn place(to: SocketAddr, own: &[AssignedAddress], neighbours: &[(IpAddr, Neighbo
     }
 }
 
-/// What is known of a name; nothing of a literal address.
+/// Knowledge of a name; nothing of a literal address.
 fn name(host: &str, destinations: &[SocketAddr]) -> Option<Name> {
     if host.parse::<IpAddr>().is_ok() {
         return None;

@@ -25,17 +25,17 @@ const THERE: &str = "server";
 /// More entries than this are not made: some 320 bytes of kernel memory each.
 const MOST_TRACKED: u64 = 1_100_000;
 
-/// Why a setting could not be made true.
+/// Reason for which a setting could not be made true.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum EnvironmentError {
     /// Something is missing on this host.
     #[error("{what}: {error}; {remedy}")]
     Missing {
-        /// What was to be done.
+        /// Step that was to be done.
         what: String,
-        /// What the kernel answered.
+        /// The kernel's answer.
         error: io::Error,
-        /// Which package, module or right is missing.
+        /// Package, module or right that is missing.
         remedy: &'static str,
     },
     /// A server did not start.
@@ -43,7 +43,7 @@ pub(super) enum EnvironmentError {
     Server(String),
 }
 
-/// What keeps a setting true.
+/// Things that keep a setting true.
 #[derive(Debug, Default)]
 pub(super) struct Environment {
     targets: Vec<Running>,

@@ -9,30 +9,30 @@ use std::fmt;
 /// A failure, and everything that is needed to have it.
 #[derive(Debug, Clone)]
 pub struct Experiment {
-    /// Its name on the command line.
+    /// Name on the command line.
     pub name: &'static str,
     /// Where it belongs.
     pub group: Group,
-    /// What happens in it, in a sentence.
+    /// Course of the experiment, in a sentence.
     pub about: &'static str,
     /// The line of the list of causes that it stands for.
     pub stands_for: &'static str,
     /// The namespace, and what is in it.
     pub setting: Setting,
-    /// What is run: the target and the flags of `connstorm run`.
+    /// Load: the target and the flags of `connstorm run`.
     pub load: String,
     /// The id of the finding that the diagnosis should begin with; `None` where nothing should fail.
     pub intended: Option<FindingId>,
-    /// What mends it, the first best.
+    /// Cures, the first best.
     pub cures: Vec<Cure>,
 }
 
-/// What mends a failure.
+/// Cure of a failure.
 #[derive(Debug, Clone)]
 pub struct Cure {
-    /// Its name on the command line.
+    /// Name on the command line.
     pub name: &'static str,
-    /// What is typed or changed.
+    /// Command or change.
     pub remedy: &'static str,
     /// The change itself.
     change: fn(&mut Experiment),
@@ -51,7 +51,7 @@ pub enum Group {
     WrongProtocol,
     /// A limit of the host was met.
     Limits,
-    /// It stood, and the server ended it.
+    /// The connection stood, and the server ended it.
     Ended,
 }
 
@@ -95,19 +95,19 @@ impl Experiment {
         }
     }
 
-    /// Which line it stands for.
+    /// Line of the field guide for which the experiment stands.
     pub(super) fn stands_for(mut self, line: &'static str) -> Experiment {
         self.stands_for = line;
         self
     }
 
-    /// What the diagnosis should begin with.
+    /// Finding with which the diagnosis should begin.
     pub(super) fn intends(mut self, finding: FindingId) -> Experiment {
         self.intended = Some(finding);
         self
     }
 
-    /// What is in the namespace.
+    /// Setting of the namespace.
     pub(super) fn setting(mut self, fill: impl FnOnce(Setting) -> Setting) -> Experiment {
         self.setting = fill(self.setting);
         self

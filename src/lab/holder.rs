@@ -44,13 +44,13 @@ impl fmt::Display for Way {
 /// The other program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Holder {
-    /// What it holds.
+    /// State in which it holds them.
     pub way: Way,
     /// From where.
     pub source: IpAddr,
     /// To where.
     pub destination: SocketAddr,
-    /// How many.
+    /// Number of them.
     pub count: u32,
 }
 

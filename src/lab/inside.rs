@@ -7,15 +7,15 @@ use crate::result::RunResult;
 use crate::run::execute;
 use serde::{Deserialize, Serialize};
 
-/// What the confined process says to the one that started it.
+/// Answer of the confined process to the one that started it.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Answer {
-    /// It ran.
+    /// The experiment ran.
     Ran(Box<RunResult>),
     /// This host lacks what the experiment needs: what, and how to get it.
     Missing(String),
-    /// It could not run for another reason.
+    /// The experiment could not run for another reason.
     Broken(String),
 }
 

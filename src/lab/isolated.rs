@@ -20,7 +20,7 @@ const PROXIES: [&str; 8] = [
     "NO_PROXY",
 ];
 
-/// Why there is no result.
+/// Reason for which there is no result.
 #[derive(Debug, thiserror::Error)]
 pub enum LabError {
     /// No namespace can be made.
@@ -29,11 +29,11 @@ pub enum LabError {
          connstorm lab {wanted}"
     )]
     Forbidden {
-        /// What the kernel answered.
+        /// The kernel's answer.
         error: io::Error,
         /// The setting that forbids it, and how to change that.
         by: String,
-        /// What was wanted.
+        /// Name of what was wanted.
         wanted: String,
     },
     /// This program could not be started again.
@@ -44,15 +44,15 @@ pub enum LabError {
     Missing {
         /// The experiment.
         name: String,
-        /// What is missing.
+        /// Name of what is missing.
         what: String,
     },
-    /// It could not run.
+    /// The experiment could not run.
     #[error("'{name}' could not run: {why}")]
     Broken {
         /// The experiment.
         name: String,
-        /// Why.
+        /// Reason.
         why: String,
     },
 }
@@ -93,7 +93,7 @@ pub fn reproduce(experiment: &Experiment, cure: Option<&Cure>) -> Result<RunResu
     }
 }
 
-/// Why a confined program did not start.
+/// Reason for which a confined program did not start.
 pub(super) fn not_started(error: io::Error, wanted: &str) -> LabError {
     use rustix::io::Errno;
     let refusals = [Errno::PERM, Errno::ACCESS, Errno::NOSPC, Errno::INVAL, Errno::USERS];

@@ -1,4 +1,4 @@
-//! What is in an experiment's namespace: kernel settings, addresses, rules, servers.
+//! Setting of an experiment's namespace: kernel settings, addresses, rules, servers.
 
 use super::distractor::Distractor;
 use super::holder::Holder;
@@ -17,7 +17,7 @@ pub struct Cable {
     pub client: Vec<Ipv4Addr>,
     /// The server's.
     pub server: Vec<Ipv4Addr>,
-    /// What becomes of packets on it; `None`: they arrive at once.
+    /// Fate of packets on it; `None`: they arrive at once.
     pub wire: Option<Wire>,
 }
 
@@ -38,13 +38,13 @@ pub struct Setting {
     pub masquerade: Option<(u16, u16)>,
     /// Lines of `/etc/hosts`, before those of every host.
     pub hosts: Vec<(Ipv4Addr, &'static str)>,
-    /// What a name server of its own answers, whatever it is asked.
+    /// Answer of a name server of its own, whatever it is asked.
     pub dns: Option<Ipv4Addr>,
     /// Variables of the environment.
     pub environment: Vec<(&'static str, &'static str)>,
     /// `RLIMIT_NOFILE` of the client.
     pub nofile: Option<u64>,
-    /// What is served.
+    /// Servers.
     pub servers: Vec<Server>,
     /// Another program, in a process of its own, which holds connections.
     pub holder: Option<Holder>,
@@ -74,7 +74,7 @@ pub enum Server {
     Ordinary {
         /// Where it listens.
         listen: SocketAddr,
-        /// Its `RLIMIT_NOFILE`.
+        /// Limit of the server's descriptors, `RLIMIT_NOFILE`.
         nofile: u64,
         /// Connections that it keeps; it closes what comes above them.
         at_most: usize,
@@ -85,15 +85,15 @@ pub enum Server {
         listen: SocketAddr,
         /// When it goes away, and for how long.
         away: (Duration, Duration),
-        /// What becomes of its listening socket meanwhile.
+        /// Fate of the listening socket meanwhile.
         socket: Socket,
     },
 }
 
-/// What becomes of a listening socket while its server restarts.
+/// Fate of a listening socket while its server restarts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Socket {
-    /// It goes with the server.
+    /// The socket goes with the server.
     Closed,
     /// Somebody else keeps it open, as systemd does with socket activation.
     Kept,

@@ -41,7 +41,7 @@ const WATCH_BUDGET: f64 = 0.05;
 const NOT_FOUND: u8 = 127;
 const NOT_STARTED: u8 = 126;
 
-/// What the namespace is to be like.
+/// Settings of the namespace.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ShellSettings {
     /// The first and the last port that connect() chooses from.
@@ -115,7 +115,7 @@ pub fn watch(
     }
 }
 
-/// How full it became.
+/// Fullest state of a tuple, in words.
 fn summary(watch: &Watch) -> String {
     match watch.fullest(1).first() {
         None => "no connection stayed for long enough to be seen".into(),

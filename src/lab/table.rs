@@ -1,4 +1,4 @@
-//! What the diagnosis says of each experiment, as a table: a row an experiment, and whether the row is as
+//! Findings of the diagnosis in each experiment, as a table: a row an experiment, and whether the row is as
 //! it should be.
 
 use super::distractor::Distractor;
@@ -51,7 +51,7 @@ impl Row {
         self.cured.push((name.to_owned(), after.counts.failed, gone));
     }
 
-    /// Whether the diagnosis begins with what was intended, and proves nothing else.
+    /// True if the diagnosis begins with what was intended, and proves nothing else.
     pub fn is_named(&self) -> bool {
         self.first.map(|(id, _)| id) == self.intended && self.wrongly_proved.is_empty()
     }
@@ -75,7 +75,7 @@ impl Row {
         if proved.is_empty() { first } else { format!("{first}; proved: {}", proved.join(", ")) }
     }
 
-    /// Whether each cure that was tried let every attempt through, and the finding is gone.
+    /// True if each cure that was tried let every attempt through, and the finding is gone.
     pub fn is_cured(&self) -> bool {
         self.cured.iter().all(|(_, failed, gone)| *failed == 0 && *gone)
     }

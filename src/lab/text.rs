@@ -11,7 +11,7 @@ use std::fmt::Write;
 const WIDTH: usize = 100;
 const INDENT: usize = 27;
 
-/// What is about to happen, before it does.
+/// Announcement of what is about to happen.
 pub fn introduction(experiment: &Experiment, style: Style) -> String {
     let mut out =
         format!("{}  ({})\n  {}\n", style.bold(experiment.name), experiment.group, experiment.about);
@@ -22,7 +22,7 @@ pub fn introduction(experiment: &Experiment, style: Style) -> String {
     out
 }
 
-/// What tells a namespace from an empty one.
+/// Difference of a namespace from an empty one.
 fn described(setting: &Setting) -> String {
     let mut parts: Vec<String> =
         setting.sysctls.iter().map(|(name, value)| format!("{name}={value}")).collect();

@@ -14,7 +14,7 @@ const STEP: Duration = Duration::from_micros(300);
 /// Frames under way in one direction, at most.
 const MOST: usize = 10_000;
 
-/// What becomes of packets on the wire.
+/// Fate of packets on the wire.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Wire {
     /// Time from one end to the other.

@@ -1,4 +1,4 @@
-//! Which addresses are this host's, and how it would reach others.
+//! Addresses of this host, and the ways to others.
 //!
 //! "Local" has two meanings that differ where it matters. The routing table knows whole networks to be
 //! local (127.0.0.0/8; `ip route add local 10.0.0.0/24 dev lo`), and bind() takes them in IPv4. In IPv6
@@ -30,7 +30,7 @@ const ROUTE_BYTES: usize = 12;
 pub struct AssignedAddress {
     /// The address.
     pub address: IpAddr,
-    /// How many of its first bits are those of its network.
+    /// Number of its first bits that are those of its network.
     pub prefix: u8,
     /// The name of the interface.
     pub interface: String,
@@ -43,7 +43,7 @@ pub struct AssignedAddress {
 }
 
 impl AssignedAddress {
-    /// Whether an address lies in the same network.
+    /// True if an address lies in the same network.
     pub fn network_contains(&self, other: IpAddr) -> bool {
         match (self.address, other) {
             (IpAddr::V4(own), IpAddr::V4(other)) => {
@@ -59,17 +59,17 @@ impl AssignedAddress {
     }
 }
 
-/// Whether a host of a local network has answered when its link address was asked for.
+/// True if a host of a local network has answered when its link address was asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Neighbour {
-    /// It has.
+    /// The neighbour's address is known.
     Known,
-    /// It was asked and has not, or not yet (`NUD_FAILED`, `NUD_INCOMPLETE`).
+    /// The neighbour was asked and has not answered, or not yet (`NUD_FAILED`, `NUD_INCOMPLETE`).
     Silent,
 }
 
-/// What the kernel would do with a packet.
+/// Treatment of a packet by the kernel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RouteKind {
@@ -84,7 +84,7 @@ pub enum RouteKind {
 /// The route to an address.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Route {
-    /// What becomes of packets.
+    /// Treatment of packets.
     pub kind: RouteKind,
     /// The source address that connect() would choose.
     pub source: Option<IpAddr>,
@@ -94,7 +94,7 @@ pub struct Route {
     pub interface: Option<String>,
 }
 
-/// How the routing table refuses an address (`fib_props`, net/ipv4/fib_semantics.c): each kind of route has its
+/// Refusal of an address by the routing table (`fib_props`, net/ipv4/fib_semantics.c): each kind of route has its
 /// own error number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -131,7 +131,7 @@ impl RouteRefusal {
     }
 }
 
-/// How the routing table refuses an address; `None` where it does not, or can't be asked.
+/// Refusal of an address by the routing table; `None` where there is none, or it can't be asked.
 pub fn route_refusal(destination: IpAddr) -> Option<RouteRefusal> {
     let request = route_request(destination, 0).ok()?;
     let answer = Netlink::open(None).ok()?.ask(RTM_GETROUTE, 0, &request, |_, _| ControlFlow::Continue(()));
@@ -159,7 +159,7 @@ pub fn assigned() -> io::Result<Vec<AssignedAddress>> {
         .collect())
 }
 
-/// Whether the routing table has an address for this host's own.
+/// True if the routing table has an address for this host's own.
 ///
 /// # Errors
 /// What the lookup returns, but for "no route", which means no.
@@ -167,7 +167,7 @@ pub fn is_local(address: IpAddr) -> io::Result<bool> {
     Ok(route_to(address)?.is_some_and(|route| route.kind == RouteKind::Local))
 }
 
-/// Whether bind() takes an address: tries it with a UDP socket, which sends nothing.
+/// True if bind() takes an address: tries it with a UDP socket, which sends nothing.
 ///
 /// # Errors
 /// All that bind() returns but EADDRNOTAVAIL, which means no.
@@ -233,7 +233,7 @@ fn unless_no_route<T>(answer: io::Result<Option<T>>) -> io::Result<Option<T>> {
     })
 }
 
-/// Whether an address is reached by the default route, for want of a better one. `None` where there is no
+/// True if an address is reached by the default route, for want of a better one. `None` where there is no
 /// route at all, or the kernel does not tell which one matched (Linux before 4.13).
 ///
 /// # Errors
@@ -255,7 +255,7 @@ pub fn by_default_route(destination: IpAddr) -> io::Result<Option<bool>> {
     unless_no_route(answer.map(|_| prefix.map(|prefix| prefix == 0)))
 }
 
-/// Whether the hosts of the local networks answer, as far as they were asked (ARP, IPv6 neighbour discovery).
+/// True if the hosts of the local networks answer, as far as they were asked (ARP, IPv6 neighbour discovery).
 ///
 /// # Errors
 /// What opening a netlink socket or the dump returns.

@@ -1,4 +1,4 @@
-//! Which of many descriptors can be read or written: a thin, safe wrapper over `epoll(7)`.
+//! Readiness of many descriptors: a thin, safe wrapper over `epoll(7)`.
 //!
 //! A set belongs to the thread that made it: with private descriptor tables ([`super::fd_table`]) its
 //! number, and those of its members, mean nothing elsewhere. A member leaves the set by itself when the
@@ -21,7 +21,7 @@ static PWAIT2_IS_MISSING: AtomicBool = AtomicBool::new(false);
 const _: () = assert!(size_of::<epoll::Event>() == size_of::<libc::epoll_event>());
 const _: () = assert!(align_of::<epoll::Event>() == align_of::<libc::epoll_event>());
 
-/// What a member of a set is watched for. Interests are joined with `|`.
+/// Events for which a member of a set is watched. Interests are joined with `|`.
 ///
 /// Errors and a connection closed in both directions are reported whether asked for or not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,7 +51,7 @@ impl BitOr for Interest {
     }
 }
 
-/// What happened to one member.
+/// Event of one member.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Event {
     /// The key that the member was added with.
@@ -165,7 +165,7 @@ impl Epoll {
         Ok(Self::told(events))
     }
 
-    /// What [`Epoll::wait`] does without `epoll_pwait2`.
+    /// Wait of [`Epoll::wait`] without `epoll_pwait2`.
     fn wait_by_poll(&self, events: &mut Events, timeout: Option<&Timespec>) -> io::Result<()> {
         match poll(&mut [PollFd::new(&self.epoll, PollFlags::IN)], timeout) {
             Ok(0) | Err(Errno::INTR) => return Ok(()),

@@ -9,31 +9,31 @@ use rustix::net::netlink;
 use std::io;
 use std::net::Ipv4Addr;
 
-/// What befalls TCP segments that arrive here for a port.
+/// Rule for TCP segments that arrive here for a port.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Rule {
     /// Their destination port; `None`: any.
     pub port: Option<u16>,
     /// Their source address; `None`: any.
     pub source: Option<Ipv4Addr>,
-    /// What befalls them.
+    /// Verdict on them.
     pub verdict: Verdict,
 }
 
-/// What befalls a segment.
+/// Verdict on a segment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
-    /// It is gone.
+    /// The segment is gone.
     Drop,
     /// Every second connection loses its first SYN; all else passes. First SYNs are told by the bits of ECN,
     /// which Linux asks for with `tcp_ecn=1`, and no more when it sends again (RFC 3168, 6.1.1.1).
     DropEverySecondFirstSyn,
-    /// It is answered with ICMP, port unreachable.
+    /// The segment is answered with ICMP, port unreachable.
     RejectByIcmp,
-    /// It is answered with RST.
+    /// The segment is answered with RST.
     RejectByReset,
-    /// It is gone unless it has SYN: a handshake that comes from there is never completed.
+    /// The segment is gone unless it has SYN: a handshake that comes from there is never completed.
     DropAllButSyn,
 }
 

@@ -1,4 +1,4 @@
-//! Which process holds a socket, on a small scale: a walk through `/proc/PID/fd`.
+//! Processes that hold sockets, on a small scale: a walk through `/proc/PID/fd`.
 
 use std::collections::{HashMap, HashSet};
 use std::fs;
@@ -7,13 +7,13 @@ use std::path::{Path, PathBuf};
 /// A process that holds a socket.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 pub struct Holder {
-    /// Its id, in the process namespace of this program.
+    /// Number of the process, in the process namespace of this program.
     pub pid: u32,
-    /// Its name, `/proc/PID/comm`: 15 bytes at most.
+    /// Name of the process, `/proc/PID/comm`: 15 bytes at most.
     pub name: String,
 }
 
-/// What a walk found, and what it did not get to see.
+/// Outcome of a walk, and what it did not get to see.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Holders {
     /// The first process found for each inode.
@@ -122,7 +122,7 @@ pub struct Table {
 }
 
 impl Table {
-    /// Whether not one descriptor more fits in.
+    /// True if not one descriptor more fits in.
     pub fn is_full(&self) -> bool {
         self.limit.is_some_and(|limit| self.open >= limit)
     }
@@ -227,7 +227,7 @@ pub fn network_of(pid: u32) -> Option<u64> {
     Some(fs::metadata(format!("/proc/{pid}/ns/net")).ok()?.ino())
 }
 
-/// Whether a process is stopped by a signal or a debugger. `None` where there is no such process.
+/// True if a process is stopped by a signal or a debugger. `None` where there is no such process.
 pub fn is_stopped(pid: u32) -> Option<bool> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     // The name, in parentheses, may hold anything.
@@ -254,7 +254,7 @@ fn tables(pid: u32) -> Vec<PathBuf> {
         .collect()
 }
 
-/// Whether two threads have one descriptor table. `false` where the kernel does not tell (kcmp(2) is an option
+/// True if two threads have one descriptor table. `false` where the kernel does not tell (kcmp(2) is an option
 /// of its configuration): it is then looked at more than once.
 fn share_a_table(one: u32, other: u32) -> bool {
     const KCMP_FILES: libc::c_int = 2;

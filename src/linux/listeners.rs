@@ -23,7 +23,7 @@ const DROPS_AT: usize = 8 * 4;
 pub struct Listener {
     /// The socket; its queues are [`Socket::receive_queue`] waiting of [`Socket::send_queue`].
     pub socket: Socket,
-    /// What this listener has dropped since it was made. Linux before 4.7 does not tell.
+    /// Drops of this listener since it was made. Linux before 4.7 does not tell.
     pub drops: Option<u32>,
     /// `IPV6_V6ONLY`; `None` of an IPv4 socket.
     pub v6_only: Option<bool>,

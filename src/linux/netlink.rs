@@ -39,10 +39,10 @@ pub(super) struct Netlink {
     stale: bool,
 }
 
-/// How an answer ended.
+/// End of an answer.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Answer {
-    /// What was dumped changed during the dump, by the kernel's own word (`NLM_F_DUMP_INTR`).
+    /// The subject of a dump changed during the dump, by the kernel's own word (`NLM_F_DUMP_INTR`).
     pub(super) interrupted: bool,
     /// The reader had enough before the end.
     pub(super) stopped: bool,

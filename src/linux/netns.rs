@@ -91,7 +91,7 @@ impl Namespace {
         succeeded(unsafe { libc::setns(self.handle.as_raw_fd(), libc::CLONE_NEWNET) })
     }
 
-    /// What tells it from other namespaces: the inode of its handle.
+    /// Number that tells the namespace from others: the inode of its handle.
     ///
     /// # Errors
     /// What `fstat` returns.

@@ -100,7 +100,7 @@ pub fn packet_length(frame: &[u8]) -> usize {
     }
 }
 
-/// Whether a frame asks for a link address, or tells one.
+/// True if a frame asks for a link address, or tells one.
 pub fn is_arp(frame: &[u8]) -> bool {
     let ether_type = VNET_HEADER + ETHERNET_HEADER - 2;
     frame.get(ether_type..ether_type + 2) == Some(&(libc::ETH_P_ARP as u16).to_be_bytes()[..])

@@ -123,7 +123,7 @@ macro_rules! counters {
         }
 
         impl Counters {
-            /// What was counted since an earlier reading; 0 where a counter went back.
+            /// Counts since an earlier reading; 0 where a counter went back.
             #[must_use]
             pub fn since(&self, earlier: &Counters) -> Counters {
                 Counters { $($field: self.$field.saturating_sub(earlier.$field),)* }
@@ -262,7 +262,7 @@ pub struct Conntrack {
     pub count: u64,
     /// Entries at most, `nf_conntrack_max`.
     pub max: u64,
-    /// What was lost; `None` where the kernel does not tell.
+    /// Losses; `None` where the kernel does not tell.
     pub drops: Option<ConntrackDrops>,
 }
 
@@ -278,7 +278,7 @@ pub struct ConntrackDrops {
 }
 
 impl ConntrackDrops {
-    /// What was counted since an earlier reading.
+    /// Counts since an earlier reading.
     #[must_use]
     pub fn since(&self, earlier: &ConntrackDrops) -> ConntrackDrops {
         ConntrackDrops {

@@ -38,17 +38,17 @@ pub struct Ruleset {
 }
 
 impl Ruleset {
-    /// Whether every packet passes.
+    /// True if every packet passes.
     pub fn lets_all_pass(&self) -> bool {
         self.drops == 0 && self.rejects == 0 && self.unread == 0
     }
 
-    /// Whether no connection is led elsewhere, nor gets another source.
+    /// True if no connection is led elsewhere, nor gets another source.
     pub fn translates_nothing(&self) -> bool {
         self.redirects == 0 && self.masks == 0 && self.unread == 0
     }
 
-    /// Whether connection tracking sees every packet, where it is on.
+    /// True if connection tracking sees every packet, where it is on.
     pub fn tracks_all(&self) -> bool {
         self.untracked == 0 && self.unread == 0
     }

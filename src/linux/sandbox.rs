@@ -11,7 +11,7 @@ use std::io;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
-/// Whether processes get numbers of their own.
+/// True if processes get numbers of their own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Processes {
     /// They see, and are seen by, all others.
@@ -109,7 +109,7 @@ pub fn forbidden_by() -> Option<String> {
     })
 }
 
-/// What a host says about user namespaces.
+/// Settings of a host for user namespaces.
 #[derive(Debug, Clone, Default)]
 struct Settings {
     unprivileged_userns_clone: Option<String>,

@@ -23,7 +23,7 @@ const INET_DIAG_REQ_BYTECODE: u16 = 1;
 pub(super) const REQUEST_BYTES: usize = 60;
 pub(super) const MESSAGE_BYTES: usize = 72;
 
-/// Which sockets to list. Conditions of different kinds all have to hold.
+/// Sockets to list. Conditions of different kinds all have to hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Filter {
     /// The states asked for.
@@ -71,7 +71,7 @@ impl Destinations {
 }
 
 impl Filter {
-    /// What the kernel is asked, and what is looked up here of the answer, where there are too many destinations.
+    /// Filter for the kernel, and destinations that are looked up here in the answer, where there are too many.
     fn divided(&self) -> (std::borrow::Cow<'_, Filter>, Option<Destinations>) {
         use std::borrow::Cow;
         if self.destinations.len() <= MOST_DESTINATIONS {
@@ -93,15 +93,15 @@ impl Filter {
 /// One socket. An IPv4-mapped IPv6 address is given as the IPv4 address that it is on the wire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Socket {
-    /// Its state.
+    /// State.
     pub state: TcpState,
-    /// Its own address and port.
+    /// Address and port of the socket itself.
     pub source: SocketAddr,
     /// The peer's; unspecified for a listener.
     pub destination: SocketAddr,
     /// The inode of `/proc/PID/fd`; 0 when no process holds it (TIME_WAIT, orphans, not accepted yet).
     pub inode: u32,
-    /// What tells it from every other socket since the machine was started. A TIME_WAIT socket keeps
+    /// Number that tells the socket from every other since the machine was started. A TIME_WAIT socket keeps
     /// the cookie of the connection that it was.
     pub cookie: u64,
     /// The owner; 0 for TIME_WAIT.
@@ -112,21 +112,21 @@ pub struct Socket {
     pub send_queue: u32,
     /// The timer that runs: 0 none, 1 retransmit, 2 keepalive, 3 TIME_WAIT, 4 zero window probe.
     pub timer: u8,
-    /// How often the timer has fired in a row: retransmits.
+    /// Number of times that the timer has fired in a row: retransmits.
     pub retransmits: u8,
     /// Until the timer fires, in milliseconds.
     pub expires_ms: u32,
 }
 
 impl Socket {
-    /// Whether the TIME_WAIT timer ends it: a socket in TIME_WAIT, or one in FIN_WAIT_2 that no process has.
+    /// True if the TIME_WAIT timer ends it: a socket in TIME_WAIT, or one in FIN_WAIT_2 that no process has.
     pub fn ends_by_timer(&self) -> bool {
         const TIME_WAIT_TIMER: u8 = 3;
         self.timer == TIME_WAIT_TIMER
     }
 }
 
-/// How a dump went.
+/// Outcome of a dump.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct DumpStats {
     /// Sockets handed over.
@@ -286,7 +286,7 @@ pub struct Cookies {
 }
 
 impl Cookies {
-    /// Whether this socket was not seen before; it is from now on.
+    /// True if this socket was not seen before; it is from now on.
     pub fn is_new(&mut self, socket: &Socket) -> bool {
         self.seen.insert(socket.cookie)
     }

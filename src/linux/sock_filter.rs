@@ -129,7 +129,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// What the kernel does with a program, for the conditions on source ports: `inet_diag_bc_run`.
+    /// The kernel's treatment of a program, for the conditions on source ports: `inet_diag_bc_run`.
     fn run(bytes: &[u8], port: u16) -> bool {
         let (mut at, mut left) = (0, i64::try_from(bytes.len()).unwrap());
         while left > 0 {

@@ -37,7 +37,7 @@ pub enum PortChoice {
 #[derive(Debug)]
 pub struct Connection(Socket);
 
-/// How far connect() has come.
+/// Progress of connect().
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Progress {
     /// The handshake is complete.
@@ -51,7 +51,7 @@ pub enum Progress {
 pub struct CallError {
     /// Bind for everything before connect().
     pub stage: Stage,
-    /// What the kernel said.
+    /// The kernel's error.
     pub errno: Errno,
 }
 
@@ -122,7 +122,7 @@ impl Connection {
         }
     }
 
-    /// What has become of the handshake.
+    /// Outcome of the handshake so far.
     ///
     /// # Errors
     /// The socket's pending error (`SO_ERROR`): of stage connect, or of stage session where it shows that the
@@ -290,7 +290,7 @@ fn offender(sockaddr: &[u8]) -> Option<std::net::IpAddr> {
     }
 }
 
-/// Whether this kernel knows `IP_LOCAL_PORT_RANGE` (Linux 6.3).
+/// True if this kernel knows `IP_LOCAL_PORT_RANGE` (Linux 6.3).
 pub fn has_port_range_option() -> bool {
     Socket::new(Domain::IPV4, Type::STREAM, None)
         .is_ok_and(|socket| set_ip_option(&socket, IP_LOCAL_PORT_RANGE, 0).is_ok())

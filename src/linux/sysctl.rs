@@ -83,7 +83,7 @@ pub struct HostSettings {
     pub netdev_max_backlog: Option<u64>,
     /// Connection tracking, where the kernel has it loaded.
     pub conntrack: Option<ConntrackSettings>,
-    /// What exists and could not be read or understood, with the reason.
+    /// Settings that exist and could not be read or understood, with the reason.
     pub unseen: Vec<String>,
 }
 
@@ -240,7 +240,7 @@ impl Reader {
     }
 }
 
-/// Whether IPv6 is switched off on an interface, or on `all`. `None` where it can't be read.
+/// True if IPv6 is switched off on an interface, or on `all`. `None` where it can't be read.
 pub fn ipv6_is_disabled(interface: &str) -> Option<bool> {
     if !std::path::Path::new("/proc/sys/net/ipv6").exists() {
         // ipv6.disable=1 on the kernel's command line, or a kernel without it.

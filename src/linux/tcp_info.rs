@@ -1,4 +1,4 @@
-//! What the kernel knows of one connection: `TCP_INFO`.
+//! The kernel's knowledge of one connection: `TCP_INFO`.
 
 use super::netlink::u32_at;
 use super::tcp_state::TcpState;
@@ -13,7 +13,7 @@ const KNOWN_BYTES: usize = 104;
 /// Where a connection stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TcpInfo {
-    /// Its state.
+    /// State.
     pub state: TcpState,
     /// Retransmits of what is on its way now; of the SYN while it is being connected.
     pub retransmits: u8,
@@ -25,7 +25,7 @@ pub struct TcpInfo {
     pub retransmit_timeout: Duration,
     /// Smoothed round-trip time; zero while there is no measurement.
     pub round_trip: Duration,
-    /// Its mean deviation.
+    /// Mean deviation of the round trip.
     pub round_trip_variation: Duration,
     /// For a listener: connections waiting for accept(), and the backlog.
     pub accept_queue: Option<(u32, u32)>,

@@ -59,7 +59,7 @@ states! {
 }
 
 impl TcpState {
-    /// How many there are.
+    /// Number of states.
     pub const COUNT: usize = 13;
 
     /// The position in [`TcpState::ALL`].
@@ -105,7 +105,7 @@ impl StateSet {
         StateSet(self.0 & !(1 << state as u8))
     }
 
-    /// Whether a state is in it.
+    /// True if a state is in it.
     pub const fn contains(self, state: TcpState) -> bool {
         self.0 & 1 << state as u8 != 0
     }

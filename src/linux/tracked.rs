@@ -96,7 +96,7 @@ fn as_v6(address: IpAddr) -> [u8; 16] {
     }
 }
 
-/// Whether connection tracking has an entry for a TCP connection of this host's.
+/// True if connection tracking has an entry for a TCP connection of this host's.
 ///
 /// # Errors
 /// EPERM without `CAP_NET_ADMIN`; EOPNOTSUPP, EPROTONOSUPPORT or EINVAL where the kernel has no ctnetlink.

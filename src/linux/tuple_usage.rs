@@ -1,4 +1,4 @@
-//! How many sockets each (source address, destination) pair holds, by state.
+//! Number of sockets of each (source address, destination) pair, by state.
 //!
 //! The ports of a pair are what runs out: every socket counted here occupies one of them.
 
@@ -83,7 +83,7 @@ pub struct TupleCount {
     pub source: IpAddr,
     /// Where they go.
     pub destination: SocketAddr,
-    /// How many are in which state.
+    /// Number of sockets in each state.
     pub sockets: StateCounts,
 }
 
@@ -139,7 +139,7 @@ impl TupleUsage {
         self.places.get(&(source, destination)).map_or_else(StateCounts::default, |&at| self.rows[at].sockets)
     }
 
-    /// How many sockets were shown again and not counted.
+    /// Number of sockets that were shown again and not counted.
     pub fn duplicates(&self) -> u64 {
         self.duplicates
     }
@@ -162,7 +162,7 @@ impl Default for Ports {
 }
 
 impl Ports {
-    /// Whether it was not in there.
+    /// True if it was not in there.
     fn insert(&mut self, port: u16) -> bool {
         let bit = 1 << (port % 64);
         let word = &mut self.0[usize::from(port / 64)];

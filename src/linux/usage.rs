@@ -1,4 +1,4 @@
-//! What this program itself uses: CPU, memory, descriptors.
+//! Resources that this program itself uses: CPU, memory, descriptors.
 
 use rustix::time::{ClockId, clock_gettime};
 use std::io;

@@ -1,4 +1,4 @@
-//! What every module speaks of: the attempt, addresses and leases, ports, and what is counted. Pure data.
+//! Words of every module: the attempt, addresses and leases, ports, and what is counted. Pure data.
 
 mod address;
 mod attempt;

@@ -25,12 +25,12 @@ impl PortSet {
         self.ranges.iter().map(|&(low, high)| u32::from(high) - u32::from(low) + 1).sum()
     }
 
-    /// Whether no port is in it.
+    /// True if no port is in it.
     pub fn is_empty(&self) -> bool {
         self.ranges.is_empty()
     }
 
-    /// Whether a port is in it.
+    /// True if a port is in it.
     pub fn contains(&self, port: u16) -> bool {
         self.ranges.iter().any(|&(low, high)| (low..=high).contains(&port))
     }
@@ -40,14 +40,14 @@ impl PortSet {
         self.within(range).map(|part| u32::from(*part.end()) - u32::from(*part.start()) + 1).sum()
     }
 
-    /// Its ranges as far as they lie in another range.
+    /// The ranges as far as they lie in another range.
     fn within(&self, range: &RangeInclusive<u16>) -> impl Iterator<Item = RangeInclusive<u16>> + '_ {
         let (first, last) = (*range.start(), *range.end());
         let parts = self.ranges.iter().map(move |&(low, high)| low.max(first)..=high.min(last));
         parts.filter(|part| !part.is_empty())
     }
 
-    /// Its ranges, upwards; no two of them touch.
+    /// The ranges, upwards; no two of them touch.
     pub fn ranges(&self) -> impl Iterator<Item = RangeInclusive<u16>> + '_ {
         self.ranges.iter().map(|&(low, high)| low..=high)
     }
@@ -124,7 +124,7 @@ pub struct PortRange {
 }
 
 impl PortRange {
-    /// How many ports connect() can choose from: those of the range less those reserved. Reserved ports
+    /// Number of ports that connect() can choose from: those of the range less those reserved. Reserved ports
     /// outside of the range cost nothing.
     ///
     /// `__inet_hash_connect` (net/ipv4/inet_hashtables.c) makes the number of steps of its walk even, so
@@ -137,7 +137,7 @@ impl PortRange {
         u32::from(self.high) - u32::from(self.low) + 1 - self.reserved.count_in(&(self.low..=self.high))
     }
 
-    /// How many of the usable ports connect() tries first: those of the parity of [`PortRange::low`].
+    /// Number of the usable ports that connect() tries first: those of the parity of [`PortRange::low`].
     /// Once they are taken, each connect() searches them all in vain before it tries the others.
     pub fn usable_first(&self) -> u32 {
         let reserved: u32 =

@@ -69,12 +69,12 @@ impl Schedule {
         self.total
     }
 
-    /// How long the schedule lasts.
+    /// Length of the schedule.
     pub fn end(&self) -> Duration {
         self.end
     }
 
-    /// Whether a number of arrivals was asked for, and the stages have room for it.
+    /// True if a number of arrivals was asked for, and the stages have room for it.
     pub fn ends_by_count(&self) -> bool {
         self.ends_by_count
     }

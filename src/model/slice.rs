@@ -1,4 +1,4 @@
-//! How a plan is divided: among processes or machines into slices, and within each among workers into parts.
+//! Division of a plan: among processes or machines into slices, and within each among workers into parts.
 //!
 //! Attempts, the slots of a closed loop and what may be open at once are numbered from 0 over the whole plan
 //! (*global*). Of every `of` numbers in a row a slice takes `count`, beginning with `first`; numbered anew within the
@@ -78,7 +78,7 @@ impl Slice {
         }
     }
 
-    /// Whether it is all of the plan.
+    /// True if it is all of the plan.
     pub fn is_whole(self) -> bool {
         self.count == self.of
     }
@@ -93,12 +93,12 @@ impl Slice {
         self.first..self.first + self.count
     }
 
-    /// How much of the plan it is: from above 0 to 1.
+    /// Share of the plan: from above 0 to 1.
     pub fn fraction(self) -> f64 {
         f64::from(self.count) / f64::from(self.of)
     }
 
-    /// How many of the numbers `0..total` are its own.
+    /// Number of the numbers `0..total` that are its own.
     pub fn share(self, total: u64) -> u64 {
         let (first, count, of) = self.wide();
         total / of * count + (total % of).saturating_sub(first).min(count)
@@ -110,7 +110,7 @@ impl Slice {
         local / count * of + first + local % count
     }
 
-    /// Which of its own a global number is, from 0. Of a number that is another slice's, the nearest before it.
+    /// Position of a global number among its own, from 0. Of a number that is another slice's, the nearest before it.
     pub fn local(self, global: u64) -> u64 {
         let (first, count, of) = self.wide();
         global / of * count + (global % of).saturating_sub(first).min(count - 1)
@@ -147,7 +147,7 @@ impl Part {
         Part { slice, worker, workers: workers.max(1) }
     }
 
-    /// How many of the numbers `0..total` belong to it.
+    /// Number of the numbers `0..total` that belong to it.
     pub fn share(self, total: u64) -> u64 {
         let (worker, workers) = (u64::from(self.worker), u64::from(self.workers));
         let of_slice = self.slice.share(total);
@@ -169,7 +169,7 @@ impl Part {
         self.worker
     }
 
-    /// How many workers its slice has.
+    /// Number of workers of its slice.
     pub fn workers(self) -> u32 {
         self.workers
     }

@@ -1,4 +1,4 @@
-//! How closely to look at the sockets, so that looking costs no more than its share of a core.
+//! Closeness of the look at the sockets, so that looking costs no more than its share of a core.
 //!
 //! Credit accrues with time, at `fraction` of a core, and each look is charged what it did cost. Before a
 //! look its cost is estimated from the number of sockets, and the estimate is corrected by what earlier
@@ -26,7 +26,7 @@ const SLICES_AT_MOST: u32 = 64;
 /// stretch would meet them all or miss them all.
 const STRIPES: u32 = 8;
 
-/// What to look at.
+/// Extent of a look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Look {
     /// Every connection to the destinations.
@@ -42,7 +42,7 @@ pub enum Look {
 /// One of several equal parts of a range of ports: stretches evenly spread over it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Slice {
-    /// Which one, from 0.
+    /// Number of the part, from 0.
     pub part: u32,
     /// Of how many; a power of two.
     pub of: u32,
@@ -103,7 +103,7 @@ impl Budget {
         Budget { fraction, credit: fraction, accrued_until: start, corrections: [1.0; 3], next_slice: 0 }
     }
 
-    /// What to look at now.
+    /// Extent of the look now.
     ///
     /// Everything, if that can be afforded, or soon can. Otherwise the part that was looked at longest
     /// ago, as soon as it can be afforded.

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 pub struct Hurry(Arc<AtomicBool>);
 
 impl Hurry {
-    /// Whether it is time to come to an end.
+    /// True if it is time to come to an end.
     pub fn is_called_for(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }

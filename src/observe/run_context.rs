@@ -1,4 +1,4 @@
-//! What the detectors know of the run before it begins.
+//! Knowledge that the detectors have of the run before it begins.
 
 use crate::model::{Kept, PortSupply, Stamp};
 use std::net::{IpAddr, SocketAddr};
@@ -23,9 +23,9 @@ pub struct RunContext {
     pub fin_timeout: Duration,
     /// `net.ipv4.tcp_max_tw_buckets`.
     pub time_wait_cap: Option<u64>,
-    /// Whether every destination is an address of this host, so that its counters tell of the target.
+    /// True if every destination is an address of this host, so that its counters tell of the target.
     pub target_is_local: bool,
-    /// Whether attempts are planned, so that they can be late.
+    /// True if attempts are planned, so that they can be late.
     pub open_loop: bool,
     /// When the run stops opening connections by time. What is closed after that is no churn.
     pub ends_at: Option<Stamp>,
@@ -34,12 +34,12 @@ pub struct RunContext {
 }
 
 impl RunContext {
-    /// Whether connections from here to there are what is watched.
+    /// True if connections from here to there are what is watched.
     pub fn is_ours(&self, source: IpAddr, destination: SocketAddr) -> bool {
         self.supply.has(source, destination)
     }
 
-    /// Whether connections are still opened at a moment.
+    /// True if connections are still opened at a moment.
     pub fn opens_at(&self, at: Stamp) -> bool {
         self.ends_at.is_none_or(|end| at < end)
     }

@@ -10,7 +10,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How a number was come by.
+/// Way in which a number was come by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Accuracy {
@@ -25,12 +25,12 @@ pub enum Accuracy {
     },
 }
 
-/// What one look at the sockets showed, by source and destination.
+/// One look at the sockets, by source and destination.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Part {
     /// When it was taken.
     pub taken_at: Stamp,
-    /// How its numbers were come by.
+    /// Way in which its numbers were come by.
     pub accuracy: Accuracy,
     /// The kernel said that the list changed underneath (`NLM_F_DUMP_INTR`).
     pub inconsistent: bool,
@@ -38,7 +38,7 @@ pub struct Part {
     pub rows: Vec<TupleCount>,
 }
 
-/// What the kernel said at one moment. What could not be seen is `None`.
+/// The kernel's state at one moment. What could not be seen is `None`.
 #[derive(Debug, Clone)]
 pub struct Sample {
     /// When it was taken.
@@ -84,24 +84,24 @@ impl Sample {
         tuples.into_values().collect()
     }
 
-    /// Whether passing and established connections were looked at in the same moment, so that no connection
+    /// True if passing and established connections were looked at in the same moment, so that no connection
     /// is in both or in neither.
     pub fn is_one_look(&self) -> bool {
         let at = |part: &Option<Arc<Part>>| Some(part.as_ref()?.taken_at);
         at(&self.passing) == at(&self.established)
     }
 
-    /// How old the part about a state is; `None` when it was never looked at.
+    /// Age of the part about a state; `None` when it was never looked at.
     pub fn age(&self, state: TcpState) -> Option<Duration> {
         Some(self.taken_at.saturating_sub(self.part(state)?.taken_at))
     }
 
-    /// How the numbers about a state were come by; `None` when it was never looked at.
+    /// Way in which the numbers about a state were come by; `None` when it was never looked at.
     pub fn accuracy(&self, state: TcpState) -> Option<Accuracy> {
         Some(self.part(state)?.accuracy)
     }
 
-    /// What happened since an earlier sample.
+    /// Changes since an earlier sample.
     pub fn since(&self, earlier: &Sample) -> Delta {
         let drops = |sample: &Sample| sample.conntrack.and_then(|conntrack| conntrack.drops);
         Delta {
@@ -124,15 +124,15 @@ impl Sample {
     }
 }
 
-/// What happened between two samples.
+/// Changes between two samples.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Delta {
     /// The time between them.
     pub over: Duration,
     /// The counters' differences, where both samples have them.
     pub counters: Option<Counters>,
-    /// What connection tracking lost, where both samples tell.
+    /// Losses of connection tracking, where both samples tell.
     pub conntrack_drops: Option<ConntrackDrops>,
-    /// What the destinations' own listeners dropped, where both samples tell.
+    /// Drops of the destinations' own listeners, where both samples tell.
     pub listener_drops: Option<u64>,
 }

@@ -23,7 +23,7 @@ use std::time::Duration;
 /// Sockets looked at before it is asked again whether to hurry: 0.2 to 0.5 ms of work.
 const LOOKED_AT_ONCE: u32 = 512;
 
-/// What to watch.
+/// Sockets to watch.
 #[derive(Debug, Clone)]
 pub struct SamplerConfig {
     /// The destinations of the run. Connections to others are not counted.
@@ -84,7 +84,7 @@ impl Sampler {
         self.sample(now, Some(Look::Whole))
     }
 
-    /// What could not be seen, and why, each once.
+    /// Looks that failed, and why, each once.
     pub fn unseen(&self) -> &[String] {
         &self.unseen
     }

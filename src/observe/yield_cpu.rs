@@ -5,7 +5,7 @@ use std::time::Duration;
 
 /// Sockets looked at between two pauses: 0.2 to 0.5 ms of work.
 const AT_A_TIME: u32 = 512;
-/// How long a pause is, at least; what the timer's slack adds is welcome.
+/// Shortest pause; what the timer's slack adds is welcome.
 const PAUSE: Duration = Duration::from_millis(1);
 /// Pauses in one look, at most: a look is to be over within its window.
 const MOST: u32 = 250;

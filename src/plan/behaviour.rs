@@ -37,7 +37,7 @@ const EXAMPLES: [&str; 25] = [
     "plain-text-reply",
 ];
 
-/// What a target of this kind may be told, as examples.
+/// Examples of behaviours for a target of this kind.
 pub fn expected(kind: Kind) -> String {
     let suits = |text: &&&str| parse(text).is_ok_and(|behaviour| behaviour.suits(kind));
     let mut fitting: Vec<&str> = EXAMPLES.iter().filter(suits).copied().collect();

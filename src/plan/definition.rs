@@ -26,11 +26,11 @@ pub struct Plan {
     pub target: Option<Target>,
     /// Where to connect from.
     pub source: Source,
-    /// How many attempts, when.
+    /// Number of attempts, and when.
     pub load: Load,
-    /// How a connection lives and ends.
+    /// Life and end of a connection.
     pub connection: Connection,
-    /// What is said over it, above TCP.
+    /// Session: what is said over a connection, above TCP.
     #[serde(default)]
     pub session: Session,
     /// A target that the run starts for itself.
@@ -42,20 +42,20 @@ pub struct Plan {
     /// Conditions that end the run early as soon as one holds.
     #[serde(default)]
     pub abort_when: Vec<Threshold>,
-    /// What its reports must not tell. Never saved.
+    /// Texts that reports must not tell. Never saved.
     #[serde(skip)]
     pub secrets: Secrets,
 }
 
 pub use crate::model::{Close, Lifetime, PortPolicy, RateStage};
-/// What is spoken to the target.
+/// Protocol that is spoken to the target.
 pub use crate::protocol::Kind as Scheme;
 
 impl Plan {
     /// Seed of a scenario that has none: always the same, so that two runs of one scenario make the same choices.
     pub const DEFAULT_SEED: u64 = 0;
 
-    /// What is spoken, with whatever target the plan has.
+    /// Protocol that is spoken, with whatever target the plan has.
     pub fn kind(&self) -> Kind {
         match (&self.target, &self.serve) {
             (Some(target), _) => target.scheme,
@@ -81,7 +81,7 @@ impl Plan {
 /// The target as the user named it. Names are resolved when the run starts, not before.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Target {
-    /// What is spoken.
+    /// Protocol that is spoken.
     pub scheme: Scheme,
     /// Host name or literal address (IPv6 without brackets).
     pub host: String,
@@ -105,7 +105,7 @@ impl Default for Source {
     }
 }
 
-/// How many attempts are made, and when.
+/// Number of attempts, and when they are made.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Load {
     /// Open or closed loop.
@@ -114,19 +114,19 @@ pub struct Load {
     pub max_open: Option<Count>,
     /// Attempts in all, at most. The run ends when the last of them has ended.
     pub connections: Option<Count>,
-    /// What the user asked for: a time, or a number of attempts however long they take.
+    /// End that the user asked for: a time, or a number of attempts however long they take.
     #[serde(default)]
     pub until: Until,
 }
 
-/// What ends an open loop.
+/// End of an open loop.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Until {
-    /// Its time.
+    /// The time is over.
     #[default]
     Time,
-    /// Its last attempt: the time was computed from their number, and is no promise.
+    /// The last attempt is made: the time was computed from their number, and is no promise.
     Number,
 }
 
@@ -140,15 +140,15 @@ pub enum Arrivals {
     Closed {
         /// Attempts under way at once.
         slots: Count,
-        /// How long; `None`: until [`Load::connections`] attempts were made.
+        /// Length; `None`: until [`Load::connections`] attempts were made.
         duration: Option<Duration>,
     },
 }
 
-/// How a connection lives and ends.
+/// Life and end of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Connection {
-    /// How long it stays open after it is established.
+    /// Time that a connection stays open after it is established.
     pub lifetime: Lifetime,
     /// Who ends it, and how.
     pub close: Close,
@@ -174,10 +174,10 @@ impl Default for Connection {
 pub struct Serve {
     /// Addresses and ports to listen on; port 0: the kernel's choice.
     pub listen: Vec<SocketAddr>,
-    /// What is spoken.
+    /// Protocol that is spoken.
     #[serde(default)]
     pub kind: Kind,
-    /// What is done with a connection.
+    /// Behaviour towards a connection.
     pub behaviour: Behaviour,
     /// Length of the accept queue that listen() is called with; the kernel cuts it to
     /// `net.core.somaxconn`.

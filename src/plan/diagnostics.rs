@@ -17,7 +17,7 @@ pub enum Place {
     Flag {
         /// The flag as it is written, such as `--rate`.
         flag: &'static str,
-        /// What was given to it.
+        /// Text that was given to the flag.
         given: String,
     },
     /// Nowhere in particular: something is missing as a whole.
@@ -70,7 +70,7 @@ impl Mistake {
         &self.place
     }
 
-    /// What is wrong, in one line, with the flag's name where it stands in a flag.
+    /// The mistake in one line, with the flag's name where it stands in a flag.
     pub fn summary(&self) -> String {
         let Place::Flag { flag, given } = &self.place else { return self.says.clone() };
         let secrets = in_place(&self.place);
@@ -79,7 +79,7 @@ impl Mistake {
     }
 }
 
-/// Whether a rendering carries ANSI colours.
+/// True if a rendering carries ANSI colours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Colour {
     /// Plain text.

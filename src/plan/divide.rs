@@ -3,7 +3,7 @@
 use super::{Arrivals, Plan};
 use crate::model::Slice;
 
-/// Why a plan can't be divided.
+/// Reason for which a plan can't be divided.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Indivisible {
     /// Each part would start a target of its own.
@@ -23,15 +23,15 @@ pub enum Indivisible {
     TooFew {
         /// The field.
         what: &'static str,
-        /// Its value.
+        /// Value of the field.
         most: u64,
-        /// How many parts were asked for.
+        /// Number of parts that were asked for.
         of: u32,
     },
 }
 
 impl Plan {
-    /// Whether the plan can be divided among so many parts, with each attempt made by one of them.
+    /// True if the plan can be divided among so many parts, with each attempt made by one of them.
     ///
     /// Fewer attempts than parts are no obstacle: some parts then have nothing to do.
     ///

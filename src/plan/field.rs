@@ -56,7 +56,7 @@ impl<T> Field<T> {
         matches!(self, Field::Bad)
     }
 
-    /// Whether it is given by a flag rather than by the file.
+    /// True if it is given by a flag rather than by the file.
     pub(super) fn is_from_flag(&self) -> bool {
         matches!(self.given(), Some(Placed { place: Place::Flag { .. }, .. }))
     }

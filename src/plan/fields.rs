@@ -39,7 +39,7 @@ impl Schemes {
         Schemes { names: "ws, tcp or tls", fits: |kind| !matches!(kind.application(), Application::Http) };
     const TLS: Schemes = Schemes { names: "tls, https or wss", fits: Kind::is_encrypted };
 
-    /// Whether such a target is one of them.
+    /// True if such a target is one of them.
     pub fn fit(self, kind: Kind) -> bool {
         (self.fits)(kind)
     }
@@ -54,25 +54,25 @@ pub struct Row {
     pub name: Option<&'static str>,
     /// Flag, with its dashes; `None`: the file alone.
     pub flag: Option<&'static str>,
-    /// Whether it is the argument without a flag.
+    /// True if it is the argument without a flag.
     pub positional: bool,
     /// Letter of the flag, for those that other load generators have too.
     pub short: Option<char>,
-    /// What the help calls the flag's value.
+    /// Name of the flag's value in the help.
     pub value_name: &'static str,
     /// Heading of the help under which the flag stands.
     pub heading: &'static str,
-    /// What it does, in one sentence without a full stop.
+    /// Effect of the field, in one sentence without a full stop.
     pub doc: &'static str,
     /// Default.
     pub default: LeftOut,
     /// Targets that it is meant for.
     pub schemes: Schemes,
-    /// What other targets don't have, for the mistake "a tcp connection has no …".
+    /// Things that other targets don't have, for the mistake "a tcp connection has no …".
     pub of_schemes: &'static str,
     /// Values that the flag takes.
     pub takes: Takes,
-    /// What to write in the file.
+    /// Form of the value in the file.
     pub expected: &'static str,
     /// JSON schema of what the file may hold.
     pub schema: serde_json::Value,
@@ -85,7 +85,7 @@ pub enum LeftOut {
     Nothing,
     /// This value, as it would be written.
     Value(String),
-    /// What depends on other fields or on the host, in words.
+    /// Words for a default that depends on other fields or on the host.
     Said(&'static str),
 }
 

@@ -9,7 +9,7 @@ use super::reader::Reader;
 use toml::Spanned;
 use toml::de::DeTable;
 
-/// What a file says.
+/// Content of a file.
 #[derive(Debug, Default)]
 pub(super) struct Written {
     pub(super) settings: Settings,
@@ -19,7 +19,7 @@ pub(super) struct Written {
     pub(super) serve_table: Field<()>,
 }
 
-/// What the text of a file says, or its mistakes of syntax. Mistakes in single values are in the list, and
+/// Content of the text of a file, or its mistakes of syntax. Mistakes in single values are in the list, and
 /// the values are then marked as bad.
 pub(super) fn read(
     text: &str,

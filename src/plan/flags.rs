@@ -4,7 +4,7 @@ use super::diagnostics::{Mistake, Place};
 use super::fields::Settings;
 use super::nearest::nearest;
 
-/// What flags say about a scenario: the text of each flag as it was given, not looked into yet.
+/// Flags that change a scenario: the text of each as it was given, not looked into yet.
 ///
 /// The same rules hold for a flag as for the field of the file, and a mistake names the flag. Which flags there
 /// are, says the table of fields; any other is a mistake.
@@ -57,7 +57,7 @@ impl Overrides {
         self.0.retain(|(given, _)| given != flag);
     }
 
-    /// Whether a flag was given.
+    /// True if a flag was given.
     pub fn has(&self, flag: &str) -> bool {
         self.0.iter().any(|(given, _)| given == flag)
     }

@@ -28,7 +28,7 @@ use std::time::Duration;
 
 /// Rate where none is given, in arrivals per second.
 pub const DEFAULT_RATE: f64 = 100.0;
-/// How long a load lasts where nothing says so.
+/// Length of a load where nothing says so.
 pub const DEFAULT_DURATION: Duration = Duration::from_secs(10);
 
 /// The arrivals by the rules above, or the mistake that stands against them. `None` as well where a part is bad
@@ -57,7 +57,7 @@ pub(super) fn arrivals(s: &Settings, last_lives: Duration) -> Result<Option<Arri
     Ok(Some(Arrivals::Open(stages)))
 }
 
-/// What ends a load of these settings: the number of its attempts where its time was computed from that number.
+/// End of a load of these settings: the number of its attempts where its time was computed from that number.
 pub(super) fn until(s: &Settings) -> Until {
     let is_closed = s.concurrency.given().is_some() || (s.rate.is_absent() && s.closed.given().is_some());
     let keeps_stages = s.open.value().is_some() && !flags_say_everything(s);
@@ -67,7 +67,7 @@ pub(super) fn until(s: &Settings) -> Until {
     }
 }
 
-/// What says how long a rate is held.
+/// Source of the time for which a rate is held.
 enum HowLong<'a> {
     /// A time that is given.
     Time(Duration),
@@ -102,7 +102,7 @@ fn given_twice(open: &Place, closed: &Place) -> Mistake {
         .help("`open` starts attempts at planned times; `closed` starts one when another has ended")
 }
 
-/// Whether nothing of an open loop's stages in the file is left to matter.
+/// True if nothing of an open loop's stages in the file is left to matter.
 fn flags_say_everything(s: &Settings) -> bool {
     let rate = s.rate.given().is_some();
     let duration = s.duration.given().is_some();
@@ -157,7 +157,7 @@ fn rebuilt(s: &Settings, last_lives: Duration) -> Result<Vec<RateStage>, Mistake
     Ok([ramp, hold].into_iter().filter(|stage| !stage.over.is_zero()).collect())
 }
 
-/// How long the ramp's last rate has to be held for so many arrivals in all. One more is allowed for, so
+/// Time for which the ramp's last rate has to be held for so many arrivals in all. One more is allowed for, so
 /// that no rounding leaves the last one out; the count itself ends the arrivals, and the run ends when the last
 /// connection has ended, or has lived for `last_lives`.
 fn covering(

@@ -1,4 +1,4 @@
-//! What the user wrote, made into a validated, immutable [`Plan`].
+//! Plan: what the user wrote, made into a validated, immutable [`Plan`].
 //!
 //! ```text
 //!                  fields (one row a field)

@@ -11,7 +11,7 @@ use std::ops::Range;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-/// What reading needs besides the document: its text, the environment, and where mistakes go.
+/// Needs of reading besides the document: its text, the environment, and where mistakes go.
 pub(super) struct Reader<'a> {
     source: &'a str,
     environment: &'a Environment<'a>,
@@ -168,12 +168,12 @@ impl<'a> Table<'a> {
         Place::File(self.span.clone())
     }
 
-    /// Whether the field is probably there under a wrong name, which has been reported.
+    /// True if the field is probably there under a wrong name, which has been reported.
     pub(super) fn has_misspelt(&self, field: &str) -> bool {
         self.misspelt.iter().any(|name| name == field)
     }
 
-    /// Whether a field is there under a wrong name, which has been reported.
+    /// True if a field is there under a wrong name, which has been reported.
     pub(super) fn misspells(&self) -> bool {
         !self.misspelt.is_empty()
     }

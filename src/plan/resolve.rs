@@ -60,7 +60,7 @@ fn unmeasured(plan: &Plan, threshold: Placed<Threshold>) -> Option<Mistake> {
     Some(Mistake::new(threshold.place, says).expected(needed))
 }
 
-/// What is said above TCP, by whatever target the plan has.
+/// Session above TCP, by whatever target the plan has.
 fn conversation(settings: &mut Settings, serve: &Field<Serve>, mistakes: &mut Vec<Mistake>) -> Session {
     if settings.url.is_bad() || serve.is_bad() {
         // What fits can't be told.
@@ -117,7 +117,7 @@ fn without_places(thresholds: Field<Vec<Placed<Threshold>>>) -> Vec<Threshold> {
     thresholds.into_value().unwrap_or_default().into_iter().map(|placed| placed.value).collect()
 }
 
-/// How long a connection lives at most, where it ends by itself: its lifetime, or what it has to say. Of an
+/// Longest life of a connection, where it ends by itself: its lifetime, or what it has to say. Of an
 /// exponential lifetime, so long that one in a hundred million lives longer.
 fn longest_life(settings: &Settings) -> Duration {
     let lifetime = match settings.lifetime.value() {

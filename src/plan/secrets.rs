@@ -1,4 +1,4 @@
-//! What only the owner of a scenario may know, and how it is kept out of reports and errors.
+//! Secrets of a scenario's owner, and how they are kept out of reports and errors.
 //!
 //! Secret are: what came from the environment by `${NAME}`, values of headers other than those that every
 //! client sends, values of a query, subprotocols, texts of messages. A variable that is the target's host, an
@@ -14,14 +14,14 @@ use serde_json::Value;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
-/// What stands for a secret.
+/// Text that stands for a secret.
 pub const REDACTED: &str = "(redacted)";
 /// Shorter texts are no secrets: to replace them everywhere would garble words.
 const SHORTEST: usize = 4;
 /// So many characters of a secret give it away, where an error quotes its beginning alone.
 const TELLING: usize = 8;
 
-/// What a plan took from the environment, and whether secrets are to be shown.
+/// Texts that a plan took from the environment, and whether secrets are to be shown.
 #[derive(Clone, Default)]
 pub struct Secrets {
     shown: bool,
@@ -127,7 +127,7 @@ impl Session {
     }
 }
 
-/// What replaces secrets in a value that is to be written.
+/// The value with secrets replaced, for writing.
 ///
 /// Everything that is a text is looked through, except names, addresses and histograms that are read again.
 /// Where a secret is a word that the model itself needs, only free text is.
@@ -325,7 +325,7 @@ fn is_known_subprotocol(name: &str) -> bool {
     KNOWN.contains(&name)
 }
 
-/// What of a message is secret wherever it comes up: the whole of a text, and what a JSON document has under a
+/// Texts of a message that are secret wherever they come up: the whole of a text, and what a JSON document has under a
 /// name that says so.
 pub(super) fn of_message(text: &str) -> Vec<String> {
     const NAMES: [&str; 10] =

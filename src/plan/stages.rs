@@ -10,7 +10,7 @@ use std::time::Duration;
 use toml::Spanned;
 use toml::de::DeValue;
 
-/// What to write for the stages of an open loop.
+/// Form of the stages of an open loop.
 pub(super) const EXAMPLE: &str =
     "a list of stages, such as [{ ramp_to = \"5000/s\", over = \"10s\" }, { hold = \"30s\" }]";
 
@@ -26,7 +26,7 @@ pub(super) struct WrittenClosed {
 enum Before {
     /// There is no stage before.
     Nothing,
-    /// It was wrong, and that has been said.
+    /// The stage was wrong, and that has been said.
     Unknown,
     Rate(Rate),
 }

@@ -1,4 +1,4 @@
-//! How single values are written: one [`Syntax`] a kind of value, the same for the file and for the flags.
+//! Forms of single values: one [`Syntax`] a kind of value, the same for the file and for the flags.
 
 use super::diagnostics::{Mistake, Place, quote};
 use super::nearest::nearest;
@@ -16,11 +16,11 @@ const HIGHEST_RATE: f64 = 1e9;
 /// Most worker threads that a run or a target may ask for.
 const MOST_WORKERS: u64 = 4096;
 
-/// How a kind of value is written.
+/// Form of a kind of value.
 pub(super) struct Syntax<T> {
-    /// What to write, with an example: says what was expected where the type is wrong.
+    /// Form of the value, with an example: says what was expected where the type is wrong.
     pub(super) expected: &'static str,
-    /// Whether the file may also hold it as a number without quotes.
+    /// True if the file may also hold it as a number without quotes.
     pub(super) bare_number: bool,
     /// Regular expression of the texts that are right, for editors; empty: any text may be.
     pub(super) pattern: &'static str,
@@ -39,7 +39,7 @@ impl<T> Syntax<T> {
     }
 }
 
-/// What is wrong with the text of a value, before it is known where the text stands.
+/// Fault of the text of a value, before it is known where the text stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Fault {
     says: String,

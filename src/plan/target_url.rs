@@ -17,13 +17,13 @@ use std::str::FromStr;
 /// A target as its URL has it. In a scenario the ports may be left to the field `ports`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TargetUrl {
-    /// What is spoken.
+    /// Protocol that is spoken.
     pub scheme: Kind,
     /// Host name or literal address (IPv6 without brackets, its zone after `%`).
     pub host: String,
     /// Ports; empty where the URL has none and its scheme has no port of its own.
     pub ports: Vec<u16>,
-    /// Whether the ports are those of the scheme, because the URL has none.
+    /// True if the ports are those of the scheme, because the URL has none.
     pub(super) default_port: bool,
     /// Path and query, as they go over the wire; empty where the URL has none.
     pub path: String,
@@ -120,7 +120,7 @@ fn without_escaped_percent(host: &str) -> String {
     }
 }
 
-/// What is left between user name and path, the path itself, and the header that the user name becomes.
+/// Text between user name and path, the path itself, and the header that the user name becomes.
 fn around_authority<'t>(
     scheme: Kind,
     text: &str,
@@ -216,7 +216,7 @@ fn split_host(rest: &str) -> Result<(&str, Option<&str>), Fault> {
     }
 }
 
-/// Whether the host can be an address or a name. That a name resolves is seen when the run starts.
+/// True if the host can be an address or a name. That a name resolves is seen when the run starts.
 fn check_host(host: &str, rest: &str) -> Result<(), Fault> {
     if host.is_empty() {
         return Err(Fault::new("the host is missing").expected("tcp://host:port"));

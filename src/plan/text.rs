@@ -105,7 +105,7 @@ fn characters(raw: &str, at: usize) -> Vec<(char, Range<usize>)> {
     found
 }
 
-/// What the escape at the start of `text` stands for, and its length; no character for a line end.
+/// Character that the escape at the start of `text` stands for, and its length; no character for a line end.
 fn unescape(text: &str) -> (Option<char>, usize) {
     let hexadecimal = |digits: usize| {
         let value = text.get(2..2 + digits).and_then(|hex| u32::from_str_radix(hex, 16).ok());

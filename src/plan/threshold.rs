@@ -38,7 +38,7 @@ pub struct Threshold {
     bound: Bound,
 }
 
-/// How a measured value is compared with the bound.
+/// Comparison of a measured value with the bound.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Comparator {
     /// `<`
@@ -81,7 +81,7 @@ impl Threshold {
         parse(Piece::whole(metric), Piece::whole(comparison))
     }
 
-    /// What is compared.
+    /// Metric that is compared.
     pub fn metric(&self) -> Metric {
         self.metric
     }
@@ -203,7 +203,7 @@ impl Comparator {
     /// All of them, for messages.
     const LIST: &str = "<, <=, >, >=, ==, !=";
 
-    /// How it is written.
+    /// Sign of the comparator.
     pub fn sign(self) -> &'static str {
         match self {
             Comparator::Less => "<",

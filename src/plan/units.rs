@@ -7,13 +7,13 @@ use std::time::Duration;
 /// A number of things.
 pub type Count = u64;
 
-/// What was wrong with a number, and what would have been right.
+/// Mistake in a number, and what would have been right.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("'{given}' is not {expected}")]
 pub struct UnitError {
     /// The text as it was given.
     pub given: String,
-    /// What was expected, with an example.
+    /// Expected form, with an example.
     pub expected: &'static str,
 }
 

@@ -69,7 +69,7 @@ pub(super) const BEHAVIOUR: Syntax<Behaviour> = Syntax {
     parse: |text| behaviour::parse(text).map_err(|says| Fault::new(says).expected(BEHAVIOURS)),
 };
 
-/// What kind of target is served.
+/// Kind of the target that is served.
 pub(super) const KIND: Syntax<Kind> = Syntax {
     expected: "`tcp`, `tls`, `http`, `https`, `ws` or `wss`",
     bare_number: false,

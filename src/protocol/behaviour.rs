@@ -1,4 +1,4 @@
-//! What a target does with a connection: properly, or wrong in one chosen way.
+//! Behaviour of a target towards a connection: as it should be, or wrong in one chosen way.
 //!
 //! One enum for all kinds of target; [`Behaviour::suits`] says which kind can do what. Over TLS the
 //! behaviours are those of what is spoken inside it, but for the two that spoil the handshake itself.
@@ -7,7 +7,7 @@ use super::{Application, Kind};
 use std::fmt;
 use std::time::Duration;
 
-/// What a target does with a connection.
+/// Behaviour of a target towards a connection.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Behaviour {
@@ -70,24 +70,24 @@ pub enum Behaviour {
     PlainTextReply,
 }
 
-/// How an HTTP target answers.
+/// Reply of an HTTP target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 pub struct Reply {
     /// The status, 200 to 599.
     pub status: u16,
     /// Bytes in the body; `None`: the status and its reason as text. Nothing with 204 and 304.
     pub body: Option<u32>,
-    /// Whether the body is sent in chunks rather than with its length.
+    /// True if the body is sent in chunks rather than with its length.
     pub chunked: bool,
 }
 
 impl Behaviour {
-    /// Whether connections are accepted at all.
+    /// True if connections are accepted at all.
     pub fn accepts(&self) -> bool {
         *self != Behaviour::FullBacklog
     }
 
-    /// Whether what was received is sent back.
+    /// True if what was received is sent back.
     pub fn echoes(&self) -> bool {
         match self {
             Behaviour::Echo
@@ -117,7 +117,7 @@ impl Behaviour {
         }
     }
 
-    /// Whether a target of this kind can behave so.
+    /// True if a target of this kind can behave so.
     pub fn suits(&self, kind: Kind) -> bool {
         let application = kind.application();
         match self {
@@ -147,12 +147,12 @@ impl Behaviour {
         }
     }
 
-    /// Whether a connection that has received so many bytes is to be closed by us.
+    /// True if a connection that has received so many bytes is to be closed by us.
     pub fn is_done_after_bytes(&self, received: u64) -> bool {
         matches!(self, Behaviour::CloseAfterBytes(limit) if received >= *limit)
     }
 
-    /// Whether a connection that has received so many messages or requests is to be closed by us.
+    /// True if a connection that has received so many messages or requests is to be closed by us.
     pub fn is_done_after_messages(&self, received: u64) -> bool {
         matches!(self, Behaviour::CloseAfterMessages(limit) if received >= *limit)
     }

@@ -24,7 +24,7 @@ impl Pointer {
         Pointer(Vec::new())
     }
 
-    /// Whether it is that.
+    /// True if it is that.
     pub fn is_whole(&self) -> bool {
         self.0.is_empty()
     }
@@ -49,7 +49,7 @@ pub fn document(message: &[u8]) -> &[u8] {
     &message[at.unwrap_or(0)..]
 }
 
-/// Whether a raw value is this text: a string by what it says, anything else by how it is written.
+/// True if a raw value is this text: a string by what it says, anything else by how it is written.
 pub fn says(raw: &[u8], text: &[u8]) -> bool {
     match inside_of_string(raw) {
         Some(inside) => is_unescaped(inside, text),
@@ -63,7 +63,7 @@ pub fn says(raw: &[u8], text: &[u8]) -> bool {
     }
 }
 
-/// What a raw value says: a string without its quotes and escapes, anything else as it is written.
+/// Text of a raw value: a string without its quotes and escapes, anything else as it is written.
 pub fn text(raw: &[u8]) -> Cow<'_, [u8]> {
     match inside_of_string(raw) {
         Some(inside) if !inside.contains(&b'\\') => Cow::Borrowed(inside),
@@ -145,7 +145,7 @@ fn string_length(text: &[u8]) -> Option<usize> {
     }
 }
 
-/// Whether the inside of a string says `wanted`, its escapes read.
+/// True if the inside of a string says `wanted`, its escapes read.
 fn is_unescaped(inside: &[u8], wanted: &[u8]) -> bool {
     let (mut inside, mut wanted) = (inside, wanted);
     while let Some(at) = memchr::memchr(b'\\', inside) {

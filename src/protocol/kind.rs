@@ -1,8 +1,8 @@
-//! What is spoken over a connection.
+//! Protocol over a connection.
 
 use std::fmt;
 
-/// What is spoken over a connection.
+/// Protocol over a connection.
 #[derive(
     Debug,
     Clone,
@@ -32,7 +32,7 @@ pub enum Kind {
     Wss,
 }
 
-/// What is spoken once TLS, where there is any, is out of the way.
+/// Protocol that is spoken once TLS, where there is any, is out of the way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Application {
     /// Bytes without a meaning.
@@ -47,7 +47,7 @@ impl Kind {
     /// All there are.
     pub const ALL: [Kind; 6] = [Kind::Tcp, Kind::Tls, Kind::Http, Kind::Https, Kind::Ws, Kind::Wss];
 
-    /// Its name, as in a URL and on the command line.
+    /// Name, as in a URL and on the command line.
     pub fn name(self) -> &'static str {
         match self {
             Kind::Tcp => "tcp",
@@ -59,7 +59,7 @@ impl Kind {
         }
     }
 
-    /// Whether it goes over TLS.
+    /// True if it goes over TLS.
     pub fn is_encrypted(self) -> bool {
         matches!(self, Kind::Tls | Kind::Https | Kind::Wss)
     }
@@ -73,7 +73,7 @@ impl Kind {
         }
     }
 
-    /// What is spoken above TLS, or above TCP.
+    /// Protocol above TLS, or above TCP.
     pub fn application(self) -> Application {
         match self {
             Kind::Tcp | Kind::Tls => Application::Stream,

@@ -1,4 +1,4 @@
-//! What is spoken over a connection, and how a target behaves that speaks it. Parsers and writers, no I/O.
+//! Protocols over a connection, and the behaviours of a target that speaks them. Parsers and writers, no I/O.
 
 mod behaviour;
 pub mod http1;

@@ -35,7 +35,7 @@ pub fn sniff(bytes: &[u8]) -> Option<&'static str> {
     }
 }
 
-/// What an echo server speaks: it sends a request back.
+/// Name for an echo server: it sends a request back.
 pub const ECHO: &str = "an echo of the request";
 
 const TEXTS: [(&[u8], &str); 20] = [

@@ -1,4 +1,4 @@
-//! What the doctor found, for a person.
+//! Findings of the doctor, for a person.
 
 use crate::diagnose::Place;
 use crate::diagnose::host::{Area, Check, Severity};
@@ -10,7 +10,7 @@ use crate::result::examination::{AttemptReport, Examination, FailureReport, Targ
 /// Columns of a name before its value; longer ones push it on.
 const NAME: usize = 36;
 
-/// What was found of the target, for a person.
+/// Findings about the target, for a person.
 pub fn render_target(out: &mut String, target: &TargetExamination, style: Style) {
     line(out, format_args!("{}", style.bold(&target.url)));
     if let Some(name) = &target.name {
@@ -127,7 +127,7 @@ pub fn render_findings(out: &mut String, examination: &Examination, style: Style
     }
 }
 
-/// What came of it, in a line.
+/// Outcome of the attempt, in a line.
 fn told(attempt: &AttemptReport) -> String {
     let after = micros(attempt.connect_us);
     let failure = attempt.failure.as_ref().map(FailureReport::failure);

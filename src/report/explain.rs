@@ -23,7 +23,7 @@ pub fn render(result: &RunResult, style: Style) -> String {
     out
 }
 
-/// What an application prints for a failure: the call, and the words of the C library; of a WebSocket, those
+/// Words that an application prints for a failure: the call, and the words of the C library; of a WebSocket, those
 /// of a browser.
 pub fn as_seen(kind: &FailureKind, scheme: Option<Scheme>) -> String {
     if matches!(scheme, Some(Scheme::Ws | Scheme::Wss))

@@ -1,4 +1,4 @@
-//! What `connstorm find` found, for a terminal and in Markdown.
+//! Outcome of `connstorm find`, for a terminal and in Markdown.
 
 use crate::model::format::{micros, thousands};
 use crate::report::findings::{line, wrapped};
@@ -92,7 +92,7 @@ fn figure(report: &FindReport, style: Style) -> String {
     }
 }
 
-/// What stopped the search; nothing where it was interrupted before that was known.
+/// Limit that stopped the search; nothing where it was interrupted before that was known.
 fn stopped(report: &FindReport) -> Option<String> {
     match &report.stopped_by {
         Some(stopped) => Some(format!("stopped by the {}: {}", stopped.side, stopped.why)),
@@ -103,7 +103,7 @@ fn stopped(report: &FindReport) -> Option<String> {
     }
 }
 
-/// What was wanted, and whether as much was found; nothing where nothing was wanted.
+/// Figure that was wanted, and whether as much was found; nothing where nothing was wanted.
 fn wanted(report: &FindReport) -> Option<String> {
     let least = report.quantity.show(report.at_least?);
     Some(match report.enough {

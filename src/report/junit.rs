@@ -35,7 +35,7 @@ pub(super) fn render(result: &Shown<'_, RunResult>) -> Result<String, RenderErro
     Ok(text.replacen(" skipped=\"0\"", "", 1))
 }
 
-/// What was run, and what was counted: what a CI server shows beside its cases.
+/// Properties of a run: what a CI server shows beside its cases.
 fn properties(result: &RunResult) -> Vec<(&'static str, String)> {
     let counts = result.counts;
     vec![
@@ -102,7 +102,7 @@ fn threshold(judged: &Evaluation) -> TestCase {
     case
 }
 
-/// What the target did wrong fails a run that failed; in one that passed it is told, and fails nothing.
+/// A fault of the target fails a run that failed; in one that passed it is told, and fails nothing.
 fn finding(found: &Finding, verdict: Verdict) -> TestCase {
     let head = format!("{}: {}", found.certainty, found.says);
     let text = [vec![head.clone()], found.remedies.clone()].concat().join("\n");

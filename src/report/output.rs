@@ -13,7 +13,7 @@ pub trait Format: Sync {
     fn render(&self, result: &RunResult) -> Result<String, RenderError>;
 }
 
-/// Why a result can't be written in a format.
+/// Reason for which a result can't be written in a format.
 #[derive(Debug, thiserror::Error)]
 pub enum RenderError {
     /// A histogram is no histogram.
@@ -24,9 +24,9 @@ pub enum RenderError {
     /// A library refused.
     #[error("{format} could not be written: {says}; this is a defect of connstorm")]
     Library {
-        /// Which format.
+        /// Name of the format.
         format: &'static str,
-        /// What the library says.
+        /// Words of the library.
         says: String,
     },
 }

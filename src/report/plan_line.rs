@@ -27,7 +27,7 @@ pub(super) fn close(close: Close) -> &'static str {
     }
 }
 
-/// How long a connection stays open.
+/// Lifetime of a connection, in words.
 pub(super) fn lifetime(lifetime: Lifetime) -> String {
     match lifetime {
         Lifetime::Fixed(duration) if duration.is_zero() => "closed at once".to_owned(),

@@ -8,12 +8,12 @@ use crate::model::{Close, Lifetime, PortPolicy};
 use crate::report::findings::line;
 use crate::report::style::Style;
 
-/// How text is laid out.
+/// Layout of text.
 #[derive(Debug, Clone, Copy)]
 pub struct Layout {
     /// Columns that a line may have; below 40 counts as 40.
     pub width: usize,
-    /// Whether there are colours.
+    /// True if there are colours.
     pub style: Style,
 }
 
@@ -119,7 +119,7 @@ pub(super) fn ports_suffice(forecast: &Forecast) -> String {
     format!("ports: enough for {}{needed}{held}{assumed}", per_second(forecast.peak_rate))
 }
 
-/// What is held of the ports before the run, if anything is.
+/// Ports held before the run, if any are.
 pub(super) fn held(forecast: &Forecast) -> Option<String> {
     let held = &forecast.ports.held;
     let by: Vec<String> =
@@ -130,7 +130,7 @@ pub(super) fn held(forecast: &Forecast) -> Option<String> {
     })
 }
 
-/// What happens when a limit is met.
+/// Consequence of meeting a limit.
 pub(super) fn consequence(limit: Limit, forecast: &Forecast) -> &'static str {
     match (limit, forecast.ports.error) {
         (Limit::Ports, ExhaustionError::AddressNotAvailable) => {

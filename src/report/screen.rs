@@ -159,7 +159,7 @@ fn latencies(result: &RunResult) -> String {
     out
 }
 
-/// What began when, where it may explain something.
+/// Onsets, where they may explain something.
 fn onsets(result: &RunResult, style: Style) -> String {
     let mut out = String::new();
     if result.verdict == Verdict::Passed {
@@ -222,7 +222,7 @@ fn end(result: &RunResult, style: Style, exit: Option<u8>) -> String {
     out
 }
 
-/// What failed, each once: the share of attempts first, then what else was not as it was to be.
+/// Failures, each once: the share of attempts first, then what else was not as it was to be.
 fn verdict(out: &mut String, result: &RunResult, style: Style) {
     let word = headline::verdict(result.verdict);
     let painted = match result.verdict {

@@ -1,4 +1,4 @@
-//! What is shown, made harmless: the one place where text of peers, files and hosts is escaped.
+//! Texts made harmless: the one place where text of peers, files and hosts is escaped.
 //!
 //! A peer's reply, the name of a file, a field of a saved result may hold anything: escape sequences that clear
 //! a terminal, ends of lines that forge one, marks that turn the direction of writing, characters that no XML may
@@ -107,7 +107,7 @@ pub fn json_text(text: &str) -> String {
     safe
 }
 
-/// Whether a character does something to whoever shows it, or is none: C0 and C1 controls, separators of
+/// True if a character does something to whoever shows it, or is none: C0 and C1 controls, separators of
 /// lines, marks of the direction of writing, tags, and noncharacters, which XML may not hold.
 fn is_harmful(c: char) -> bool {
     let code = u32::from(c);

@@ -2,7 +2,7 @@
 
 use anstyle::{AnsiColor, Style as Ansi};
 
-/// Whether text is coloured. Decided once, by whoever knows the stream.
+/// True if text is coloured. Decided once, by whoever knows the stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Style {
     /// No escape sequences at all.

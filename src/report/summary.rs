@@ -81,7 +81,7 @@ fn failures(out: &mut String, result: &RunResult, style: Style) {
     }
 }
 
-/// What the peer said, in a line or a few.
+/// The peer's words, in a line or a few.
 fn reply_lines(out: &mut String, reply: &Reply) {
     let cut =
         |text: &str| -> String { text.chars().map(|c| if c == '\n' { ' ' } else { c }).take(66).collect() };
@@ -99,7 +99,7 @@ fn reply_lines(out: &mut String, reply: &Reply) {
     }
 }
 
-/// What began when: the story of the run, a line each.
+/// Onsets: the course of the run, a line each.
 fn onsets(out: &mut String, result: &RunResult, style: Style) {
     if result.onsets.is_empty() {
         return;
@@ -209,7 +209,7 @@ fn course(out: &mut String, result: &RunResult) {
     line(out, format_args!("  ports  {bars}  {} of {} at most", thousands(used), thousands(usable)));
 }
 
-/// What was said above TCP, if anything was.
+/// Messages above TCP, if there were any.
 pub(super) fn messages(out: &mut String, result: &RunResult, style: Style) {
     let said = &result.messages;
     if said.is_silent() {
@@ -240,7 +240,7 @@ pub(super) fn messages(out: &mut String, result: &RunResult, style: Style) {
     }
 }
 
-/// What was done, in two lines.
+/// Load of the run, in two lines.
 pub(super) fn load(result: &RunResult) -> String {
     let plan = &result.plan;
     let arrivals = match &plan.load.arrivals {

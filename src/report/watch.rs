@@ -1,4 +1,4 @@
-//! What a watch shows, for people: onsets as they begin, a table of tuples, and what it all came to.
+//! Text of a watch, for people: onsets as they begin, a table of tuples, and the outcome of it all.
 
 use crate::diagnose::watched::{HalfClosed, HalfClosedEnd, TupleSeen};
 use crate::diagnose::{Certainty, Finding};
@@ -39,7 +39,7 @@ impl Sort {
         }
     }
 
-    /// Its name.
+    /// Name of the order.
     pub fn name(self) -> &'static str {
         match self {
             Sort::Used => "ports in use",
@@ -188,14 +188,14 @@ pub fn screen(look: &WatchLook, watches: &str, view: &View, style: Style) -> Vec
     lines
 }
 
-/// What a person has chosen to see of it.
+/// View that a person has chosen.
 #[derive(Debug, Clone, Default)]
 pub struct View {
     /// Text that rows have to hold.
     pub filter: String,
     /// Order of the rows.
     pub sort: Sort,
-    /// What began so far.
+    /// Onsets so far.
     pub onsets: Vec<OnsetReport>,
 }
 
@@ -277,7 +277,7 @@ fn left(tuple: &TupleSeen) -> Option<String> {
     })
 }
 
-/// What it all came to.
+/// Outcome of the watch.
 pub fn summary(report: &WatchReport, style: Style) -> String {
     let mut out = String::new();
     let verdict = crate::result::verdict_word(report.verdict);

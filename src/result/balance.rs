@@ -50,7 +50,7 @@ fn in_tree(path: &str, value: &Value) -> Option<String> {
     }
 }
 
-/// What of a result does not add up, with both numbers.
+/// Sums of a result that do not add up, with both numbers.
 pub(super) fn imbalance(result: &RunResult) -> Option<String> {
     let counts = &result.counts;
     // In 128 bits: 64 are not enough for the sum of two that are full.

@@ -24,11 +24,11 @@ pub struct Completed {
     pub forecast: Option<(Demand, Forecast)>,
     /// TIME_WAIT sockets that the namespace had before the run.
     pub time_wait_before: u64,
-    /// What began when.
+    /// Onsets, by time.
     pub onsets: Vec<Onset>,
     /// The windows, each with what the kernel showed at its end.
     pub windows: Vec<WindowSummary>,
-    /// What could not be seen of the kernel, and why.
+    /// Looks that failed, and why.
     pub unseen: Vec<String>,
     /// Causes, the surest first.
     pub findings: Vec<Finding>,
@@ -153,7 +153,7 @@ fn counts(run: &Run) -> Counts {
     }
 }
 
-/// Why the run as a whole could not succeed.
+/// Reasons for which the run as a whole could not succeed.
 fn troubles(run: &Run, end: &End) -> Vec<String> {
     let ended_early = match end {
         End::Aborted(why) => Some(format!("ended early: {why}")),

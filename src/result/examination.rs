@@ -1,4 +1,4 @@
-//! What the doctor found, as data.
+//! Findings of the doctor, as data.
 
 use crate::diagnose::host::{Check, HostState};
 use crate::diagnose::{Finding, Listening, Name, Place};
@@ -18,26 +18,26 @@ pub struct Examination {
     pub began: String,
     /// The settings and limits of this host.
     pub host: HostSettings,
-    /// What there is on it now.
+    /// State of the host now.
     pub state: HostState,
-    /// What each of them is worth.
+    /// Worth of each setting.
     pub checks: Vec<Check>,
-    /// What was found of the target, where one was given.
+    /// Findings about the target, where one was given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target: Option<TargetExamination>,
     /// Causes of trouble, the surest and weightiest first.
     pub findings: Vec<Finding>,
 }
 
-/// What was found of a target.
+/// Findings about a target.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TargetExamination {
     /// The target, as a URL.
     pub url: String,
-    /// Its name and what it leads to; absent for a literal address.
+    /// Name of the target and the addresses that it leads to; absent for a literal address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<Name>,
-    /// Its addresses, seen from this host.
+    /// Addresses of the target, seen from this host.
     pub places: Vec<Place>,
     /// Sockets of this host that listen on the target's port, where the target is this host.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -56,7 +56,7 @@ pub struct AttemptReport {
     pub destination: SocketAddr,
     /// Where it came from, as far as the kernel had chosen.
     pub source: Option<SocketAddr>,
-    /// Whether it was established.
+    /// True if it was established.
     pub connected: bool,
     /// Time until it was, or until it failed, in microseconds.
     pub connect_us: u64,
@@ -68,25 +68,25 @@ pub struct AttemptReport {
     /// Who sent that message.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub icmp_from: Option<IpAddr>,
-    /// Why it was not established, or what went wrong after that.
+    /// Failure of the connection, or of what came after it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<FailureReport>,
-    /// Whether the server took it by accept(), where that can be seen.
+    /// True if the server took it by accept(), where that can be seen.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub accepted: Option<bool>,
     /// Version of TLS, where its handshake was completed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<String>,
-    /// Whether a ClientHello on a connection of its own was answered with TLS, where plain text was not answered.
+    /// True if a ClientHello on a connection of its own was answered with TLS, where plain text was not answered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub speaks_tls: Option<bool>,
-    /// Whether a plain request on a connection of its own was answered with HTTP, where TLS was not answered.
+    /// True if a plain request on a connection of its own was answered with HTTP, where TLS was not answered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub speaks_plain: Option<bool>,
     /// The first line that came, or the first bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub greeting: Option<String>,
-    /// What the server said to that.
+    /// The server's reply to that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reply: Option<Reply>,
 }
@@ -94,9 +94,9 @@ pub struct AttemptReport {
 /// A failure in the words of results of runs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FailureReport {
-    /// How far it had come.
+    /// Stage that the attempt had come to.
     pub stage: Stage,
-    /// What went wrong.
+    /// Cause.
     pub cause: Cause,
     /// The error number.
     pub errno: Option<Errno>,

@@ -1,4 +1,4 @@
-//! What `connstorm find` found: the figure, its interval, and what stopped it.
+//! Outcome of `connstorm find`: the figure, its interval, and what stopped it.
 
 use crate::capacity::End;
 use crate::model::format::thousands;
@@ -11,7 +11,7 @@ use serde::Serialize;
 /// Version of what [`FindReport`] serialises to.
 pub const FIND_VERSION: u32 = 1;
 
-/// What is made larger until something gives.
+/// Quantity that is made larger until something gives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Quantity {
@@ -42,34 +42,34 @@ pub struct FindReport {
     pub find_version: u32,
     /// The scenario.
     pub name: String,
-    /// What was looked for.
+    /// Quantity that was looked for.
     pub quantity: Quantity,
     /// The largest value at which every threshold held; absent: at none.
     pub passing: Option<f64>,
     /// The smallest value at which one did not, or that could not be judged; absent: none was met.
     pub failing: Option<f64>,
-    /// What stopped it; absent where the largest value that was to be probed passed.
+    /// Limit that stopped the search; absent where the largest value that was to be probed passed.
     pub stopped_by: Option<Stopped>,
-    /// Whether it was ended from outside: the figures are those so far.
+    /// True if it was ended from outside: the figures are those so far.
     pub interrupted: bool,
     /// The thresholds.
     pub thresholds: Vec<Threshold>,
     /// The least value that was wanted (`--at-least`); absent: none was.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub at_least: Option<f64>,
-    /// Whether as much was found; absent where nothing was wanted, or where that was not decided.
+    /// True if as much was found; absent where nothing was wanted, or where that was not decided.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub enough: Option<bool>,
     /// Every probe, in order.
     pub probes: Vec<ProbeReport>,
 }
 
-/// What stood in the way of more.
+/// Limit that stood in the way of more.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Stopped {
     /// Whose limit it is.
     pub side: Side,
-    /// Why that is said.
+    /// Reason.
     pub why: String,
 }
 
@@ -78,11 +78,11 @@ pub struct Stopped {
 pub struct ProbeReport {
     /// The value.
     pub value: f64,
-    /// How often it had been tried before.
+    /// Number of times that the value had been tried before.
     pub repeat: u32,
-    /// How it went.
+    /// Verdict of the probe.
     pub verdict: Verdict,
-    /// Why, where it did not pass.
+    /// Reasons, where it did not pass.
     pub reasons: Vec<String>,
     /// Attempts that ended well.
     pub ok: u64,

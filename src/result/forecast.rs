@@ -6,22 +6,22 @@ use crate::result::figures::Figures;
 use crate::result::window::WindowSummary;
 use serde::{Deserialize, Serialize};
 
-/// What was forecast before the run, and how far it was off.
+/// Forecast made before the run, and its error.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct ForecastReport {
-    /// What the planner was asked: the plan in its terms.
+    /// Demand that the planner was given: the plan in its terms.
     pub demand: Demand,
-    /// What it said.
+    /// The planner's forecast.
     #[serde(flatten)]
     pub forecast: Forecast,
-    /// What was measured, beside it.
+    /// Measured figures, beside it.
     pub compared: Vec<Compared>,
 }
 
 /// One figure of the forecast beside the run's own.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Compared {
-    /// Which figure, as a name for machines, with its unit.
+    /// Name of the figure for machines, with its unit.
     pub figure: Figure,
     /// As forecast; absent: never.
     pub forecast: Option<f64>,
@@ -112,7 +112,7 @@ impl Compared {
         Compared { figure, forecast, measured, error }
     }
 
-    /// Whether it is worth a line: something was forecast or measured, that is not nothing.
+    /// True if it is worth a line: something was forecast or measured, that is not nothing.
     pub fn is_telling(&self) -> bool {
         let there = |value: Option<f64>| value.is_some_and(|value| value >= 1e-9);
         (there(self.forecast) || there(self.measured))

@@ -56,7 +56,7 @@ pub(crate) fn closes(result: &RunResult) -> Vec<String> {
     result.closes.iter().map(line).collect()
 }
 
-/// What was counted above TCP, those that are not 0, by name and for a person to read.
+/// Counts above TCP, those that are not 0, by name and for a person to read.
 pub(crate) fn messages(result: &RunResult) -> Vec<(String, u64)> {
     let mut counted = result.messages.named();
     counted.retain(|(_, count)| *count > 0);

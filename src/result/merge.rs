@@ -43,12 +43,12 @@ pub fn merge(parts: Vec<Named>, missing: Missing) -> Result<RunResult, MergeErro
     merger.finish(missing)
 }
 
-/// What is known of results before the first of them is merged.
+/// Knowledge of results before the first of them is merged.
 #[derive(Debug, Default)]
 pub struct Expected {
     /// When the first of them began, in µs since 1970.
     start_us: Option<u64>,
-    /// How many come from each host.
+    /// Number of results from each host.
     hosts: BTreeMap<String, usize>,
 }
 
@@ -231,7 +231,7 @@ fn difference(a: &RunResult, b: &RunResult) -> Option<&'static str> {
     }
 }
 
-/// Whether the runs, in the order in which they began, leave a gap in which none of them ran.
+/// True if the runs, in the order in which they began, leave a gap in which none of them ran.
 fn apart(parts: &[Named]) -> Result<(), MergeError> {
     let mut sorted: Vec<&Named> = parts.iter().collect();
     sorted.sort_by_key(|part| part.result.began_unix_us);
@@ -258,7 +258,7 @@ impl Whole<'_> {
         self.parts.iter().flat_map(|part| of(&part.result)).collect::<BTreeSet<T>>().into_iter().collect()
     }
 
-    /// What a part is called: its host, or its file where several ran on one host.
+    /// Name of a part: its host, or its file where several ran on one host.
     fn host(&self, part: &Named) -> String {
         let hostname = &part.result.host.hostname;
         let shared = self.parts.iter().filter(|other| other.result.host.hostname == *hostname).count() > 1;

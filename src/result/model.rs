@@ -27,28 +27,28 @@ pub struct RunResult {
     pub schema_version: u32,
     /// Version of the program that made it.
     pub connstorm_version: String,
-    /// What the run is worth.
+    /// Worth of the run.
     pub verdict: Verdict,
-    /// Why, in sentences.
+    /// Reasons, in sentences.
     pub reasons: Vec<String>,
     /// When it began, RFC 3339, UTC.
     pub began: String,
     /// The same in microseconds since 1970; 0 where it is not known.
     #[serde(default)]
     pub began_unix_us: u64,
-    /// How long it took, in seconds.
+    /// Time that the run took, in seconds.
     pub elapsed_s: f64,
-    /// What was planned.
+    /// Plan of the run.
     pub plan: Plan,
-    /// What of the plan this process did, and all counts are of; absent where it is all.
+    /// Part of the plan that this process did, and all counts are of; absent where it is all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub slice: Option<Slice>,
     /// The settings and limits of this host when it began.
     pub host: HostSettings,
-    /// What could not be seen of the kernel while it ran, and why.
+    /// Looks at the kernel that failed while it ran, and why.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unseen: Vec<String>,
-    /// What was forecast before it began, beside what was measured; absent where nothing can be: a closed
+    /// Forecast before the run, beside what was measured; absent where nothing can be forecast: a closed
     /// loop whose connections are closed at once, or no destination.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub forecast: Option<ForecastReport>,
@@ -63,7 +63,7 @@ pub struct RunResult {
     pub counts: Counts,
     /// Arrivals not started, by reason.
     pub skipped: BTreeMap<String, u64>,
-    /// What was said over connections, above TCP.
+    /// Messages over connections, above TCP.
     #[serde(default)]
     pub messages: Traffic,
     /// WebSockets that the peer closed first, by close code.
@@ -76,16 +76,16 @@ pub struct RunResult {
     pub failures: Vec<FailureKind>,
     /// Latencies of attempts that succeeded in the measured step, in microseconds.
     pub latency_us: BTreeMap<String, LatencySummary>,
-    /// What began when, in the order of time.
+    /// Onsets, in the order of time.
     pub onsets: Vec<OnsetReport>,
     /// Causes, the surest and weightiest first.
     pub findings: Vec<Finding>,
-    /// What it was judged by.
+    /// Judgements that the verdict rests on.
     pub thresholds: Vec<Evaluation>,
-    /// Why it was ended early: the condition of `abort_when` that held, with the value; absent otherwise.
+    /// Reason for which the run was ended early: the condition of `abort_when` that held, with the value; absent otherwise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub aborted: Option<String>,
-    /// What the run cost this machine.
+    /// Cost of the run for this machine.
     pub resources: Resources,
     /// The run second by second.
     pub windows: Vec<WindowSummary>,
@@ -110,21 +110,21 @@ pub struct Part {
     pub host: HostSettings,
     /// When it began, RFC 3339, UTC.
     pub began: String,
-    /// How long it took, in seconds.
+    /// Time that the run took, in seconds.
     pub elapsed_s: f64,
-    /// What it was worth.
+    /// Worth of it.
     pub verdict: Verdict,
-    /// What of the plan it did; absent where it is all.
+    /// Part of the plan that it did; absent where it is all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub slice: Option<Slice>,
-    /// Its program did not come to its end.
+    /// The program of the part did not come to its end.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub partial: bool,
-    /// Its attempts by outcome.
+    /// Attempts by outcome.
     pub counts: Counts,
 }
 
-/// What a run is worth.
+/// Worth of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
@@ -134,7 +134,7 @@ pub enum Verdict {
     Failed,
     /// The generator was the limit: the figures say nothing about the target.
     Invalid,
-    /// It was ended from outside; what ran is reported.
+    /// The run was ended from outside; what ran is reported.
     Interrupted,
 }
 
@@ -158,7 +158,7 @@ pub struct Counts {
     pub in_flight: u64,
     /// The most connections open at once. In a merged result: at the end of a window, or in one of its parts.
     pub held_max: u64,
-    /// How often a closed-loop slot waited after a failure.
+    /// Number of times that a closed-loop slot waited after a failure.
     pub backoffs: u64,
     /// Attempts whose SYN had to be sent again.
     pub syn_retransmits: u64,
@@ -171,9 +171,9 @@ pub struct Counts {
 /// All failures of one kind.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct FailureKind {
-    /// How far the attempts had come.
+    /// Stage that the attempts had come to.
     pub stage: Stage,
-    /// What went wrong.
+    /// Cause.
     pub cause: Cause,
     /// The kernel's own word for it.
     pub errno: Option<Errno>,
@@ -182,11 +182,11 @@ pub struct FailureKind {
     pub code: Option<u16>,
     /// Who has to change something, as far as the attempts alone can tell.
     pub side: Side,
-    /// How many.
+    /// Number of them.
     pub count: u64,
     /// When the first happened, in seconds since the start.
     pub first_at_s: f64,
-    /// Which attempt was the first; the first of the run is 1.
+    /// Ordinal of the first of them; the first of the run is 1.
     pub first_ordinal: u64,
     /// When the last happened, in seconds since the start.
     pub last_at_s: f64,
@@ -199,7 +199,7 @@ pub struct FailureKind {
 /// One failed attempt in detail.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct FailureSample {
-    /// Which attempt; the first of the run is 1.
+    /// Ordinal of the attempt; the first of the run is 1.
     pub ordinal: u64,
     /// When it failed, in seconds since the start.
     pub at_s: f64,
@@ -209,7 +209,7 @@ pub struct FailureSample {
     pub source_port: Option<u16>,
     /// Where to.
     pub destination: SocketAddr,
-    /// What the peer said, where it said something.
+    /// The peer's words, where it said something.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reply: Option<Reply>,
 }
@@ -217,7 +217,7 @@ pub struct FailureSample {
 /// The beginning of a trouble, or of its end.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct OnsetReport {
-    /// What begins.
+    /// Kind of the trouble that begins.
     pub kind: OnsetKind,
     /// When, in seconds since the start.
     pub at_s: f64,
@@ -275,7 +275,7 @@ pub struct LatencySummary {
     pub histogram: String,
 }
 
-/// What the run cost this machine.
+/// Cost of the run for this machine.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Resources {
     /// Worker threads.

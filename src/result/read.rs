@@ -8,19 +8,19 @@ use crate::result::balance;
 use crate::result::model::{RunResult, SCHEMA_VERSION};
 use serde::Deserialize;
 
-/// Why a text is no result that can be read.
+/// Reason for which a text is no result that can be read.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
-    /// It is not JSON at all, or not to its end: the file was cut off.
+    /// The text is not JSON at all, or not to its end: the file was cut off.
     #[error("it is not JSON: {0}; give a file that `connstorm run --json FILE` wrote")]
     NotJson(serde_json::Error),
-    /// It is JSON of something else.
+    /// The text is JSON of something else.
     #[error(
         "it is not the result of a run, because it has no schema_version; give a file that \
          `connstorm run --json FILE` wrote"
     )]
     NotAResult,
-    /// It is of another version of the model.
+    /// The result is of another version of the model.
     #[error(
         "its schema_version is {found}, and this connstorm reads {SCHEMA_VERSION}; read it with the version that \
          wrote it ({written_by})"
@@ -31,15 +31,15 @@ pub enum ReadError {
         /// The program that wrote it, as far as it says so.
         written_by: String,
     },
-    /// It says that it is a result, and lacks something or has it in another form.
+    /// The text says that it is a result, and lacks something or has it in another form.
     #[error("it is not a whole result: {0}; it was changed by hand, or by another program")]
     NotWhole(serde_json::Error),
-    /// It holds a number that can't have been counted.
+    /// The result holds a number that can't have been counted.
     #[error("it holds a number that no run counts: {0}; it was changed by hand, or by another program")]
     Impossible(String),
 }
 
-/// What is looked at before all else.
+/// Fields that are looked at before all else.
 #[derive(Deserialize)]
 struct Header {
     schema_version: Option<u32>,

@@ -17,7 +17,7 @@ impl Figures<'_> {
         thresholds.iter().map(|threshold| threshold.evaluate(&|metric| self.value(metric))).collect()
     }
 
-    /// Whether the user's thresholds speak of a cause: then it is what the run is about, and no accident.
+    /// True if the user's thresholds speak of a cause: then it is what the run is about, and no accident.
     pub(super) fn is_about(&self, cause: Cause) -> bool {
         let of_ports = matches!(cause, Cause::AddressNotAvailable | Cause::AddressInUse | Cause::NoFreePort);
         let thresholds = self.plan.thresholds.iter().chain(&self.plan.abort_when);
@@ -93,7 +93,7 @@ impl Figures<'_> {
         }
     }
 
-    /// Whether an onset is told by the kernel's sockets or counters alone, and those could not be seen: that it
+    /// True if an onset is told by the kernel's sockets or counters alone, and those could not be seen: that it
     /// was not told is then no sign that it did not happen.
     fn is_blind_to(&self, kind: OnsetKind) -> bool {
         use OnsetKind::{

@@ -16,9 +16,9 @@ const LENGTH_S: f64 = 1.0;
 pub(super) struct Track<'a> {
     /// Seconds from the common start to its own.
     pub(super) offset_s: f64,
-    /// Its host: what the kernel showed to several runs on one host is the same.
+    /// Host of the track: what the kernel showed to several runs on one host is the same.
     pub(super) host: &'a str,
-    /// Its windows.
+    /// Windows of the track.
     pub(super) windows: &'a [WindowSummary],
 }
 
@@ -32,7 +32,7 @@ pub(super) struct Timeline {
     incomplete: BTreeMap<String, BTreeMap<u64, KernelWindow>>,
 }
 
-/// What is known of one second.
+/// Sums of one second.
 #[derive(Debug, Default)]
 struct Second {
     /// Windows in it, added up; `None` where there is none.
@@ -43,11 +43,11 @@ struct Second {
     connect: Latency,
     /// Some window connected something and has no histogram of it.
     lacks_histogram: bool,
-    /// How many more connections are open from here on than in the second before, of runs that go on beyond it.
+    /// Connections more that are open from here on than in the second before, of runs that go on beyond it.
     opened: i128,
     /// Runs that end in it: when, and with how many open.
     ending: Vec<(f64, u64)>,
-    /// What the kernels of hosts showed of which no more runs are to come.
+    /// State of the kernels of hosts of which no more runs are to come.
     kernel: Option<KernelWindow>,
 }
 
@@ -80,7 +80,7 @@ impl Timeline {
         self.kernels(track);
     }
 
-    /// What the kernel showed to a run: of several runs on one host the larger figure, of several hosts the sum where
+    /// State of the kernel as a run saw it: of several runs on one host the larger figure, of several hosts the sum where
     /// it is about the whole host. The fullest tuple is the fullest of all.
     fn kernels(&mut self, track: &Track<'_>) {
         let mut host = self.incomplete.remove(track.host).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! What a run is worth: the rule by which it is passed, failed or invalid.
+//! Worth of a run: the rule by which it is passed, failed or invalid.
 
 use crate::model::format::{micros, percent, seconds, thousands};
 use crate::model::{Late, Served, Side, SkipReason};
@@ -14,7 +14,7 @@ pub(crate) const LATE_US: u64 = 100_000;
 /// Share of started attempts whose conversations the end of the run may cut: what they would have been is not known.
 const CUT_SHARE: f64 = 0.01;
 
-/// What a run is worth, and why.
+/// Worth of a run, and the reasons.
 #[derive(Debug)]
 pub(super) struct Judgement {
     pub(super) verdict: Verdict,

@@ -1,4 +1,4 @@
-//! What a watch shows, as data: a look, and the whole of it. Written as JSON lines while it goes on.
+//! Observations of a watch, as data: a look, and the whole of it. Written as JSON lines while it goes on.
 
 use crate::diagnose::Finding;
 use crate::diagnose::watched::{HalfClosed, ListenerSeen, TupleSeen};
@@ -19,13 +19,13 @@ pub enum WatchLine {
     Start(WatchStart),
     /// A trouble that begins.
     Onset(OnsetReport),
-    /// What there is to see, from time to time.
+    /// State at a look, from time to time.
     Look(Box<WatchLook>),
     /// The last: what it all came to.
     End(Box<WatchReport>),
 }
 
-/// What is watched.
+/// Subject of the watch.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct WatchStart {
     /// See [`WATCH_SCHEMA_VERSION`].
@@ -34,13 +34,13 @@ pub struct WatchStart {
     pub connstorm_version: String,
     /// When it began, RFC 3339, UTC.
     pub began: String,
-    /// What is watched, in words.
+    /// Subject of the watch, in words.
     pub watches: String,
     /// Ports that a tuple can have in this namespace, before what is bound or listened on.
     pub ports_usable: u32,
 }
 
-/// What there was to see at one moment. What could not be seen is absent, and named in `unseen`.
+/// State at one moment. What could not be seen is absent, and named in `unseen`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct WatchLook {
     /// When, in seconds since the start.
@@ -61,32 +61,32 @@ pub struct WatchLook {
     pub conntrack: Option<Conntrack>,
     /// Part of one core that watching has cost so far.
     pub cost_share: f64,
-    /// What could not be seen, and why.
+    /// Looks that failed, and why.
     pub unseen: Vec<String>,
 }
 
-/// What a watch came to.
+/// Outcome of a watch.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct WatchReport {
-    /// What is watched, in words.
+    /// Subject of the watch, in words.
     pub watches: String,
-    /// Whether the thresholds hold.
+    /// True if the thresholds hold.
     pub verdict: Verdict,
-    /// How long it took, in seconds.
+    /// Time that the watch took, in seconds.
     pub elapsed_s: f64,
-    /// What began when.
+    /// Onsets, by time.
     pub onsets: Vec<OnsetReport>,
     /// Tuples, each as it was at its fullest, the fullest first.
     pub fullest: Vec<TupleSeen>,
     /// Causes, with remedies.
     pub findings: Vec<Finding>,
-    /// What it was judged by.
+    /// Judgements that the verdict rests on.
     pub thresholds: Vec<Evaluation>,
     /// The last look.
     pub last: WatchLook,
-    /// How the program ended that was started: its exit code, or 128 and the number of the signal.
+    /// End of the program that was started: its exit code, or 128 and the number of the signal.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub program_exit: Option<u8>,
-    /// What could not be seen, and why.
+    /// Looks that failed, and why.
     pub unseen: Vec<String>,
 }

@@ -8,12 +8,12 @@ use std::time::Duration;
 /// Length of a window, but for what a worker may be early.
 const WHOLE: Duration = Duration::from_millis(900);
 
-/// What happened in one second of the run.
+/// One second of the run.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct WindowSummary {
     /// When it ended, in seconds since the start.
     pub at_s: f64,
-    /// Whether it is shorter than a second, as the last one mostly is: its counts are not those of a second.
+    /// True if it is shorter than a second, as the last one mostly is: its counts are not those of a second.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub partial: bool,
     /// Arrivals that became due.
@@ -69,12 +69,12 @@ pub struct WindowSummary {
     pub closes: Codes,
     /// Failures by `stage/cause`.
     pub failures: BTreeMap<String, u64>,
-    /// What the kernel showed at its end; absent where no sample was taken.
+    /// State of the kernel at its end; absent where no sample was taken.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kernel: Option<KernelWindow>,
 }
 
-/// What the kernel showed at the end of a window, in the size that a run of an hour can keep.
+/// State of the kernel at the end of a window, in the size that a run of an hour can keep.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct KernelWindow {
     /// When it was looked at, in seconds since the start; absent in results of 0.1.
@@ -98,7 +98,7 @@ pub struct KernelWindow {
     pub retransmits: Option<u64>,
     /// Handshakes that met a full accept queue since the last sample, by all of the namespace.
     pub listen_overflows: Option<u64>,
-    /// Whether every socket was counted, rather than some that stand for all.
+    /// True if every socket was counted, rather than some that stand for all.
     pub exact: bool,
     /// CPU that the sample cost, in microseconds.
     pub cost_us: f64,

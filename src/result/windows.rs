@@ -16,7 +16,7 @@ pub(crate) struct Span {
 }
 
 impl Span {
-    /// Its length in seconds; never zero.
+    /// Length in seconds; never zero.
     pub(crate) fn length_s(&self) -> f64 {
         (self.window.at_s - self.from_s).max(1e-3)
     }

@@ -20,7 +20,7 @@ impl Abort {
         Abort { conditions: plan.abort_when.clone(), why: None }
     }
 
-    /// Whether the run is to end, told once.
+    /// True if the run is to end, told once.
     pub(super) fn is_due(&mut self, watched: &Watched<'_>) -> bool {
         if self.conditions.is_empty() || self.why.is_some() || watched.window.is_none() {
             return false;

@@ -1,4 +1,4 @@
-//! What detectors and diagnosis know of a plan on this host before it runs.
+//! Knowledge of detectors and diagnosis about a plan on this host before it runs.
 
 use crate::host::held_ports;
 use crate::host::target::are_local;

@@ -1,4 +1,4 @@
-//! What the planner is asked: a plan as a demand, and a host's settings as its limits.
+//! Questions to the planner: a plan as a demand, and a host's settings as its limits.
 
 use crate::capacity::{Conntrack, Demand, Ends, HostLimits, PortSpan, RateCourse};
 use crate::host::held_ports;
@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-/// What a plan does not say: where its connections go, and what they meet there.
+/// Ways of a plan that the plan does not say: where its connections go, and what they meet there.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Whereto {
     /// Number of (address, port) pairs that it connects to.
@@ -19,7 +19,7 @@ pub struct Whereto {
     pub loopback: bool,
     /// The tuples, where they are not all alike or something is held of their ports.
     pub tuples: Vec<TupleGroup>,
-    /// Which ends of a connection are on this host.
+    /// Ends of a connection that are on this host.
     pub ends: Ends,
 }
 

@@ -31,7 +31,7 @@ use moments::Moments;
 use monitor::Monitor;
 use observer::Observer;
 
-/// Why a run could not begin.
+/// Reason for which a run could not begin.
 #[derive(Debug, thiserror::Error)]
 pub enum StartRunError {
     /// The scenario's own target could not start.
@@ -108,7 +108,7 @@ impl Prepared {
         self.plan.share(self.slice)
     }
 
-    /// What is to be expected of it on this host. `None` where it can't be told: a closed loop whose connections are
+    /// Forecast of the run on this host. `None` where it can't be told: a closed loop whose connections are
     /// closed at once, or no destination.
     pub fn forecast(&self) -> Option<&Forecast> {
         self.forecast.as_ref().map(|(_, forecast)| forecast)

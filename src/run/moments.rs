@@ -35,7 +35,7 @@ impl Moments {
         Ok((Moments { thread }, to_thread))
     }
 
-    /// What was seen, by time. All senders have to be gone.
+    /// Looks that were made, by time. All senders have to be gone.
     ///
     /// # Errors
     /// A panic in the thread, in words.
@@ -61,7 +61,7 @@ fn work(look: &MomentLook, failures: &Receiver<FirstFailure>, hurry: &Hurry) -> 
     seen
 }
 
-/// Whether a failure shows something that was not looked at: another kind, or another way.
+/// True if a failure shows something that was not looked at: another kind, or another way.
 fn is_worth_a_look(seen: &[Moment], failure: Failure, lease: Lease) -> bool {
     let of_a_kind = || seen.iter().filter(|moment| moment.failure == failure);
     let way = |lease: &Lease| (lease.source, lease.destination);

@@ -15,7 +15,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 
-/// What the monitor does with a window.
+/// Work of the monitor on a window.
 pub(super) trait Watch: Send + 'static {
     /// Looks, after a window, and tells what began and what was seen. Of windows that waited, only the newest is
     /// worth a look at the kernel.
@@ -32,7 +32,7 @@ pub(super) struct Complete {
     skew: Stamp,
 }
 
-/// How a window is to be looked at.
+/// Extent of the look that a window gets.
 #[derive(Clone, Copy)]
 pub(super) enum Look<'a> {
     /// A newer window waits: the last sample has to do.
@@ -41,7 +41,7 @@ pub(super) enum Look<'a> {
     At(&'a dyn Fn() -> Stamp),
 }
 
-/// What a window showed.
+/// Outcome of a window.
 #[derive(Debug, Default)]
 pub(super) struct Told {
     pub(super) onsets: Vec<Onset>,
@@ -56,7 +56,7 @@ pub(super) struct Monitor<W> {
     to_thread: Sender<Complete>,
     thread: JoinHandle<W>,
     told: Arc<Mutex<Told>>,
-    /// What was taken over of it.
+    /// Part of it that was taken over.
     known: Told,
 }
 

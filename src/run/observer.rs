@@ -77,12 +77,12 @@ impl Observer {
         }
     }
 
-    /// What could not be seen, and why, each once.
+    /// Looks that failed, and why, each once.
     pub(super) fn unseen(&self) -> &[String] {
         self.sampler.unseen()
     }
 
-    /// What a sample showed, in the size that a run of an hour can keep.
+    /// Content of a sample, in the size that a run of an hour can keep.
     fn kernel_window(&self, sample: &Sample, delta: Option<&Delta>) -> KernelWindow {
         let fullest = fullest(sample);
         let in_fullest =
@@ -227,7 +227,7 @@ fn tuple_fact(tuple: &TupleCount) -> TupleFact {
     }
 }
 
-/// Whether the sockets were looked at, now or before.
+/// True if the sockets were looked at, now or before.
 fn is_seen(sample: &Sample) -> bool {
     [TcpState::TimeWait, TcpState::Established].iter().all(|state| sample.accuracy(*state).is_some())
 }

@@ -1,4 +1,4 @@
-//! What a run under way shows: the engine's progress, and what was seen of the kernel.
+//! State of a run under way: the engine's progress, and what was seen of the kernel.
 
 use crate::engine::Progress;
 use crate::linux::sysctl::HostSettings;
@@ -11,15 +11,15 @@ use std::ops::Deref;
 /// The state of a run under way.
 #[derive(Debug)]
 pub struct Watched<'a> {
-    /// What is run, as a whole.
+    /// Plan that is run, as a whole.
     pub plan: &'a Plan,
     /// The settings of this host when the run began.
     pub host: &'a HostSettings,
     /// The engine's side.
     pub progress: &'a Progress<'a>,
-    /// What began so far.
+    /// Onsets so far.
     pub onsets: &'a [Onset],
-    /// What the kernel showed last.
+    /// State of the kernel that was seen last.
     pub seen: Option<&'a KernelWindow>,
 }
 

@@ -44,9 +44,9 @@ enum End {
 #[derive(Debug)]
 pub(super) struct Connection {
     pub(super) socket: OwnedFd,
-    /// Its number among those the worker accepted (it wraps): tells it from a later one in the same slot.
+    /// Number of the connection among those the worker accepted (it wraps): tells it from a later one in the same slot.
     pub(super) serial: u32,
-    /// What it is watched for.
+    /// Events that the connection is watched for.
     pub(super) watched: Interest,
     state: State,
     end: End,
@@ -55,7 +55,7 @@ pub(super) struct Connection {
     more: Option<Box<More>>,
 }
 
-/// What most connections do not have most of the time.
+/// State that most connections do not have most of the time.
 #[derive(Debug, Default)]
 struct More {
     tls: Option<Box<tls::Session>>,
@@ -96,7 +96,7 @@ impl Connection {
         Ok(())
     }
 
-    /// What it has to be watched for now.
+    /// Events that the connection has to be watched for now.
     pub(super) fn wanted(&self) -> Interest {
         match self.state {
             State::Held => Interest::PEER_CLOSED,
@@ -105,7 +105,7 @@ impl Connection {
         }
     }
 
-    /// Whether it is a WebSocket that messages can be sent to.
+    /// True if it is a WebSocket that messages can be sent to.
     pub(super) fn takes_messages(&self) -> bool {
         self.phase == Phase::Open && self.state == State::Talking && self.end == End::Open
     }

@@ -1,4 +1,4 @@
-//! What a worker lends a connection while it serves it, and what it is told in return.
+//! Things that a worker lends a connection while it serves it, and what it is told in return.
 
 use super::counters::Tally;
 use super::mailbox::News;
@@ -7,7 +7,7 @@ use crate::protocol::{Application, Behaviour};
 /// The longest read.
 pub(super) const LONGEST_READ: usize = 16 * 1024;
 
-/// What all connections of a worker share while one of them is served.
+/// Things that all connections of a worker share while one of them is served.
 #[derive(Debug)]
 pub(super) struct Context<'w> {
     pub(super) application: Application,
@@ -33,15 +33,15 @@ impl Buffers {
     }
 }
 
-/// What a connection wants its worker to do when it has been served.
+/// Wishes of a connection to its worker when it has been served.
 #[derive(Debug, Default)]
 pub(super) struct Actions {
-    /// It has become a WebSocket.
+    /// The connection has become a WebSocket.
     pub(super) opened: bool,
-    /// It is to be released after the behaviour's time.
+    /// The connection is to be released after the behaviour's time.
     pub(super) held: bool,
-    /// It is to be closed soon, whatever the peer does.
+    /// The connection is to be closed soon, whatever the peer does.
     pub(super) lingers: bool,
-    /// What all the others are to be sent.
+    /// Messages that all the others are to be sent.
     pub(super) news: Vec<News>,
 }

@@ -1,9 +1,9 @@
-//! What a target has seen: one tally a worker, summed when someone asks.
+//! Counts of a target: one tally a worker, summed when someone asks.
 
 use serde::Serialize;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-/// What a target has seen since it started, over all its workers.
+/// Counts of a target since it started, over all its workers.
 ///
 /// `accepted = open + closed_by_us + closed_by_peer + reset + failed + closed_at_stop`. While the target
 /// runs, the numbers are not of one instant and may disagree by the connections then in motion.
@@ -60,7 +60,7 @@ pub struct Counters {
     pub violations: u64,
 }
 
-/// How a connection ended.
+/// End of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Ending {
     /// We closed it.

@@ -1,4 +1,4 @@
-//! What a target says to what it hears: bytes in, bytes out. No I/O, no clock.
+//! Answers of a target to what it hears: bytes in, bytes out. No I/O, no clock.
 //!
 //! Invariant: a dispatch stops at [`HIGH_WATER`] bytes of answers and goes on when they are sent, so that no
 //! request makes more of itself in memory than that and one answer.
@@ -15,17 +15,17 @@ pub(super) const HIGH_WATER: usize = 64 * 1024;
 /// TLS: fatal, in a record of two bytes (RFC 8446, sections 5.1 and 6).
 const FATAL_ALERT: [u8; 6] = [21, 3, 3, 0, 2, 2];
 
-/// How far a WebSocket has come.
+/// Progress of a WebSocket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Phase {
-    /// Its handshake is awaited. Anything but a WebSocket stays here.
+    /// The handshake is awaited. Anything but a WebSocket stays here.
     Handshake,
     Open,
     /// We have sent a close frame and await the peer's.
     Closing,
 }
 
-/// What there is of a message or a request that is not complete.
+/// Beginning of a message or a request that is not complete.
 #[derive(Debug, Default)]
 pub(super) enum Partial {
     #[default]
@@ -68,7 +68,7 @@ pub(super) struct DispatchContext<'w> {
     pub(super) news: &'w mut Vec<Arc<[u8]>>,
 }
 
-/// How a dispatch goes on. What is in `out` is sent first.
+/// Continuation of a dispatch. What is in `out` is sent first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Flow {
     /// When more has come.
@@ -79,7 +79,7 @@ pub(super) enum Flow {
     Farewell,
     /// When the behaviour's time has passed; what is in `out` waits for that too.
     Hold {
-        /// Whether it is to end then.
+        /// True if it is to end then.
         last: bool,
     },
     /// No further: FIN, and the peer's bytes are read so that no RST destroys ours on their way.

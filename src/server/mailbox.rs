@@ -11,7 +11,7 @@ const ROOM: usize = 32 << 20;
 /// A frame as it goes over the wire, shared by all who deliver it.
 pub(super) type News = Arc<[u8]>;
 
-/// What waits for one worker.
+/// Messages that wait for one worker.
 #[derive(Debug, Default)]
 pub(super) struct Mailbox(Mutex<Waiting>);
 

@@ -43,14 +43,14 @@ use std::time::Duration;
 /// been by default since Linux 5.4.
 pub const DEFAULT_BACKLOG: u32 = 4096;
 
-/// What a target is to do, and with what.
+/// Task of a target, and its means.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
     /// Addresses and ports to listen on, IPv4 and IPv6; port 0: the kernel's choice. At least one.
     pub listen: Vec<SocketAddr>,
-    /// What is spoken.
+    /// Protocol that is spoken.
     pub kind: Kind,
-    /// What is done with a connection; it has to suit the kind.
+    /// Behaviour towards a connection; it has to suit the kind.
     pub behaviour: Behaviour,
     /// The certificate that a kind over TLS makes for itself.
     pub certificate: Certificate,
@@ -61,13 +61,13 @@ pub struct Config {
     pub workers: Option<NonZeroU32>,
     /// Descriptors that a worker's table may hold; `None`: as many as `RLIMIT_NOFILE` allows.
     pub descriptors: Option<NonZeroU32>,
-    /// What one peer, or all together, may cost.
+    /// Limits of what one peer, or all together, may cost.
     pub limits: Limits,
     /// The CPU that all workers run on; `None`: any.
     pub cpu: Option<usize>,
 }
 
-/// What peers may cost a target.
+/// Limits of what peers may cost a target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     /// Bytes that all connections together may hold of what is not complete: heads, messages, bodies, and answers
@@ -101,15 +101,15 @@ impl Config {
     }
 }
 
-/// Why a target could not start.
+/// Reason for which a target could not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// The behaviour is one of another kind of target.
     #[error("a {kind} target can't do '{behaviour}'; `connstorm serve {kind} --help` lists what it can do")]
     Unsuitable {
-        /// What is spoken.
+        /// Protocol that is spoken.
         kind: Kind,
-        /// What it was to do.
+        /// Behaviour that was wanted.
         behaviour: Behaviour,
     },
     /// The certificate could not be made.
@@ -143,7 +143,7 @@ pub enum StartError {
         address: SocketAddr,
         /// The system call.
         call: &'static str,
-        /// What it returned.
+        /// Error of the call.
         error: io::Error,
     },
     /// Not a single connection fits into a worker's descriptor table.
@@ -162,17 +162,17 @@ pub enum StartError {
         "cannot run on CPU {cpu}: {error}; `nproc --all` counts the CPUs, `taskset -p $$` shows those allowed"
     )]
     Cpu {
-        /// Its number, from 0.
+        /// Number of the CPU, from 0.
         cpu: usize,
-        /// What `sched_setaffinity` returned.
+        /// Error of `sched_setaffinity`.
         error: io::Error,
     },
     /// A thread of the target could not be made, or could not get what it needs.
     #[error("cannot start the target: {what} failed: {error}")]
     Thread {
-        /// What was attempted.
+        /// Name of what was attempted.
         what: &'static str,
-        /// What it returned.
+        /// Error of the call.
         error: io::Error,
     },
 }

@@ -28,13 +28,13 @@ use std::thread::{Builder, JoinHandle};
 
 /// Threads that a target may grow to.
 const MOST_WORKERS: usize = 4096;
-/// What a worker's table holds beside listeners and connections: 0, 1, 2, the epoll set, the wake-up,
+/// Descriptors that a worker's table holds beside listeners and connections: 0, 1, 2, the epoll set, the wake-up,
 /// the bell, and two to spare.
 const DESCRIPTORS_ASIDE: usize = 8;
 /// A worker's stack; its buffers are on the heap.
 const STACK_BYTES: usize = 256 * 1024;
 
-/// What connstorm serves; see [`Target::start`].
+/// Target that connstorm serves; see [`Target::start`].
 #[derive(Debug)]
 pub struct Target;
 
@@ -55,7 +55,7 @@ struct Books {
     failed_hires: AtomicU64,
 }
 
-/// What the supervisor is told.
+/// Message to the supervisor.
 #[derive(Debug)]
 pub(super) enum Message {
     /// A worker has started, or could not.
@@ -68,7 +68,7 @@ pub(super) enum Message {
     Stop,
 }
 
-/// What the workers of a target share. The descriptors have the same numbers in all their tables.
+/// Things that the workers of a target share. The descriptors have the same numbers in all their tables.
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) listeners: Vec<OwnedFd>,
@@ -81,7 +81,7 @@ pub(super) struct Shared {
     mailboxes: Mutex<Vec<Arc<Mailbox>>>,
     pub(super) application: Application,
     pub(super) behaviour: Behaviour,
-    /// What each connection is encrypted by.
+    /// Configuration by which each connection is encrypted.
     pub(super) tls: Option<Arc<ServerConfig>>,
     pub(super) accept_limiter: Option<AcceptLimiter>,
     pub(super) limits: Limits,
@@ -147,7 +147,7 @@ impl Running {
         self.certificate.as_deref()
     }
 
-    /// What it has seen so far.
+    /// Counts so far.
     pub fn counters(&self) -> Counters {
         let accept_errors = self.books.failed_hires.load(Relaxed);
         let mut sum = Counters { accept_errors, ..Counters::default() };
@@ -179,10 +179,10 @@ impl Drop for Running {
     }
 }
 
-/// What is known of a target once it listens: its addresses, and its certificate as PEM.
+/// Facts of a target once it listens: its addresses, and its certificate as PEM.
 type Made = (Vec<SocketAddr>, Option<String>);
 
-/// What the supervisor's thread starts with.
+/// Parts that the supervisor's thread starts with.
 struct Start {
     config: Config,
     books: Arc<Books>,
@@ -217,7 +217,7 @@ impl Start {
     }
 }
 
-/// What the supervisor thread owns.
+/// State of the supervisor thread.
 struct Supervisor {
     shared: Arc<Shared>,
     books: Arc<Books>,
@@ -351,7 +351,7 @@ impl Supervisor {
     }
 }
 
-/// What a worker's thread starts with.
+/// Parts that a worker's thread starts with.
 struct WorkerStart {
     shared: Arc<Shared>,
     tally: Arc<Tally>,

@@ -25,7 +25,7 @@ use std::time::Duration;
 
 mod limits;
 
-/// How long a worker leaves the listeners alone after accept() failed for want of something.
+/// Time that a worker leaves the listeners alone after accept() failed for want of something.
 const BACK_OFF: Duration = Duration::from_millis(100);
 /// Connections taken from one listener before the worker looks at its others.
 const ACCEPT_BATCH: usize = 64;
@@ -33,7 +33,7 @@ const ACCEPT_BATCH: usize = 64;
 const TURN: u64 = 16;
 const EVENTS_A_WAIT: usize = 256;
 
-/// How long a peer may take to close after we have.
+/// Longest time that a peer may take to close after we have.
 const LINGER: Duration = Duration::from_secs(2);
 
 /// Keys of the set: the wake-up, the bell, the listeners with this bit, and all others are slots of
@@ -42,7 +42,7 @@ const WAKE_UP: u64 = u64::MAX;
 const BELL: u64 = u64::MAX - 1;
 const LISTENER: u64 = 1 << 63;
 
-/// Whether the worker watches the listeners.
+/// True if the worker watches the listeners.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Gate {
     Open,
@@ -50,7 +50,7 @@ enum Gate {
     Full,
 }
 
-/// What one worker thread owns.
+/// State of one worker thread.
 pub(super) struct Worker {
     shared: Arc<Shared>,
     tally: Arc<Tally>,
@@ -66,7 +66,7 @@ pub(super) struct Worker {
     slow_due: Deadlines,
     next_serial: u32,
     admitted: u64,
-    /// Whether others have news of us that they were not yet rung for.
+    /// True if others have news of us that they were not yet rung for.
     has_posted: bool,
     buffers: Buffers,
 }
@@ -361,7 +361,7 @@ impl Worker {
         }
     }
 
-    /// Whether a connection is still the one that a deadline was set for.
+    /// True if a connection is still the one that a deadline was set for.
     fn is_there(&self, whom: Whom) -> bool {
         self.connections.get(whom.slot as usize).is_some_and(|connection| connection.serial == whom.serial)
     }
@@ -404,7 +404,7 @@ fn whom(slot: usize, serial: u32) -> Whom {
     Whom { slot: slot as u32, serial }
 }
 
-/// How far ahead the behaviour's deadlines lie; of no matter where there are none.
+/// Distance of the behaviour's deadlines; of no matter where there are none.
 fn time_of(behaviour: &Behaviour) -> Duration {
     match behaviour {
         Behaviour::CloseAfter(time) | Behaviour::Slow(time) | Behaviour::Push { every: time } => *time,

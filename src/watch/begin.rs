@@ -26,7 +26,7 @@ const LEAK: u64 = 10;
 /// Share of its entries at which connection tracking is nearly full.
 const CONNTRACK: f64 = 0.9;
 
-/// What was told of one tuple.
+/// Onsets told of one tuple.
 #[derive(Debug, Default)]
 pub(super) struct Told {
     half: bool,
@@ -41,12 +41,12 @@ pub(super) struct Told {
 }
 
 impl Told {
-    /// Whether no port was left, and that is not over.
+    /// True if no port was left, and that is not over.
     pub(super) fn is_exhausted(&self) -> bool {
         self.exhausted
     }
 
-    /// What begins for a tuple. `first_half` are the ports that connect() tries first, where it does.
+    /// Onsets of a tuple. `first_half` are the ports that connect() tries first, where it does.
     pub(super) fn tuple(&mut self, seen: &TupleSeen, first_half: Option<u64>, now: Stamp) -> Vec<Onset> {
         let mut onsets = Vec::new();
         let (free, share) = (seen.free(), seen.share().unwrap_or(0.0));
@@ -125,7 +125,7 @@ pub enum Company {
     Others,
 }
 
-/// What was told of everything but tuples.
+/// Onsets told of everything but tuples.
 #[derive(Debug, Default)]
 pub(super) struct ToldOfOthers {
     listeners: HashMap<SocketAddr, u64>,
@@ -188,7 +188,7 @@ impl ToldOfOthers {
         Some(Onset::new(OnsetKind::FdLimit, now, evidence))
     }
 
-    /// What the counters of the namespace show since the start of the watch.
+    /// Onsets that the counters of the namespace show since the start of the watch.
     pub(super) fn counters(&mut self, since_start: &Counters, company: Company, now: Stamp) -> Vec<Onset> {
         let mut onsets = Vec::new();
         if since_start.time_wait_overflow > 0 && !self.capped {

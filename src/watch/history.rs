@@ -27,7 +27,7 @@ pub(super) struct History {
     last: Option<(Stamp, TupleTally)>,
 }
 
-/// What the looks say of the ports that are taken.
+/// Growth of the ports that are taken, as the looks show it.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Growth {
     /// Ports taken a second, beside those that came back.

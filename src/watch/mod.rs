@@ -50,7 +50,7 @@ const TABLES_EVERY: Duration = Duration::from_secs(1);
 /// Tuples that findings are made of.
 const TUPLES_JUDGED: usize = 16;
 
-/// What is to be watched.
+/// Subject of the watch, and its means.
 #[derive(Debug, Clone)]
 pub struct WatchConfig {
     /// Destinations; empty: all.
@@ -59,7 +59,7 @@ pub struct WatchConfig {
     pub process: Option<u32>,
     /// Who else is in the namespace.
     pub company: Company,
-    /// How closely it looks.
+    /// Closeness of the looks.
     pub closeness: Closeness,
     /// Share of one core that watching may cost.
     pub budget: f64,
@@ -186,7 +186,7 @@ impl Watch {
         onsets
     }
 
-    /// What there is to see, with so many tuples at most.
+    /// State to show, with so many tuples at most.
     pub fn shown(&self, most: usize) -> WatchLook {
         let last = self.last.as_ref();
         WatchLook {
@@ -210,7 +210,7 @@ impl Watch {
         if elapsed > 0.0 { spent / elapsed } else { 0.0 }
     }
 
-    /// What has begun so far.
+    /// Onsets so far.
     pub fn onsets(&self) -> &[Onset] {
         &self.onsets
     }
@@ -220,7 +220,7 @@ impl Watch {
         self.tuples.fullest(most)
     }
 
-    /// What could not be seen, and why.
+    /// Looks that failed, and why.
     pub fn unseen(&self) -> Vec<String> {
         let mut unseen = self.survey.unseen().to_vec();
         let hidden = self.tuples.hidden_processes();

@@ -1,4 +1,4 @@
-//! Which programs hold the connections of a tuple, learnt over time.
+//! Programs that hold the connections of a tuple, learnt over time.
 //!
 //! A socket in TIME_WAIT has no process any more; its tuple belongs to the programs that were seen to hold live sockets of
 //! it. A connection that lives for a fraction of a millisecond is gone before its inode is found anywhere. So for these
@@ -39,12 +39,12 @@ const PIDS: usize = 1000;
 /// Time after which the programs of a tuple are looked for anew.
 const KNOWN_FOR: Duration = Duration::from_secs(15);
 
-/// How a program came to be named.
+/// Way in which a program came to be named.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Sure {
-    /// It is the only one whose sockets come and go.
+    /// The program is the only one whose sockets come and go.
     Concluded,
-    /// It was seen to hold a socket of the tuple.
+    /// The program was seen to hold a socket of the tuple.
     Seen,
 }
 
@@ -63,7 +63,7 @@ impl Fleeting {
     }
 }
 
-/// What is known of a tuple.
+/// Knowledge of a tuple.
 #[derive(Debug, Default)]
 struct Known {
     sure: Option<Sure>,
@@ -95,7 +95,7 @@ impl Owners {
         programs.iter().map(holder).collect()
     }
 
-    /// Whether the programs of a tuple are known, and none of these is among them.
+    /// True if the programs of a tuple are known, and none of these is among them.
     pub(super) fn are_others(&self, way: &Way, pids: &[u32]) -> bool {
         self.known.get(way).is_some_and(|known| {
             !known.programs.is_empty()

@@ -53,7 +53,7 @@ impl Program {
         Ok(Program { child, signals, asked_to_end: None })
     }
 
-    /// Its process id.
+    /// Process id.
     pub fn pid(&self) -> u32 {
         self.child.id()
     }

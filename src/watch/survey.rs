@@ -32,7 +32,7 @@ const FEW: u64 = 5_000;
 /// The most that are counted when something is about to happen: 30 ms or so.
 const SOME: u64 = 50_000;
 
-/// How closely a look is to be made.
+/// Closeness of a look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Closeness {
     /// As closely as the budget allows.
@@ -43,7 +43,7 @@ pub enum Closeness {
     Now,
 }
 
-/// What one look showed.
+/// State that one look showed.
 #[derive(Debug, Clone)]
 pub(super) struct Seen {
     pub(super) at: Stamp,
@@ -111,12 +111,12 @@ impl Survey {
         }
     }
 
-    /// What could not be seen, and why, each once.
+    /// Looks that failed, and why, each once.
     pub(super) fn unseen(&self) -> &[String] {
         &self.unseen
     }
 
-    /// Whether connections to a port are accepted ones.
+    /// True if connections to a port are accepted ones.
     pub(super) fn is_server_port(&self, port: u16) -> bool {
         self.server_ports.contains(&port)
     }
@@ -207,7 +207,7 @@ impl Survey {
         }
     }
 
-    /// Whether the passing ones were looked at.
+    /// True if the passing ones were looked at.
     fn look_at_sockets(&mut self, look: Look, now: Stamp) -> bool {
         let established = StateSet::NONE.with(TcpState::Established);
         match look {

@@ -154,7 +154,7 @@ impl Tuples {
         onsets
     }
 
-    /// Whether a tuple is about to have no port left, as the last looks have it, and was not seen to have none.
+    /// True if a tuple is about to have no port left, as the last looks have it, and was not seen to have none.
     pub(super) fn are_about_to_run_out(&self, now: Stamp) -> bool {
         self.tracked
             .values()

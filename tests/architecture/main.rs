@@ -47,7 +47,7 @@ fn sources(folder: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// What is wrong with the files, leaving out those that hold nothing but another file's tests.
+/// Violations in the files, leaving out those that hold nothing but another file's tests.
 fn violations(files: &[File]) -> Vec<String> {
     let tests: Vec<&String> = files.iter().flat_map(|f| &f.test_files).collect();
     let is_test = |file: &File| {

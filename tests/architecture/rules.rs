@@ -54,7 +54,7 @@ impl File {
         (!matches!(first, "lib" | "main")).then_some(first)
     }
 
-    /// How many modules deep the file's own code lies: 1 for `engine/mod.rs`, 2 for `engine/pacer.rs`.
+    /// Number of modules above the file's own code: 1 for `engine/mod.rs`, 2 for `engine/pacer.rs`.
     fn depth(&self) -> usize {
         let parts = self.path.split('/').count();
         if self.path.ends_with("/mod.rs") { parts - 1 } else { parts }
@@ -93,7 +93,7 @@ impl File {
             .collect()
     }
 
-    /// What follows the crate's root in every path: the top-level modules that are named, and where.
+    /// Names that follow the crate's root in every path: the top-level modules that are named, and where.
     fn imported(&self) -> Vec<(&Token, String)> {
         let (mut found, mut inline, mut braces) = (Vec::new(), Vec::new(), 0_usize);
         for (at, token) in self.code.iter().enumerate() {

@@ -25,7 +25,7 @@ pub(crate) fn doctor() -> Command {
     command
 }
 
-/// What it found of a target; the arguments are separated by white space.
+/// Findings about a target; the arguments are separated by white space.
 pub(crate) fn examine(arguments: &str) -> Value {
     let mut command = doctor();
     command.args(arguments.split_whitespace());

@@ -1,4 +1,4 @@
-//! What the tests on real sockets share: network namespaces, real servers, and connstorm itself.
+//! Things that the tests on real sockets share: network namespaces, real servers, and connstorm itself.
 //!
 //! A tool that is missing fails the test, and the message names Debian's package: nothing is skipped.
 
@@ -27,7 +27,7 @@ pub(crate) fn bound_to_us(program: &str) -> Command {
     command
 }
 
-/// What to tell whoever lacks a program.
+/// Message for whoever lacks a program.
 pub(crate) fn missing(program: &str, package: &str, error: &std::io::Error) -> String {
     match error.kind() {
         ErrorKind::NotFound => format!("{program} is missing: install Debian's package {package}"),

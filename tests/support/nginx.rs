@@ -22,7 +22,7 @@ pub(crate) struct Nginx {
     asked: u64,
 }
 
-/// What nginx counted, without the connections that asked.
+/// Counts of nginx, without the connections that asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Counted {
     pub(crate) accepted: u64,
@@ -69,7 +69,7 @@ impl Nginx {
         self.server.folder.path().join("cert.pem")
     }
 
-    /// Its counters now.
+    /// Counters of nginx now.
     pub(crate) fn counted(&mut self) -> Counted {
         let [open, accepted, handled] = status().expect("nginx answers");
         self.asked += 1;

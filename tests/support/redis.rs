@@ -14,7 +14,7 @@ pub(crate) struct Redis {
     _server: Server,
 }
 
-/// What redis-server counted, without the connection that asks.
+/// Counts of redis-server, without the connection that asks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Counted {
     pub(crate) accepted: u64,
@@ -52,7 +52,7 @@ impl Redis {
         ADDRESS.parse().unwrap()
     }
 
-    /// Its counters now.
+    /// Counters of redis-server now.
     pub(crate) fn counted(&mut self) -> Counted {
         let info = self.info().expect("redis-server answers");
         let number = |name: &str| {

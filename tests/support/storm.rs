@@ -34,12 +34,12 @@ impl Storm {
         Storm { process, folder }
     }
 
-    /// Whether it still runs.
+    /// True if it still runs.
     pub(crate) fn is_running(&mut self) -> bool {
         self.process.try_wait().unwrap().is_none()
     }
 
-    /// Its result, when it has ended. A verdict is one, whatever it is: tests look at counts and kinds, and
+    /// Result of the run, when it has ended. A verdict is one, whatever it is: tests look at counts and kinds, and
     /// on a busy machine a run may be called `invalid`.
     pub(crate) fn result(self) -> Value {
         let ended = self.process.wait_with_output().unwrap();

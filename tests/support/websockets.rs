@@ -78,7 +78,7 @@ impl EchoServer {
     }
 }
 
-/// Whether it answers an upgrade.
+/// True if it answers an upgrade.
 pub(crate) fn answers(address: SocketAddr) -> Result<()> {
     let mut stream = TcpStream::connect(address)?;
     stream.set_read_timeout(Some(Duration::from_secs(5)))?;

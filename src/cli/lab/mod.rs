@@ -104,7 +104,7 @@ enum What {
     Shell(shell::Shell),
 }
 
-/// What was had, for JSON.
+/// Values as they were, for JSON.
 #[derive(Debug, Serialize)]
 struct Had {
     experiment: String,

@@ -29,13 +29,13 @@ pub(super) struct Shell {
     /// Source ports that connect() chooses from (net.ipv4.ip_local_port_range) [kernel's default: 32768-60999]
     #[arg(long, value_name = "LO-HI", value_parser = parse_ports)]
     ports: Option<(u16, u16)>,
-    /// Whether connect() may take a port in TIME_WAIT again: 0 no, 1 yes, 2 on loopback only [kernel's default: 2]
+    /// Reuse of ports in TIME_WAIT by connect(): 0 no, 1 yes, 2 on loopback only [kernel's default: 2]
     #[arg(long, value_name = "0|1|2", value_parser = clap::value_parser!(u8).range(0..=2))]
     tw_reuse: Option<u8>,
     /// Descriptors that the program may have (ulimit -n) [default: as many as here]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(8..))]
     nofile: Option<u64>,
-    /// What every accept queue is cut to (net.core.somaxconn) [kernel's default: 4096]
+    /// Limit to which every accept queue is cut (net.core.somaxconn) [kernel's default: 4096]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     backlog: Option<u32>,
     /// Drop all TCP from this IPv4 address, as a security group does; may be given several times [default: none]
@@ -44,7 +44,7 @@ pub(super) struct Shell {
     /// Show nothing
     #[arg(long, short)]
     quiet: bool,
-    /// Which of our own processes this is
+    /// Part of this process in the experiment
     #[arg(long, hide = true)]
     role: Option<Role>,
     /// The program and its arguments

@@ -60,7 +60,7 @@ pub(in crate::cli) struct Run {
     pub(super) output: OutputFlags,
 }
 
-/// What is shown while the run goes on, and after it.
+/// Flags for what is shown while the run goes on, and after it.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Judgement and progress")]
 pub(super) struct ProgressFlags {

@@ -7,7 +7,7 @@ use crate::plan::{Indivisible, Plan};
 use clap::Args;
 use std::time::Duration;
 
-/// What of a run this process does, and when it begins.
+/// Part of a run that this process does, and when it begins.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Many machines")]
 pub(super) struct Division {
@@ -28,7 +28,7 @@ struct StartTime(u64);
 const LATE: Duration = Duration::from_secs(1);
 
 impl Division {
-    /// What of the plan this process does.
+    /// Part of the plan that this process does.
     ///
     /// # Errors
     /// When the plan can't be divided so.

@@ -1,4 +1,4 @@
-//! What a run has counted so far, beside its `--json` file: should the program be killed or crash, the last
+//! Counts of a run so far, beside its `--json` file: should the program be killed or crash, the last
 //! windows are not lost with it.
 //!
 //! `FILE.partial` is a whole result, written anew from time to time and renamed as a whole; `connstorm report`

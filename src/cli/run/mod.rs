@@ -94,7 +94,7 @@ fn inputs<'a>(what: &'a str, plan: &'a Plan) -> Vec<&'a Path> {
     scenario.into_iter().chain(of_tls).collect()
 }
 
-/// Whether the argument is a target: a URL, or HOST:PORT where no file has that name.
+/// True if the argument is a target: a URL, or HOST:PORT where no file has that name.
 fn is_target(what: &str) -> bool {
     what.contains("://") || (what.parse::<TargetUrl>().is_ok() && !Path::new(what).exists())
 }
@@ -120,7 +120,7 @@ pub(super) fn read_plan(what: &str, overrides: &Overrides) -> Result<Plan, Strin
     plan.map_err(|mistakes| mistakes.render(colour))
 }
 
-/// What is wrong with a scenario file that can't be read, and what else may have been meant.
+/// Message for a scenario file that can't be read, with what else may have been meant.
 fn unreadable(error: &InputError) -> String {
     format!(
         "connstorm: {error}; give a file such as scenarios/first-run.toml, '-' for standard input, or a target such \

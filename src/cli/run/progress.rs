@@ -1,4 +1,4 @@
-//! What is shown while a run goes on: on a terminal three lines that live (a bar of time, what came about, how
+//! Live view of a run: on a terminal three lines that are drawn anew (a bar of time, what came about, how
 //! fast), in a pipe a plain line every ten seconds.
 
 use super::args::ProgressWhen;
@@ -87,7 +87,7 @@ impl Line {
         self.sent = (sent, progress.elapsed);
     }
 
-    /// How long it took to connect in the last window, and messages a second where there are any.
+    /// Time to connect in the last window, and messages a second where there are any.
     fn speed(&self, connect_us: [u64; 4], opened: u64) -> String {
         let mut text = match opened {
             0 => "nothing connected".to_owned(),

@@ -23,7 +23,7 @@ enum What {
     /// Serves bare TCP
     #[command(after_help = help::TCP)]
     Tcp {
-        /// What to do with a connection; see below
+        /// Behaviour towards a connection; see below
         #[arg(long, default_value = "echo", value_parser = |text: &str| parse_flag(Kind::Tcp, text))]
         behaviour: Behaviour,
         #[command(flatten)]
@@ -32,7 +32,7 @@ enum What {
     /// Serves bytes over TLS, with a certificate made at start
     #[command(after_help = help::TLS)]
     Tls {
-        /// What to do with a connection; see below
+        /// Behaviour towards a connection; see below
         #[arg(long, default_value = "echo", value_parser = |text: &str| parse_flag(Kind::Tls, text))]
         behaviour: Behaviour,
         #[command(flatten)]
@@ -43,7 +43,7 @@ enum What {
     /// Serves HTTP/1.1
     #[command(after_help = help::HTTP)]
     Http {
-        /// What to do with a connection; see below
+        /// Behaviour towards a connection; see below
         #[arg(long, default_value = "echo", value_parser = |text: &str| parse_flag(Kind::Http, text))]
         behaviour: Behaviour,
         #[command(flatten)]
@@ -52,7 +52,7 @@ enum What {
     /// Serves HTTP/1.1 over TLS, with a certificate made at start
     #[command(after_help = help::HTTP)]
     Https {
-        /// What to do with a connection; see below
+        /// Behaviour towards a connection; see below
         #[arg(long, default_value = "echo", value_parser = |text: &str| parse_flag(Kind::Https, text))]
         behaviour: Behaviour,
         #[command(flatten)]
@@ -63,7 +63,7 @@ enum What {
     /// Serves WebSocket
     #[command(after_help = help::WS)]
     Ws {
-        /// What to do with a connection; see below
+        /// Behaviour towards a connection; see below
         #[arg(long, default_value = "echo", value_parser = |text: &str| parse_flag(Kind::Ws, text))]
         behaviour: Behaviour,
         #[command(flatten)]
@@ -72,7 +72,7 @@ enum What {
     /// Serves WebSocket over TLS, with a certificate made at start
     #[command(after_help = help::WS)]
     Wss {
-        /// What to do with a connection; see below
+        /// Behaviour towards a connection; see below
         #[arg(long, default_value = "echo", value_parser = |text: &str| parse_flag(Kind::Wss, text))]
         behaviour: Behaviour,
         #[command(flatten)]
@@ -112,7 +112,7 @@ pub(super) struct Flags {
     pub(super) json: Option<PathBuf>,
 }
 
-/// What a target over TLS proves itself by.
+/// Certificate by which a target proves itself over TLS.
 #[derive(Debug, Default, Args)]
 pub(super) struct Identity {
     /// Write the certificate as PEM to this file, for clients that are to trust it
@@ -121,7 +121,7 @@ pub(super) struct Identity {
     /// A host name or address that the certificate is for, beside localhost and those listened on [default: none]
     #[arg(long = "name", value_name = "NAME", value_delimiter = ',')]
     names: Vec<String>,
-    /// What is wrong with the certificate, beside that it is signed by itself
+    /// Fault of the certificate, beside that it is signed by itself
     #[arg(long, value_name = "FLAW", value_enum, default_value_t = FlawName::None)]
     certificate: FlawName,
 }
@@ -131,14 +131,14 @@ enum FlawName {
     /// Nothing
     #[default]
     None,
-    /// It was valid in the year 2000
+    /// Valid in the year 2000 alone
     Expired,
-    /// It is for wrong.connstorm.invalid alone
+    /// For wrong.connstorm.invalid alone
     WrongName,
 }
 
 impl Serve {
-    /// What the target is to be, and what is to be written where.
+    /// Settings of the target, and the output that is written.
     pub(super) fn split(self) -> (Config, Flags, Option<PathBuf>) {
         let (kind, behaviour, flags, identity) = match self.what {
             What::Tcp { behaviour, flags } => (Kind::Tcp, behaviour, flags, Identity::default()),

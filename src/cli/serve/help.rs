@@ -1,4 +1,4 @@
-//! What `connstorm serve KIND --help` says of the behaviours.
+//! Text of `connstorm serve KIND --help` about the behaviours.
 
 pub(super) const TCP: &str = "\
 Behaviours:

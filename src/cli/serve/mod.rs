@@ -19,10 +19,10 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
-/// How often the main thread looks whether it is to end.
+/// Time between two looks of the main thread at whether it is to end.
 const TICK: Duration = Duration::from_millis(50);
 
-/// What `--json` writes.
+/// Content of `--json`.
 #[derive(Debug, Serialize)]
 struct Final<'a> {
     schema_version: u32,
@@ -132,7 +132,7 @@ fn summary(kind: Kind, counters: &Counters, elapsed_s: f64) -> String {
     text
 }
 
-/// What there is to say of TLS, and of messages.
+/// Words about TLS, and about messages.
 fn talked(kind: Kind, counters: &Counters) -> String {
     let Counters { tls_handshakes, tls_handshakes_failed, handshakes, rejected, .. } = counters;
     let Counters { messages_in, messages_out, messages_dropped, pings, violations, .. } = counters;

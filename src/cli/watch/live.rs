@@ -29,7 +29,7 @@ pub(super) struct Live {
     watches: String,
 }
 
-/// What a key asked for.
+/// Wish that a key stands for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Asked {
     /// To go on.
@@ -103,7 +103,7 @@ impl Drop for Live {
     }
 }
 
-/// What keys do: `q` leaves where nothing is searched for, Tab changes the order, Escape clears, Backspace takes a letter
+/// Effect of keys: `q` leaves where nothing is searched for, Tab changes the order, Escape clears, Backspace takes a letter
 /// away, and all else is searched for. An arrow or a function key is several bytes behind an Escape, and does nothing.
 fn press(view: &mut View, keys: &[u8]) -> Asked {
     if keys.len() > 1 && keys[0] == 0x1b {

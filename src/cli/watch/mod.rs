@@ -82,7 +82,7 @@ pub(super) fn run(args: &WatchArgs) -> anyhow::Result<ExitCode> {
     Ok(code)
 }
 
-/// How it ended.
+/// End of a program.
 #[derive(Debug, Default)]
 struct Ended {
     /// The program's exit code.
@@ -93,7 +93,7 @@ struct Ended {
     in_time: bool,
 }
 
-/// What goes round.
+/// State that goes from look to look.
 struct Round<'a> {
     args: &'a WatchArgs,
     clock: Clock,
@@ -101,7 +101,7 @@ struct Round<'a> {
     figures: Arc<Feed>,
     /// When the next look is shown.
     next: Stamp,
-    /// Why the program was asked to end, if it was.
+    /// Reason for which the program was asked to end, if it was.
     ending: Option<Ended>,
 }
 
@@ -198,7 +198,7 @@ fn enter(args: &WatchArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What is watched, in words.
+/// Subject of the watch, in words.
 fn watches(args: &WatchArgs) -> String {
     let name = |pid: u32| holders::process(pid).map_or(String::new(), |at| format!(" ({})", clean(&at.name)));
     let mut words = match (args.pid, args.container_of, args.program.first()) {

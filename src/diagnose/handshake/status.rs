@@ -76,7 +76,7 @@ fn wants_certificate(reply: Option<&Reply>) -> Option<&'static str> {
         .find(|words| body.contains(&words.to_lowercase()))
 }
 
-/// Whether a refusal of plain HTTP is that of a WebSocket endpoint: by a header that only such a one sends (Workerman,
+/// True if a refusal of plain HTTP is that of a WebSocket endpoint: by a header that only such a one sends (Workerman,
 /// NATS, gorilla, ws of npm, websockets of PyPI), or by its words (aiohttp, tornado, sockjs, gorilla).
 fn is_websocket_server(status: u16, reply: Option<&Reply>) -> bool {
     let Some(reply) = reply.filter(|_| matches!(status, 400 | 405 | 426)) else { return false };
@@ -105,7 +105,7 @@ fn by_proxy(reply: Option<&Reply>) -> String {
     added.map_or(String::new(), |(name, value)| format!("; the answer came by a proxy ({name}: {value})"))
 }
 
-/// What a browser says.
+/// Words of a browser.
 fn quoted(case: &Case<'_>, status: u16) -> String {
     if !case.is_websocket() {
         return String::new();
@@ -242,7 +242,7 @@ fn redirected(case: &Case<'_>, location: Option<String>) -> String {
     if to == location { format!("use {to}") } else { format!("use {to}    # Location: {location}") }
 }
 
-/// What a 426 asks for.
+/// Upgrade that a 426 asks for.
 fn upgrade(case: &Case<'_>, to: Option<String>, versions: Option<String>, proxy: &str) -> Vec<String> {
     let to_lower = to.as_deref().unwrap_or_default().to_lowercase();
     if to_lower.contains("tls") {

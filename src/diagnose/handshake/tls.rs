@@ -54,7 +54,7 @@ pub(super) fn finding(case: &Case<'_>) -> Claim {
     }
 }
 
-/// It did not answer TLS at all, and answers plain HTTP.
+/// The server did not answer TLS at all, and answers plain HTTP.
 pub(super) fn plain_port(case: &Case<'_>) -> Claim {
     let says = format!(
         "{} has no TLS on that port: it did not answer our ClientHello, and a plain request on a connection of its own was \
@@ -68,7 +68,7 @@ pub(super) fn plain_port(case: &Case<'_>) -> Claim {
         .without(rivals::SILENCES, seen)
 }
 
-/// Whether the port is known to speak something else than the same without TLS.
+/// True if the port is known to speak something else than the same without TLS.
 fn speaks_another(case: &Case<'_>) -> bool {
     case.protocol().is_some_and(|protocol| !matches!(protocol, "HTTP" | "a text protocol"))
 }

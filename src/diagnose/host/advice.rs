@@ -13,7 +13,7 @@ pub struct SysctlLine {
     pub line: u32,
     /// The setting, with dots: `net.ipv4.tcp_tw_recycle`.
     pub name: String,
-    /// Its value.
+    /// Value of the setting.
     pub value: String,
 }
 

@@ -19,17 +19,17 @@ use crate::linux::sysctl::HostSettings;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// What a value is worth.
+/// Worth of a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Severity {
     /// Nothing to be said against it.
     Ok,
-    /// It could not be read.
+    /// The value could not be read.
     Unseen,
-    /// It bounds something, or is often misunderstood.
+    /// The setting bounds something, or is often misunderstood.
     Note,
-    /// It makes connections fail, or hides why they do.
+    /// The value makes connections fail, or hides why they do.
     Warning,
 }
 
@@ -44,7 +44,7 @@ impl fmt::Display for Severity {
     }
 }
 
-/// What a check is about; the headings of the text, in this order.
+/// Subject of a check; the headings of the text, in this order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Area {
@@ -58,7 +58,7 @@ pub enum Area {
     Surroundings,
     /// Sockets that there are.
     Now,
-    /// What the files of sysctl say.
+    /// Lines of the files of sysctl.
     Advice,
 }
 
@@ -67,7 +67,7 @@ impl Area {
     pub const ALL: [Area; 6] =
         [Area::Limits, Area::Ports, Area::Queues, Area::Surroundings, Area::Now, Area::Advice];
 
-    /// Its heading.
+    /// Heading of the area.
     pub fn heading(self) -> &'static str {
         match self {
             Area::Limits => "limits",
@@ -83,15 +83,15 @@ impl Area {
 /// One thing looked at.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Check {
-    /// What it is about.
+    /// Subject of the check.
     pub area: Area,
-    /// What was looked at, by the kernel's name where it has one: `net.ipv4.tcp_tw_reuse`.
+    /// Name of what was looked at, the kernel's where it has one: `net.ipv4.tcp_tw_reuse`.
     pub name: String,
-    /// What it is.
+    /// Value that was seen.
     pub value: String,
-    /// What that is worth.
+    /// Worth of the value.
     pub worth: Severity,
-    /// Why.
+    /// Reason.
     pub why: String,
     /// The command that changes it, where there is a reason to.
     #[serde(default, skip_serializing_if = "Option::is_none")]

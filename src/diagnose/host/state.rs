@@ -1,4 +1,4 @@
-//! What there is on a host just now, beside its settings.
+//! State of a host just now, beside its settings.
 
 use super::SysctlLine;
 use crate::diagnose::{Listening, Proxy};
@@ -7,7 +7,7 @@ use crate::linux::proc_net::{Conntrack, SocketTotals, SystemFiles};
 use crate::linux::tuple_usage::TupleCount;
 use serde::{Deserialize, Serialize};
 
-/// What there is on a host just now. What could not be seen is `None` or empty, and named in `unseen`.
+/// State of a host just now. What could not be seen is `None` or empty, and named in `unseen`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct HostState {
@@ -31,8 +31,8 @@ pub struct HostState {
     pub proxies: Vec<Proxy>,
     /// `no_proxy`, if it is set.
     pub no_proxy: Option<String>,
-    /// What files of sysctl say of settings that matter here.
+    /// Lines in files of sysctl about settings that matter here.
     pub sysctl_lines: Vec<SysctlLine>,
-    /// What could not be seen, and why.
+    /// Looks that failed, and why.
     pub unseen: Vec<String>,
 }

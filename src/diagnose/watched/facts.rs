@@ -104,7 +104,7 @@ pub struct TupleHolder {
     pub name: String,
     /// Processes of that name that were seen to hold some.
     pub processes: u32,
-    /// It was seen to hold live connections of the tuple. Otherwise it is the only program whose sockets came and went
+    /// The process was seen to hold live connections of the tuple. Otherwise it is the only program whose sockets came and went
     /// meanwhile, beside the server's: connections that live for less than a millisecond are hard to meet.
     pub seen: bool,
 }
@@ -112,15 +112,15 @@ pub struct TupleHolder {
 /// Connections in CLOSE_WAIT of one program, at one end.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct HalfClosed {
-    /// Which connections.
+    /// End of the connections that has closed.
     pub end: HalfClosedEnd,
     /// The program that holds them, where it could be seen.
     pub holder: Option<Holder>,
-    /// How many there were, at most.
+    /// Most of them at one look.
     pub sockets: u64,
-    /// How many of these had been in that state for [`HalfClosed::LONG_S`] or longer.
+    /// Number of these that had been in that state for [`HalfClosed::LONG_S`] or longer.
     pub for_long: u64,
-    /// How long the oldest was seen in that state, in seconds.
+    /// Time that the oldest was seen in that state, in seconds.
     pub oldest_s: f64,
 }
 
@@ -145,9 +145,9 @@ pub struct ListenerSeen {
     pub backlog: u32,
     /// The most that were seen to wait.
     pub waiting_max: u32,
-    /// What this very listener has dropped since the watch began; absent where the kernel does not tell.
+    /// Drops of this very listener since the watch began; absent where the kernel does not tell.
     pub dropped: Option<u64>,
-    /// Its program, where it could be seen.
+    /// Program of the listener, where it could be seen.
     pub holder: Option<Holder>,
 }
 

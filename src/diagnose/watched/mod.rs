@@ -1,4 +1,4 @@
-//! What is seen of programs from outside, and what it means: the rules behind `connstorm watch`.
+//! Signs of programs seen from outside, and what they mean: the rules behind `connstorm watch`.
 //!
 //! No attempt of another program is seen, and no error number of its calls. So no finding here explains a failure:
 //! each says what was counted, at which moment, of which tuple, listener or process. "Proved" is what the count
@@ -16,7 +16,7 @@ use super::certainty;
 use super::claim::Claim;
 use super::finding::Finding;
 
-/// What the facts show, the surest first; of those that are as sure, what stops a program goes before what may.
+/// Findings of the facts, the surest first; of those that are as sure, what stops a program goes before what may.
 pub fn diagnose(facts: &WatchedFacts) -> Vec<Finding> {
     let mut claims: Vec<Claim> = Vec::new();
     claims.extend(facts.tuples.iter().filter_map(|tuple| ports::exhausted(facts, tuple)));

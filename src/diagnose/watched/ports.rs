@@ -179,7 +179,7 @@ pub(super) fn capped(facts: &WatchedFacts) -> Option<Claim> {
     Some(claim)
 }
 
-/// Whether all ports that connect() tries first are in use.
+/// True if all ports that connect() tries first are in use.
 fn half_is_used(facts: &WatchedFacts, tuple: &TupleSeen) -> bool {
     let first = facts.host.port_settings().tried_first(PortPolicy::Kernel);
     first.is_some_and(|first| tuple.ports_used >= u64::from(first))

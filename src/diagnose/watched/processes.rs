@@ -1,4 +1,4 @@
-//! What a process does not do: close what its peer has closed, stay within its descriptors; and connection tracking.
+//! Faults of a process: it does not close what its peer has closed, or does not stay within its descriptors; and connection tracking.
 
 use super::{HalfClosed, HalfClosedEnd, WatchedFacts};
 use crate::diagnose::FindingId;

@@ -1,4 +1,4 @@
-//! What is asked of a socket whose handshake is under way or has failed.
+//! Questions to a socket whose handshake is under way or has failed.
 
 use crate::linux::socket::{CallError, Connection as Socket};
 use crate::linux::tcp_info::TcpInfo;
@@ -29,7 +29,7 @@ pub(super) fn explained(error: CallError, socket: &Socket) -> (Failure, Option<I
     (failure, sent_by)
 }
 
-/// Whether a handshake that took so long had its SYN sent again. Asked only where that can be: the first
+/// True if a handshake that took so long had its SYN sent again. Asked only where that can be: the first
 /// retransmit comes after a second (`TCP_TIMEOUT_INIT`).
 pub(super) fn syn_was_sent_again(waited: Duration, socket: &Socket) -> bool {
     const SHORTLY_BEFORE_THE_FIRST: Duration = Duration::from_millis(900);

@@ -5,14 +5,14 @@ use super::{Connections, Slot};
 use crate::model::{Outcome, Stamp};
 use std::time::Duration;
 
-/// How far the run has ended.
+/// State of the run's end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Ending {
-    /// It goes on.
+    /// The run goes on.
     No,
-    /// It is over but for counted conversations, which go on to their end for so long.
+    /// The run is over but for counted conversations, which go on to their end for so long.
     Draining(Duration),
-    /// It is over, and sessions end when they can.
+    /// The run is over, and sessions end when they can.
     AtOnce,
 }
 

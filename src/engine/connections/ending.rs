@@ -82,7 +82,7 @@ impl Connections {
         self.finished.extend(follows);
     }
 
-    /// What follows upon the end of an attempt; `None` where nothing does.
+    /// Consequence of the end of an attempt; `None` where there is none.
     fn what_follows(&mut self, record: &Record, failures_before: u32) -> Option<Finished> {
         let ConnectionConfig { pacing, reconnect, .. } = self.connection_config;
         if pacing == Pacing::Planned && reconnect.is_none() {

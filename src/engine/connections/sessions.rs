@@ -27,7 +27,7 @@ pub(super) struct Buffers {
     wire: Vec<u8>,
 }
 
-/// How a session has ended, as far as what it was still to say is concerned.
+/// End of a session, as far as what it was still to say is concerned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum EndOfSession {
     AsPlanned,
@@ -289,7 +289,7 @@ impl Connections {
 }
 
 impl SessionIo {
-    /// What a step of the session comes to where the run has ended.
+    /// Outcome of a step of the session where the run has ended.
     fn end_with_the_run(
         &mut self,
         ending: Ending,
@@ -341,7 +341,7 @@ impl SessionIo {
     }
 }
 
-/// What the kernel takes now, which may be nothing.
+/// Bytes that the kernel takes now, which may be none.
 fn write(socket: &Socket, bytes: &[u8]) -> io::Result<usize> {
     match socket.write(bytes) {
         Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => Ok(0),

@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 
 /// See the module.
 pub(crate) struct Context<'d> {
-    /// What is to be said.
+    /// Script of what is said.
     pub script: &'d Script,
     /// Now.
     pub now: Stamp,
@@ -35,7 +35,7 @@ pub(crate) struct Context<'d> {
     pub destination: SocketAddr,
 }
 
-/// How it goes on.
+/// Outcome of a step of a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Step {
     /// When something comes, or time has passed.
@@ -46,16 +46,16 @@ pub(crate) enum Step {
     Idle,
     /// The peer's close frame has come, and is answered.
     PeerCloses,
-    /// It has ended well.
+    /// The session has ended well.
     Done,
 }
 
-/// Why it can't go on, and what the peer said.
+/// Reason for which a session can't go on, and the peer's words.
 #[derive(Debug)]
 pub(crate) struct SessionError {
-    /// What has failed.
+    /// The failure.
     pub failure: Failure,
-    /// What the peer said, where it said something.
+    /// The peer's words, where it said something.
     pub reply: Option<Box<Reply>>,
 }
 

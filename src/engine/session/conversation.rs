@@ -5,7 +5,7 @@ use super::{Context, Ending, Phase, Script, Session, StepResult, Talk};
 use crate::model::Stamp;
 use std::time::Duration;
 
-/// How far the pace so far may be off before a conversation counts as one that can't end in time.
+/// Factor by which the pace so far may be off before a conversation counts as one that can't end in time.
 const PACE_MAY_DOUBLE: u32 = 2;
 
 impl Session {
@@ -38,24 +38,24 @@ impl Session {
         sent.saturating_sub(self.unanswered(script))
     }
 
-    /// Whether something of the conversation is still to be sent.
+    /// True if something of the conversation is still to be sent.
     pub(super) fn has_more_to_say(&self, script: &Script, ordinal: u64) -> bool {
         self.course(script, ordinal).is_some_and(|(sent, all)| sent < all)
     }
 
-    /// Whether the conversation is to go on: something is to be sent, or answers are to come.
+    /// True if the conversation is to go on: something is to be sent, or answers are to come.
     pub(in crate::engine) fn is_unfinished(&self, script: &Script, ordinal: u64) -> bool {
         let waits = self.unanswered(script) > 0;
         self.phase != Phase::Closing && (waits || self.has_more_to_say(script, ordinal))
     }
 
-    /// Whether the end of the run has closed it in the midst of its conversation.
+    /// True if the end of the run has closed it in the midst of its conversation.
     pub(in crate::engine) fn was_cut_short(&self, script: &Script, ordinal: u64) -> bool {
         let goes_on = matches!(&self.talk, Talk::Steps(steps) if steps.goes_on());
         self.ending == Ending::AtOnce && (goes_on || self.is_unfinished(script, ordinal))
     }
 
-    /// Whether what is left of the conversation takes, at its pace so far, far longer than `drain`: a connection that
+    /// True if what is left of the conversation takes, at its pace so far, far longer than `drain`: a connection that
     /// is kept for a million requests has no use for a second more.
     pub(in crate::engine) fn is_beyond(
         &self,
@@ -82,7 +82,7 @@ impl Session {
         self.wind_down(context)
     }
 
-    /// What is not sent any more by a session that ends at `at` in the midst of its conversation.
+    /// Messages that are not sent any more by a session that ends at `at` in the midst of its conversation.
     pub(in crate::engine) fn unsent(&self, script: &Script, ordinal: u64, at: Stamp) -> Unsent {
         let messages = &script.messages;
         let (overdue, counted, is_waiting) = match &self.talk {
@@ -110,6 +110,6 @@ pub(in crate::engine) struct Unsent {
     pub late: u64,
     /// Due, and the connection waited for an earlier reply.
     pub waiting: u64,
-    /// What was to follow in a conversation with an end.
+    /// Messages that were to follow in a conversation with an end.
     pub rest: u64,
 }

@@ -1,4 +1,4 @@
-//! How a session ends: by its lifetime, by the end of the run, by the peer.
+//! Ends of a session: by its lifetime, by the end of the run, by the peer.
 
 use super::context::{Context, Step, StepResult};
 use super::websocket;

@@ -9,14 +9,14 @@ use crate::plan::Expect;
 use crate::protocol::http1::{Body, HeadBuffer, LONGEST_HEAD, ReplyHead};
 use crate::protocol::{Alphabet, Fields};
 
-/// What is kept of a body that is compared.
+/// Most bytes kept of a body that is compared.
 const COMPARED: usize = 16 << 20;
 
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Http {
     state: State,
-    /// What has come and is no whole head, or chunk size.
+    /// Bytes that have come and are no whole head, or chunk size.
     input: HeadBuffer,
     /// Status of the last interim reply to this request.
     interim: Option<u16>,
@@ -26,7 +26,7 @@ pub(super) struct Http {
     due: Stamp,
     /// When the next request is to be made: not before it is due, nor before the reply to the last.
     next_at: Option<Stamp>,
-    /// What the body of the reply is compared with.
+    /// Text that the body of the reply is compared with.
     expected: Vec<u8>,
     exchange_only: bool,
     hushed: bool,
@@ -165,7 +165,7 @@ impl Http {
         Ok(is_final)
     }
 
-    /// What follows from a final head.
+    /// Consequence of a final head.
     fn answered(
         head: &ReplyHead<'_>,
         stage: Stage,
@@ -292,7 +292,7 @@ impl Http {
         }
     }
 
-    /// Whether the last request is made and answered.
+    /// True if the last request is made and answered.
     pub(super) fn is_done(&self, context: &Context<'_>) -> bool {
         !self.is_busy() && self.made >= u64::from(context.script.requests)
     }
@@ -317,7 +317,7 @@ impl Http {
         self.made
     }
 
-    /// Whether a reply is waited for.
+    /// True if a reply is waited for.
     pub(super) fn is_busy(&self) -> bool {
         !matches!(self.state, State::Idle)
     }

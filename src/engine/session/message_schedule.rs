@@ -17,9 +17,9 @@ pub(super) struct MessageSchedule {
     sent: u64,
     next_at: Option<Stamp>,
     waiting: VecDeque<Waiting>,
-    /// Whether it is over when everything is said.
+    /// True if it is over when everything is said.
     exchange_only: bool,
-    /// Whether no more is to be sent.
+    /// True if no more is to be sent.
     hushed: bool,
     /// Messages that were due when it was hushed, and counted as not sent.
     unsent: u64,
@@ -106,7 +106,7 @@ impl MessageSchedule {
         self.waiting.push_back(Waiting { due, since, expected });
     }
 
-    /// What the oldest message waits for; `None`: nothing is waited for.
+    /// Answer that the oldest message waits for; `None`: nothing is waited for.
     pub(super) fn expected(&self) -> Option<&[u8]> {
         self.waiting.front().map(|waiting| &waiting.expected[..])
     }
@@ -209,7 +209,7 @@ pub(super) fn fallen_due(next: Option<Stamp>, every: Option<Duration>, at: Stamp
     u64::try_from(more).unwrap_or(u64::MAX).saturating_add(1)
 }
 
-/// Whether bytes are in others.
+/// True if bytes are in others.
 pub(super) fn contains(text: &[u8], part: &[u8]) -> bool {
     find_from(text, part, 0).is_some()
 }
@@ -219,7 +219,7 @@ fn is_at(text: &[u8], pointer: &str, equals: &serde_json::Value) -> bool {
     document.as_ref().and_then(|document| document.pointer(pointer)) == Some(equals)
 }
 
-/// Whether `payload` is an answer as `expect` has it, to what `sent` was.
+/// True if `payload` is an answer as `expect` has it, to what `sent` was.
 pub(super) fn fits(expect: &Expect, payload: &[u8], expected: &[u8]) -> bool {
     match expect {
         Expect::Any => true,

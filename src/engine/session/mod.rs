@@ -1,4 +1,4 @@
-//! What is said over one connection above TCP, from the first byte to the last: TLS, handshake, messages,
+//! Session over one connection above TCP, from the first byte to the last: TLS, handshake, messages,
 //! farewell. No I/O: bytes come in, bytes go out through the context, and time is an argument.
 //!
 //! Invariant: every call returns; what is kept of a peer's bytes is bounded (an incomplete head, message or
@@ -64,7 +64,7 @@ pub(super) struct Session {
     client: Option<Box<Client>>,
 }
 
-/// What is spoken, once TLS is out of the way.
+/// Protocol that is spoken, once TLS is out of the way.
 #[derive(Debug)]
 enum Talk {
     /// A WebSocket whose handshake is not done.
@@ -76,7 +76,7 @@ enum Talk {
     Steps(Box<Conversation>),
 }
 
-/// How far it has come.
+/// Progress of the session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
     /// TLS.
@@ -90,12 +90,12 @@ enum Phase {
     Closing,
 }
 
-/// Whether it is to go on.
+/// True if it is to go on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Ending {
     /// As planned.
     No,
-    /// Its time is over: it says no more, and waits for the answers that are due to it.
+    /// Time is over: nothing more is said, and the answers that are due are waited for.
     Winding,
     /// The run is over: the same, and no goodbye is waited for.
     AtOnce,
@@ -142,7 +142,7 @@ impl Session {
         stepped
     }
 
-    /// What follows from a piece of ciphertext and its plain text.
+    /// Consequence of a piece of ciphertext and its plain text.
     fn secured(&mut self, opened: Opened, plain: &[u8], context: &mut Context<'_>) -> StepResult {
         let is_judged = self.tls.as_ref().is_some_and(|tls| tls.awaits_verdict());
         if opened.established {
@@ -247,7 +247,7 @@ impl Session {
         own.filter(|_| self.phase != Phase::Closing).into_iter().chain(self.limit).min()
     }
 
-    /// Whether all handshakes are done.
+    /// True if all handshakes are done.
     pub(super) fn was_open(&self) -> bool {
         if let (Talk::Steps(steps), Phase::Open) = (&self.talk, self.phase) {
             return steps.was_open();
@@ -300,7 +300,7 @@ impl Session {
         true
     }
 
-    /// What is left to be said when it ends well: that TLS ends here.
+    /// Last words of a session that ends well: that TLS ends here.
     pub(super) fn farewell(&mut self) {
         if let Some(tls) = &mut self.tls {
             tls.close();
@@ -312,7 +312,7 @@ impl Session {
         self.tls.as_ref().and_then(|tls| tls.version())
     }
 
-    /// What still waits for an answer.
+    /// Number of messages that still wait for an answer.
     pub(super) fn unanswered(&self, script: &Script) -> u64 {
         match &self.talk {
             Talk::Steps(steps) => script.program.as_ref().map_or(0, |program| steps.unanswered(program)),
@@ -367,7 +367,7 @@ impl Session {
         self.progress(step, context)
     }
 
-    /// What follows from a step of the talk.
+    /// Consequence of a step of the conversation.
     fn progress(&mut self, step: StepResult, context: &mut Context<'_>) -> StepResult {
         match step? {
             Step::Opened => self.opened(context),

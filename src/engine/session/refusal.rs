@@ -14,7 +14,7 @@ pub(super) struct Refusal {
     failure: Failure,
     reply: Reply,
     body: Body,
-    /// What has come of a chunk's size and is not complete.
+    /// Beginning of a chunk's size that is not complete.
     input: Vec<u8>,
 }
 
@@ -65,7 +65,7 @@ pub(super) fn stalled_head(input: &HeadBuffer, interim: Option<u16>, stage: Stag
     Some(SessionError::because(Failure::new(stage, Cause::Stalled), reply))
 }
 
-/// What a head tells.
+/// Reply as its head tells it.
 pub(super) fn described(head: &ReplyHead<'_>) -> Reply {
     let version = if head.version == 0 { "HTTP/1.0 " } else { "" };
     let reason: String = head.reason.chars().take(80).collect();

@@ -16,14 +16,14 @@ pub(in crate::engine) struct RequestHead {
     path: Template,
     /// Every header but the host, each with the end of its line.
     headers: Template,
-    /// Whether the host is among them.
+    /// True if the host is among them.
     has_host: bool,
     subprotocols: Vec<Template>,
 }
 
-/// What a request is about.
+/// Subject of a request.
 pub(in crate::engine) struct Wanted<'w> {
-    /// What is spoken.
+    /// Protocol that is spoken.
     pub application: Application,
     /// Method.
     pub method: &'w str,
@@ -35,7 +35,7 @@ pub(in crate::engine) struct Wanted<'w> {
     pub subprotocols: &'w [String],
 }
 
-/// What a head is filled with, and where it goes.
+/// Values with which a head is filled, and where it goes.
 pub(in crate::engine) struct Filling<'f> {
     /// Numbers.
     pub fields: Fields,
@@ -68,7 +68,7 @@ impl RequestHead {
         }
     }
 
-    /// Whether replies have no body.
+    /// True if replies have no body.
     pub(in crate::engine) fn is_of_head(&self) -> bool {
         self.method == "HEAD"
     }

@@ -1,4 +1,4 @@
-//! What every session of a run says, made ready once: the bytes of the request, the TLS configuration.
+//! Words of every session of a run, made ready once: the bytes of the request, the TLS configuration.
 
 use super::context::Context;
 use super::request::{Filling, RequestHead, Wanted};
@@ -17,17 +17,17 @@ use std::time::Duration;
 /// See the module.
 #[derive(Debug)]
 pub struct Script {
-    /// What is spoken above TLS.
+    /// Protocol above TLS.
     pub application: Application,
     /// `None`: plain text.
     pub tls: Option<TlsScript>,
-    /// How long an open session lives.
+    /// Lifetime of an open session.
     pub lifetime: Lifetime,
     /// Who ends it.
     pub closes: Close,
     /// Longest wait for each handshake.
     pub handshake_timeout: Duration,
-    /// What is sent, and expected.
+    /// Messages that are sent, and expected.
     pub messages: Messages,
     /// Requests on one connection.
     pub requests: u32,
@@ -35,14 +35,14 @@ pub struct Script {
     pub statuses: Statuses,
     /// Time that conversations under way are given after the end of the run; `None`: none has an end to come to.
     pub drain: Option<Duration>,
-    /// Whether replies have no body.
+    /// True if replies have no body.
     pub is_head_request: bool,
-    /// Whether a request says how long its body is even if it has none (RFC 9110, section 8.6): some servers answer
+    /// True if a request says how long its body is even if it has none (RFC 9110, section 8.6): some servers answer
     /// 411 else.
     has_length: bool,
     /// The request, that of a WebSocket's handshake too.
     pub(in crate::engine) request: RequestHead,
-    /// What each client says, step by step, in the place of messages; `None`: there are no steps.
+    /// Program of each client, step by step, in the place of messages; `None`: there are no steps.
     pub(in crate::engine) program: Option<Program>,
 }
 
@@ -55,7 +55,7 @@ pub struct TlsScript {
     pub name: Option<ServerName<'static>>,
 }
 
-/// Why a plan's sessions can't be made ready.
+/// Reason for which a plan's sessions can't be made ready.
 #[derive(Debug, thiserror::Error)]
 pub enum ScriptError {
     /// A file can't be used.
@@ -63,7 +63,7 @@ pub enum ScriptError {
     Pem {
         /// The file.
         path: PathBuf,
-        /// Why not.
+        /// Reason.
         why: String,
     },
     /// A file whose content is sent can't be read.
@@ -71,7 +71,7 @@ pub enum ScriptError {
     Payload {
         /// The file.
         path: PathBuf,
-        /// Why not.
+        /// Reason.
         why: String,
     },
     /// TLS can't be set up.

@@ -7,14 +7,14 @@ use super::search::find_from;
 use crate::model::{Cause, Failure, Stage, Stamp};
 use crate::plan::{Expect, Messages};
 
-/// What is kept of what came and has not matched yet, at most.
+/// Most bytes kept of what came and has not matched yet.
 const MOST_KEPT: usize = 16 << 20;
 
 /// See the module.
 #[derive(Debug, Default)]
 pub(super) struct Stream {
     message_schedule: Option<MessageSchedule>,
-    /// What has come and answers nothing as yet.
+    /// Bytes that have come and answer nothing as yet.
     held: Vec<u8>,
     /// Bytes of `held` that are known to hold no answer: they are not looked at again.
     seen: usize,
@@ -22,7 +22,7 @@ pub(super) struct Stream {
     words: LastWords,
 }
 
-/// How many of the held bytes the oldest answer takes.
+/// Number of the held bytes that the oldest answer takes.
 enum Match {
     Taken(usize),
     NotYet,
@@ -30,7 +30,7 @@ enum Match {
 }
 
 impl Stream {
-    /// It stands: says what is to be said first.
+    /// The connection stands: says what is to be said first.
     pub(super) fn begin(&mut self, exchange_only: bool, context: &mut Context<'_>) -> StepResult {
         self.message_schedule = MessageSchedule::begin(exchange_only, context);
         let nothing_to_say = self.message_schedule.is_none();
@@ -144,7 +144,7 @@ impl Stream {
     }
 }
 
-/// Whether the oldest answer has come; bytes that were `seen` before are not compared again.
+/// True if the oldest answer has come; bytes that were `seen` before are not compared again.
 fn answer(expect: Option<&Expect>, held: &[u8], expected: &[u8], seen: &mut usize) -> Match {
     match expect {
         Some(Expect::Echo) => {

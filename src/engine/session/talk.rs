@@ -6,7 +6,7 @@ use super::websocket::Frames;
 use super::{Phase, Script, Session, Talk};
 
 impl Talk {
-    /// Whether it is a WebSocket that is open.
+    /// True if it is a WebSocket that is open.
     pub(super) fn is_websocket(&self) -> bool {
         self.frames().is_some()
     }

@@ -16,9 +16,9 @@ pub(super) struct Client {
     connection: ClientConnection,
     /// Bytes of the peer.
     came: u64,
-    /// Whether it has asked for our certificate.
+    /// True if it has asked for our certificate.
     asked_for_certificate: bool,
-    /// Whether anything has come inside TLS.
+    /// True if anything has come inside TLS.
     has_plain_text: bool,
 }
 
@@ -50,13 +50,13 @@ impl Client {
         tls::seal(&mut self.connection, plain, cipher);
     }
 
-    /// Whether the server may still refuse us although the handshake is done: in TLS 1.3 it judges the client's
+    /// True if the server may still refuse us although the handshake is done: in TLS 1.3 it judges the client's
     /// certificate afterwards (RFC 8446, section 4.4.2.4).
     pub(super) fn awaits_verdict(&self) -> bool {
         self.asked_for_certificate && self.connection.protocol_version() == Some(ProtocolVersion::TLSv1_3)
     }
 
-    /// Whether anything has come inside TLS.
+    /// True if anything has come inside TLS.
     pub(super) fn has_plain_text(&self) -> bool {
         self.has_plain_text
     }

@@ -78,7 +78,7 @@ impl ServerCertVerifier for OrItself {
     }
 }
 
-/// Whether a certificate was refused for nothing but who signed it: nobody known, or itself. webpki looks at its
+/// True if a certificate was refused for nothing but who signed it: nobody known, or itself. webpki looks at its
 /// validity before that (`check_issuer_independent_properties`).
 pub(super) fn only_lacks_an_issuer(why: &CertificateError) -> bool {
     match why {

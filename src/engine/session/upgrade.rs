@@ -12,14 +12,14 @@ use crate::protocol::{Fields, NoNames};
 #[derive(Debug)]
 pub(super) struct Opening {
     upgrade: Upgrade,
-    /// What has come of the reply, as long as its head is not complete.
+    /// Bytes of the reply that have come, as long as its head is not complete.
     input: HeadBuffer,
     /// Status of the last interim reply.
     interim: Option<u16>,
     refusal: Option<Box<Refusal>>,
     /// Subprotocols that were offered.
     offered: Vec<String>,
-    /// Whether the head of the reply that opens it is kept.
+    /// True if the head of the reply that opens it is kept.
     pub(super) keeps_head: bool,
     /// That head.
     pub(super) head: Vec<u8>,
@@ -91,7 +91,7 @@ impl Opening {
         }
     }
 
-    /// What the final reply means.
+    /// Meaning of the final reply.
     fn answer(&self, head: &ReplyHead<'_>, bytes: &[u8]) -> Result<Answer, SessionError> {
         // A success by HTTP/1.0 is the sign of a proxy that knows no upgrade; any other status means itself.
         if head.version == 0 && matches!(head.status, 101 | 200..=299) {

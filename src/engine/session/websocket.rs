@@ -13,13 +13,13 @@ const NO_CODE: u16 = 1005;
 #[derive(Debug, Default)]
 pub(super) struct WebSocket {
     frames: Frames,
-    /// What came with the handshake, until the WebSocket begins.
+    /// Bytes that came with the handshake, until the WebSocket begins.
     early: Vec<u8>,
     active: Option<Box<Active>>,
     last_push: Option<Stamp>,
 }
 
-/// What every open WebSocket does with the peer's frames: pings are answered, a close frame is answered and kept.
+/// Handling of the peer's frames that every open WebSocket has: pings are answered, a close frame is answered and kept.
 #[derive(Debug, Default)]
 pub(super) struct Frames {
     decoder: Decoder,
@@ -27,7 +27,7 @@ pub(super) struct Frames {
     close: Option<Box<CloseFrame>>,
 }
 
-/// What a WebSocket needs that says something itself.
+/// State of a WebSocket that says something itself.
 #[derive(Debug, Default)]
 struct Active {
     message_schedule: Option<MessageSchedule>,
@@ -54,7 +54,7 @@ impl WebSocket {
         WebSocket { early, ..WebSocket::default() }
     }
 
-    /// It is open: says what is to be said first, and hears what came with the handshake.
+    /// The WebSocket is open: says what is to be said first, and hears what came with the handshake.
     pub(super) fn begin(&mut self, exchange_only: bool, context: &mut Context<'_>) -> StepResult {
         let message_schedule = MessageSchedule::begin(exchange_only, context);
         let ping_at = context.script.messages.ping_every.map(|every| context.now + every);
@@ -241,7 +241,7 @@ impl Frames {
         SessionError::because(failure, Reply { close_reason, ..Reply::saying(says) })
     }
 
-    /// Whether the peer's close frame says that all is well: no code, 1000 or 1001 (RFC 6455, section 7.4.1).
+    /// True if the peer's close frame says that all is well: no code, 1000 or 1001 (RFC 6455, section 7.4.1).
     pub(super) fn was_closed_well(&self) -> bool {
         self.close.as_ref().is_some_and(|close| matches!(close.code, None | Some(1000 | 1001)))
     }

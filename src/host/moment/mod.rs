@@ -19,7 +19,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::ControlFlow;
 
-/// What is known before the run of what its looks will be compared with.
+/// State before the run, with which its looks will be compared.
 pub(crate) struct MomentLook {
     /// Who chooses the run's source ports.
     policy: PortPolicy,
@@ -29,11 +29,11 @@ pub(crate) struct MomentLook {
     listeners: Vec<Listener>,
 }
 
-/// What a look goes by.
+/// Circumstances of a look.
 pub(crate) struct Circumstances<'a> {
     /// Time since the start of the run.
     pub(crate) now: &'a dyn Fn() -> Stamp,
-    /// Whether there is time left for what takes long.
+    /// True if there is time left for what takes long.
     pub(crate) keep_on: &'a dyn Fn() -> bool,
 }
 
@@ -93,7 +93,7 @@ impl MomentLook {
     }
 }
 
-/// Whether a connection of the failing tuple has an entry in connection tracking. One that is established tells; of one
+/// True if a connection of the failing tuple has an entry in connection tracking. One that is established tells; of one
 /// whose SYN may have been dropped only an entry does.
 fn tracks_us(moment: &Moment) -> Option<bool> {
     let source = moment.source?;

@@ -17,7 +17,7 @@ const HOLDERS_BUDGET: u32 = 300_000;
 /// Rounding of the kernel's timers, and the time between the first attempts and the clock's start.
 const ROUNDING: Duration = Duration::from_millis(2500);
 
-/// What holds a port of the range; the earlier goes before the later where several do.
+/// Use of a port of the range; the earlier goes before the later where several do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Use {
     /// A socket that takes the port from the failed attempt.
@@ -102,7 +102,7 @@ impl MomentLook {
     }
 }
 
-/// What a socket is to the attempt; `None`: nothing that stands in its way.
+/// Use of a port by a socket, as the attempt sees it; `None`: nothing that stands in its way.
 fn use_of(socket: &Socket, moment: &Moment, scope: PortScope) -> Option<Use> {
     let (address, any) = (socket.source.ip(), socket.source.ip().is_unspecified());
     let same_source = moment.source.is_some_and(|source| source == address);

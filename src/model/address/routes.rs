@@ -1,4 +1,4 @@
-//! Which source address and which destination the n-th attempt uses.
+//! Source address and destination of the n-th attempt.
 //!
 //! A pure function of a sequence number, so that any number of workers agree without talking. Over
 //! each full cycle every (source, destination) pair is used exactly as often as its weight says:

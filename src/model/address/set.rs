@@ -15,7 +15,7 @@ pub struct AddressBlock {
     weight: u32,
 }
 
-/// What was wrong with an address, a range or a block.
+/// Mistake in an address, a range or a block.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AddressSetError {
     /// The text is no address, range or block.
@@ -68,12 +68,12 @@ impl AddressBlock {
         }
     }
 
-    /// Whether an address lies in it.
+    /// True if an address lies in it.
     pub fn contains(&self, address: IpAddr) -> bool {
         address.is_ipv4() == self.is_ipv4() && (bits(self.first)..=bits(self.last)).contains(&bits(address))
     }
 
-    /// Whether its addresses are of IPv4.
+    /// True if its addresses are of IPv4.
     pub fn is_ipv4(&self) -> bool {
         self.first.is_ipv4()
     }
@@ -213,7 +213,7 @@ impl AddressSet {
         &self.blocks
     }
 
-    /// Whether no address was given, so that the kernel chooses.
+    /// True if no address was given, so that the kernel chooses.
     pub fn is_empty(&self) -> bool {
         self.blocks.is_empty()
     }

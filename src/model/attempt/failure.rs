@@ -20,7 +20,7 @@ macro_rules! named {
                 match self { $($type::$variant => $name,)* }
             }
 
-            /// What it is, in a sentence.
+            /// Meaning, in a sentence.
             pub fn meaning(self) -> &'static str {
                 match self { $($type::$variant => concat!($($doc),+).trim_ascii(),)* }
             }
@@ -35,7 +35,7 @@ macro_rules! named {
 }
 
 named! {
-    /// How far an attempt had come when it failed.
+    /// Stage at which an attempt failed.
     Stage {
         /// Choosing the source address, the source port and the destination.
         Lease = "lease",
@@ -59,7 +59,7 @@ named! {
     Side {
         /// This machine: its ports, its descriptors, its memory, its own firewall.
         Generator = "generator",
-        /// What lies between: routes, firewalls, NAT, name service.
+        /// The way between: routes, firewalls, NAT, name service.
         Path = "path",
         /// The server.
         Target = "target",
@@ -67,7 +67,7 @@ named! {
 }
 
 named! {
-    /// What went wrong. Kinds with different remedies are never merged: EADDRINUSE is not EADDRNOTAVAIL,
+    /// Cause of a failure. Kinds with different remedies are never merged: EADDRINUSE is not EADDRNOTAVAIL,
     /// and a refusal by RST is not one by ICMP.
     Cause {
         /// EADDRNOTAVAIL. At bind: the source address is not on this host. At connect: no port is left.
@@ -154,9 +154,9 @@ named! {
 /// One failure: where, why, and the kernel's own word for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Failure {
-    /// How far the attempt had come.
+    /// Stage that the attempt had come to.
     pub stage: Stage,
-    /// What went wrong.
+    /// Cause.
     pub cause: Cause,
     /// The error number, if a system call gave one.
     pub errno: Option<Errno>,

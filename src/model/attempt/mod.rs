@@ -39,7 +39,7 @@ pub struct Lease {
     pub destination: SocketAddr,
 }
 
-/// What became of an arrival.
+/// Outcome of an arrival.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
     /// Connected, lived as planned, closed.
@@ -50,7 +50,7 @@ pub enum Outcome {
     CutShort,
 }
 
-/// Why an arrival was not started.
+/// Reason for which an arrival was not started.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SkipReason {
@@ -58,9 +58,9 @@ pub enum SkipReason {
     MaxOpen,
     /// The run ended before the generator, which was behind its plan, came to it.
     Late,
-    /// It was due before a generator that began long after the run's start time was there.
+    /// The arrival was due before a generator that began long after the run's start time was there.
     AgentLate,
-    /// It was to be started by a part of the run whose result there is not.
+    /// The arrival was to be started by a part of the run whose result there is not.
     AgentLost,
 }
 
@@ -79,7 +79,7 @@ impl SkipReason {
         }
     }
 
-    /// What it is, in a sentence.
+    /// Meaning, in a sentence.
     pub fn meaning(self) -> &'static str {
         match self {
             SkipReason::MaxOpen => "As many connections as `max_open` allows were open already.",
@@ -105,7 +105,7 @@ pub struct Record {
     pub connected: Option<Stamp>,
     /// When it ended: the last close(), or the failure.
     pub ended: Stamp,
-    /// What became of it.
+    /// Outcome of the attempt.
     pub outcome: Outcome,
     /// Payload received, in bytes.
     pub bytes_in: u64,

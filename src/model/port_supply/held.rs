@@ -10,11 +10,11 @@ use std::time::Duration;
 /// A socket that holds a port.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HeldSocket {
-    /// Its own address and port.
+    /// Address and port of the socket itself.
     pub local: SocketAddr,
     /// The peer; `None` for a socket that is bound or listens.
     pub peer: Option<SocketAddr>,
-    /// Its state, as far as ports are concerned.
+    /// State, as far as ports are concerned.
     pub by: Holder,
     /// Time until its timer ends it, where one does (TIME_WAIT; FIN_WAIT_2 without a process).
     pub ends_in: Option<Duration>,
@@ -57,7 +57,7 @@ impl Holder {
     }
 }
 
-/// What is held of the ports of one tuple.
+/// Ports of one tuple that are held.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default)]
 pub struct HeldPorts {
@@ -81,7 +81,7 @@ impl HeldPorts {
         self.lasting + later.map(|(_, ports)| ports).sum::<u64>()
     }
 
-    /// Whether nothing is held.
+    /// True if nothing is held.
     pub fn is_empty(&self) -> bool {
         self.by.is_empty()
     }

@@ -132,7 +132,7 @@ impl PortSupply {
         self.tuples.destinations()
     }
 
-    /// Whether a connection from here to there is of this load's tuples.
+    /// True if a connection from here to there is of this load's tuples.
     pub fn has(&self, source: IpAddr, destination: SocketAddr) -> bool {
         self.tuples.has(source, destination)
     }
@@ -153,7 +153,7 @@ impl PortSupply {
         }
     }
 
-    /// What is held of the ports of one tuple.
+    /// Ports of one tuple that are held.
     pub fn held(&self, source: IpAddr, destination: SocketAddr) -> HeldPorts {
         let to = (self.policy != PortPolicy::NaiveBind).then_some(destination);
         self.held.of(source.to_canonical(), to)

@@ -33,7 +33,7 @@ impl TimeWaitReuse {
     }
 }
 
-/// Whether `tcp_tw_reuse=2` counts a connection as loopback: `tcp_twsk_unique()` (net/ipv4/tcp_ipv4.c) asks
+/// True if `tcp_tw_reuse=2` counts a connection as loopback: `tcp_twsk_unique()` (net/ipv4/tcp_ipv4.c) asks
 /// for a source **or** a destination in 127.0.0.0/8 or `::1`, v4-mapped ones too, whatever device the
 /// packets go over (measured on Linux 6.18: 127.0.0.2 to 10.9.9.1 is loopback, 10.9.9.1 to itself is not).
 /// A socket that is bound to the device `lo` counts as well; no socket of ours is.
@@ -41,7 +41,7 @@ pub fn is_loopback_tuple(source: IpAddr, destination: IpAddr) -> bool {
     is_loopback_end(source) || is_loopback_end(destination)
 }
 
-/// Whether an end with this address makes a tuple loopback.
+/// True if an end with this address makes a tuple loopback.
 pub(super) fn is_loopback_end(address: IpAddr) -> bool {
     address.to_canonical().is_loopback()
 }
@@ -150,7 +150,7 @@ impl PortSettings {
         }
     }
 
-    /// Whether connect() may take a port that is in TIME_WAIT to the same destination, once the delay has
+    /// True if connect() may take a port that is in TIME_WAIT to the same destination, once the delay has
     /// passed (`tcp_twsk_unique()` in `net/ipv4/tcp_ipv4.c`).
     pub fn reuses(&self, loopback: bool) -> bool {
         let applies = match self.reuse {

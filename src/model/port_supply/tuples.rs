@@ -37,7 +37,7 @@ pub struct TupleGroup {
     pub share: f64,
     /// `tcp_tw_reuse=2` counts them as loopback.
     pub loopback: bool,
-    /// What is held of the ports of each.
+    /// Ports of each that are held.
     pub held: HeldPorts,
 }
 
@@ -111,7 +111,7 @@ impl Tuples {
         self.sources.is_empty() || self.sources.blocks().iter().any(|block| block.contains(source))
     }
 
-    /// Whether any tuple is loopback to `tcp_tw_reuse`, and whether all are.
+    /// Two answers: any tuple is loopback to `tcp_tw_reuse`, and all are.
     pub(super) fn loopback(&self) -> (bool, bool) {
         let to = |d: &SocketAddr| is_loopback_end(d.ip());
         let routed = |r: &Option<IpAddr>| r.is_some_and(is_loopback_end);

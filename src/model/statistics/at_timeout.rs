@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// What the kernel knew of one connection when the time for it was over (`TCP_INFO`).
+/// The kernel's knowledge of one connection when the time for it was over (`TCP_INFO`).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct AtTimeout {
     /// Segments sent and not acknowledged; a SYN is one.

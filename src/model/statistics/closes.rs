@@ -45,7 +45,7 @@ impl Closes {
         self.0.iter()
     }
 
-    /// Whether no peer has closed a WebSocket.
+    /// True if no peer has closed a WebSocket.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

@@ -97,7 +97,7 @@ impl Evidence {
         self.0.iter().map(|(name, fact)| (name.as_str(), fact))
     }
 
-    /// Whether there is none.
+    /// True if there is none.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

@@ -1,4 +1,4 @@
-//! How far apart one message reaches all its receivers. Pure.
+//! Spread of the arrivals of one message at all its receivers. Pure.
 
 use super::Latency;
 use crate::model::Stamp;

@@ -21,7 +21,7 @@ macro_rules! latencies {
                 match self { $(LatencyKind::$kind => stringify!($field),)* }
             }
 
-            /// What it is, in a sentence.
+            /// Meaning, in a sentence.
             pub fn meaning(self) -> &'static str {
                 match self { $(LatencyKind::$kind => concat!($($doc),+).trim_ascii(),)* }
             }

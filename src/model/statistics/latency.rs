@@ -62,7 +62,7 @@ impl Latency {
         self.0.as_ref().map_or(0, |histogram| histogram.value_at_quantile(q))
     }
 
-    /// How many of the recorded durations are at most so many microseconds long, to the precision of the
+    /// Number of the recorded durations that are at most so many microseconds long, to the precision of the
     /// histogram.
     pub fn count_up_to(&self, us: u64) -> u64 {
         let up_to = |histogram: &Histogram<u64>| histogram.count_between(0, us.min(HIGHEST_US));

@@ -16,13 +16,13 @@ const LATE_LEAST_S: f64 = 0.25;
 /// busy machine lets a thread wait.
 const NOTICED_US: u64 = 20_000;
 
-/// How a run was served by its workers: delays at the 99th percentile, in microseconds; `None` where there was nothing
+/// Delays of the workers of a run at the 99th percentile, in microseconds; `None` where there was nothing
 /// to be delayed.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Served {
     /// Messages after their due time.
     pub message_lateness_us: Option<u64>,
-    /// What came to sockets, before its worker came to it.
+    /// Delay of what came to sockets, before its worker came to it.
     pub service_lateness_us: Option<u64>,
     /// The longer of round trip and pong: what these delays are in.
     pub measured_us: Option<u64>,
@@ -34,19 +34,19 @@ pub struct Served {
     pub elapsed_s: f64,
 }
 
-/// Why the figures of a run say more of its generator than of its target.
+/// Reason for which the figures of a run say more of its generator than of its target.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Late {
     /// Sockets were left alone for so many seconds of the run, on average over the workers.
     Away(f64),
     /// Messages: the delay at the 99th percentile, in microseconds.
     Messages(u64),
-    /// What came to sockets: the delay at the 99th percentile, in microseconds.
+    /// Events at sockets: the delay at the 99th percentile, in microseconds.
     Sockets(u64),
 }
 
 impl Served {
-    /// What the workers of a run did.
+    /// Delays of the workers of a run.
     pub fn of(tally: &Tally, workers: u32, elapsed: Duration) -> Served {
         let latencies = &tally.latencies;
         let p99 = |latency: &super::Latency| (latency.count() > 0).then(|| latency.quantile_us(0.99));
@@ -60,7 +60,7 @@ impl Served {
         }
     }
 
-    /// Why it was too late; `None`: it was not.
+    /// Reason for which the workers were too late; `None`: they were not.
     pub fn too_late(&self) -> Option<Late> {
         let away_s = self.late_s / f64::from(self.workers.max(1));
         if away_s > LATE_LEAST_S && away_s > self.elapsed_s * LATE_SHARE {

@@ -1,4 +1,4 @@
-//! What is counted: tallies, latency histograms, and windows of time.
+//! Counts: tallies, latency histograms, and windows of time.
 //!
 //! Pure. A tally belongs to one worker; whole tallies are handed over and merged, never shared.
 

@@ -8,7 +8,7 @@ use std::net::{IpAddr, SocketAddr};
 
 macro_rules! kinds {
     ($($(#[doc = $doc:literal])+ $variant:ident = $name:literal,)*) => {
-        /// What begins.
+        /// Kind of a trouble that begins.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
         #[derive(schemars::JsonSchema)]
         pub enum OnsetKind { $($(#[doc = $doc])+ #[serde(rename = $name)] $variant,)* }
@@ -22,7 +22,7 @@ macro_rules! kinds {
                 match self { $(OnsetKind::$variant => $name,)* }
             }
 
-            /// What it is, in a sentence.
+            /// Meaning, in a sentence.
             pub fn meaning(self) -> &'static str {
                 match self { $(OnsetKind::$variant => concat!($($doc),+).trim_ascii(),)* }
             }
@@ -70,7 +70,7 @@ impl fmt::Display for OnsetKind {
 /// The beginning of a trouble.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Onset {
-    /// What begins.
+    /// Kind of the trouble that begins.
     pub kind: OnsetKind,
     /// When.
     pub at: Stamp,

@@ -18,7 +18,7 @@ const BEFORE: usize = 64;
 const BEFORE_AT_LEAST: usize = 16;
 /// Calls after it whose median is the new cost.
 const AFTER: usize = 32;
-/// How much dearer a call has to be. On a range of 1,024 ports, half of them cost some 90 µs to pass over,
+/// Factor by which a call has to be dearer. On a range of 1,024 ports, half of them cost some 90 µs to pass over,
 /// beside 30 µs (busy) to 80 µs (idle) for the rest of a connect(); where it is less, nobody notices.
 const DEARER: f64 = 1.1;
 
@@ -43,11 +43,11 @@ pub struct SlowSearch {
     pub ordinal: u64,
     /// When its connect() returned.
     pub at: Stamp,
-    /// Its way: the pair whose ports are searched.
+    /// The pair whose ports are searched.
     pub lease: Lease,
-    /// What a call cost before: the median of the last. `None` where there was hardly a call before.
+    /// Cost of a call before: the median of the last. `None` where there was hardly a call before.
     pub before: Option<Duration>,
-    /// What a call cost from then on: the median of the first.
+    /// Cost of a call from then on: the median of the first.
     pub after: Duration,
 }
 
@@ -64,7 +64,7 @@ impl PortSearch {
         }
     }
 
-    /// Whether there is anything left to learn from another call.
+    /// True if there is anything left to learn from another call.
     pub fn is_open(&self) -> bool {
         !self.done
     }

@@ -1,4 +1,4 @@
-//! What a peer said that made an attempt fail: enough of it to tell why.
+//! Words of a peer that made an attempt fail: enough of them to tell why.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,7 +7,7 @@ pub const BODY_KEPT: usize = 1000;
 /// First bytes of what came that are kept.
 const BYTES_KEPT: usize = 48;
 
-/// What came instead of what was expected.
+/// Reply that came instead of what was expected.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default)]
 pub struct Reply {
@@ -29,7 +29,7 @@ pub struct Reply {
     /// The first bytes, those that are not printable escaped.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bytes: Option<String>,
-    /// What was wrong, in words: the message of the TLS library, or expected and found.
+    /// Fault, in words: the message of the TLS library, or expected and found.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub says: Option<String>,
 }

@@ -1,4 +1,4 @@
-//! What a run comes to: the engine's whole output, before anybody judges or prints it.
+//! Outcome of a run: the engine's whole output, before anybody judges or prints it.
 
 use super::speech::LONGEST_HISTOGRAM;
 use super::{Speech, Tally, Window};
@@ -13,13 +13,13 @@ pub struct RunStart {
     pub began: String,
     /// The same in microseconds since 1970: what runs of several machines are aligned by.
     pub began_unix_us: u64,
-    /// What of its plan it does.
+    /// Part of the plan that the run does.
     pub slice: Slice,
     /// Number of workers.
     pub workers: u32,
     /// Where the run connects to: every address of the target's name, with every port.
     pub destinations: Vec<SocketAddr>,
-    /// Why the target's name could not be resolved, if it could not.
+    /// Reason for which the target's name could not be resolved, if it could not.
     pub unresolved: Option<String>,
     /// Source addresses × destinations that the run can use.
     pub tuples: u64,
@@ -38,7 +38,7 @@ pub struct Run {
     pub start: RunStart,
     /// Time that the run took.
     pub elapsed: Duration,
-    /// Whether the run was ended from outside.
+    /// True if the run was ended from outside.
     pub interrupted: bool,
     /// Arrivals that were due.
     pub planned: u64,
@@ -58,12 +58,12 @@ pub struct Run {
     pub worker_errors: Vec<String>,
 }
 
-/// What all workers did in one window, in the size that a run of an hour can keep.
+/// Work of all workers in one window, in the size that a run of an hour can keep.
 #[derive(Debug, Clone, PartialEq)]
 pub struct WindowRow {
     /// When it ended.
     pub at: Stamp,
-    /// Its length: that of the last is what was left.
+    /// Length of the window: that of the last is what was left.
     pub length: Duration,
     /// Arrivals that became due in it.
     pub planned: u64,
@@ -137,12 +137,12 @@ impl WindowRow {
 }
 
 impl Run {
-    /// What is still in flight at the end: attempts that were interrupted.
+    /// Attempts still in flight at the end: those that were interrupted.
     pub fn in_flight(&self) -> i64 {
         self.tally.in_flight()
     }
 
-    /// Whether planned + reconnects = started + skipped, and started = ok + failed + cut short + in flight with nothing in flight
+    /// True if planned + reconnects = started + skipped, and started = ok + failed + cut short + in flight with nothing in flight
     /// but what an interruption left; otherwise what does not add up.
     ///
     /// # Errors

@@ -50,7 +50,7 @@ fn unpacked(bytes: &[u8]) -> Option<Vec<u8>> {
     }
 }
 
-/// Whether the header fits the body, and the counts add up to a number that can be.
+/// True if the header fits the body, and the counts add up to a number that can be.
 fn is_sound(body: &[u8]) -> bool {
     let (Some(PLAIN), Some(length), Some(digits)) = (number(body, 0), number(body, 4), number(body, 12))
     else {
@@ -63,7 +63,7 @@ fn is_sound(body: &[u8]) -> bool {
     digits <= MOST_DIGITS && low >= 1 && high <= HIGHEST_US && adds_up(payload)
 }
 
-/// Whether every number of the payload is whole, and the sums stay in reason. A negative number stands for so
+/// True if every number of the payload is whole, and the sums stay in reason. A negative number stands for so
 /// many empty buckets.
 fn adds_up(payload: &[u8]) -> bool {
     let (mut rest, mut values, mut buckets) = (payload, 0u64, 0u64);

@@ -37,7 +37,7 @@ impl Statuses {
         self.0.iter()
     }
 
-    /// Whether no reply has come.
+    /// True if no reply has come.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

@@ -3,14 +3,14 @@
 use super::Latency;
 use std::time::Duration;
 
-/// What became of each step, by its number.
+/// Outcome of each step, by its number.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Steps(Vec<StepTally>);
 
-/// What became of one step, over all connections.
+/// Outcome of one step, over all connections.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct StepTally {
-    /// How often it was done.
+    /// Number of times that the step was done.
     pub done: u64,
     /// Attempts that failed in it.
     pub failed: u64,

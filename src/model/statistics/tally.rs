@@ -12,10 +12,10 @@ use crate::model::{Cause, Failure, Lease, Outcome, Record, SkipReason, Stamp};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-/// How many attempts of one kind of failure keep their details.
+/// Number of attempts of one kind of failure that keep their details.
 pub const SAMPLES: usize = 3;
 
-/// How many moments of a connect() that became expensive are kept.
+/// Number of moments of a connect() that became expensive that are kept.
 const SLOW_SEARCHES: usize = 16;
 
 /// Counts and latencies.
@@ -34,7 +34,7 @@ pub struct Tally {
     pub bytes_in: u64,
     /// Payload sent, in bytes.
     pub bytes_out: u64,
-    /// What was said over connections.
+    /// Messages, requests and pings over connections.
     pub traffic: Traffic,
     /// Close frames that peers sent first.
     pub closes: Closes,
@@ -71,7 +71,7 @@ pub struct Opening {
 pub struct FailureTally {
     /// The kind.
     pub failure: Failure,
-    /// How many.
+    /// Number of them.
     pub count: u64,
     /// When the first happened.
     pub first_at: Stamp,
@@ -102,7 +102,7 @@ pub struct Sample {
     pub at: Stamp,
     /// From where to where.
     pub lease: Lease,
-    /// What the peer said, where it said something.
+    /// The peer's words, where it said something.
     pub reply: Option<Box<Reply>>,
     /// Of a timeout: what the kernel knew of the connection then.
     pub at_timeout: Option<AtTimeout>,
@@ -147,7 +147,7 @@ impl Tally {
         self.latencies.fanout_spread = std::mem::take(&mut self.fanout).spread();
     }
 
-    /// What the peer said to an attempt that has just failed, for its sample if it is kept.
+    /// The peer's words to an attempt that has just failed, for its sample if it is kept.
     pub fn explain(&mut self, failure: Failure, ordinal: u64, reply: Box<Reply>) {
         let kind = self.failures.iter_mut().find(|kind| kind.failure == failure);
         if let Some(sample) = kind.and_then(|kind| kind.samples.last_mut())
@@ -157,7 +157,7 @@ impl Tally {
         }
     }
 
-    /// What the kernel knew of a connection whose time was over, as an attempt that has just failed.
+    /// The kernel's knowledge of a connection whose time was over, as an attempt that has just failed.
     pub fn timed_out(&mut self, failure: Failure, ordinal: u64, at: AtTimeout) {
         let Some(kind) = self.failures.iter_mut().find(|kind| kind.failure == failure) else { return };
         kind.acknowledged.add(at);
@@ -265,7 +265,7 @@ impl Tally {
         self.skipped.iter().sum()
     }
 
-    /// How often a closed-loop slot waited after a failure.
+    /// Number of times that a closed-loop slot waited after a failure.
     pub fn backoffs(&self) -> u64 {
         self.backoffs
     }

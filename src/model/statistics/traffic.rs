@@ -1,4 +1,4 @@
-//! What was said over connections: messages, requests and pings, counted.
+//! Traffic over connections: messages, requests and pings, counted.
 
 use serde::{Deserialize, Serialize};
 
@@ -57,7 +57,7 @@ counted! {
 }
 
 impl Traffic {
-    /// Whether nothing was said at all.
+    /// True if nothing was said at all.
     pub fn is_silent(&self) -> bool {
         *self == Traffic::default()
     }

@@ -8,7 +8,7 @@ use crate::model::Stamp;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// What one worker did in one window.
+/// Work of one worker in one window.
 #[derive(Debug, Clone)]
 pub struct Handover {
     /// Number of the worker.
@@ -17,7 +17,7 @@ pub struct Handover {
     pub window: u64,
     /// When the worker closed the window.
     pub at: Stamp,
-    /// What it counted since the last one.
+    /// Counts since the last one.
     pub tally: Tally,
     /// Arrivals that were due in this window.
     pub planned: u64,
@@ -25,18 +25,18 @@ pub struct Handover {
     pub open: u64,
     /// CPU time of its thread since the last window.
     pub cpu: Duration,
-    /// Whether the worker has ended: no later window will come from it.
+    /// True if the worker has ended: no later window will come from it.
     pub last: bool,
 }
 
-/// What all workers did in one window.
+/// Work of all workers in one window.
 #[derive(Debug, Clone, Default)]
 pub struct Window {
     /// Number of the window, from 0.
     pub index: u64,
     /// When the last worker closed it.
     pub at: Stamp,
-    /// What was counted in it.
+    /// Counts of the window.
     pub tally: Tally,
     /// Arrivals that were due in it.
     pub planned: u64,

@@ -8,7 +8,7 @@ const LATE_US: u64 = 20_000;
 /// Windows in a row that have to be late: one may be a hiccup of the machine.
 const WINDOWS: u32 = 2;
 
-/// What was seen and told so far.
+/// Observations so far, and what was told.
 #[derive(Debug, Default)]
 pub(super) struct Saturation {
     late_windows: u32,

@@ -15,7 +15,7 @@ use super::sample::{Delta, Sample};
 use crate::linux::tcp_state::TcpState;
 use crate::model::{Onset, Stamp, Tally, WindowRow};
 
-/// What there is to see when a window is complete.
+/// View of a complete window.
 #[derive(Debug, Clone, Copy)]
 pub struct ObservedWindow<'a> {
     /// The window.
@@ -24,7 +24,7 @@ pub struct ObservedWindow<'a> {
     pub totals: &'a Tally,
     /// The newest sample.
     pub sample: &'a Sample,
-    /// What happened since the sample before it; `None` with the first.
+    /// Changes since the sample before; `None` with the first.
     pub delta: Option<&'a Delta>,
 }
 
@@ -67,7 +67,7 @@ impl Detectors {
         }
     }
 
-    /// What begins with this window, in the order of time.
+    /// Onsets of this window, in the order of time.
     pub fn window(&mut self, view: &ObservedWindow<'_>) -> Vec<Onset> {
         let mut onsets = Vec::new();
         self.closes.look(view);

@@ -8,7 +8,7 @@ const CONNTRACK_SHARE: f64 = 0.9;
 /// SYNs sent again in a window that can't be chance.
 const RETRANSMITS: u64 = 3;
 
-/// What was told already.
+/// Onsets that were told already.
 #[derive(Debug, Default)]
 pub(super) struct PathTrouble {
     retransmits_told: bool,

@@ -18,7 +18,7 @@ pub(super) struct Ports {
     exhausted: Exhaustion,
 }
 
-/// How far exhaustion has come.
+/// Progress of exhaustion.
 #[derive(Debug, Default)]
 enum Exhaustion {
     #[default]
@@ -34,7 +34,7 @@ enum Exhaustion {
     Over(u64),
 }
 
-/// What the detectors share about a window.
+/// Knowledge that the detectors share about a window.
 pub(super) struct Look<'a> {
     pub(super) view: &'a ObservedWindow<'a>,
     pub(super) context: &'a RunContext,

@@ -3,7 +3,7 @@
 use super::{ObservedWindow, RunContext};
 use crate::model::{Cause, Evidence, Onset, OnsetKind};
 
-/// What was told already.
+/// Onsets that were told already.
 #[derive(Debug, Default)]
 pub(super) struct TargetTrouble {
     refusals_told: bool,

@@ -17,7 +17,7 @@ const WORTH_TELLING: f64 = 0.02;
 /// Change over the span, against its mean, that still counts as steady.
 const STEADY_WITHIN: f64 = 0.05;
 
-/// What was seen of TIME_WAIT so far.
+/// Observations of TIME_WAIT so far.
 #[derive(Debug, Default)]
 pub(super) struct TimeWait {
     /// Moment, ports that can't be taken of the busiest tuple, TIME_WAIT of it; the newest last.
@@ -100,7 +100,7 @@ impl TimeWait {
         (seconds > 0.0).then(|| (last.1 as f64 - first.1 as f64) / seconds)
     }
 
-    /// Whether TIME_WAIT grew from each of the last three samples to the next; of the last two, where the
+    /// True if TIME_WAIT grew from each of the last three samples to the next; of the last two, where the
     /// ports will be gone before there can be many more: a forecast is worth most while it lies ahead.
     fn builds_up(&self) -> bool {
         let mut last = self.seen.iter().rev().map(|(at, _, time_wait)| (*at, *time_wait));

@@ -57,12 +57,12 @@ pub(in crate::plan) trait Form {
         flag.or(file)
     }
 
-    /// What the flag takes.
+    /// Values that the flag takes.
     fn takes(&self) -> Takes {
         Takes::Value
     }
 
-    /// What to write in the file, for the reference.
+    /// Form of the value in the file, for the reference.
     fn expected(&self) -> &'static str;
 
     /// JSON schema of what the file may hold.

@@ -63,7 +63,7 @@ macro_rules! rows {
                 vec![$($row),*]
             }
 
-            /// What every row says, its form included.
+            /// Rows with everything that they say, their form included.
             pub(super) fn rows() -> Vec<Row> {
                 vec![$(described($row, &$form)),*]
             }

@@ -11,7 +11,7 @@ use toml::de::DeTable;
 pub struct TableDoc {
     /// Name.
     pub name: &'static str,
-    /// What it is about.
+    /// Subject of the table.
     pub doc: &'static str,
 }
 

@@ -1,4 +1,4 @@
-//! What is said over a connection once it stands: the part of the plan above TCP.
+//! Session over a connection once it stands: the part of the plan above TCP.
 //!
 //! Invariant, as for the whole plan: what exists can be run. [`syntax`] says how values are written, and
 //! [`resolve`] holds the whole against the scheme.
@@ -26,7 +26,7 @@ pub struct Session {
     pub tls: Tls,
     /// Messages, requests or bytes.
     pub messages: Messages,
-    /// What is done when a connection is lost or can't be had; `None`: nothing.
+    /// Reconnection when a connection is lost or can't be had; `None`: none.
     pub reconnect: Option<Reconnect>,
     /// Steps of a conversation, in the place of messages and requests; empty: there are none.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -96,9 +96,9 @@ impl Default for Request {
 /// One header of a request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Header {
-    /// Its name.
+    /// Name.
     pub name: String,
-    /// Its value.
+    /// Value.
     pub value: String,
 }
 
@@ -116,7 +116,7 @@ impl FromStr for Header {
 pub struct Statuses(pub Vec<(u16, u16)>);
 
 impl Statuses {
-    /// Whether a status is one of them.
+    /// True if a status is one of them.
     pub fn contain(&self, status: u16) -> bool {
         self.0.iter().any(|(low, high)| (*low..=*high).contains(&status))
     }
@@ -139,9 +139,9 @@ pub struct Tls {
     pub ca_pem: Option<String>,
     /// Our own certificate, as PEM, in a file.
     pub cert: Option<PathBuf>,
-    /// Its key, as PEM, in a file.
+    /// Key of the certificate, as PEM, in a file.
     pub key: Option<PathBuf>,
-    /// Whether any certificate is accepted, without a look at it.
+    /// True if any certificate is accepted, without a look at it.
     pub insecure: bool,
     /// The name asked for (SNI) and verified; `None`: the target's host.
     pub server_name: Option<String>,
@@ -149,7 +149,7 @@ pub struct Tls {
     pub alpn: Vec<String>,
     /// The one version that is spoken; `None`: 1.2 and 1.3.
     pub version: Option<TlsVersion>,
-    /// Whether sessions are resumed. It flatters: a resumed handshake costs a fraction of a full one.
+    /// True if sessions are resumed. It flatters: a resumed handshake costs a fraction of a full one.
     pub resumption: bool,
 }
 
@@ -168,9 +168,9 @@ pub enum TlsVersion {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default)]
 pub struct Messages {
-    /// What is sent; over HTTP the body of the request. `None`: nothing.
+    /// Message that is sent; over HTTP the body of the request. `None`: nothing.
     pub send: Option<Template>,
-    /// Whether it is sent as binary, and its random bytes are any bytes.
+    /// True if it is sent as binary, and its random bytes are any bytes.
     pub binary: bool,
     /// Time from one message to the next, whether or not the last was answered.
     pub every: Option<Duration>,
@@ -178,7 +178,7 @@ pub struct Messages {
     pub think: Duration,
     /// Messages on one connection; `None`: as many as its lifetime holds.
     pub count: Option<u64>,
-    /// What answers a message; `None`: nothing does.
+    /// Answer to a message; `None`: none is expected.
     pub expect: Option<Expect>,
     /// Longest wait for an answer.
     pub timeout: Duration,
@@ -186,7 +186,7 @@ pub struct Messages {
     pub ping_every: Option<Duration>,
     /// Code of our close frame.
     pub close_code: u16,
-    /// How many connections send, the first of the run; `None`: all. The others listen, and the spread
+    /// Number of connections that send, the first of the run; `None`: all. The others listen, and the spread
     /// of each message's arrivals is measured.
     pub senders: Option<u64>,
 }
@@ -208,7 +208,7 @@ impl Default for Messages {
     }
 }
 
-/// What answers a message.
+/// Answer to a message.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Expect {
@@ -222,7 +222,7 @@ pub enum Expect {
     Json {
         /// Where.
         pointer: String,
-        /// What is there.
+        /// Value at the pointer.
         equals: serde_json::Value,
     },
 }
@@ -239,14 +239,14 @@ impl fmt::Display for Expect {
     }
 }
 
-/// What is done when a connection is lost, or can't be had.
+/// Reconnection when a connection is lost, or can't be had.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Reconnect {
     /// The first wait.
     pub backoff: Duration,
     /// The longest: it doubles up to this.
     pub max: Duration,
-    /// How far each wait is spread: 0.5 is from 50 % to 150 %.
+    /// Spread of each wait: 0.5 is from 50 % to 150 %.
     pub jitter: f64,
     /// Failures in a row after which it is given up; `None`: never.
     pub attempts: Option<u64>,

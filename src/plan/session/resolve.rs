@@ -90,7 +90,7 @@ pub(in crate::plan) fn lifetime_of_messages(settings: &mut Settings) {
     }
 }
 
-/// Whether messages are sent until the end of the run, with nothing else to end them.
+/// True if messages are sent until the end of the run, with nothing else to end them.
 pub(in crate::plan) fn sends_until_the_end(settings: &Settings) -> bool {
     settings.every.given().is_some() && no_number(settings)
 }
@@ -118,7 +118,7 @@ fn misfits(settings: &Settings, kind: Kind, mistakes: &mut Vec<Mistake>) {
     }
 }
 
-/// Whether no number of messages or requests ends a conversation.
+/// True if no number of messages or requests ends a conversation.
 fn has_no_end(s: &Settings, is_http: bool, lives: bool) -> bool {
     if is_http {
         return s.requests.value().is_none_or(|requests| *requests <= 1) && !s.requests.is_bad();

@@ -1,4 +1,4 @@
-//! How the values above TCP are written: the same for the file and for the flags.
+//! Forms of the values above TCP: the same for the file and for the flags.
 
 use super::super::diagnostics::quote;
 use super::super::fields::Written;
@@ -18,12 +18,12 @@ pub(in crate::plan) fn is_token(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(allowed)
 }
 
-/// Whether there are placeholders in a text, known or not.
+/// True if there are placeholders in a text, known or not.
 pub(in crate::plan) fn has_placeholders(text: &str) -> bool {
     Template::naming(text, &|_| true).is_ok_and(|template| template.fixed().is_none())
 }
 
-/// What a header may hold: no control characters, or it would end the line.
+/// True if a header may hold this: no control characters, or it would end the line.
 fn is_field_value(text: &str) -> bool {
     text.chars().all(|c| !c.is_control() || c == '\t')
 }

@@ -1,4 +1,4 @@
-//! What scenario files mean.
+//! Meaning of scenario files.
 
 use super::super::units::Rate;
 use super::super::{

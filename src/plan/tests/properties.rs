@@ -1,4 +1,4 @@
-//! What holds for any text and any plan.
+//! Properties of any text and any plan.
 
 use super::super::threshold::Threshold;
 use super::super::units::Rate;

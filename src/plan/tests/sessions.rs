@@ -1,4 +1,4 @@
-//! What is said above TCP: what files and flags mean, and their mistakes.
+//! Session above TCP: the meaning of files and flags, and their mistakes.
 
 use super::super::{Expect, Overrides, Plan, TlsVersion, from_flags};
 use super::load;

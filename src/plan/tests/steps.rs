@@ -76,7 +76,7 @@ fn reports_tell_no_texts_of_steps() {
     assert!(plan.secret_texts().iter().any(|text| text.contains("u{conn:06}")));
 }
 
-/// What is said of a mistake, and the text under its caret.
+/// Words of a mistake, and the text under its caret.
 fn mistake(text: &str) -> (String, String) {
     let errors = load(text).expect_err(text);
     let shown = errors.to_string();

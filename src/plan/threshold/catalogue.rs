@@ -12,9 +12,9 @@ use crate::model::{Cause, LatencyKind, OnsetKind, SkipReason};
 pub struct Family {
     /// Heading.
     pub title: &'static str,
-    /// What holds for all of them, in sentences.
+    /// Sentences that hold for all of them.
     pub says: &'static str,
-    /// Its metrics.
+    /// Metrics of the group.
     pub entries: Vec<Entry>,
 }
 
@@ -23,13 +23,13 @@ pub struct Family {
 pub struct Entry {
     /// Name to write in a threshold. Of a latency: with the percentile that most people look at.
     pub name: String,
-    /// What it is measured in.
+    /// Unit of the metric.
     pub unit: Unit,
-    /// What it is, in a sentence.
+    /// Meaning, in a sentence.
     pub meaning: &'static str,
     /// Where the result (`--json`) has it.
     pub from: String,
-    /// What a scenario needs for it to be measured; empty where every scenario measures it.
+    /// Need of a scenario for the metric to be measured; empty where every scenario measures it.
     pub needs: &'static str,
 }
 
@@ -44,7 +44,7 @@ impl Entry {
         }
     }
 
-    /// Whether it is one of a family such as `connect`, `failed` or `onset`, or is named so.
+    /// True if it is one of a family such as `connect`, `failed` or `onset`, or is named so.
     pub fn is_of(&self, family: &str) -> bool {
         self.name == family || self.name.strip_prefix(family).is_some_and(|rest| rest.starts_with('.'))
     }

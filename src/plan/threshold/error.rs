@@ -1,11 +1,11 @@
-//! What can be wrong with a threshold, and where in its text.
+//! Mistakes in a threshold, and their places in its text.
 
 use super::nearest::advice;
 use super::{Comparator, Metric};
 use crate::plan::diagnostics::quote;
 use std::ops::Range;
 
-/// What is wrong with a threshold. Spans are byte ranges, on whole characters, of the text that was
+/// Mistake in a threshold. Spans are byte ranges, on whole characters, of the text that was
 /// given: of the expression, or of that one of an entry's two texts which [`ThresholdError::part`] names.
 /// Where something is missing, the span is empty and stands where it should be.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -40,7 +40,7 @@ pub enum ThresholdError {
     MissingComparator {
         /// The metric.
         metric: Metric,
-        /// What stands where the comparator should be.
+        /// Text that stands where the comparator should be.
         given: String,
         /// Where.
         span: Range<usize>,
@@ -90,7 +90,7 @@ pub enum ThresholdError {
     },
 }
 
-/// Which text of a scenario's entry a mistake is in.
+/// Text of a scenario's entry that a mistake is in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Part {
     /// The key: the metric's name.
@@ -114,7 +114,7 @@ impl ThresholdError {
         }
     }
 
-    /// Which text of an entry the span is in; of no interest for an expression, which is one text.
+    /// Text of an entry that the span is in; of no interest for an expression, which is one text.
     pub fn part(&self) -> Part {
         match self {
             ThresholdError::MissingMetric { .. } | ThresholdError::UnknownMetric { .. } => Part::Metric,

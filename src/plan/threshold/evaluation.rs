@@ -3,18 +3,18 @@
 use super::{Comparator, Metric, Threshold, Unit};
 use serde::{Deserialize, Serialize};
 
-/// What became of one threshold.
+/// Outcome of one threshold.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Evaluation {
     /// The threshold, such as `connect.p99 < 50ms`.
     pub expression: String,
-    /// What was measured, in `unit`; `None` where nothing was, and for an onset that never happened.
+    /// Measured value, in `unit`; `None` where nothing was measured, and for an onset that never happened.
     pub measured: Option<f64>,
     /// The unit of `measured`.
     pub unit: Unit,
     /// `measured` as people read it: `61.2ms`, `0.1%`, `never`, `not measured`.
     pub shown: String,
-    /// Whether the threshold holds.
+    /// True if the threshold holds.
     pub passed: bool,
     /// Distance of the measured value to the bound, as a share of the bound: 0.2 is 20 % to spare,
     /// −0.2 is missed by 20 %. `None` where there is no such share: the bound is zero or never, or

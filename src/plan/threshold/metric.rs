@@ -1,4 +1,4 @@
-//! What a threshold can be put on, and the names by which people write it.
+//! Metrics that a threshold can be put on, and the names by which people write them.
 //!
 //! Invariant: a metric's `Display` is the name that [`Metric::named`] reads, and no two share a name.
 
@@ -45,12 +45,12 @@ macro_rules! words {
             /// Every variant, in the order of declaration.
             pub const ALL: &'static [$type] = &[$($type::$variant),*];
 
-            /// How it is written.
+            /// Name in thresholds.
             pub fn name(self) -> &'static str {
                 match self { $($type::$variant => $name,)* }
             }
 
-            /// What it is, in a sentence.
+            /// Meaning, in a sentence.
             pub fn meaning(self) -> &'static str {
                 match self { $($type::$variant => concat!($($doc),+).trim_ascii(),)* }
             }
@@ -59,7 +59,7 @@ macro_rules! words {
 }
 
 words! {
-    /// What is counted over the whole run.
+    /// Counter over the whole run.
     Counter {
         /// Arrivals that were due.
         Planned = "planned",
@@ -129,7 +129,7 @@ words! {
 }
 
 words! {
-    /// What is seen of a host's sockets from outside, at its worst.
+    /// Observation of a host's sockets from outside, at its worst.
     Observed {
         /// Of the ports that a tuple can have, those in use; of the fullest tuple.
         PortsUsed = "ports.used",
@@ -173,7 +173,7 @@ impl Metric {
         latency().or_else(|| Metric::all().find(|metric| metric.to_string() == name))
     }
 
-    /// Whether `connstorm watch` measures it, which makes no attempts of its own.
+    /// True if `connstorm watch` measures it, which makes no attempts of its own.
     pub fn is_of_a_watch(self) -> bool {
         match self {
             Metric::Observed(_) => true,
@@ -182,7 +182,7 @@ impl Metric {
         }
     }
 
-    /// What it is measured in.
+    /// Unit of the metric.
     pub fn unit(self) -> Unit {
         match self {
             Metric::Latency { .. } => Unit::Microseconds,

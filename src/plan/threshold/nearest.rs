@@ -72,7 +72,7 @@ fn other(name: &str) -> Option<Metric> {
     Metric::named(nearest(name, names.iter().map(String::as_str).filter(same_depth))?)
 }
 
-/// What to write instead of a name that is no metric, in words.
+/// Advice for a name that is no metric, in words.
 pub fn advice(name: &str) -> String {
     if let Some(metric) = meant_by(name) {
         return format!("did you mean '{metric}'?");

@@ -1,4 +1,4 @@
-//! What a scenario has to have for a metric to be measured.
+//! Needs of a metric: what a scenario has to have for it to be measured.
 //!
 //! A threshold on what is never measured can't pass, or passes whatever happens; so it is refused before the run. Only
 //! what belongs to protocols above TCP, and to reconnecting, depends on the scenario.
@@ -30,17 +30,17 @@ pub(super) enum Needs {
     Watch,
 }
 
-/// Why a metric can't be measured, and what a scenario would need for it.
+/// Reason for which a metric can't be measured, and what a scenario would need for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unmeasured {
-    /// Why, in a clause: `a tcp connection has no TLS handshake`.
+    /// Reason, in a clause: `a tcp connection has no TLS handshake`.
     pub why: String,
-    /// What would be needed: `a target of tls, https or wss`.
+    /// Need: `a target of tls, https or wss`.
     pub needed: &'static str,
 }
 
 impl Metric {
-    /// Why a run of this plan can't measure it; `None` where it can.
+    /// Reason for which a run of this plan can't measure it; `None` where it can.
     pub fn unmeasured_by(self, plan: &Plan) -> Option<Unmeasured> {
         let needs = Needs::of(self);
         let why = needs.lacking(plan)?;
@@ -49,7 +49,7 @@ impl Metric {
 }
 
 impl Needs {
-    /// What a metric needs.
+    /// Needs of a metric.
     pub(super) fn of(metric: Metric) -> Needs {
         match metric {
             Metric::Latency { of, .. } => match of {
@@ -105,7 +105,7 @@ impl Needs {
         }
     }
 
-    /// What a plan lacks of it, in a clause; `None` where nothing is lacking.
+    /// Lack of a plan, in a clause; `None` where nothing is lacking.
     fn lacking(self, plan: &Plan) -> Option<String> {
         let kind = plan.kind();
         let messages = &plan.session.messages;

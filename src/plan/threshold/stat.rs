@@ -9,7 +9,7 @@ use std::fmt;
 pub enum Stat {
     /// The smallest.
     Min,
-    /// What this share of all values does not exceed.
+    /// Value that this share of all values does not exceed.
     Percentile(Percentile),
     /// The largest.
     Max,

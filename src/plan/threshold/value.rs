@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::time::Duration;
 
-/// What a metric is measured in.
+/// Unit of a metric.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Unit {
@@ -29,7 +29,7 @@ impl Unit {
     pub const ALL: [Unit; 6] =
         [Unit::Microseconds, Unit::Seconds, Unit::Ratio, Unit::Count, Unit::Bytes, Unit::PerSecond];
 
-    /// What a metric of this unit is compared with, in words.
+    /// Values that a metric of this unit is compared with, in words.
     pub fn expected(self) -> &'static str {
         match self {
             Unit::Microseconds => "a duration of whole microseconds with its unit, such as 50ms, 250us or 1s",
@@ -65,7 +65,7 @@ impl Unit {
     }
 }
 
-/// What a metric is compared with.
+/// Bound of a metric.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Bound {
     Duration(Duration),

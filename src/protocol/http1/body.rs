@@ -7,7 +7,7 @@ const LONGEST_LINE: usize = 4 * 1024;
 /// Most trailers.
 const MOST_TRAILERS: u32 = 100;
 
-/// How a body is delimited.
+/// Delimiter of a body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Framing {
     /// So many bytes.
@@ -57,12 +57,12 @@ impl Body {
         Body { state, kept: Vec::new(), keep, length: 0 }
     }
 
-    /// Whether all of it has come.
+    /// True if all of it has come.
     pub fn is_complete(&self) -> bool {
         self.state == State::Done
     }
 
-    /// Whether the end of the stream is its end.
+    /// True if the end of the stream is its end.
     pub fn ends_with_the_stream(&self) -> bool {
         self.state == State::UntilClose
     }

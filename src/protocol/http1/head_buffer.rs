@@ -21,7 +21,7 @@ impl HeadBuffer {
         &self.bytes
     }
 
-    /// Whether nothing is held.
+    /// True if nothing is held.
     pub fn is_empty(&self) -> bool {
         self.bytes.is_empty()
     }

@@ -23,12 +23,12 @@ impl<'b> Headers<'b> {
         elements.map(<[u8]>::trim_ascii).filter(|element| !element.is_empty())
     }
 
-    /// Whether a header that is a list holds an element, in whatever case.
+    /// True if a header that is a list holds an element, in whatever case.
     pub fn lists(&self, name: &str, element: &str) -> bool {
         self.list(name).any(|found| found.eq_ignore_ascii_case(element.as_bytes()))
     }
 
-    /// Whether the connection may be used for another request, in a message of this minor version.
+    /// True if the connection may be used for another request, in a message of this minor version.
     pub(super) fn keep_alive(&self, version: u8) -> bool {
         match version {
             0 => self.lists("connection", "keep-alive"),

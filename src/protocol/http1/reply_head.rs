@@ -15,15 +15,15 @@ pub struct ReplyHead<'b> {
     pub version: u8,
     /// The status.
     pub status: u16,
-    /// Its reason.
+    /// Reason phrase.
     pub reason: &'b str,
-    /// Its header fields.
+    /// Header fields.
     pub headers: Headers<'b>,
     /// Bytes that it takes, with the empty line.
     pub size: usize,
 }
 
-/// Why bytes are not the head of a reply.
+/// Reason for which bytes are not the head of a reply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum HeadError {
     /// They don't begin as one.
@@ -32,7 +32,7 @@ pub enum HeadError {
     /// They begin as one, and break its rules.
     #[error("the reply begins as HTTP/1, and its status line or headers break the rules of HTTP (RFC 9112)")]
     Malformed,
-    /// It has no end within [`LONGEST_HEAD`].
+    /// The head has no end within [`LONGEST_HEAD`].
     #[error("the head of the reply is longer than 32 KiB, or has more than 128 headers")]
     TooLong,
 }
@@ -62,17 +62,17 @@ impl<'b> ReplyHead<'b> {
         Ok(Some(ReplyHead { version, status, reason, headers: Headers(response.headers.to_vec()), size }))
     }
 
-    /// Whether it is an interim reply, which the final one follows (RFC 9110, section 15.2).
+    /// True if it is an interim reply, which the final one follows (RFC 9110, section 15.2).
     pub fn is_interim(&self) -> bool {
         (100..=199).contains(&self.status) && self.status != 101
     }
 
-    /// Whether the connection may be used for another request.
+    /// True if the connection may be used for another request.
     pub fn keeps_alive(&self) -> bool {
         self.headers.keep_alive(self.version)
     }
 
-    /// How the body is delimited (RFC 9112, section 6.3). `None` where that can't be told.
+    /// Delimiter of the body (RFC 9112, section 6.3). `None` where that can't be told.
     pub fn framing(&self, of_head_request: bool) -> Option<Framing> {
         if of_head_request || matches!(self.status, 100..=199 | 204 | 304) {
             return Some(Framing::Length(0));

@@ -15,7 +15,7 @@ pub struct RequestHead<'b> {
     pub method: &'b str,
     /// The minor version: 0 or 1.
     pub version: u8,
-    /// Its header fields.
+    /// Header fields.
     pub headers: Headers<'b>,
     /// Bytes that it takes, with the empty line.
     pub size: usize,
@@ -44,12 +44,12 @@ impl<'b> RequestHead<'b> {
         Ok(Some(RequestHead { method, version, headers: Headers(request.headers.to_vec()), size }))
     }
 
-    /// Whether the connection may be used for another request.
+    /// True if the connection may be used for another request.
     pub fn keeps_alive(&self) -> bool {
         self.headers.keep_alive(self.version)
     }
 
-    /// How its body is delimited. A request that two readers could take apart in two ways is refused
+    /// Delimiter of the body. A request that two readers could take apart in two ways is refused
     /// (RFC 9112, section 6.3).
     ///
     /// # Errors

@@ -1,4 +1,4 @@
-//! What is sent, with its placeholders: `{seq}`, `{conn}`, `{now_us}`, `{random:SIZE}`, `{uuid}`, and the names that a
+//! Text that is sent, with its placeholders: `{seq}`, `{conn}`, `{now_us}`, `{random:SIZE}`, `{uuid}`, and the names that a
 //! conversation brings: what it took, columns of data. Pure.
 //!
 //! A word in braces is a placeholder, with a format or size after a colon; one that is not known is a mistake, and
@@ -36,7 +36,7 @@ pub struct Fields {
     pub now_us: u64,
 }
 
-/// What random bytes are made of.
+/// Bytes of which random ones are made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Alphabet {
     /// Small letters, so that a text stays one.
@@ -80,7 +80,7 @@ pub struct Values<'v> {
     pub fields: Fields,
     /// Names.
     pub named: &'v dyn Named,
-    /// What random bytes are made of.
+    /// Bytes of which random ones are made.
     pub alphabet: Alphabet,
     /// Where names' values go.
     pub place: Place,
@@ -90,7 +90,7 @@ pub struct Values<'v> {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{says}")]
 pub struct TemplateError {
-    /// What is wrong.
+    /// The fault.
     pub says: String,
     /// The name that is not known, where that is what is wrong.
     pub unknown: Option<String>,
@@ -191,7 +191,7 @@ impl Template {
         })
     }
 
-    /// Whether two renderings for one message are the same: nothing in it is random, or the time.
+    /// True if two renderings for one message are the same: nothing in it is random, or the time.
     pub fn is_repeatable(&self) -> bool {
         !self
             .pieces

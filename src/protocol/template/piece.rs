@@ -42,7 +42,7 @@ impl Counted {
     }
 }
 
-/// How a number is written: `06` is six digits with zeros in front, `x` hexadecimal.
+/// Form of a number: `06` is six digits with zeros in front, `x` hexadecimal.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Width {
     digits: u8,
@@ -95,7 +95,7 @@ pub(super) struct Found {
     pub(super) length: usize,
 }
 
-/// What is wrong with one.
+/// Fault of a placeholder.
 pub(super) struct Fault {
     pub(super) says: String,
     pub(super) unknown: Option<String>,

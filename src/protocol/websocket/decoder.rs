@@ -24,11 +24,11 @@ struct Held {
 struct Partial {
     opcode: Opcode,
     payload: Vec<u8>,
-    /// Whether the frame that is being read is the last of the message.
+    /// True if the frame that is being read is the last of the message.
     is_final: bool,
     /// Bytes of that frame that are still to come.
     left: usize,
-    /// Its mask, turned so that the first byte is for the next one.
+    /// Mask, turned so that the first byte is for the next one.
     mask: [u8; MASK],
 }
 
@@ -36,7 +36,7 @@ struct Partial {
 pub type Decoded<'b> = Result<(usize, Option<Message<'b>>), Violation>;
 
 impl Decoder {
-    /// Whether nothing is held.
+    /// True if nothing is held.
     pub fn is_at_rest(&self) -> bool {
         self.0.is_none()
     }

@@ -7,14 +7,14 @@ use tokio_tungstenite::tungstenite::handshake::{client::generate_key, derive_acc
 /// A handshake under way.
 #[derive(Debug)]
 pub struct Upgrade {
-    /// What the peer has to make of our key.
+    /// Answer that the peer has to give to our key.
     accept: String,
 }
 
-/// What is wrong with a reply of status 101.
+/// Fault of a reply of status 101.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UpgradeError {
-    /// Its name.
+    /// Cause that it is.
     pub cause: Cause,
     /// In words.
     pub says: String,

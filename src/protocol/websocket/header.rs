@@ -30,7 +30,7 @@ pub(super) struct Header {
 }
 
 impl Header {
-    /// Whether the frame is a control frame.
+    /// True if the frame is a control frame.
     pub(super) fn is_control(&self) -> bool {
         self.opcode.is_some_and(Opcode::is_control)
     }

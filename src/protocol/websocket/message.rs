@@ -1,4 +1,4 @@
-//! What both ends of a WebSocket have in common: opcodes, whole messages, and how the rules are broken.
+//! Rules that both ends of a WebSocket share: opcodes, whole messages, and how the rules are broken.
 
 use std::borrow::Cow;
 use thiserror::Error;
@@ -8,7 +8,7 @@ pub const LONGEST_MESSAGE: usize = 16 << 20;
 /// The longest payload of a control frame, in bytes (RFC 6455, section 5.5).
 pub const LONGEST_CONTROL: usize = 125;
 
-/// What a message is.
+/// Kind of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Opcode {
     /// UTF-8.
@@ -24,7 +24,7 @@ pub enum Opcode {
 }
 
 impl Opcode {
-    /// Whether its frames are control frames (RFC 6455, section 5.5).
+    /// True if its frames are control frames (RFC 6455, section 5.5).
     pub fn is_control(self) -> bool {
         matches!(self, Opcode::Close | Opcode::Ping | Opcode::Pong)
     }
@@ -33,13 +33,13 @@ impl Opcode {
 /// A whole message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Message<'b> {
-    /// What it is.
+    /// Kind of the message.
     pub opcode: Opcode,
-    /// What it says; of a text it is known to be UTF-8.
+    /// Payload; of a text it is known to be UTF-8.
     pub payload: Cow<'b, [u8]>,
 }
 
-/// How the peer has broken the protocol.
+/// Violation of the protocol by the peer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum Violation {
     /// RSV1 to RSV3.
@@ -104,7 +104,7 @@ pub struct CloseFrame {
 }
 
 impl Message<'_> {
-    /// What a close frame says.
+    /// Content of a close frame.
     pub fn close_frame(&self) -> CloseFrame {
         match self.payload.split_first_chunk() {
             None => CloseFrame { code: None, reason: String::new() },

@@ -1,4 +1,4 @@
-//! What the plots draw: columns of numbers, as short as they can be written.
+//! Data of the plots: columns of numbers, as short as they can be written.
 
 use crate::model::{Latency, OnsetKind, WindowLatency};
 use crate::result::RunResult;
@@ -27,7 +27,7 @@ pub(super) struct Columns {
 struct Plot {
     title: String,
     unit: &'static str,
-    /// Whether its series are drawn one on top of the other.
+    /// True if its series are drawn one on top of the other.
     stacked: bool,
     series: Vec<Series>,
 }
@@ -137,7 +137,7 @@ fn is_empty(value: &Option<f64>) -> bool {
     value.is_none_or(|value| value == 0.0)
 }
 
-/// How an onset is drawn: what makes attempts fail is red where some did, what leads to it is not yet, and what belongs
+/// Colour of an onset: what makes attempts fail is red where some did, what leads to it is not yet, and what belongs
 /// to every run is neither.
 fn tone(kind: OnsetKind, some_failed: bool) -> &'static str {
     match kind {

@@ -174,7 +174,7 @@ fn latencies(result: &RunResult) -> Vec<Value> {
     measured.map(row).collect()
 }
 
-/// What was forecast, beside what came: the forecast before the run, where there is one, and each change of
+/// Forecast, beside what came: the forecast before the run, where there is one, and each change of
 /// the forecast during it.
 fn forecasts(result: &RunResult) -> Value {
     let came = result.onsets.iter().find(|onset| onset.kind.name() == "ports_exhausted");

@@ -45,7 +45,7 @@ pub(super) fn quantile(latency: &Latency, q: f64) -> Measured {
     Measured { value: at(q), error: (at(q + off) / at(q - off)).ln() / 2.0 }
 }
 
-/// How much the new side differs from the base, as a share of it. Values have to be above zero; where the
+/// Difference of the new side from the base, as a share of it. Values have to be above zero; where the
 /// base has none there is no share, and any is possible.
 pub(super) fn relative_change(base: &[Measured], new: &[Measured]) -> Interval {
     let (b, n) = (Side::of(base), Side::of(new));
@@ -102,7 +102,7 @@ fn t(freedom: Option<usize>) -> f64 {
     freedom.and_then(|freedom| T.get(freedom.saturating_sub(1)).copied()).unwrap_or(Z)
 }
 
-/// How much a proportion differs, as a difference: Newcombe's interval (1998, method 10), of Wilson's
+/// Difference of two proportions: Newcombe's interval (1998, method 10), of Wilson's
 /// intervals of both sides; no narrower than what lies between the runs of the sides allows.
 pub(super) fn change_of_proportion(base: &[(u64, u64)], new: &[(u64, u64)]) -> Interval {
     let sum = |side: &[(u64, u64)]| {

@@ -34,17 +34,17 @@ const NOTICED_POINTS: f64 = 10.0;
 /// Percentage points by which the share of failures may rise, whatever the tolerance.
 const FAILED_POINTS: f64 = 0.1;
 
-/// Whether a regression of a metric fails the comparison.
+/// True if a regression of a metric fails the comparison.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Weight {
-    /// It does.
+    /// The metric decides.
     Decides,
-    /// It is only shown.
+    /// The metric is only shown.
     Shown,
 }
 
-/// What became of a metric, or of all.
+/// Change of a metric, or of all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Change {
@@ -61,9 +61,9 @@ pub enum Change {
 /// One metric on both sides.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Row {
-    /// Its name, as in thresholds.
+    /// Name, as in thresholds.
     pub metric: String,
-    /// Its unit: `us`, `ratio` or `per_s`.
+    /// Unit: `us`, `ratio` or `per_s`.
     pub unit: &'static str,
     /// On the side of the base: the mean of its runs (geometric, of a latency).
     pub base: f64,
@@ -73,11 +73,11 @@ pub struct Row {
     pub change: f64,
     /// The interval in which the change lies with 95 % certainty.
     pub low: f64,
-    /// Its upper end.
+    /// Upper end.
     pub high: f64,
-    /// What that comes to.
+    /// Verdict on the change.
     pub verdict: Change,
-    /// Whether it decides.
+    /// True if it decides.
     pub weight: Weight,
 }
 
@@ -94,13 +94,13 @@ pub struct Comparison {
     pub base_runs: usize,
     /// Runs of the new side.
     pub new_runs: usize,
-    /// What keeps the comparison from being as sure as it looks.
+    /// Reasons for which the comparison is not as sure as it looks.
     pub notes: Vec<String>,
     /// The metrics.
     pub rows: Vec<Row>,
 }
 
-/// Why sides can't be compared.
+/// Reason for which sides can't be compared.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CompareError {
     /// A side has no run.
@@ -114,13 +114,13 @@ pub enum CompareError {
     Worthless {
         /// The side.
         side: &'static str,
-        /// Its name.
+        /// Name.
         name: String,
         /// When it began.
         began: String,
-        /// What it is.
+        /// Verdict of the result.
         verdict: &'static str,
-        /// Why.
+        /// Reason.
         why: String,
     },
     /// They do different things.
@@ -335,12 +335,12 @@ fn histograms(runs: &[RunResult], name: &str) -> Result<Option<Vec<Latency>>, Co
     summaries.iter().map(read).collect::<Result<Vec<Latency>, _>>().map(Some)
 }
 
-/// Whether the interval of a share is so wide that twice as much or half could hide in it.
+/// True if the interval of a share is so wide that twice as much or half could hide in it.
 fn is_wide(low: f64, high: f64) -> bool {
     1.0 + high > (1.0 + NOTICED).powi(2) * (1.0 + low)
 }
 
-/// What an interval of a change for the worse comes to.
+/// Meaning of an interval of a change for the worse.
 fn judged(low: f64, high: f64, tolerance: f64, is_wide: bool) -> Change {
     if low > tolerance {
         Change::Regressed

@@ -1,6 +1,6 @@
-//! Why results can't be merged, each with what to do.
+//! Reasons for which results can't be merged, each with what to do.
 
-/// Why results can't be merged.
+/// Reason for which results can't be merged.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum MergeError {
     /// One result, or none.
@@ -44,7 +44,7 @@ pub enum MergeError {
         first: String,
         /// The other.
         second: String,
-        /// Which part.
+        /// Name of the part.
         part: String,
     },
     /// A part of a plan is not there.
@@ -53,7 +53,7 @@ pub enum MergeError {
          skipped.agent_lost"
     )]
     PartMissing {
-        /// Which part.
+        /// Name of the part.
         part: String,
     },
     /// They did not run at the same time.
@@ -72,12 +72,12 @@ pub enum MergeError {
         "'{0}' does not say when it began, so that its windows can't be aligned; it was written by an older version"
     )]
     NoClock(String),
-    /// Its numbers contradict each other.
+    /// The numbers of a result contradict each other.
     #[error("'{name}' does not add up: {what}; it was changed, or it was cut off")]
     Unbalanced {
         /// The result.
         name: String,
-        /// Which number is not the sum of its parts.
+        /// Number that is not the sum of its parts.
         what: String,
     },
     /// Together they are more than any run counts.
@@ -88,7 +88,7 @@ pub enum MergeError {
     Histogram {
         /// The result.
         of: String,
-        /// Which latency.
+        /// Name of the latency.
         what: String,
     },
 }

@@ -7,7 +7,7 @@ use crate::result::model::{Counts, RunResult, WindowSummary};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// What the merged result is to say of parts of the plan that have no result.
+/// Treatment of parts of the plan that have no result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Missing {
     /// The results can't be merged.
@@ -20,11 +20,11 @@ pub enum Missing {
 pub(super) struct Owed {
     /// The same as windows of a run that skipped them all.
     pub(super) windows: Vec<WindowSummary>,
-    /// How many.
+    /// Number of them.
     pub(super) count: u64,
 }
 
-/// Whether these are parts of one plan: all of them, or none.
+/// True if these are parts of one plan: all of them, or none.
 ///
 /// # Errors
 /// When some are and some are not, or a part is there twice, or not at all and `missing` refuses that.
@@ -79,7 +79,7 @@ fn difference(a: &Plan, b: &Plan) -> Option<&'static str> {
     }
 }
 
-/// What of the plan, up to `elapsed_s`, no part has counted, in this many windows: all of those that are missing, and
+/// Arrivals of the plan, up to `elapsed_s`, that no part has counted, in this many windows: all of those that are missing, and
 /// the rest of those whose program did not come to its end.
 pub(super) fn owed(parts: &[Named], elapsed_s: f64, seconds: usize) -> Owed {
     let mut owed = Owed { windows: Vec::new(), count: 0 };

@@ -1,4 +1,4 @@
-//! What a connection holds for its peer, and since when something has begun that is not complete.
+//! Bytes that a connection holds for its peer, and since when something has begun that is not complete.
 
 use super::{Connection, Partial, State};
 use std::time::Duration;
@@ -16,12 +16,12 @@ impl Connection {
         self.more.as_ref()?.unfinished_since
     }
 
-    /// Whether something had begun and was not complete when it was noted last.
+    /// True if something had begun and was not complete when it was noted last.
     pub(in crate::server) fn is_unfinished(&self) -> bool {
         self.unfinished_since().is_some()
     }
 
-    /// Whether something can have begun and not be complete.
+    /// True if something can have begun and not be complete.
     pub(in crate::server) fn may_be_unfinished(&self) -> bool {
         self.more.is_some()
     }

@@ -21,7 +21,7 @@ impl Body {
         Ok(Body(http1::Body::new(framing, keep)))
     }
 
-    /// Whether all of it has come.
+    /// True if all of it has come.
     pub(crate) fn is_complete(&self) -> bool {
         self.0.is_complete()
     }
@@ -31,7 +31,7 @@ impl Body {
         self.0.kept.capacity()
     }
 
-    /// What has come of it, if it is wanted.
+    /// Bytes that have come of it, if it is wanted.
     pub(crate) fn bytes(&self) -> &[u8] {
         &self.0.kept
     }

@@ -4,7 +4,7 @@ use crate::protocol::Reply;
 use std::borrow::Cow;
 use std::io::Write;
 
-/// Whether a reply is the last on its connection.
+/// True if a reply is the last on its connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Closing {
     Yes,

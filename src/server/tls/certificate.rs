@@ -15,7 +15,7 @@ use std::sync::Arc;
 /// Characters in a line of PEM (RFC 7468).
 const PEM_LINE: usize = 64;
 
-/// What a target proves itself by.
+/// Certificate and key by which a target proves itself.
 #[derive(Debug)]
 pub(crate) struct Identity {
     pub(crate) config: Arc<ServerConfig>,

@@ -6,15 +6,15 @@ mod session;
 pub(super) use certificate::Identity;
 pub(super) use session::Session;
 
-/// What is wrong with the certificate that a target makes for itself.
+/// Fault of the certificate that a target makes for itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Flaw {
     /// Nothing but that nobody else has signed it.
     #[default]
     None,
-    /// It was valid in the year 2000.
+    /// The certificate was valid in the year 2000.
     Expired,
-    /// It is for `wrong.connstorm.invalid` alone.
+    /// The certificate is for `wrong.connstorm.invalid` alone.
     WrongName,
 }
 
@@ -23,6 +23,6 @@ pub enum Flaw {
 pub struct Certificate {
     /// Host names and addresses that it is for, beside `localhost` and the addresses listened on.
     pub names: Vec<String>,
-    /// What is wrong with it.
+    /// Fault of the certificate.
     pub flaw: Flaw,
 }

@@ -1,4 +1,4 @@
-//! What peers may cost: memory of what is not complete, and time to complete it.
+//! Limits of what peers may cost: memory of what is not complete, and time to complete it.
 
 use super::{Worker, whom};
 use crate::server::counters::Ending;

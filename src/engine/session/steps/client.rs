@@ -17,7 +17,7 @@ pub(in crate::engine) struct Client {
     pub(in crate::engine) starts_at: Stamp,
     /// Repetitions left, by depth.
     pub(super) left: [u32; DEEPEST],
-    /// What it has taken.
+    /// Values that the client has taken.
     pub(super) taken: Taken,
 }
 

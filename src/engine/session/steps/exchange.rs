@@ -6,7 +6,7 @@ use crate::engine::session::refusal::{self, Refusal};
 use crate::model::{Cause, Failure, Reply, Stage};
 use crate::protocol::http1::{Body, HeadBuffer, LONGEST_HEAD, ReplyHead};
 
-/// What is kept of a body that values are taken of.
+/// Most bytes kept of a body that values are taken of.
 const LONGEST_BODY: usize = 1 << 20;
 
 /// See the module.
@@ -32,7 +32,7 @@ pub(super) struct Answer {
     pub(super) status: u16,
     pub(super) head: Vec<u8>,
     pub(super) body: Vec<u8>,
-    /// Whether the connection may be used again.
+    /// True if the connection may be used again.
     pub(super) keeps_alive: bool,
 }
 
@@ -142,7 +142,7 @@ impl Exchange {
         }
     }
 
-    /// Its time is over: a refusal whose body has not come as a whole, a reply that stalled, or nothing.
+    /// Failure of a wait whose time is over: a refusal whose body has not come as a whole, a reply that stalled, or nothing.
     pub(super) fn overdue(&mut self) -> SessionError {
         let stage = self.stage;
         let came = match &self.state {

@@ -1,4 +1,4 @@
-//! What a conversation speaks over: how far its connection has come.
+//! Line that a conversation speaks over: how far its connection has come.
 
 use super::client::Client;
 use super::exchange::Exchange;
@@ -28,7 +28,7 @@ pub(super) enum Line {
 }
 
 impl Line {
-    /// Whether a request can be made over it as it is.
+    /// True if a request can be made over it as it is.
     pub(super) fn takes(&self, request: &Request, act: &Do) -> bool {
         match (self, act) {
             (Line::Fresh, _) | (Line::Idle, Do::Http(_)) => true,

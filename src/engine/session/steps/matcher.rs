@@ -1,4 +1,4 @@
-//! Whether a message is of a kind, and what is taken of it. A message that is not costs no memory.
+//! True if a message is of a kind, and what is taken of it. A message that is not costs no memory.
 
 use crate::engine::session::search::find_from;
 use crate::plan::steps::{Condition, Match, Take, TakeFrom};
@@ -15,7 +15,7 @@ use std::borrow::Cow;
 pub(super) struct Matcher {
     after: Option<Template>,
     all: Vec<Test>,
-    /// How it is written, for messages.
+    /// Form of the matcher, for messages.
     pub(super) says: String,
 }
 
@@ -30,9 +30,9 @@ enum Test {
     Prefix(Vec<u8>),
 }
 
-/// What a message is held against.
+/// Message, with what else it is held against.
 pub(super) struct Against<'a> {
-    /// What placeholders stand for.
+    /// Values of placeholders.
     pub(super) values: Values<'a>,
     /// The message that was sent, where an echo is waited for.
     pub(super) sent: &'a [u8],
@@ -63,12 +63,12 @@ impl Matcher {
         Matcher { after, all: all.collect(), says: kind.to_string() }
     }
 
-    /// Whether the message that was sent has to be kept.
+    /// True if the message that was sent has to be kept.
     pub(super) fn wants_echo(&self) -> bool {
         self.all.iter().any(|test| matches!(test, Test::Echo))
     }
 
-    /// Whether a message is of this kind.
+    /// True if a message is of this kind.
     pub(super) fn fits(&self, message: &[u8], against: &mut Against<'_>) -> bool {
         let message = match &self.after {
             None => message,
@@ -115,7 +115,7 @@ impl Against<'_> {
 pub(super) struct Taking {
     /// Index of its name.
     pub(super) index: u16,
-    /// Its name.
+    /// Name.
     pub(super) name: String,
     from: From,
 }
@@ -139,7 +139,7 @@ impl Taking {
         Taking { index: index_of(&take.name), name: take.name.clone(), from }
     }
 
-    /// Whether it is taken of the head of a reply.
+    /// True if it is taken of the head of a reply.
     pub(super) fn is_of_head(&self) -> bool {
         matches!(self.from, From::Header(_) | From::Cookie(_))
     }

@@ -51,9 +51,9 @@ pub(super) struct Conversation {
     reactions: u64,
     /// Code to close with, where a step says it.
     close_code: Option<u16>,
-    /// Whether what lasts to the end is to end.
+    /// True if what lasts to the end is to end.
     is_leaving: bool,
-    /// Whether the client goes on over another connection.
+    /// True if the client goes on over another connection.
     goes_on: bool,
 }
 
@@ -330,7 +330,7 @@ impl Conversation {
         self.goes_on.then(|| std::mem::take(&mut self.client))
     }
 
-    /// Whether it is to go on over another connection.
+    /// True if it is to go on over another connection.
     pub(super) fn goes_on(&self) -> bool {
         self.goes_on
     }
@@ -350,7 +350,7 @@ impl Conversation {
         self.line.held() + self.sent.len() + self.client.taken.held()
     }
 
-    /// Whether a message waits for its answer.
+    /// True if a message waits for its answer.
     pub(super) fn unanswered(&self, program: &Program) -> u64 {
         let op = program.ops.get(usize::from(self.client.at));
         u64::from(self.wait == Wait::Message && op.is_some_and(|op| matches!(op.act, Do::Send(_))))

@@ -32,7 +32,7 @@ pub(super) struct Op {
     pub(super) leaves_to: Option<u16>,
 }
 
-/// What is done.
+/// Act of a step.
 #[derive(Debug)]
 pub(super) enum Do {
     Http(Box<Request>),
@@ -62,11 +62,11 @@ pub(super) enum Do {
 pub(super) struct Request {
     pub(super) head: RequestHead,
     pub(super) body: Option<Message>,
-    /// Whether it says how long its body is even if it has none (RFC 9110, section 8.6).
+    /// True if it says how long its body is even if it has none (RFC 9110, section 8.6).
     pub(super) has_length: bool,
     pub(super) statuses: Statuses,
     pub(super) takes: Vec<Taking>,
-    /// Whether a WebSocket is opened on the connection of the request before.
+    /// True if a WebSocket is opened on the connection of the request before.
     pub(super) reuses: bool,
 }
 
@@ -84,7 +84,7 @@ pub(super) struct Waiting {
     pub(super) takes: Vec<Taking>,
 }
 
-/// What is sent, and as what.
+/// Message that is sent, and its kind.
 #[derive(Debug)]
 pub(super) struct Message {
     pub(super) text: Template,
@@ -309,7 +309,7 @@ impl Compiler<'_> {
     }
 }
 
-/// Whether a step needs an open WebSocket.
+/// True if a step needs an open WebSocket.
 fn speaks(step: &Step) -> bool {
     match &step.act {
         Act::Send(_) | Act::Wait(_) | Act::On { .. } | Act::Close { .. } => true,

@@ -1,4 +1,4 @@
-//! What a conversation waits for: bytes of the peer, time, the end of the run.
+//! Waits of a conversation: for bytes of the peer, for time, for the end of the run.
 
 use super::line::Line;
 use super::program::{Do, Op, Waiting};
@@ -11,11 +11,11 @@ use crate::protocol::websocket::Opcode;
 /// The longest line that is waited for.
 const LONGEST_LINE: usize = 16 << 20;
 
-/// What is waited for.
+/// Wait of a conversation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Wait {
     Nothing,
-    /// Its next turn.
+    /// The next turn is waited for.
     Turn,
     /// The end of a pause.
     Pause,
@@ -219,7 +219,7 @@ impl Conversation {
         }
     }
 
-    /// What lasts to the end is to end; the rest of the steps is done.
+    /// End of what lasts to the end; the rest of the steps is done.
     pub(in crate::engine::session) fn leave(&mut self, context: &mut Context<'_>) -> StepResult {
         if self.is_leaving {
             return Ok(Step::Continue);
@@ -241,7 +241,7 @@ impl Conversation {
         self.is_under_way(program)
     }
 
-    /// Whether the end of the run would cut it: it waits for something of the peer, or has more to say.
+    /// True if the end of the run would cut it: it waits for something of the peer, or has more to say.
     pub(in crate::engine::session) fn is_under_way(&self, program: Option<&Program>) -> bool {
         match self.wait {
             Wait::End => false,
@@ -250,7 +250,7 @@ impl Conversation {
         }
     }
 
-    /// Whether the pause is part of what lasts to the end.
+    /// True if the pause is part of what lasts to the end.
     fn may_leave(&self, program: Option<&Program>) -> bool {
         let op = program.and_then(|program| program.ops.get(usize::from(self.client.at)));
         self.due.is_none() || op.is_some_and(|op| op.leaves_to.is_some())
@@ -269,7 +269,7 @@ impl Conversation {
         }
     }
 
-    /// Whether all handshakes are done.
+    /// True if all handshakes are done.
     pub(in crate::engine::session) fn was_open(&self) -> bool {
         matches!(self.line, Line::WebSocket(_) | Line::Stream(_) | Line::Idle | Line::Spent)
     }

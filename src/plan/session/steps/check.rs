@@ -43,7 +43,7 @@ fn opens(steps: &[Step]) -> bool {
     super::flat(steps).iter().any(|step| matches!(step.act, Act::Open(_)))
 }
 
-/// What there is to speak over, at a step.
+/// Line to speak over, at a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Line {
     /// Nothing: requests may be made.
@@ -148,7 +148,7 @@ impl Check<'_> {
     }
 }
 
-/// Whether a step takes time of itself.
+/// True if a step takes time of itself.
 fn waits(step: &Step) -> bool {
     match &step.act {
         Act::Http(_) | Act::Open(_) | Act::Wait(_) => true,

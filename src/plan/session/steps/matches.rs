@@ -1,4 +1,4 @@
-//! How a kind of messages is written in a step: a text, or a table of conditions.
+//! Form of a kind of messages in a step: a text, or a table of conditions.
 
 use super::reader::StepReader;
 use super::{Condition, Match};

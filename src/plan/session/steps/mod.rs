@@ -35,20 +35,20 @@ pub const MOST_NAMES: usize = 255;
 /// One step.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Step {
-    /// Its name, by which it is a metric; `None`: it is called by its kind and number.
+    /// Name by which the step is a metric; `None`: the step is called by its kind and number.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// What is done.
+    /// Act of the step.
     pub act: Act,
     /// Longest wait for what it waits for; `None`: as long as handshakes and answers have by default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub within: Option<Duration>,
-    /// What is taken of the answer.
+    /// Values that are taken of the answer.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub take: Vec<Take>,
 }
 
-/// What a step does.
+/// Act of a step.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Act {
@@ -64,16 +64,16 @@ pub enum Act {
     Think(Lifetime),
     /// Steps several times.
     Repeat {
-        /// How often; `None`: until the connection's lifetime or the run ends.
+        /// Number of rounds; `None`: until the connection's lifetime or the run ends.
         times: Option<u64>,
-        /// Which.
+        /// Steps of a round.
         steps: Vec<Step>,
     },
     /// An answer to every message of a kind, from here to the end of the connection.
     On {
-        /// Which messages.
+        /// Messages that are reacted to.
         when: Match,
-        /// What is said to them; `None`: they are counted.
+        /// Answer to them; `None`: they are counted.
         send: Option<Payload>,
     },
     /// The end of the connection, by us.
@@ -107,29 +107,29 @@ pub struct OpenStep {
     pub headers: Vec<StepHeader>,
     /// Subprotocols offered; empty: those of the target.
     pub subprotocols: Vec<Template>,
-    /// Whether the connection of the requests before is upgraded, rather than another made.
+    /// True if the connection of the requests before is upgraded, rather than another made.
     pub reuse: bool,
 }
 
 /// A message.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct SendStep {
-    /// What is sent.
+    /// Payload.
     pub payload: Payload,
-    /// What answers it; `None`: nothing is waited for.
+    /// Answer that is waited for; `None`: nothing is waited for.
     pub expect: Option<Match>,
 }
 
 /// One header.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct StepHeader {
-    /// Its name.
+    /// Name.
     pub name: String,
-    /// Its value.
+    /// Value.
     pub value: Template,
 }
 
-/// What is sent.
+/// Payload of a message.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Payload {
@@ -148,7 +148,7 @@ pub enum Payload {
 /// A kind of messages: those of which all conditions hold.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Match {
-    /// What stands before the part that the conditions are about.
+    /// Text before the part that the conditions are about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<Template>,
     /// All of them; none: every message.
@@ -173,7 +173,7 @@ pub enum Condition {
     Json {
         /// Where.
         pointer: String,
-        /// What the value says; `None`: anything.
+        /// Value that is wanted; `None`: anything.
         equals: Option<Template>,
     },
     /// These bytes at the beginning, as hexadecimal digits.
@@ -204,7 +204,7 @@ pub enum TakeFrom {
 }
 
 impl Act {
-    /// What a file calls it.
+    /// Name in a file.
     pub fn name(&self) -> &'static str {
         match self {
             Act::Http(_) => "http",
@@ -218,7 +218,7 @@ impl Act {
         }
     }
 
-    /// Whether it takes time that is worth to be measured.
+    /// True if it takes time that is worth to be measured.
     pub fn is_measured(&self) -> bool {
         match self {
             Act::Http(_) | Act::Open(_) | Act::Wait(_) => true,
@@ -291,7 +291,7 @@ pub fn time_of_each_once(steps: &[Step], answer: Duration) -> Duration {
     flat(steps).iter().map(time).fold(Duration::ZERO, Duration::saturating_add)
 }
 
-/// Whether steps are repeated, or a pause lasts, until the end of the run.
+/// True if steps are repeated, or a pause lasts, until the end of the run.
 pub fn last_to_the_end(steps: &[Step]) -> bool {
     flat(steps)
         .iter()

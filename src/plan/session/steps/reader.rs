@@ -34,7 +34,7 @@ pub(in crate::plan) struct Steps;
 
 /// An example for messages and the reference.
 const EXAMPLE: &str = "a list of steps, each a table, such as [{ send = \"ping {seq}\", expect = \"echo\" }, { think = \"1s\" }]";
-/// What a step may do, each a field of its own.
+/// Acts of a step, each a field of its own.
 const ACTS: [&str; 8] = ["http", "open", "send", "wait", "think", "repeat", "on", "close"];
 /// Fields beside what a step does, each with the steps that have it.
 const BESIDE: [(&str, &[&str]); 10] = [
@@ -78,7 +78,7 @@ impl Form for Steps {
     }
 }
 
-/// What reading steps needs, and what it has come to.
+/// Needs of reading steps, and the outcome.
 pub(super) struct StepReader<'a> {
     pub(super) reader: &'a Reader<'a>,
     /// Names that placeholders may use by now.
@@ -137,7 +137,7 @@ impl<'a> StepReader<'a> {
         Some(Step { name, act: act?, within, take: own_takes })
     }
 
-    /// What the step does, and that nothing stands beside it that it has no use for.
+    /// Kind of the step; nothing may stand beside it that it has no use for.
     fn kind(&self, value: &'a Spanned<DeValue<'a>>, table: &Table<'a>) -> Option<&'static str> {
         let given: Vec<&'static str> = ACTS.into_iter().filter(|act| table.value(act).is_some()).collect();
         let kind = match given[..] {
@@ -297,7 +297,7 @@ impl<'a> StepReader<'a> {
         Some(headers)
     }
 
-    /// What is sent, and as what.
+    /// Payload, and its kind.
     fn payload(&self, value: &'a Spanned<DeValue<'a>>, table: &Table<'a>) -> Option<Payload> {
         let is_binary = table.boolean("binary").into_value().unwrap_or(false);
         let DeValue::Table(_) = value.get_ref() else {

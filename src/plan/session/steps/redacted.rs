@@ -1,4 +1,4 @@
-//! What of steps only their owner may know.
+//! Parts of steps that only their owner may know.
 
 use super::{Act, Condition, Match, Payload, Step, StepHeader, flat};
 use crate::plan::secrets::{REDACTED, is_secret_header, of_message, query_values, redacted_query};

@@ -7,7 +7,7 @@ pub(super) fn schema() -> Value {
     json!({ "type": "array", "minItems": 1, "items": { "$ref": "#/$defs/step" } })
 }
 
-/// What `$defs` hold of steps.
+/// Definitions of steps in `$defs`.
 pub(in crate::plan) fn definitions() -> Vec<(&'static str, Value)> {
     let text = json!({ "type": ["string", "number"] });
     let payload = json!({ "oneOf": [text, {

@@ -1,4 +1,4 @@
-//! What is taken of answers, and the names that placeholders may use.
+//! Values that are taken of answers, and the names that placeholders may use.
 
 use super::matches::{not_a_pointer, not_a_regex};
 use super::reader::StepReader;

@@ -1,4 +1,4 @@
-//! What either role makes of its peer's frames, and of bytes that are none.
+//! Reading of the peer's frames by either role, and of bytes that are none.
 
 use super::*;
 use crate::protocol::websocket::write;
