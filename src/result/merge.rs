@@ -151,6 +151,7 @@ impl Whole<'_> {
             ending: whole.ending(),
         };
         let Judgement { verdict, reasons, thresholds } = whole.judgement(&figures, aborted.as_deref());
+        let (closes, statuses) = whole.answers();
         let merged = RunResult {
             verdict,
             reasons,
@@ -159,8 +160,8 @@ impl Whole<'_> {
             forecast: None,
             destinations: whole.all(|result| result.destinations.clone()),
             tuples: parts.iter().map(|part| part.result.tuples).fold(0, u64::saturating_add),
-            closes: whole.closes(),
-            statuses: whole.statuses(),
+            closes,
+            statuses,
             findings: whole.findings(),
             thresholds,
             unseen,
@@ -288,16 +289,13 @@ impl Whole<'_> {
         sum
     }
 
-    fn statuses(&self) -> crate::model::Codes {
-        let mut sum = crate::model::Codes::default();
-        self.parts.iter().for_each(|part| sum.merge(&part.result.statuses));
-        sum
-    }
-
-    fn closes(&self) -> crate::model::Closes {
-        let mut sum = crate::model::Closes::default();
-        self.parts.iter().for_each(|part| sum.merge(&part.result.closes));
-        sum
+    fn answers(&self) -> (crate::model::Closes, crate::model::Codes) {
+        let (mut closes, mut statuses) = Default::default();
+        self.parts.iter().for_each(|part| {
+            crate::model::Closes::merge(&mut closes, &part.result.closes);
+            crate::model::Codes::merge(&mut statuses, &part.result.statuses);
+        });
+        (closes, statuses)
     }
 
     fn skipped(&self) -> BTreeMap<String, u64> {
