@@ -99,6 +99,10 @@ bench-shared *ARGS:
 bench-observe:
     cargo bench --locked --bench observe_cost
 
+# Shows connstorm watch beside other programs that run out of ports
+bench-watch *ARGS:
+    python3 benches/watch_programs.py {{ARGS}}
+
 # Fuzzes one parser for a minute: first_bytes, http_reply, template, websocket
 fuzz TARGET:
     cargo +nightly fuzz run {{TARGET}} -- -max_total_time=60

@@ -274,7 +274,7 @@ fn refusals_and_descriptor_limits_are_told() {
     });
 }
 
-/// Ports that come back in time, those of another source, and what the run closes at its end are no want of ports.
+/// Ports that come back in time, those of another source, and what the run closes at its end are not an exhaustion of ports.
 #[test]
 fn ports_are_low_only_where_they_will_be_gone() {
     narrow("ports_are_low_only_where_they_will_be_gone").run(|| {
@@ -296,7 +296,7 @@ fn ports_are_low_only_where_they_will_be_gone() {
     });
 }
 
-/// IPv6 that is off is no want of ports, though the error number is the same.
+/// IPv6 that is off is not an exhaustion of ports, though the error number is the same.
 #[test]
 fn an_address_that_can_not_be_had_exhausts_no_ports() {
     let namespace = Namespace::of("an_address_that_can_not_be_had_exhausts_no_ports");

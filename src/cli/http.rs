@@ -1,9 +1,9 @@
-//! A small HTTP server for figures of what goes on.
+//! A small HTTP server for figures of what goes on: `/metrics`, pages, and events as they come.
 //!
 //! A thread of its own answers many clients side by side. Whoever comes is taken from the accept queue at once, so that
 //! no crowd of scrapers fills it, which would look as if the target's were full; beyond [`CLIENTS`] the one that has
 //! waited longest is let go. A client that is silent or slow is let go within [`PATIENCE`], and delays nobody: what there
-//! is to say is swapped as a whole. The thread has the lowest
+//! is to say is swapped as a whole, and a reader of events that falls behind gets the newest. The thread has the lowest
 //! priority, and whoever has something to say never waits for it.
 
 use super::output::say;
@@ -11,7 +11,7 @@ use crate::linux::priority;
 use anyhow::Context;
 use std::collections::VecDeque;
 use std::net::{SocketAddr, TcpListener};
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -19,12 +19,15 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::AbortHandle;
 
-/// Longest time that a client has for its request, and for taking its answer.
+/// Longest time that a client has for its request, and for taking one answer or one event.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// Time between two looks whether all has ended.
+/// Time between two looks whether there is something new to say, or all has ended.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
-/// Clients that are answered side by side.
+/// Time after which a reader of events is told that all is well, so that a dead one is found.
+const KEEP_ALIVE: Duration = Duration::from_secs(10);
+/// Clients that are answered side by side, and those of them that read events.
 const CLIENTS: usize = 64;
+const READERS: usize = 24;
 /// Length of the accept queue; the kernel cuts it to `net.core.somaxconn`.
 const BACKLOG: i32 = 4096;
 /// Longest request that is read.
@@ -39,6 +42,15 @@ pub(super) struct Request<'a> {
     pub(super) method: &'a str,
     /// The path, without the query.
     pub(super) path: &'a str,
+    headers: &'a [httparse::Header<'a>],
+}
+
+impl Request<'_> {
+    /// The value of a header.
+    pub(super) fn header(&self, name: &str) -> Option<&str> {
+        let found = self.headers.iter().find(|header| header.name.eq_ignore_ascii_case(name))?;
+        std::str::from_utf8(found.value).ok()
+    }
 }
 
 /// Answer to a request.
@@ -52,6 +64,8 @@ pub(super) enum Answer {
         /// Content.
         body: Arc<str>,
     },
+    /// Events, one for each change of a feed, until it ends.
+    Events(Arc<Feed>),
 }
 
 impl Answer {
@@ -71,22 +85,46 @@ pub(super) trait Site: Send + Sync + 'static {
 #[derive(Debug)]
 pub(super) struct Feed {
     text: Mutex<Arc<str>>,
+    version: AtomicU64,
+    ended: AtomicBool,
+    readers: AtomicU64,
 }
 
 impl Feed {
     /// A feed that begins with this.
     pub(super) fn new(text: &str) -> Feed {
-        Feed { text: Mutex::new(text.into()) }
+        Feed {
+            text: Mutex::new(text.into()),
+            version: AtomicU64::new(1),
+            ended: AtomicBool::new(false),
+            readers: AtomicU64::new(0),
+        }
     }
 
     /// Sets it.
     pub(super) fn set(&self, text: impl Into<Arc<str>>) {
         *self.text.lock().unwrap_or_else(PoisonError::into_inner) = text.into();
+        self.version.fetch_add(1, Relaxed);
     }
 
     /// The newest.
     pub(super) fn get(&self) -> Arc<str> {
         self.text.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Says that nothing comes any more, and waits until those who read it have the newest, as long as this at most.
+    pub(super) fn end(&self, patience: Duration) {
+        self.ended.store(true, Relaxed);
+        let mut waited = Duration::ZERO;
+        while self.readers() > 0 && waited < patience {
+            thread::sleep(LOOK_EVERY);
+            waited += LOOK_EVERY;
+        }
+    }
+
+    /// Clients that read it as events.
+    pub(super) fn readers(&self) -> u64 {
+        self.readers.load(Relaxed)
     }
 }
 
@@ -185,7 +223,7 @@ async fn answer(mut stream: TcpStream, site: Arc<dyn Site>) -> std::io::Result<(
                     None => (path, None),
                 });
                 let method = parsed.method.unwrap_or_default();
-                site.answer(&Request { method, path })
+                site.answer(&Request { method, path, headers: parsed.headers })
             }
             _ => Answer::plain("400 Bad Request", "this is no request of HTTP/1.1\n"),
         }
@@ -201,6 +239,23 @@ async fn answer(mut stream: TcpStream, site: Arc<dyn Site>) -> std::io::Result<(
             })
             .await?
         }
+        Answer::Events(feed) => {
+            if feed.readers.fetch_add(1, Relaxed) >= READERS as u64 {
+                feed.readers.fetch_sub(1, Relaxed);
+                return Ok(());
+            }
+            let _reading = Reading(feed.clone());
+            events(stream, &feed).await
+        }
+    }
+}
+
+/// One reader of a feed, until it is dropped, by whatever way.
+struct Reading(Arc<Feed>);
+
+impl Drop for Reading {
+    fn drop(&mut self) {
+        self.0.readers.fetch_sub(1, Relaxed);
     }
 }
 
@@ -218,9 +273,41 @@ async fn read_request(stream: &mut TcpStream) -> std::io::Result<Option<Vec<u8>>
     Ok(Some(request))
 }
 
+/// A page may run its own script and ask where it came from, and nothing else.
+const POLICY: &str = "Content-Security-Policy: default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; \
+                      connect-src 'self'; img-src data:; frame-ancestors 'none'\r\n";
+
 fn head(status: &str, kind: &str, more: &str) -> String {
+    let policy = if kind.starts_with("text/html") { POLICY } else { "" };
     format!(
-        "HTTP/1.1 {status}\r\nContent-Type: {kind}\r\n{more}Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n\
+        "HTTP/1.1 {status}\r\nContent-Type: {kind}\r\n{more}{policy}Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n\
          Connection: close\r\n\r\n"
     )
+}
+
+/// Server-sent events (HTML Living Standard, 9.2): the newest text as one event, whenever there is a newer one.
+async fn events(mut stream: TcpStream, feed: &Feed) -> std::io::Result<()> {
+    let head = head("200 OK", "text/event-stream", "");
+    tokio::time::timeout(PATIENCE, stream.write_all(head.as_bytes())).await??;
+    let (mut said, mut quiet) = (0, Duration::ZERO);
+    loop {
+        let ended = feed.ended.load(Relaxed);
+        let version = feed.version.load(Relaxed);
+        if version != said {
+            said = version;
+            let text = feed.get();
+            let event: String = text.lines().map(|line| format!("data: {line}\n")).collect();
+            tokio::time::timeout(PATIENCE, stream.write_all(format!("{event}\n").as_bytes())).await??;
+            quiet = Duration::ZERO;
+        } else if quiet >= KEEP_ALIVE {
+            tokio::time::timeout(PATIENCE, stream.write_all(b": still there\n\n")).await??;
+            quiet = Duration::ZERO;
+        }
+        if ended && feed.version.load(Relaxed) == said {
+            tokio::time::timeout(PATIENCE, stream.write_all(b"event: end\ndata: \n\n")).await??;
+            return stream.shutdown().await;
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+        quiet += LOOK_EVERY;
+    }
 }

@@ -29,7 +29,7 @@ pub struct Moment {
     pub source: Option<IpAddr>,
     /// The destination as the kernel's sockets have it: 127.0.0.1 where the lease says 0.0.0.0.
     pub destination: SocketAddr,
-    /// The ports that the attempt could choose from, and what holds them. Only for want of a port.
+    /// The ports that the attempt could choose from, and what holds them. Only of a failure for lack of a port.
     pub ports: Option<TuplePorts>,
     /// The listener at the destination. Only where the destination is this host's.
     pub listener: Option<ListenerNow>,

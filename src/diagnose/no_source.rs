@@ -35,7 +35,7 @@ fn ipv6_off(facts: &Facts, failed: &FailureFact) -> Option<Claim> {
         return None;
     }
     let says = format!(
-        "IPv6 is switched off on this host (or in this container): connect() to {to} failed from the first attempt, for want of \
+        "IPv6 is switched off on this host (or in this container): connect() to {to} failed from the first attempt, for lack of \
          a source address. Ports are not the cause"
     );
     let seen = if loopback_away {

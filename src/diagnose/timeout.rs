@@ -113,7 +113,7 @@ pub(super) fn accept_queue_overflowed(facts: &Facts) -> bool {
     let seen_full = facts.target.queue_seen_full || facts.full_listener().is_some();
     let dropped = facts.target.listener_drops.is_some_and(|drops| drops > 0);
     let overflowed = facts.counters.is_none_or(|counters| counters.listen_overflows > 0);
-    // Without SYN cookies a listener drops for want of room in either queue, and the counter is every listener's.
+    // Without SYN cookies a listener drops for lack of room in either queue, and the counter is every listener's.
     let cookies = facts.host.tcp_syncookies != Some(0);
     facts.target_is_local == Some(true) && (seen_full || dropped && overflowed && cookies)
 }

@@ -39,7 +39,7 @@ pub fn inside(experiment: &Experiment) -> Answer {
     match completed.run.conservation() {
         Ok(()) => Answer::Ran(Box::new(completed.into_result(&plan))),
         Err(imbalance) => {
-            Answer::Broken(format!("the books don't balance, a defect of connstorm: {imbalance}"))
+            Answer::Broken(format!("the counts do not add up, a defect of connstorm: {imbalance}"))
         }
     }
 }

@@ -233,7 +233,7 @@ fn unless_no_route<T>(answer: io::Result<Option<T>>) -> io::Result<Option<T>> {
     })
 }
 
-/// True if an address is reached by the default route, for want of a better one. `None` where there is no
+/// True if an address is reached by the default route, where there is no better one. `None` where there is no
 /// route at all, or the kernel does not tell which one matched (Linux before 4.13).
 ///
 /// # Errors

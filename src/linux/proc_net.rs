@@ -157,7 +157,7 @@ counters! {
     syn_queue_drops = "TcpExt" "TCPReqQFullDrop", "SYNs that met a full SYN queue and were dropped.";
     syncookies_sent = "TcpExt" "SyncookiesSent", "SYN cookies sent.";
     syncookies_failed = "TcpExt" "SyncookiesFailed", "ACKs whose SYN cookie was not valid.";
-    aborts_on_memory = "TcpExt" "TCPAbortOnMemory", "connections reset for want of memory, or as too many orphans.";
+    aborts_on_memory = "TcpExt" "TCPAbortOnMemory", "connections reset for lack of memory, or as too many orphans.";
     aborts_on_timeout = "TcpExt" "TCPAbortOnTimeout", "connections given up after their last retransmit.";
     aborts_on_data = "TcpExt" "TCPAbortOnData", "connections closed by RST: SO_LINGER 0, or data behind a close.";
     aborts_on_close = "TcpExt" "TCPAbortOnClose", "connections reset because close() left data unread.";
@@ -180,7 +180,7 @@ counters! {
     icmp_unreachable_in = "Icmp" "InDestUnreachs", "ICMP destination unreachable received: a reject rule, a closed UDP port.";
     icmp_unreachable_out = "Icmp" "OutDestUnreachs", "ICMP destination unreachable sent.";
     no_routes_in = "IpExt" "InNoRoutes", "packets received for which there is no route.";
-    no_routes_out = "Ip" "OutNoRoutes", "packets not sent for want of a route.";
+    no_routes_out = "Ip" "OutNoRoutes", "packets not sent, as no route leads there.";
 }
 
 impl Counters {

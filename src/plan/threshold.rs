@@ -11,6 +11,7 @@ mod metric;
 mod nearest;
 mod needs;
 mod stat;
+mod step;
 mod value;
 
 pub use catalogue::{Entry, Family, catalogue};
@@ -20,6 +21,7 @@ pub use metric::{Counter, Metric, Observed, Share};
 pub use nearest::advice;
 pub use needs::Unmeasured;
 pub use stat::{Percentile, Stat};
+pub use step::{LONGEST_STEP_NAME, StepFigure, StepName};
 pub use value::Unit;
 
 use crate::plan::units::Count;

@@ -201,6 +201,7 @@ mod tests {
 
     fn kind(failure: Failure) -> FailureKind {
         FailureKind {
+            step: None,
             stage: failure.stage,
             cause: failure.cause,
             errno: failure.errno,

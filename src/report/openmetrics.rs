@@ -157,6 +157,13 @@ impl Figures {
             (labels(&all), kind.count)
         });
         self.add("failures", "Failed attempts, by kind", Values::Counters(failures.collect()));
+        let steps = result.steps.iter().flat_map(|step| {
+            [("done", step.done), ("failed", step.failed)]
+                .map(|(what, count)| (labels(&[("step", step.name.as_str()), ("what", what)]), count))
+        });
+        if !result.steps.is_empty() {
+            self.add("steps", "Steps of conversations, by outcome", Values::Counters(steps.collect()));
+        }
     }
 
     fn latencies(&mut self, result: &RunResult) -> Result<(), RenderError> {

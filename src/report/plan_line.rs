@@ -11,7 +11,7 @@ pub fn plan_line(plan: &Plan) -> String {
     format!(
         "{}; connections {}, closed by {}; {}{}",
         load(plan),
-        lifetime(plan.connection.lifetime),
+        lifetime(plan),
         close(plan.connection.close),
         ports(plan.source.ports),
         drain.unwrap_or_default()
@@ -28,8 +28,11 @@ pub(super) fn close(close: Close) -> &'static str {
 }
 
 /// Lifetime of a connection, in words.
-pub(super) fn lifetime(lifetime: Lifetime) -> String {
-    match lifetime {
+pub(super) fn lifetime(plan: &Plan) -> String {
+    match plan.connection.lifetime {
+        Lifetime::Fixed(duration) if duration.is_zero() && !plan.session.steps.is_empty() => {
+            "open as long as the steps last".to_owned()
+        }
         Lifetime::Fixed(duration) if duration.is_zero() => "closed at once".to_owned(),
         Lifetime::Fixed(duration) => format!("open {}", time(duration)),
         Lifetime::Uniform(low, high) => format!("open {} to {}", time(low), time(high)),

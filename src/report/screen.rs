@@ -154,7 +154,9 @@ fn latencies(result: &RunResult) -> String {
     line(&mut out, format_args!("  {:<15}{:>9}{:>9}{:>9}{:>9}", "", "p50", "p90", "p99", "max"));
     for (name, l) in all {
         let cells = [l.p50, l.p90, l.p99, l.max].map(|us| format!("{:>9}", micros(us)));
-        line(&mut out, format_args!("  {:<15}{}", name.replace('_', " "), cells.concat()));
+        // The name of a step is the user's own.
+        let title = if name.starts_with("step.") { name.to_owned() } else { name.replace('_', " ") };
+        line(&mut out, format_args!("  {title:<15}{}", cells.concat()));
     }
     out
 }

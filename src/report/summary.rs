@@ -11,7 +11,7 @@ use crate::report::style::Style;
 use crate::report::{bars, forecast, plan_line};
 use crate::result::headline;
 use crate::result::windows::{spans, without_stub};
-use crate::result::{FailureKind, LatencySummary, RunResult, Verdict};
+use crate::result::{FailureKind, LatencySummary, RunResult, StepCount, Verdict};
 
 /// The summary, several lines with a line end each.
 pub fn render(result: &RunResult, style: Style) -> String {
@@ -65,7 +65,8 @@ fn failures(out: &mut String, result: &RunResult, style: Style) {
     for kind in &result.failures {
         let count = style.bad(&thousands(kind.count));
         let code = kind.code.map_or(String::new(), |code| format!(" {code}"));
-        line(out, format_args!("  {count} × {}{code} at {}, {}", kind.cause, kind.stage, kind.side));
+        let step = kind.step.as_ref().map_or(String::new(), |step| format!(" in step {step}"));
+        line(out, format_args!("  {count} × {}{code} at {}{step}, {}", kind.cause, kind.stage, kind.side));
         if let Some(errno) = kind.errno {
             line(out, format_args!("      {errno}: {}", errno.text()));
         }
@@ -209,6 +210,15 @@ fn course(out: &mut String, result: &RunResult) {
     line(out, format_args!("  ports  {bars}  {} of {} at most", thousands(used), thousands(usable)));
 }
 
+/// How often a step was done, and how many attempts failed in it.
+fn step_count(step: &StepCount, style: Style) -> String {
+    let done = format!("{} {}", step.name, thousands(step.done));
+    match step.failed {
+        0 => done,
+        failed => format!("{done} {}", style.bad(&format!("({} failed)", thousands(failed)))),
+    }
+}
+
 /// Messages above TCP, if there were any.
 pub(super) fn messages(out: &mut String, result: &RunResult, style: Style) {
     let said = &result.messages;
@@ -238,6 +248,11 @@ pub(super) fn messages(out: &mut String, result: &RunResult, style: Style) {
     for close in headline::closes(result) {
         line(out, format_args!("  closed by the server: {close}"));
     }
+    let steps: Vec<String> = result.steps.iter().map(|step| step_count(step, style)).collect();
+    for (at, pieces) in steps.chunks(4).enumerate() {
+        let title = if at == 0 { "steps  " } else { "       " };
+        line(out, format_args!("  {title}{}", pieces.join("   ")));
+    }
 }
 
 /// Load of the run, in two lines.
@@ -247,7 +262,7 @@ pub(super) fn load(result: &RunResult) -> String {
         Arrivals::Open(_) => "open loop".to_owned(),
         Arrivals::Closed { slots, .. } => format!("closed loop, {} slots", thousands(*slots)),
     };
-    let lifetime = plan_line::lifetime(plan.connection.lifetime);
+    let lifetime = plan_line::lifetime(plan);
     let close = plan_line::close(plan.connection.close);
     let ports = plan_line::ports(plan.source.ports);
     let tuples = match result.tuples {

@@ -3,13 +3,15 @@
 use crate::capacity::{Demand, Forecast};
 use crate::diagnose::Finding;
 use crate::linux::sysctl::HostSettings;
-use crate::model::{Onset, Run, SkipReason};
+use crate::model::{Onset, Run, SkipReason, StepTally, Tally};
 use crate::plan::Plan;
 use crate::plan::secrets::hide_in;
+use crate::plan::steps;
 use crate::result::figures::{Ending, Figures};
 use crate::result::forecast::ForecastReport;
 use crate::result::model::{
-    Counts, FailureKind, LatencySummary, OnsetReport, Resources, RunResult, SCHEMA_VERSION, WindowSummary,
+    Counts, FailureKind, LatencySummary, OnsetReport, Resources, RunResult, SCHEMA_VERSION, StepCount,
+    WindowSummary,
 };
 use std::collections::BTreeMap;
 
@@ -61,9 +63,17 @@ impl Completed {
         let counts = counts(&run);
         let skipped: BTreeMap<String, u64> =
             SkipReason::ALL.map(|reason| (reason.name().into(), tally.skipped_for(reason))).into();
-        let failures: Vec<FailureKind> = tally.failures().iter().map(FailureKind::of).collect();
+        let names = steps::names(&plan.session.steps);
+        let failures: Vec<FailureKind> =
+            tally.failures().iter().map(|kind| FailureKind::of(kind, &names)).collect();
+        let steps = step_counts(plan, tally, &names);
         let named = tally.latencies.named().into_iter();
-        let latency_us = named.map(|(name, latency)| (name.into(), LatencySummary::of(latency))).collect();
+        let times = names.iter().zip(tally.steps.iter()).filter(|(_, step)| step.latency.count() > 0);
+        let latency_us = named
+            .map(|(name, latency)| (name.to_owned(), latency))
+            .chain(times.map(|(name, step)| (format!("step.{name}"), &step.latency)))
+            .map(|(name, latency)| (name, LatencySummary::of(latency)))
+            .collect();
         let onsets: Vec<OnsetReport> = self.onsets.iter().map(Into::into).collect();
         let plan = plan.redacted();
         let slice = Some(start.slice).filter(|slice| !slice.is_whole());
@@ -89,6 +99,7 @@ impl Completed {
             skipped: &skipped,
             messages: &tally.traffic,
             failures: &failures,
+            steps: &steps,
             latency_us: &latency_us,
             onsets: &onsets,
             unseen: &self.unseen,
@@ -127,12 +138,23 @@ impl Completed {
             slice,
             counts,
             skipped,
+            steps,
             failures,
             latency_us,
             onsets,
             windows,
         }
     }
+}
+
+/// What became of each step that is counted.
+fn step_counts(plan: &Plan, tally: &Tally, names: &[String]) -> Vec<StepCount> {
+    let nothing = StepTally::default();
+    let tallies = tally.steps.iter().chain(std::iter::repeat(&nothing));
+    let all = steps::flat(&plan.session.steps).into_iter().zip(names).zip(tallies);
+    all.filter(|((step, _), tally)| step.act.is_counted() || tally.failed > 0)
+        .map(|((_, name), tally)| StepCount { name: name.clone(), done: tally.done, failed: tally.failed })
+        .collect()
 }
 
 fn counts(run: &Run) -> Counts {

@@ -3,7 +3,9 @@
 
 use crate::model::{Slice, Traffic};
 use crate::plan::Plan;
-use crate::result::model::{Counts, FailureKind, LatencySummary, OnsetReport, Resources, RunResult, Verdict};
+use crate::result::model::{
+    Counts, FailureKind, LatencySummary, OnsetReport, Resources, RunResult, StepCount, Verdict,
+};
 use std::collections::BTreeMap;
 
 /// The figures. The fields are those of [`RunResult`].
@@ -16,6 +18,7 @@ pub(crate) struct Figures<'a> {
     pub(super) skipped: &'a BTreeMap<String, u64>,
     pub(super) messages: &'a Traffic,
     pub(super) failures: &'a [FailureKind],
+    pub(super) steps: &'a [StepCount],
     pub(super) latency_us: &'a BTreeMap<String, LatencySummary>,
     pub(super) onsets: &'a [OnsetReport],
     pub(super) unseen: &'a [String],
@@ -47,6 +50,7 @@ impl<'a> Figures<'a> {
             skipped: &result.skipped,
             messages: &result.messages,
             failures: &result.failures,
+            steps: &result.steps,
             latency_us: &result.latency_us,
             onsets: &result.onsets,
             unseen: &result.unseen,

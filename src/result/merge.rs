@@ -11,11 +11,12 @@
 use crate::model::{Latency, SAMPLES};
 use crate::result::balance;
 use crate::result::figures::{Ending, Figures};
-use crate::result::model::{Counts, FailureKind, LatencySummary, Part, RunResult, Verdict};
+use crate::result::model::{Counts, FailureKind, LatencySummary, Part, RunResult, StepCount, Verdict};
 use crate::result::timeline::{Timeline, Track};
 use crate::result::verdict::Judgement;
 use std::collections::{BTreeMap, BTreeSet};
 
+mod answers;
 mod error;
 mod slices;
 
@@ -123,8 +124,7 @@ struct Whole<'a> {
 impl Whole<'_> {
     /// The result of the whole; `longest`: the most windows that a part has.
     fn result(&self, mut timeline: Timeline, longest: usize) -> Result<RunResult, MergeError> {
-        let (whole, parts) = (self, self.parts);
-        let first = &parts[0].result;
+        let (whole, parts, first) = (self, self.parts, &self.parts[0].result);
         let elapsed_s = whole.each().map(|(offset, part)| offset + part.result.elapsed_s).fold(0.0, f64::max);
         let owed = slices::owed(parts, elapsed_s, longest);
         timeline.add(&Track { offset_s: 0.0, host: "", windows: &owed.windows });
@@ -133,7 +133,7 @@ impl Whole<'_> {
         let (mut skipped, messages, onsets) = (whole.skipped(), whole.messages(), whole.onsets());
         owed.enter(&mut counts, &mut skipped);
         let (failures, latency_us) = (whole.failures()?, whole.latencies()?);
-        let resources = whole.resources();
+        let (resources, steps) = (whole.resources(), StepCount::added_up(parts));
         let unseen = whole.all(|result| result.unseen.clone());
         let aborted = parts.iter().find_map(|part| part.result.aborted.clone());
         let figures = Figures {
@@ -144,6 +144,7 @@ impl Whole<'_> {
             skipped: &skipped,
             messages: &messages,
             failures: &failures,
+            steps: &steps,
             latency_us: &latency_us,
             onsets: &onsets,
             unseen: &unseen,
@@ -151,7 +152,7 @@ impl Whole<'_> {
             ending: whole.ending(),
         };
         let Judgement { verdict, reasons, thresholds } = whole.judgement(&figures, aborted.as_deref());
-        let (closes, statuses) = whole.answers();
+        let (closes, statuses) = answers::added_up(parts);
         let merged = RunResult {
             verdict,
             reasons,
@@ -167,14 +168,14 @@ impl Whole<'_> {
             unseen,
             aborted,
             resources,
-            // Each part has its own.
-            command: None,
+            command: None, // Each part has its own.
             slice: None,
             partial: parts.iter().any(|part| part.result.partial),
             parts: whole.parts(),
             counts,
             skipped,
             messages,
+            steps,
             failures,
             latency_us,
             onsets,
@@ -289,15 +290,6 @@ impl Whole<'_> {
         sum
     }
 
-    fn answers(&self) -> (crate::model::Closes, crate::model::Codes) {
-        let (mut closes, mut statuses) = Default::default();
-        self.parts.iter().for_each(|part| {
-            crate::model::Closes::merge(&mut closes, &part.result.closes);
-            crate::model::Codes::merge(&mut statuses, &part.result.statuses);
-        });
-        (closes, statuses)
-    }
-
     fn skipped(&self) -> BTreeMap<String, u64> {
         let mut sum = BTreeMap::new();
         for (reason, count) in self.parts.iter().flat_map(|part| &part.result.skipped) {
@@ -327,7 +319,7 @@ impl Whole<'_> {
                 moved.first_at_s += offset;
                 moved.last_at_s += offset;
                 moved.samples.iter_mut().for_each(|sample| sample.at_s += offset);
-                match kinds.iter_mut().find(|(known, _)| known.failure() == kind.failure()) {
+                match kinds.iter_mut().find(|(known, _)| known.is_like(kind)) {
                     Some((known, sum)) => {
                         join(known, moved);
                         sum.merge(&latency);

@@ -72,6 +72,10 @@ pub struct RunResult {
     /// HTTP statuses of final replies, those of WebSockets' handshakes among them, by status.
     #[serde(default, skip_serializing_if = "Codes::is_empty")]
     pub statuses: Codes,
+    /// Steps of conversations, in their order; their times are in `latency_us`, as `step.NAME`. Empty where there are
+    /// none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub steps: Vec<StepCount>,
     /// Failures by kind, in the order of their first appearance.
     pub failures: Vec<FailureKind>,
     /// Latencies of attempts that succeeded in the measured step, in microseconds.
@@ -168,6 +172,17 @@ pub struct Counts {
     pub bytes_out: u64,
 }
 
+/// What became of a step of conversations, over all connections.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct StepCount {
+    /// Its name.
+    pub name: String,
+    /// How often it was done.
+    pub done: u64,
+    /// Attempts that failed in it.
+    pub failed: u64,
+}
+
 /// All failures of one kind.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct FailureKind {
@@ -180,6 +195,9 @@ pub struct FailureKind {
     /// The peer's own number for it: HTTP status, TLS alert, WebSocket close code.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub code: Option<u16>,
+    /// The step of a conversation in which it happened; absent where there are no steps.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub step: Option<String>,
     /// Who has to change something, as far as the attempts alone can tell.
     pub side: Side,
     /// Number of them.
@@ -329,9 +347,27 @@ impl LatencySummary {
     }
 }
 
+impl StepCount {
+    /// Counts of one load's parts, which have the same steps, added up by name.
+    pub(super) fn added_up(parts: &[crate::result::merge::Named]) -> Vec<StepCount> {
+        let mut sums: Vec<StepCount> = Vec::new();
+        for step in parts.iter().flat_map(|part| &part.result.steps) {
+            match sums.iter_mut().find(|sum| sum.name == step.name) {
+                Some(sum) => {
+                    sum.done = sum.done.saturating_add(step.done);
+                    sum.failed = sum.failed.saturating_add(step.failed);
+                }
+                None => sums.push(step.clone()),
+            }
+        }
+        sums
+    }
+}
+
 impl FailureKind {
-    pub(super) fn of(kind: &crate::model::FailureTally) -> FailureKind {
+    pub(super) fn of(kind: &crate::model::FailureTally, steps: &[String]) -> FailureKind {
         FailureKind {
+            step: kind.failure.step.and_then(|step| steps.get(usize::from(step)).cloned()),
             stage: kind.failure.stage,
             cause: kind.failure.cause,
             errno: kind.failure.errno,
@@ -344,6 +380,11 @@ impl FailureKind {
             latency_us: LatencySummary::of(&kind.latency),
             samples: kind.samples.iter().map(FailureSample::of).collect(),
         }
+    }
+
+    /// Whether another is of the same kind, in the same step.
+    pub(super) fn is_like(&self, other: &FailureKind) -> bool {
+        self.failure() == other.failure() && self.step == other.step
     }
 
     /// The failure as data.

@@ -1,7 +1,9 @@
 //! The figures of a run by the names of metrics, held against thresholds.
 
 use crate::model::{Cause, Latency, LatencyKind, OnsetKind};
-use crate::plan::threshold::{Counter, Evaluation, Metric, Percentile, Share, Stat, Threshold};
+use crate::plan::threshold::{
+    Counter, Evaluation, Metric, Percentile, Share, Stat, StepFigure, StepName, Threshold,
+};
 use crate::result::figures::Figures;
 use crate::result::model::LatencySummary;
 
@@ -45,14 +47,28 @@ impl Figures<'_> {
                 let told = self.onsets.iter().find(|onset| onset.kind == kind).map(|onset| onset.at_s);
                 told.or_else(|| self.is_blind_to(kind).then_some(f64::NAN))
             }
+            Metric::Step { name, figure } => self.step(name, figure),
             Metric::RateAchieved => Some(super::model::per_second(counts.ok, self.elapsed_s)),
             // A watch's.
             Metric::Observed(_) => None,
         }
     }
 
+    fn step(&self, name: StepName, figure: StepFigure) -> Option<f64> {
+        let counted = || self.steps.iter().find(|step| step.name == name.as_str());
+        match figure {
+            StepFigure::Done => counted().map(|step| step.done as f64),
+            StepFigure::Failed => counted().map(|step| step.failed as f64),
+            StepFigure::Time(stat) => self.time(&format!("step.{}", name.as_str()), stat),
+        }
+    }
+
     fn latency(&self, of: LatencyKind, stat: Stat) -> Option<f64> {
-        let summary = self.latency_us.get(of.name()).filter(|summary| summary.count > 0)?;
+        self.time(of.name(), stat)
+    }
+
+    fn time(&self, name: &str, stat: Stat) -> Option<f64> {
+        let summary = self.latency_us.get(name).filter(|summary| summary.count > 0)?;
         Some(match stat {
             Stat::Min => summary.min as f64,
             Stat::Percentile(percentile) => summary.percentile(percentile)? as f64,

@@ -25,7 +25,7 @@ use std::time::Duration;
 
 mod limits;
 
-/// Time that a worker leaves the listeners alone after accept() failed for want of something.
+/// Time that a worker leaves the listeners alone after accept() failed for lack of something.
 const BACK_OFF: Duration = Duration::from_millis(100);
 /// Connections taken from one listener before the worker looks at its others.
 const ACCEPT_BATCH: usize = 64;

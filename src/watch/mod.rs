@@ -94,12 +94,16 @@ pub struct Watch {
     tables_at_fullest: Vec<Table>,
     tables_due: Stamp,
     counters_before: Option<Counters>,
+    /// The look with which the watch began, until the next.
+    first: Option<Seen>,
     last: Option<Seen>,
     conntrack_at_fullest: Option<Conntrack>,
     began: Stamp,
     now: Stamp,
     /// CPU time of the thread when the watch began.
     cpu_before: Duration,
+    /// The same when it was charged last.
+    cpu_settled: Duration,
 }
 
 impl Watch {
@@ -122,23 +126,32 @@ impl Watch {
             tables_at_fullest: Vec::new(),
             tables_due: Stamp::ZERO,
             counters_before: None,
+            first: None,
             last: None,
             conntrack_at_fullest: None,
             began: now,
             now,
-            cpu_before: usage::thread_cpu(),
+            cpu_before: Duration::ZERO,
+            cpu_settled: Duration::ZERO,
         };
         // What there is already begins with the watch, and is told by the first look of its owner.
-        let first = watch.survey.look(now, Closeness::WhileFew);
+        let first = watch.survey.look(now, Closeness::First);
         watch.counters_before = first.counters;
         if let Some(listeners) = &first.listeners {
             watch.listeners.look(listeners, &mut watch.survey);
         }
+        watch.first = Some(first);
+        watch.survey.forgive(now);
+        watch.cpu_before = usage::thread_cpu();
+        watch.cpu_settled = watch.cpu_before;
         watch
     }
 
     /// From now on looks as closely as this.
     pub fn look_as(&mut self, closeness: Closeness) {
+        if self.config.closeness != closeness {
+            self.survey.forgive(self.now);
+        }
         self.config.closeness = closeness;
     }
 
@@ -165,6 +178,11 @@ impl Watch {
         }
         self.look_at_tables(now);
         onsets.extend(self.tables.iter().filter_map(|table| self.others.table(table, now)));
+        if let Some(first) = self.first.take() {
+            let cost = self.tuples.learn(&first, &self.family, first.at);
+            self.survey.charge(cost);
+            onsets.extend(self.tuples.look(&first, &self.family));
+        }
         if seen.changed {
             let cost = self.tuples.learn(&seen, &self.family, now);
             self.survey.charge(cost);
@@ -182,6 +200,10 @@ impl Watch {
             }
         }
         self.last = Some(seen);
+        // Whatever this thread did beside, such as showing what was seen, is part of what watching costs.
+        let cpu = usage::thread_cpu();
+        self.survey.settle(cpu.saturating_sub(self.cpu_settled));
+        self.cpu_settled = cpu;
         self.onsets.extend(onsets.iter().cloned());
         onsets
     }

@@ -14,7 +14,7 @@ use crate::linux::tcp_state::{StateSet, TcpState};
 use crate::linux::usage;
 use crate::model::port_set::PortSet;
 use crate::model::{PortSupply, Stamp};
-use crate::observe::{Ages, Budget, Look, Population};
+use crate::observe::{Ages, Budget, Look, Population, Slice};
 use std::collections::{BTreeSet, HashMap};
 use std::io;
 use std::net::SocketAddr;
@@ -29,8 +29,12 @@ const LISTENERS_EVERY: Duration = Duration::from_millis(200);
 const BOUND_EVERY: Duration = Duration::from_secs(2);
 /// So many sockets are counted at each look that is asked to be close: about 1 µs each.
 const FEW: u64 = 5_000;
-/// The most that are counted when something is about to happen: 30 ms or so.
+/// The most that are counted when something is about to happen: 30 ms or so; and when the watch begins.
 const SOME: u64 = 50_000;
+const AT_FIRST: u64 = 1_000_000;
+/// Time between two looks at bound sockets, as a multiple of what the last has cost: the kernel walks through every
+/// socket for them (20 ms for 100,000).
+const BOUND_PAUSE: u32 = 1000;
 
 /// Closeness of a look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,6 +45,8 @@ pub enum Closeness {
     WhileFew,
     /// All are counted, where they are not too many: something is about to happen.
     Now,
+    /// All are counted, as the watch begins.
+    First,
 }
 
 /// State that one look showed.
@@ -80,9 +86,18 @@ pub(super) struct Survey {
     /// Parts of the established ones; a single one where all were looked at.
     established: Vec<Option<(Stamp, Tallies)>>,
     listeners_at: Option<Stamp>,
-    bound_at: Option<Stamp>,
+    bound_due: Stamp,
     bound: u64,
     unseen: Vec<String>,
+    /// Share of one core that looking may cost, and what has been charged since the last settlement.
+    fraction: f64,
+    charged: Duration,
+    /// The last look was at everything.
+    whole: bool,
+    /// The established ones as a whole look had them, until every part was looked at anew.
+    established_before: Option<(Stamp, Tallies)>,
+    /// Parts of the established ones that are being gathered.
+    parts: Vec<Option<(Stamp, Tallies)>>,
 }
 
 impl Survey {
@@ -105,7 +120,12 @@ impl Survey {
             passing: None,
             established: Vec::new(),
             listeners_at: None,
-            bound_at: None,
+            bound_due: Stamp::ZERO,
+            fraction,
+            charged: Duration::ZERO,
+            whole: false,
+            established_before: None,
+            parts: Vec::new(),
             bound: 0,
             unseen,
         }
@@ -124,6 +144,19 @@ impl Survey {
     /// Notes what other looks for this watch have cost: the next ones here make up for it.
     pub(super) fn charge(&mut self, cost: Duration) {
         self.budget.charge(cost);
+        self.charged += cost;
+    }
+
+    /// Charges what the whole watch has cost since the last settlement, as far as it was not charged yet.
+    pub(super) fn settle(&mut self, all: Duration) {
+        self.budget.charge(all.saturating_sub(self.charged));
+        self.charged = Duration::ZERO;
+    }
+
+    /// Begins a new account: what the beginning has cost is no debt.
+    pub(super) fn forgive(&mut self, now: Stamp) {
+        self.budget = Budget::new(self.fraction, now);
+        self.charged = Duration::ZERO;
     }
 
     /// Looks.
@@ -133,7 +166,7 @@ impl Survey {
         let listeners = self.listeners(now);
         self.look_at_bound(now);
         let read = usage::thread_cpu();
-        self.budget.charge(read.saturating_sub(begun));
+        self.charge(read.saturating_sub(begun));
         let population = sockets.map_or_else(Population::default, |sockets| Population {
             time_wait: sockets.time_wait,
             others: sockets.tcp_in_use,
@@ -141,13 +174,16 @@ impl Survey {
         let few = population.time_wait + population.others < FEW;
         let look = match closeness {
             Closeness::WhileFew if few => Look::Whole,
+            Closeness::First if population.time_wait + population.others < AT_FIRST => Look::Whole,
             Closeness::Now if population.time_wait + population.others < SOME => Look::Whole,
             _ => self.budget.choose(now, population, self.ages()),
         };
         let is_new = self.look_at_sockets(look, now);
         let looked = usage::thread_cpu();
         self.budget.looked(look, population, looked.saturating_sub(read));
-        let parts = || self.passing.iter().chain(self.established.iter().flatten());
+        self.charged += looked.saturating_sub(read);
+        let before = self.established_before.iter();
+        let parts = || self.passing.iter().chain(self.established.iter().flatten()).chain(before.clone());
         let mut tallies = Tallies::default();
         if look != Look::Nothing {
             parts().for_each(|(at, part)| tallies.add(part, now.saturating_sub(*at).as_secs_f64()));
@@ -159,7 +195,7 @@ impl Survey {
             conntrack,
             changed: look != Look::Nothing,
             is_new,
-            exact: self.passing.is_some() && self.established.is_empty(),
+            exact: self.whole,
             oldest: parts().map(|(at, _)| *at).min().unwrap_or(now),
             tallies,
             listeners,
@@ -172,7 +208,7 @@ impl Survey {
         Ages {
             passing: self.passing.as_ref().map(at),
             // The part that was looked at last; the others are older, and their turn comes.
-            established: self.established.iter().flatten().map(at).max(),
+            established: self.established.iter().flatten().chain(&self.established_before).map(at).max(),
         }
     }
 
@@ -197,14 +233,16 @@ impl Survey {
     }
 
     fn look_at_bound(&mut self, now: Stamp) {
-        if self.bound_at.is_some_and(|at| now.saturating_sub(at) < BOUND_EVERY) {
+        if now < self.bound_due {
             return;
         }
-        self.bound_at = Some(now);
+        let begun = usage::thread_cpu();
         let found = noted(held_ports::bound(&self.supply), "bound sockets (sock_diag)", &mut self.unseen);
         if let Some(found) = found {
             self.bound = self.supply.clone().holding(found).bound();
         }
+        let cost = usage::thread_cpu().saturating_sub(begun);
+        self.bound_due = now + BOUND_EVERY.max(cost * BOUND_PAUSE);
     }
 
     /// True if the passing ones were looked at.
@@ -212,47 +250,59 @@ impl Survey {
         let established = StateSet::NONE.with(TcpState::Established);
         match look {
             Look::Whole => {
-                let Some(whole) = self.dump(StateSet::CONNECTIONS, None) else { return false };
-                self.passing = Some((now, whole));
+                let Some((passing, open)) = self.dump(StateSet::CONNECTIONS, None) else { return false };
+                self.passing = Some((now, passing));
                 self.established.clear();
+                self.parts.clear();
+                self.established_before = Some((now, open));
+                self.whole = true;
                 true
             }
             Look::Passing => {
-                let Some(part) = self.dump(StateSet::PASSING, None) else { return false };
+                let Some((part, _)) = self.dump(StateSet::PASSING, None) else { return false };
                 self.passing = Some((now, part));
-                // Their turn comes; until then none of the established ones was seen.
-                if self.established.is_empty() {
-                    self.established.push(None);
-                }
+                self.whole = false;
                 true
             }
             Look::Established(slice) => {
                 let all = 1..=u16::MAX;
                 let ports = slice.ports(&all).into_iter().collect::<PortSet>();
-                let Some(part) = self.dump(established, Some(ports)) else { return false };
-                let parts = slice.of as usize;
-                if self.established.len() != parts {
-                    self.established = vec![None; parts];
-                }
-                self.established[slice.part as usize] = Some((now, part));
+                let Some((_, part)) = self.dump(established, Some(ports)) else { return false };
+                self.keep_slice(slice, (now, part));
+                self.whole = false;
                 false
             }
             Look::Nothing => false,
         }
     }
 
-    fn dump(&mut self, states: StateSet, ports: Option<PortSet>) -> Option<Tallies> {
+    /// Keeps a part of the established ones. Until all parts were looked at, what was known before stands for them.
+    fn keep_slice(&mut self, slice: Slice, part: (Stamp, Tallies)) {
+        let of = slice.of as usize;
+        if self.parts.len() != of {
+            self.parts = vec![None; of];
+        }
+        self.parts[slice.part as usize] = Some(part);
+        if self.parts.iter().all(Option::is_some) {
+            self.established.clone_from(&self.parts);
+            self.established_before = None;
+        }
+    }
+
+    /// Sockets that are not established, and those that are.
+    fn dump(&mut self, states: StateSet, ports: Option<PortSet>) -> Option<(Tallies, Tallies)> {
         let ports = ports.map(|ports| ports.ranges().collect()).unwrap_or_else(|| self.ports());
         let filter =
             Filter { destinations: self.destinations.clone(), source_ports: ports, ..Filter::states(states) };
-        let mut tallies = Tallies::default();
+        let (mut passing, mut open) = (Tallies::default(), Tallies::default());
         let (servers, accepted, rules) = (&self.server_ports, &mut self.accepted, self.supply.settings());
         let each = |socket: &Socket| {
             let port = socket.source.port();
             if servers.contains(&port) {
                 *accepted.entry(port).or_default() += 1;
             } else {
-                tallies.count(socket, &held_ports::held(socket), rules);
+                let into = if socket.state == TcpState::Established { &mut open } else { &mut passing };
+                into.count(socket, &held_ports::held(socket), rules);
             }
         };
         let answer = self.diag.as_mut()?.dump(&filter, each);
@@ -260,7 +310,7 @@ impl Survey {
             self.diag = None;
             return None;
         }
-        Some(tallies)
+        Some((passing, open))
     }
 
     /// All ports but those of the busiest listeners.

@@ -5,6 +5,7 @@
 // Each test binary compiles this module for itself, and uses a part of it.
 #![allow(dead_code)]
 
+pub(crate) mod conversations;
 pub(crate) mod doctor;
 pub(crate) mod namespace;
 pub(crate) mod nginx;

@@ -80,11 +80,17 @@ impl EchoServer {
 
 /// True if it answers an upgrade.
 pub(crate) fn answers(address: SocketAddr) -> Result<()> {
+    answers_at(address, "/", "")
+}
+
+/// Whether it answers an upgrade of a path, with more headers.
+pub(crate) fn answers_at(address: SocketAddr, path: &str, headers: &str) -> Result<()> {
     let mut stream = TcpStream::connect(address)?;
     stream.set_read_timeout(Some(Duration::from_secs(5)))?;
-    stream.write_all(
-        b"GET / HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
-          Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+    write!(
+        stream,
+        "GET {path} HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
+         {headers}Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
     )?;
     let mut answer = [0; 12];
     stream.read_exact(&mut answer)?;

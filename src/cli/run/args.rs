@@ -64,7 +64,8 @@ pub(in crate::cli) struct Run {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Judgement and progress")]
 pub(super) struct ProgressFlags {
-    /// Answer GET /metrics with OpenMetrics text on this address while the run goes on [default: nowhere]
+    /// Show a page that grows with the run at http://ADDRESS:PORT/, and its figures at /metrics for Prometheus
+    /// [default: nowhere]
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub(super) listen: Option<SocketAddr>,
     /// Show progress: auto is live on a terminal, and a plain line every 10 s elsewhere

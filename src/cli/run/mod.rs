@@ -53,7 +53,7 @@ pub(super) fn run(args: &Run) -> anyhow::Result<Exit> {
     let prepared = prepare(&plan, slice, &|| interrupt.asked());
     let completed = prepared.map_err(anyhow::Error::from);
     let completed = completed.and_then(|prepared| watched(prepared, &interrupt, args, journal.as_mut()));
-    let completed = match completed {
+    let (completed, exporter) = match completed {
         Err(error) if matches!(error.downcast_ref(), Some(StartRunError::Interrupted)) => {
             // Outputs are dropped as they are: earlier files stay whole.
             say(&format!("connstorm: {error}"));
@@ -74,7 +74,10 @@ pub(super) fn run(args: &Run) -> anyhow::Result<Exit> {
     if let Some(journal) = journal {
         journal.remove();
     }
-    balance.map_err(anyhow::Error::msg).context("the books don't balance: a defect of connstorm")?;
+    if let Some(exporter) = exporter {
+        exporter.finish(&result);
+    }
+    balance.map_err(anyhow::Error::msg).context("the counts do not add up: a defect of connstorm")?;
     Ok(exit)
 }
 
@@ -138,11 +141,11 @@ fn watched(
     interrupt: &Interrupt,
     args: &Run,
     mut journal: Option<&mut Journal>,
-) -> anyhow::Result<Completed> {
+) -> anyhow::Result<(Completed, Option<Exporter>)> {
     let flags = &args.progress;
     let share = prepared.share();
     let progress = if flags.quiet { ProgressWhen::Never } else { flags.progress };
-    let mut exporter = flags.listen.map(Exporter::start).transpose()?;
+    let mut exporter = flags.listen.map(|address| Exporter::start(address, &share)).transpose()?;
     let mut line = progress::Line::new(progress, end(&share), share.load.connections);
     let control = Control::default();
     if !flags.quiet {
@@ -155,7 +158,8 @@ fn watched(
     let (clock, told) = args.division.clock(end(&share))?;
     told.filter(|_| !flags.quiet).iter().for_each(|told| say(told));
     let completed = mustered.run(clock, |progress| {
-        if interrupt.asked() && !control.is_interrupted() {
+        let stopped = exporter.as_ref().is_some_and(Exporter::is_asked_to_stop);
+        if (interrupt.asked() || stopped) && !control.is_interrupted() {
             control.interrupt();
             say(ENDING);
         }
@@ -168,7 +172,7 @@ fn watched(
         }
     });
     line.finish();
-    Ok(completed)
+    Ok((completed, exporter))
 }
 
 /// When the plan's arrivals end by time.

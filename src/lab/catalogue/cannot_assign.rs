@@ -138,7 +138,7 @@ fn source_not_local() -> Experiment {
     Experiment::new(
         CannotAssign,
         "source-not-local",
-        "The source address is not one of this host: the same words, and no want of ports.",
+        "The source address is not one of this host: the same words, but ports are not the cause.",
         "tcp://127.0.0.1:9000 --rate 50/s --duration 1s --source 192.0.2.7",
     )
     .stands_for("Address not local: EADDRNOTAVAIL from bind().")

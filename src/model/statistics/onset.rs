@@ -37,7 +37,7 @@ kinds! {
     PortsLow = "ports_low",
     /// A tuple has no port left.
     PortsExhausted = "ports_exhausted",
-    /// After exhaustion, connections succeed again and none fails for want of a port.
+    /// After exhaustion, connections succeed again and none fails for lack of a port.
     PortsRecovered = "ports_recovered",
     /// TIME_WAIT takes up more and more of a tuple's ports.
     TimeWaitBuilding = "time_wait_building",

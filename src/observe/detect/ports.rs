@@ -24,7 +24,7 @@ enum Exhaustion {
     #[default]
     None,
     Lasting {
-        /// Failures for want of a port that were counted when it was last looked at.
+        /// Failures for lack of a port that were counted when it was last looked at.
         counted: u64,
         /// Windows with openings and without such a failure since, and when the first of them began.
         quiet: u32,
@@ -63,7 +63,9 @@ impl Ports {
     fn low(&mut self, look: &Look<'_>) -> Option<Onset> {
         let tuple = look.busiest?;
         let few = (tuple.blocked as f64) < tuple.usable as f64 * LOW_SHARE;
-        if self.low_told || few || !look.context.opens_at(look.view.window.at) {
+        // A look that came late may show what the run has closed at its end.
+        let seen_at = look.view.window.at.max(look.view.sample.taken_at);
+        if self.low_told || few || !look.context.opens_at(seen_at) {
             return None;
         }
         self.low_told = true;

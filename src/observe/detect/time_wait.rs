@@ -43,7 +43,7 @@ impl TimeWait {
         busiest: Option<&BusyTuple>,
         onsets: &mut Vec<Onset>,
     ) -> Option<Stamp> {
-        if !context.opens_at(view.window.at) {
+        if !context.opens_at(view.window.at.max(view.sample.taken_at)) {
             return self.forecast;
         }
         onsets.extend(self.capped(view, context));

@@ -95,7 +95,7 @@ fn margin(comparator: Comparator, measured: f64, bound: f64, passed: bool) -> Op
 
 fn why_missing(metric: &Metric) -> &'static str {
     match metric {
-        Metric::Latency { .. } => "no attempt came so far that one was recorded",
+        Metric::Latency { .. } | Metric::Step { .. } => "no attempt came so far that one was recorded",
         Metric::Ratio(super::Share::Skipped) => "no attempt was planned",
         Metric::Ratio(_) | Metric::FailedRatio(_) => "no attempt was started",
         Metric::Onset(_) => "what would tell could not be seen: the result's `unseen` says why",

@@ -3,6 +3,7 @@
 //! Invariant: a metric's `Display` is the name that [`Metric::named`] reads, and no two share a name.
 
 use super::stat::Stat;
+use super::step::{self, StepFigure, StepName};
 use super::value::Unit;
 use crate::model::{Cause, LatencyKind, OnsetKind, SkipReason};
 use std::fmt;
@@ -29,6 +30,13 @@ pub enum Metric {
     Skipped(SkipReason),
     /// `onset.ports_exhausted`: the moment at which a trouble began, in seconds since the start of the run.
     Onset(OnsetKind),
+    /// `step.say.p99`, `step.login.failed`: a figure of a step of a conversation.
+    Step {
+        /// Which.
+        name: StepName,
+        /// Its figure.
+        figure: StepFigure,
+    },
     /// `rate.achieved`: attempts that ended well, per second of the run.
     RateAchieved,
     /// `ports.used`: what was seen of the host's sockets from outside.
@@ -170,7 +178,8 @@ impl Metric {
             let (of, stat) = name.split_once('.')?;
             Some(Metric::Latency { of: LatencyKind::named(of)?, stat: Stat::named(stat)? })
         };
-        latency().or_else(|| Metric::all().find(|metric| metric.to_string() == name))
+        let step = || step::named(name).map(|(name, figure)| Metric::Step { name, figure });
+        latency().or_else(step).or_else(|| Metric::all().find(|metric| metric.to_string() == name))
     }
 
     /// True if `connstorm watch` measures it, which makes no attempts of its own.
@@ -190,6 +199,7 @@ impl Metric {
             Metric::Count(_) | Metric::Failed(_) | Metric::Skipped(_) => Unit::Count,
             Metric::Ratio(_) | Metric::FailedRatio(_) => Unit::Ratio,
             Metric::Onset(_) => Unit::Seconds,
+            Metric::Step { figure, .. } => figure.unit(),
             Metric::RateAchieved => Unit::PerSecond,
             Metric::Observed(Observed::PortsUsed | Observed::Descriptors | Observed::Conntrack) => {
                 Unit::Ratio
@@ -211,6 +221,7 @@ impl fmt::Display for Metric {
             Metric::FailedRatio(cause) => write!(f, "failed.{cause}.ratio"),
             Metric::Skipped(reason) => write!(f, "skipped.{}", reason.name()),
             Metric::Onset(kind) => write!(f, "onset.{kind}"),
+            Metric::Step { name, figure } => write!(f, "step.{}.{figure}", name.as_str()),
             Metric::RateAchieved => f.write_str("rate.achieved"),
             Metric::Observed(observed) => f.write_str(observed.name()),
         }

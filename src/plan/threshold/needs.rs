@@ -4,9 +4,12 @@
 //! what belongs to protocols above TCP, and to reconnecting, depends on the scenario.
 
 use super::metric::{Counter, Metric};
+use super::step;
 use crate::model::{LatencyKind, OnsetKind};
 use crate::plan::Plan;
+use crate::plan::steps::{self, Act};
 use crate::protocol::Application;
+use std::borrow::Cow;
 
 /// Part of a scenario without which a metric is not measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,15 +39,19 @@ pub struct Unmeasured {
     /// Reason, in a clause: `a tcp connection has no TLS handshake`.
     pub why: String,
     /// Need: `a target of tls, https or wss`.
-    pub needed: &'static str,
+    pub needed: Cow<'static, str>,
 }
 
 impl Metric {
     /// Reason for which a run of this plan can't measure it; `None` where it can.
     pub fn unmeasured_by(self, plan: &Plan) -> Option<Unmeasured> {
+        if let Metric::Step { name, figure } = self {
+            let (why, needed) = step::lacking(plan, name, figure)?;
+            return Some(Unmeasured { why, needed: needed.into() });
+        }
         let needs = Needs::of(self);
         let why = needs.lacking(plan)?;
-        Some(Unmeasured { why, needed: needs.words() })
+        Some(Unmeasured { why, needed: needs.words().into() })
     }
 }
 
@@ -113,10 +120,11 @@ impl Needs {
         let is_http = application == Application::Http;
         let is_websocket = application == Application::WebSocket;
         let is_stream = application == Application::Stream;
-        // Steps send and wait as they say; which of them a metric is of, only the run shows.
-        let has_steps = !plan.session.steps.is_empty();
-        let sends = messages.send.is_some() || is_http || has_steps;
-        let expects = messages.expect.is_some() || has_steps;
+        let steps = steps::flat(&plan.session.steps);
+        let speaks = |act: &Act| matches!(act, Act::Send(_) | Act::Http(_) | Act::On { send: Some(_), .. });
+        let is_answered = |act: &Act| act.is_timed() && !matches!(act, Act::Open(_));
+        let sends = messages.send.is_some() || is_http || steps.iter().any(|step| speaks(&step.act));
+        let expects = messages.expect.is_some() || steps.iter().any(|step| is_answered(&step.act));
         let other_kind = |has_no: &str| Some(format!("a {kind} connection has no {has_no}"));
         let unsaid = |says: &str| Some(says.to_owned());
         match self {
@@ -132,7 +140,6 @@ impl Needs {
             Needs::Session | Needs::Sends => unsaid("the scenario sends nothing"),
             Needs::Requests if is_http => None,
             Needs::Requests => other_kind("requests"),
-            Needs::TimedMessages | Needs::TimedAnswers if has_steps => None,
             Needs::TimedMessages if messages.every.is_some() || !messages.think.is_zero() => None,
             Needs::TimedAnswers if messages.every.is_some() && (is_http || expects) => None,
             Needs::TimedMessages => unsaid("no message has a time of its own"),

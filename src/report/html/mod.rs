@@ -3,8 +3,10 @@
 //!
 //! ```text
 //! page.html  the page, a minijinja template        data.rs  what the plots draw, as columns
-//! page.css   light, dark, phone and paper          uplot/   the plotting library, unchanged
-//! page.js    plots, zoom, keyboard, copying           plan.rs  the plan in the words of the scenario
+//! body.html  its report                            uplot/   the plotting library, unchanged
+//! page.css   light, dark, phone and paper          live.*   the page of a run under way: a frame, into which
+//! page.js    plots, zoom, keyboard, copying                 the report comes again and again
+//! plan.rs    the plan in the words of the scenario     compare.*  the page of a comparison
 //! ```
 
 pub mod compare;
@@ -16,13 +18,16 @@ use crate::model::close_code_name;
 use crate::model::format::{bytes, micros, percent, seconds, thousands};
 use crate::report::findings::{numbers, until};
 use crate::report::output::{RenderError, library};
-use crate::report::shown::Shown;
+use crate::report::shown::{Shown, clean};
 use crate::report::{forecast, remedy_command, summary};
 use crate::result::headline;
 use crate::result::{RunResult, Verdict};
 use minijinja::{Environment, Value, context};
 
 const PAGE: &str = include_str!("page.html");
+const BODY: &str = include_str!("body.html");
+const LIVE: &str = include_str!("live.html");
+const LIVE_SCRIPT: &str = include_str!("live.js");
 const STYLE: &str = concat!(include_str!("uplot/uPlot.min.css"), include_str!("page.css"));
 const PLOTTER: &str = include_str!("uplot/uPlot.iife.min.js");
 const PLOTTER_LICENCE: &str = include_str!("uplot/LICENSE");
@@ -30,16 +35,73 @@ const SCRIPT: &str = include_str!("page.js");
 
 /// The page.
 pub(super) fn render(result: &Shown<'_, RunResult>) -> Result<String, RenderError> {
-    let mut environment = Environment::new();
-    // The name ends in .html: whatever is put into it is escaped.
-    environment.add_template("page.html", PAGE).map_err(|error| library("HTML", &error))?;
-    let template = environment.get_template("page.html").map_err(|error| library("HTML", &error))?;
-    template.render(facts(result)?).map_err(|error| library("HTML", &error))
+    filled("page.html", facts(result, Stage::Ended)?)
 }
 
-fn facts(result: &RunResult) -> Result<Value, RenderError> {
+/// How far a run has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// It goes on: nothing is judged.
+    UnderWay,
+    /// It is over.
+    Ended,
+}
+
+/// The page of a run under way, empty: its script asks for the report.
+///
+/// # Errors
+/// When the template can't be filled, which none can't.
+pub fn live_frame(name: &str) -> Result<String, RenderError> {
+    let empty = data::Columns::default();
+    let data = serde_json::to_string(&empty).map_err(|error| library("HTML", &error))?;
+    filled(
+        "live.html",
+        context! {
+            name => clean(name), style => STYLE, plotter => PLOTTER, licence => PLOTTER_LICENCE, script => SCRIPT,
+            live => LIVE_SCRIPT, data, version => env!("CARGO_PKG_VERSION"),
+        },
+    )
+}
+
+/// The report of a run as it is now, for the page of [`live_frame`]: JSON in one line.
+///
+/// # Errors
+/// When a histogram can't be read.
+pub fn live_report(result: &RunResult, stage: Stage) -> Result<String, RenderError> {
+    let result = &*Shown::of(result).map_err(|error| library("HTML", &error))?;
+    let verdict = verdict(result, stage);
+    let report = serde_json::json!({
+        "title": format!("{}: {verdict} – connstorm", result.plan.name),
+        "body": filled("body.html", facts(result, stage)?)?,
+        "data": data::Columns::of(result),
+        "ended": stage == Stage::Ended,
+    });
+    Ok(report.to_string())
+}
+
+fn filled(name: &str, facts: Value) -> Result<String, RenderError> {
+    let mut environment = Environment::new();
+    // The names end in .html: whatever is put into them is escaped.
+    for (name, template) in [("page.html", PAGE), ("body.html", BODY), ("live.html", LIVE)] {
+        environment.add_template(name, template).map_err(|error| library("HTML", &error))?;
+    }
+    let template = environment.get_template(name).map_err(|error| library("HTML", &error))?;
+    template.render(facts).map_err(|error| library("HTML", &error))
+}
+
+/// The verdict in a word; of a run that goes on there is none.
+fn verdict(result: &RunResult, stage: Stage) -> &'static str {
+    match stage {
+        Stage::UnderWay => "running",
+        Stage::Ended => headline::verdict(result.verdict),
+    }
+}
+
+fn facts(result: &RunResult, stage: Stage) -> Result<Value, RenderError> {
     let data = serde_json::to_string(&data::Columns::of(result)).map_err(|error| library("HTML", &error))?;
-    let fault = headline::whose_fault(result).map(|(side, why)| context! { side => side.name(), why });
+    let ended = stage == Stage::Ended;
+    let fault = headline::whose_fault(result).filter(|_| ended);
+    let fault = fault.map(|(side, why)| context! { side => side.name(), why });
     Ok(context! {
         style => STYLE,
         plotter => PLOTTER,
@@ -48,11 +110,11 @@ fn facts(result: &RunResult) -> Result<Value, RenderError> {
         // Inside a script element only `<` can end it or begin a comment.
         data => data.replace('<', "\\u003c"),
         name => result.plan.name.clone(),
-        verdict => headline::verdict(result.verdict),
-        good => result.verdict == Verdict::Passed,
+        verdict => verdict(result, stage),
+        good => ended && result.verdict == Verdict::Passed,
         happened => headline::what_happened(result),
         fault,
-        reasons => if result.verdict == Verdict::Passed { Vec::new() } else { result.reasons.clone() },
+        reasons => if !ended || result.verdict == Verdict::Passed { Vec::new() } else { result.reasons.clone() },
         target => result.plan.url(),
         load => summary::load(result).lines().map(str::trim).collect::<Vec<_>>().join("; "),
         command => result.command.clone(),
@@ -60,7 +122,7 @@ fn facts(result: &RunResult) -> Result<Value, RenderError> {
         elapsed => seconds(result.elapsed_s),
         version => result.connstorm_version.clone(),
         counts => counts(result),
-        thresholds => thresholds(result),
+        thresholds => if ended { thresholds(result) } else { Vec::new() },
         findings => result.findings.iter().map(finding).collect::<Vec<_>>(),
         failures => failures(result),
         onsets => onsets(result),

@@ -1,6 +1,6 @@
 "use strict";
 (() => {
-  const data = JSON.parse(document.getElementById("data").textContent);
+  let data = JSON.parse(document.getElementById("data").textContent);
   const root = document.documentElement;
   const colour = name => getComputedStyle(root).getPropertyValue(name).trim();
   const series = n => colour("--c" + (n % 7));
@@ -44,8 +44,12 @@
     over_time.forEach(other => (other.scales.x.min !== min || other.scales.x.max !== max) && other.setScale("x", { min, max }));
   };
   const moves = { pub: type => type !== "mousedown" && type !== "mouseup", sub: type => type !== "mousedown" && type !== "mouseup" };
-  const first = data.t.length ? Math.min(0, data.t[0]) : 0;
-  const last = data.t.length ? data.t[data.t.length - 1] : 1;
+  let first, last;
+  const bounds = () => {
+    first = data.t.length ? Math.min(0, data.t[0]) : 0;
+    last = data.t.length ? data.t[data.t.length - 1] : 1;
+  };
+  bounds();
   const zoom = (min, max) => {
     min = Math.max(first, min);
     max = Math.min(last, max);
@@ -100,16 +104,19 @@
     if (action) { action(); event.preventDefault(); }
   });
 
-  const draw = (plot, box, n) => {
-    const log = logarithmic && is_time(plot);
-    let columns = plot.series.map(s => s.values);
-    if (plot.stacked) {
-      // Drawn from the top: each is the sum of itself and of those below it.
-      let below = data.t.map(() => 0);
-      columns = columns.map(values => below = values.map((v, i) => below[i] + (v || 0)));
-    }
+  const columns_of = plot => {
+    const columns = plot.series.map(s => s.values);
     // A logarithm has no zero.
-    if (log) columns = columns.map(values => values.map(v => v > 0 ? v : null));
+    if (logarithmic && is_time(plot)) return columns.map(values => values.map(v => v > 0 ? v : null));
+    if (!plot.stacked) return columns;
+    // Drawn from the top: each is the sum of itself and of those below it.
+    let below = data.t.map(() => 0);
+    return columns.map(values => below = values.map((v, i) => below[i] + (v || 0)));
+  };
+  const draw = (at, box) => {
+    const plot = data.plots[at];
+    const log = logarithmic && is_time(plot);
+    const columns = columns_of(plot);
     const right = plot.series.find(s => s.unit);
     const lines = plot.series.map((s, n) => ({
       label: s.label,
@@ -118,7 +125,7 @@
       dash: ["limit", "planned", "base"].includes(s.label) ? [6, 4] : undefined,
       fill: plot.stacked ? () => tone(plot, n) + "66" : undefined,
       scale: s.unit ? "right" : "y",
-      value: (u, v, si, i) => with_unit(i == null ? null : s.values[i], s.unit || plot.unit),
+      value: (u, v, si, i) => with_unit(i == null ? null : data.plots[at].series[n].values[i], s.unit || plot.unit),
       points: { show: data.t.length < 3 },
     }));
     const bands = plot.stacked ? lines.slice(1).map((_, n) => ({ series: [n + 2, n + 1] })) : [];
@@ -134,36 +141,38 @@
       hooks: { draw: [marks], setScale: [in_step] },
     }, [data.t, ...columns], box);
     u.over.addEventListener("dblclick", whole);
-    over_time[n] = u;
-    all[n] = [u, box];
+    over_time[at] = u;
+    all[at] = [u, box];
   };
-  if (data.t.length) {
+  const draw_plots = () => {
+    if (!data.t.length) return;
     // All frames first: only then is it known how wide each of them is.
     const frames = data.plots.map(plot => frame(document.getElementById("plots"), plot.title, plot.unit, `${plot.title}: ${plot.series.map(extremes).join(", ")}`));
     data.plots.forEach((plot, n) => {
-      draw(plot, frames[n], n);
+      draw(n, frames[n]);
       keys(frames[n], () => over_time[n], true);
     });
-    // Times on a logarithmic scale, and back: the scale of a plot is for its life, so those plots are made anew.
     const log = document.getElementById("log");
     log.hidden = !data.plots.some(is_time);
-    log.addEventListener("click", () => {
-      logarithmic = !logarithmic;
-      log.setAttribute("aria-pressed", String(logarithmic));
-      const { min, max } = over_time[0].scales.x;
-      data.plots.forEach((plot, n) => {
-        if (!is_time(plot)) return;
-        over_time[n].destroy();
-        draw(plot, frames[n], n);
-      });
-      zoom(min, max);
-      over_time.forEach(u => u.setScale("x", { min, max }));
+    log.setAttribute("aria-pressed", String(logarithmic));
+  };
+  // Times on a logarithmic scale, and back: the scale of a plot is for its life, so those plots are made anew.
+  const change_scale = button => {
+    logarithmic = !logarithmic;
+    button.setAttribute("aria-pressed", String(logarithmic));
+    const { min, max } = over_time[0].scales.x;
+    data.plots.forEach((plot, n) => {
+      if (!is_time(plot)) return;
+      over_time[n].destroy();
+      draw(n, all[n][1]);
     });
-  }
+    over_time.forEach(u => u.setScale("x", { min, max }));
+  };
 
   // The percentile curve: its axis is that of 1 / (1 − q), by decades.
-  const curve = data.curve;
-  if (curve.q.length > 1) {
+  const draw_curve = () => {
+    const curve = data.curve;
+    if (curve.q.length <= 1) return;
     const box = frame(document.getElementById("curve"), curve.title, "ms", `Percentile curve: ${curve.series.map(extremes).join(", ")}`);
     const x = curve.q.map(q => -Math.log10(Math.max(1 - q, 1e-9)));
     const share = v => v <= 0 ? "0 %" : +(100 * (1 - Math.pow(10, -v))).toPrecision(Math.max(2, Math.floor(v) + 1)) + " %";
@@ -176,14 +185,39 @@
     }, [x, ...curve.series.map(s => s.values.map(v => v > 0 ? v : .001))], box);
     all.push([u, box]);
     keys(box, () => u, false);
-  }
+  };
+  draw_plots();
+  draw_curve();
 
-  document.getElementById("whole").addEventListener("click", whole);
-  document.querySelectorAll("[data-at]").forEach(button => button.addEventListener("click", () => {
-    const at = +button.dataset.at, half = (last - first) / 10;
-    zoom(at - half, at + half);
-  }));
-  document.querySelectorAll("[data-copy]").forEach(button => button.addEventListener("click", async () => {
+  // Later figures of the same run: plots that are the same but for their numbers stay as they are, zoom included.
+  const shape = of => JSON.stringify(of.plots.map(plot => [plot.title, plot.series.map(s => s.label)]));
+  const drop = ([u, box]) => { u.destroy(); box.remove(); };
+  const update = next => {
+    const same = over_time.length > 0 && shape(next) === shape(data);
+    const scale = same ? over_time[0].scales.x : null;
+    const zoomed = same && (scale.min > first || scale.max < last);
+    data = next;
+    bounds();
+    all.splice(same ? over_time.length : 0).forEach(drop);
+    if (same) {
+      over_time.forEach((u, n) => u.setData([data.t, ...columns_of(data.plots[n])], !zoomed));
+    } else {
+      over_time.splice(0);
+      draw_plots();
+    }
+    draw_curve();
+  };
+
+  document.addEventListener("click", async event => {
+    const button = event.target.closest("button");
+    if (!button) return;
+    if (button.id === "whole") whole();
+    if (button.id === "log") change_scale(button);
+    if (button.dataset.at !== undefined) {
+      const at = +button.dataset.at, half = (last - first) / 10;
+      zoom(at - half, at + half);
+    }
+    if (button.dataset.copy === undefined) return;
     try {
       await navigator.clipboard.writeText(button.dataset.copy);
       button.textContent = "copied";
@@ -192,7 +226,7 @@
       button.textContent = "selected";
     }
     setTimeout(() => { button.textContent = "copy"; }, 1500);
-  }));
+  });
 
   // Colours and sizes follow the theme, the window and the paper.
   const redraw = () => all.forEach(([u]) => u.redraw(false, true));
@@ -204,5 +238,5 @@
     clearTimeout(waiting);
     waiting = setTimeout(() => all.forEach(([u, box]) => u.setSize({ ...size(box), height: u.height })), 100);
   });
-  window.connstorm = { over_time, all, data };
+  window.connstorm = { over_time, all, update, get data() { return data; } };
 })();

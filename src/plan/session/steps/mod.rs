@@ -218,14 +218,18 @@ impl Act {
         }
     }
 
-    /// True if it takes time that is worth to be measured.
-    pub fn is_measured(&self) -> bool {
+    /// True if it waits for something of the peer, so that the time that it takes says something.
+    pub fn is_timed(&self) -> bool {
         match self {
             Act::Http(_) | Act::Open(_) | Act::Wait(_) => true,
             Act::Send(send) => send.expect.is_some(),
-            Act::On { send, .. } => send.is_some(),
-            Act::Think(_) | Act::Repeat { .. } | Act::Close { .. } => false,
+            Act::On { .. } | Act::Think(_) | Act::Repeat { .. } | Act::Close { .. } => false,
         }
+    }
+
+    /// Whether how often it was done is counted.
+    pub fn is_counted(&self) -> bool {
+        !matches!(self, Act::Think(_) | Act::Repeat { .. } | Act::Close { .. })
     }
 }
 
@@ -285,7 +289,7 @@ pub fn names(steps: &[Step]) -> Vec<String> {
 pub fn time_of_each_once(steps: &[Step], answer: Duration) -> Duration {
     let time = |step: &&Step| match &step.act {
         Act::Think(length) => length.mean().unwrap_or_default(),
-        act if act.is_measured() => step.within.unwrap_or(answer),
+        act if act.is_timed() => step.within.unwrap_or(answer),
         _ => Duration::ZERO,
     };
     flat(steps).iter().map(time).fold(Duration::ZERO, Duration::saturating_add)

@@ -11,6 +11,7 @@ use crate::plan::fields::Form;
 use crate::plan::reader::{Reader, Table, wrong_type};
 use crate::plan::session::syntax::{CLOSE_CODE, METHOD, STATUSES, header, is_token};
 use crate::plan::syntax::{Fault, POSITIVE_DURATION, one_of};
+use crate::plan::threshold::LONGEST_STEP_NAME;
 use crate::plan::units::parse_count;
 use crate::protocol::{Template, TemplateError};
 use base64::Engine;
@@ -342,6 +343,10 @@ impl<'a> StepReader<'a> {
         let name = self.reader.words(value, "a name, such as \"login\"", |text| {
             let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
             match text.trim() {
+                name if name.len() > LONGEST_STEP_NAME => {
+                    Err(Fault::new(format!("{} is too long for a name", quote(name)))
+                        .expected("at most 31 characters"))
+                }
                 name if !name.is_empty() && name.chars().all(fits) => Ok(name.to_owned()),
                 name => Err(Fault::new(format!("{} is not the name of a step", quote(name)))
                     .expected("letters, digits, `_` and `-`: thresholds call it step.NAME.p99")),
