@@ -227,3 +227,45 @@ fn what_a_slow_target_has_not_answered_by_the_end_of_the_drain_time_is_cut_short
     assert_eq!(result["messages"]["unanswered"].as_u64(), Some(count(&result, "started")));
     assert_eq!(result["messages"]["unsent_cut"].as_u64(), Some(count(&result, "started") * 2));
 }
+
+/// One refusal on a connection that is kept ended it, and the slot made attempt after attempt instead of its requests.
+#[test]
+fn a_kept_connection_goes_on_at_its_pace_after_a_refused_request() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    // Refuses the first request of each connection, and the third.
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            std::thread::spawn(move || {
+                let (mut heard, mut answered) = (Vec::new(), 0);
+                let mut buffer = [0; 4096];
+                while let Ok(read @ 1..) = std::io::Read::read(&mut stream, &mut buffer) {
+                    heard.extend_from_slice(&buffer[..read]);
+                    while let Some(at) = heard.windows(4).position(|end| end == b"\r\n\r\n") {
+                        heard.drain(..at + 4);
+                        answered += 1;
+                        let status = if matches!(answered, 1 | 3) { "503 Busy" } else { "200 OK" };
+                        let body = "x".repeat(300);
+                        let reply = format!("HTTP/1.1 {status}\r\nContent-Length: 300\r\n\r\n{body}");
+                        if std::io::Write::write_all(&mut stream, reply.as_bytes()).is_err() {
+                            return;
+                        }
+                    }
+                }
+            });
+        }
+    });
+    let folder = tempfile::tempdir().unwrap();
+    let load = format!("http://{address}/ --concurrency 3 --connections 3 --requests 8 --every 50ms");
+    ended(start(folder.path(), &load), Duration::from_secs(60));
+    let result = result(folder.path());
+    assert_eq!((count(&result, "started"), count(&result, "failed")), (3, 3), "{:#}", result["counts"]);
+    assert_eq!(result["messages"]["sent"], 24);
+    let statuses = serde_json::json!([{"status": 200, "count": 18}, {"status": 503, "count": 6}]);
+    assert_eq!(result["statuses"], statuses);
+    let [kind] = &result["failures"].as_array().unwrap()[..] else { panic!("{:#}", result["failures"]) };
+    assert_eq!(
+        (&kind["cause"], &kind["code"], &kind["count"]),
+        (&"http_status".into(), &503.into(), &3.into())
+    );
+}

@@ -133,3 +133,56 @@ impl ThreadStart {
         Worker::new(config, setup.pacer(part), connections).work()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::collector::Gathered;
+    use super::*;
+    use crate::model::{RunStart, Stamp, Tally};
+    use std::time::Duration;
+
+    /// A worker's life of so many windows, each with one attempt; then it ends, or panics.
+    fn worker(
+        number: u32,
+        windows: u64,
+        panics: bool,
+        to_main: &Sender<Handover>,
+    ) -> JoinHandle<io::Result<()>> {
+        let to_main = to_main.clone();
+        thread::spawn(move || {
+            for window in 0..windows {
+                let mut tally = Tally::default();
+                tally.start();
+                let last = !panics && window + 1 == windows;
+                let at: Stamp = Duration::from_secs(window + 1);
+                let handover = Handover {
+                    worker: number,
+                    window,
+                    at,
+                    tally,
+                    planned: 1,
+                    open: 0,
+                    cpu: Duration::ZERO,
+                    last,
+                };
+                to_main.send(handover).unwrap();
+            }
+            assert!(!panics, "on purpose: a test of what is left of the others");
+            Ok(())
+        })
+    }
+
+    #[test]
+    fn a_panic_in_one_worker_loses_nothing_that_the_others_and_it_itself_have_told() {
+        let (to_main, handovers) = channel();
+        let threads =
+            vec![worker(0, 5, false, &to_main), worker(1, 2, true, &to_main), worker(2, 4, false, &to_main)];
+        drop(to_main);
+        let mut gathered = Gathered::new(RunStart { workers: 3, ..RunStart::default() }, Arc::default());
+        gathered.until_all_have_ended(&handovers, Clock::start(), &mut |_| ());
+        let errors = RunningThreads(threads).join();
+        let (_, totals) = gathered.finish();
+        assert_eq!(errors, ["worker 1 panicked: this is a defect of connstorm"]);
+        assert_eq!((totals.tally.started(), totals.planned, totals.windows.len()), (11, 11, 5));
+    }
+}

@@ -153,6 +153,9 @@ fn figures(out: &mut String, result: &RunResult) {
     if !said.is_empty() {
         line(out, format_args!("\nMessages: {}.", said.join(", ")));
     }
+    if !result.statuses.is_empty() {
+        line(out, format_args!("\nReplies by status: {}.", headline::statuses(result)));
+    }
     let closes = headline::closes(result);
     if !closes.is_empty() {
         line(out, format_args!("\nClosed by the server: {}.", closes.join("; ")));

@@ -235,6 +235,10 @@ pub(super) fn messages(out: &mut String, result: &RunResult, style: Style) {
         plain(said.matched, "as expected"),
         bad(said.mismatches, "not as expected"),
         bad(said.unanswered, "unanswered"),
+        bad(said.unsent_late, "not sent in time"),
+        bad(said.unsent_waiting, "not sent, waiting for a reply"),
+        bad(said.unsent_cut, "not sent, cut short"),
+        bad(said.unsent_lost, "not sent, connection lost"),
         plain(said.pushes, "pushes"),
         plain(said.pings, "pings"),
         plain(said.pongs, "pongs"),
@@ -244,6 +248,9 @@ pub(super) fn messages(out: &mut String, result: &RunResult, style: Style) {
     let parts: Vec<String> = parts.into_iter().flatten().collect();
     for pieces in parts.chunks(4) {
         line(out, format_args!("  {}", pieces.join("   ")));
+    }
+    if !result.statuses.is_empty() {
+        wrapped(out, &format!("replies by status: {}", headline::statuses(result)), 2);
     }
     for close in headline::closes(result) {
         line(out, format_args!("  closed by the server: {close}"));

@@ -47,6 +47,12 @@ pub fn verdict(verdict: Verdict) -> &'static str {
     }
 }
 
+/// Replies by status: `200 × 1,234, 503 × 3`.
+pub(crate) fn statuses(result: &RunResult) -> String {
+    let told = result.statuses.iter().map(|known| format!("{} × {}", known.status, thousands(known.count)));
+    told.collect::<Vec<String>>().join(", ")
+}
+
 /// WebSockets that the peer closed first, a line for each code: `3 × code 4401 (a code of the application): 'expired'`.
 pub(crate) fn closes(result: &RunResult) -> Vec<String> {
     let line = |close: &crate::model::CloseCount| {

@@ -8,7 +8,7 @@
 //! Invariant: what held for each part (planned + reconnects = started + skipped; started = ok + failed + cut short + in flight) holds
 //! for the whole, in all and in every window; percentiles are those of all values recorded together.
 
-use crate::model::{Latency, SAMPLES};
+use crate::model::{Closes, Latency, SAMPLES, Statuses, Traffic};
 use crate::result::balance;
 use crate::result::figures::{Ending, Figures};
 use crate::result::model::{Counts, FailureKind, LatencySummary, Part, RunResult, StepCount, Verdict};
@@ -16,7 +16,6 @@ use crate::result::timeline::{Timeline, Track};
 use crate::result::verdict::Judgement;
 use std::collections::{BTreeMap, BTreeSet};
 
-mod answers;
 mod error;
 mod slices;
 
@@ -130,7 +129,8 @@ impl Whole<'_> {
         timeline.add(&Track { offset_s: 0.0, host: "", windows: &owed.windows });
         let windows = timeline.finish();
         let mut counts = whole.counts(windows.iter().map(|window| window.open).max().unwrap_or(0));
-        let (mut skipped, messages, onsets) = (whole.skipped(), whole.messages(), whole.onsets());
+        let (mut skipped, onsets) = (whole.skipped(), whole.onsets());
+        let messages = whole.sum(|sum: &mut Traffic, result| sum.merge(&result.messages));
         owed.enter(&mut counts, &mut skipped);
         let (failures, latency_us) = (whole.failures()?, whole.latencies()?);
         let (resources, steps) = (whole.resources(), StepCount::added_up(parts));
@@ -152,7 +152,6 @@ impl Whole<'_> {
             ending: whole.ending(),
         };
         let Judgement { verdict, reasons, thresholds } = whole.judgement(&figures, aborted.as_deref());
-        let (closes, statuses) = answers::added_up(parts);
         let merged = RunResult {
             verdict,
             reasons,
@@ -161,8 +160,8 @@ impl Whole<'_> {
             forecast: None,
             destinations: whole.all(|result| result.destinations.clone()),
             tuples: parts.iter().map(|part| part.result.tuples).fold(0, u64::saturating_add),
-            closes,
-            statuses,
+            closes: whole.sum(|sum: &mut Closes, result| sum.merge(&result.closes)),
+            statuses: whole.sum(|sum: &mut Statuses, result| sum.merge(&result.statuses)),
             findings: whole.findings(),
             thresholds,
             unseen,
@@ -284,9 +283,10 @@ impl Whole<'_> {
         serde_json::to_value(sum).and_then(serde_json::from_value).unwrap_or_default()
     }
 
-    fn messages(&self) -> crate::model::Traffic {
-        let mut sum = crate::model::Traffic::default();
-        self.parts.iter().for_each(|part| sum.merge(&part.result.messages));
+    /// The sum of something that every part has.
+    fn sum<T: Default>(&self, add: impl Fn(&mut T, &RunResult)) -> T {
+        let mut sum = T::default();
+        self.parts.iter().for_each(|part| add(&mut sum, &part.result));
         sum
     }
 

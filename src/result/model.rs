@@ -5,7 +5,7 @@
 use crate::diagnose::Finding;
 use crate::linux::sysctl::HostSettings;
 use crate::model::{
-    Cause, Closes, Codes, Errno, Evidence, Latency, Onset, OnsetKind, Reply, Sample, Side, Slice, Stage,
+    Cause, Closes, Errno, Evidence, Latency, Onset, OnsetKind, Reply, Sample, Side, Slice, Stage, Statuses,
     Traffic,
 };
 use crate::plan::Plan;
@@ -69,9 +69,9 @@ pub struct RunResult {
     /// WebSockets that the peer closed first, by close code.
     #[serde(default, skip_serializing_if = "Closes::is_empty")]
     pub closes: Closes,
-    /// HTTP statuses of final replies, those of WebSockets' handshakes among them, by status.
-    #[serde(default, skip_serializing_if = "Codes::is_empty")]
-    pub statuses: Codes,
+    /// Replies of HTTP by status, those to handshakes of WebSockets that were refused among them.
+    #[serde(default, skip_serializing_if = "Statuses::is_empty")]
+    pub statuses: Statuses,
     /// Steps of conversations, in their order; their times are in `latency_us`, as `step.NAME`. Empty where there are
     /// none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

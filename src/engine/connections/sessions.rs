@@ -10,6 +10,7 @@ use crate::engine::session::{Context, Session, SessionError, Step, StepResult};
 use crate::linux::epoll::Interest;
 use crate::linux::socket::Connection as Socket;
 use crate::model::{Cause, Failure, Outcome};
+use crate::protocol::Application;
 use std::io;
 
 /// Bytes that may wait for a peer who does not read before its session fails: it would grow without bound.
@@ -201,6 +202,11 @@ impl Connections {
             answered = session_io.session.answered(script);
         }
         let ordinal = slot.started.ticket.ordinal;
+        let mut refusal = || slot.session.as_mut().and_then(|session_io| session_io.session.take_refusal());
+        let (trouble, how) = match trouble {
+            Some(trouble) => (Some(trouble), EndOfSession::Lost),
+            None => (refusal(), EndOfSession::AsPlanned),
+        };
         let Some(SessionError { mut failure, reply }) = trouble else {
             let session = slot.session.as_ref().map(|session_io| &session_io.session);
             let is_cut = self.ending != Ending::No
@@ -222,7 +228,12 @@ impl Connections {
             failure.step = Some(step);
             self.tally.steps.failed(step);
         }
-        self.count_what_is_left(&slot, EndOfSession::Lost);
+        if let (Cause::HttpStatus, Some(status), true) =
+            (failure.cause, failure.code, self.opens_websockets())
+        {
+            self.tally.statuses.add(status);
+        }
+        self.count_what_is_left(&slot, how);
         match failure.cause {
             Cause::TimedOut => self.end_by_timeout(slot, failure),
             _ => self.end(slot, Outcome::Failed(failure)),
@@ -233,6 +244,11 @@ impl Connections {
         if let Some(reply) = reply {
             self.tally.explain(failure, ordinal, reply);
         }
+    }
+
+    /// Whether a refused handshake is that of a WebSocket, whose reply was not counted.
+    fn opens_websockets(&self) -> bool {
+        self.script.as_ref().is_some_and(|script| script.application == Application::WebSocket)
     }
 
     /// Watches the socket for what the session waits for, and sets its deadline.

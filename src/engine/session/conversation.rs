@@ -1,7 +1,7 @@
 //! Conversations with an end of their own (a number of messages, or of requests): whether one has come to it, or the
 //! end of the run has cut it.
 
-use super::{Context, Ending, Phase, Script, Session, StepResult, Talk};
+use super::{Context, Ending, Phase, Script, Session, SessionError, StepResult, Talk};
 use crate::model::Stamp;
 use std::time::Duration;
 
@@ -80,6 +80,15 @@ impl Session {
         }
         self.ending = Ending::AtOnce;
         self.wind_down(context)
+    }
+
+    /// The failure of a session that came to its end all the same: a reply with a status that was not wanted, after
+    /// which the connection could be used.
+    pub(in crate::engine) fn take_refusal(&mut self) -> Option<SessionError> {
+        match &mut self.talk {
+            Talk::Http(http) => http.take_refusal(),
+            _ => None,
+        }
     }
 
     /// Messages that are not sent any more by a session that ends at `at` in the midst of its conversation.

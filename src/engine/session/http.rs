@@ -3,7 +3,7 @@
 use super::Script;
 use super::context::{Context, SessionError, Step, StepResult};
 use super::message_schedule::{fallen_due, fits, shown};
-use super::refusal::{self, Refusal};
+use super::refusal::{self, Refusal, Whole};
 use crate::model::{Cause, Failure, Reply, Stage, Stamp};
 use crate::plan::Expect;
 use crate::protocol::http1::{Body, HeadBuffer, LONGEST_HEAD, ReplyHead};
@@ -30,6 +30,8 @@ pub(super) struct Http {
     expected: Vec<u8>,
     exchange_only: bool,
     hushed: bool,
+    /// The first reply with a status that was not wanted.
+    refusal: Option<Box<SessionError>>,
     /// Requests that were due when it was hushed, and counted as not made.
     unsent: u64,
 }
@@ -38,8 +40,15 @@ pub(super) struct Http {
 enum State {
     Idle,
     Head,
-    Body { body: Body, keeps_alive: bool },
-    Refused(Box<Refusal>),
+    Body {
+        body: Body,
+        keeps_alive: bool,
+    },
+    /// A reply with a status that was not wanted; whether the connection can be used after it.
+    Refused {
+        refusal: Box<Refusal>,
+        goes_on: bool,
+    },
 }
 
 impl Http {
@@ -56,6 +65,7 @@ impl Http {
             expected: Vec::new(),
             exchange_only: false,
             hushed: false,
+            refusal: None,
             unsent: 0,
         };
         http.request(context);
@@ -122,9 +132,16 @@ impl Http {
         }
         match &mut self.state {
             State::Idle | State::Head => Ok(Step::Continue),
-            State::Refused(refusal) => {
+            State::Refused { refusal, goes_on } => {
                 let input = self.input.take();
-                refusal.take(&input).map_or(Ok(Step::Continue), Err)
+                if !*goes_on {
+                    return refusal.take(&input).map_or(Ok(Step::Continue), Err);
+                }
+                match refusal.take_whole(&input) {
+                    None => Ok(Step::Continue),
+                    Some(Whole::Spoilt(error)) => Err(error),
+                    Some(Whole::Refused(error)) => self.refused(error, context),
+                }
             }
             State::Body { body, .. } => {
                 let fed = body.feed(self.input.bytes());
@@ -151,7 +168,9 @@ impl Http {
                     at += head.size;
                 }
                 Ok(Some(head)) => {
-                    self.state = Http::answered(&head, stage, context)?;
+                    context.tally.statuses.add(head.status);
+                    let more = self.made < u64::from(context.script.requests);
+                    self.state = Http::answered(&head, stage, more, context)?;
                     at += head.size;
                     break true;
                 }
@@ -169,14 +188,14 @@ impl Http {
     fn answered(
         head: &ReplyHead<'_>,
         stage: Stage,
-        context: &mut Context<'_>,
+        more: bool,
+        context: &Context<'_>,
     ) -> Result<State, SessionError> {
         let of_head_request = context.script.is_head_request;
         if !context.script.statuses.contain(head.status) {
-            // Counted with the failure that it becomes.
-            return Ok(State::Refused(Box::new(Refusal::new(head, stage, of_head_request))));
+            let refusal = Box::new(Refusal::new(head, stage, of_head_request));
+            return Ok(State::Refused { refusal, goes_on: more && head.keeps_alive() });
         }
-        context.tally.statuses.add(head.status, 1);
         let Some(framing) = head.framing(of_head_request) else {
             let failure = Failure::new(stage, Cause::ProtocolViolation);
             let says = Some("the length of the body can't be told".into());
@@ -228,6 +247,25 @@ impl Http {
         self.after_reply(context)
     }
 
+    /// A whole reply has come with a status that was not wanted, and the connection can be used after it: the next
+    /// request is made at its time, and the attempt fails by the first of them when it ends.
+    fn refused(&mut self, error: SessionError, context: &mut Context<'_>) -> StepResult {
+        context.tally.traffic.received += 1;
+        self.state = State::Idle;
+        self.refusal.get_or_insert_with(|| Box::new(error));
+        if self.made == 1 { Ok(Step::Opened) } else { self.after_reply(context) }
+    }
+
+    /// The first reply with a status that was not wanted, if there was one.
+    pub(super) fn take_refusal(&mut self) -> Option<SessionError> {
+        self.refusal.take().map(|error| *error)
+    }
+
+    /// Whether a reply had a status that was not wanted.
+    pub(super) fn was_refused(&self) -> bool {
+        self.refusal.is_some()
+    }
+
     fn after_reply(&mut self, context: &mut Context<'_>) -> StepResult {
         if self.made >= u64::from(context.script.requests) {
             return Ok(if self.exchange_only { Step::Done } else { Step::Idle });
@@ -268,7 +306,7 @@ impl Http {
                 // Whatever was to follow can't.
                 Ok(if self.is_done(context) && step == Step::Idle { Step::Done } else { step })
             }
-            State::Refused(refusal) => Err(refusal.trouble()),
+            State::Refused { refusal, .. } => Err(refusal.trouble()),
             State::Idle => Ok(Step::Continue),
             State::Head | State::Body { .. } => {
                 let failure = Failure::new(self.stage(), Cause::ClosedEarly);
@@ -281,7 +319,7 @@ impl Http {
     pub(super) fn what_came(&mut self) -> Option<SessionError> {
         let stage = self.stage();
         match &self.state {
-            State::Refused(refusal) => Some(refusal.trouble()),
+            State::Refused { refusal, .. } => Some(refusal.trouble()),
             State::Head => refusal::stalled_head(&self.input, self.interim, stage),
             State::Body { body, .. } => {
                 let says = format!("stalled after {} bytes of the reply's body", body.length);
@@ -302,7 +340,7 @@ impl Http {
         let state = match &self.state {
             State::Idle | State::Head => 0,
             State::Body { body, .. } => body.kept.capacity(),
-            State::Refused(refusal) => refusal.held(),
+            State::Refused { refusal, .. } => refusal.held(),
         };
         self.input.held() + self.expected.capacity() + state
     }

@@ -381,11 +381,9 @@ impl Session {
     }
 
     fn opened(&mut self, context: &mut Context<'_>) -> StepResult {
-        if context.script.application != Application::Stream {
+        let was_refused = matches!(&self.talk, Talk::Http(http) if http.was_refused());
+        if context.script.application != Application::Stream && !was_refused {
             context.tally.latencies.handshake.record(context.now.saturating_sub(self.since));
-        }
-        if context.script.application == Application::WebSocket {
-            context.tally.statuses.add(101, 1);
         }
         context.tally.traffic.sessions += 1;
         self.phase = Phase::Open;

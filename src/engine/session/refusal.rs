@@ -18,6 +18,15 @@ pub(super) struct Refusal {
     input: Vec<u8>,
 }
 
+/// A refusal that has come as a whole.
+#[derive(Debug)]
+pub(super) enum Whole {
+    /// Nothing followed it: another request may be made.
+    Refused(SessionError),
+    /// Its body is none, or something followed it.
+    Spoilt(SessionError),
+}
+
 impl Refusal {
     /// The refusal that begins with this head.
     pub(super) fn new(head: &ReplyHead<'_>, stage: Stage, of_head_request: bool) -> Refusal {
@@ -39,6 +48,21 @@ impl Refusal {
         }
         let enough = self.body.is_complete() || self.body.kept.len() >= ENOUGH || fed.is_err();
         enough.then(|| self.trouble())
+    }
+
+    /// More of the body; what it comes to, when the whole has come.
+    pub(super) fn take_whole(&mut self, bytes: &[u8]) -> Option<Whole> {
+        self.input.extend_from_slice(bytes);
+        let fed = self.body.feed(&self.input);
+        if let Ok(used) = fed {
+            self.input.drain(..used);
+        }
+        match fed {
+            Err(_) => Some(Whole::Spoilt(self.trouble())),
+            Ok(_) if !self.body.is_complete() => None,
+            Ok(_) if self.input.is_empty() => Some(Whole::Refused(self.trouble())),
+            Ok(_) => Some(Whole::Spoilt(self.trouble())),
+        }
     }
 
     /// Bytes of memory that are held for the peer.

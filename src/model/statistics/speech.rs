@@ -94,10 +94,12 @@ impl Speech {
         let measured = |kind: LatencyKind| Some((kind, WindowLatency::of(tally.latencies.of(kind))?));
         let mut closes = Codes::default();
         tally.closes.iter().for_each(|close| closes.add(close.code, close.count));
+        let mut statuses = Codes::default();
+        tally.statuses.iter().for_each(|known| statuses.add(known.status, known.count));
         Speech {
             latencies: ABOVE_TCP.into_iter().filter_map(measured).collect(),
             messages: tally.traffic.named().into_iter().filter(|(_, count)| *count > 0).collect(),
-            statuses: tally.statuses.clone(),
+            statuses,
             closes,
         }
     }

@@ -65,7 +65,8 @@ mod tests {
         [503, 200, 200].into_iter().for_each(|status| sum.add(status));
         sum.merge(&other);
         let of = |wanted| sum.iter().find(|known| known.status == wanted).map(|known| known.count);
-        assert_eq!((of(200), of(503)), (Some(3), Some(2)));
+        // Those of the peer beyond the first hundred are together.
+        assert_eq!((of(200), of(503), of(0)), (Some(2), Some(1), Some(803)));
         assert_eq!(sum.iter().map(|known| known.count).sum::<u64>(), 903);
         assert!(sum.iter().count() <= MOST + 1);
         assert!(sum.iter().map(|known| known.status).is_sorted());

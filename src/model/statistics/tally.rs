@@ -5,10 +5,10 @@
 //! `start` and leaves once by `add`; a failed one never enters a latency of success.
 
 use super::{
-    Acknowledged, AtTimeout, Closes, Codes, Fanout, Latencies, Latency, Reply, Shares, SlowSearch, Steps,
+    Acknowledged, AtTimeout, Closes, Fanout, Latencies, Latency, Reply, Shares, SlowSearch, Statuses, Steps,
     Traffic,
 };
-use crate::model::{Cause, Failure, Lease, Outcome, Record, SkipReason, Stamp};
+use crate::model::{Failure, Lease, Outcome, Record, SkipReason, Stamp};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
@@ -38,8 +38,8 @@ pub struct Tally {
     pub traffic: Traffic,
     /// Close frames that peers sent first.
     pub closes: Closes,
-    /// HTTP statuses of final replies, those of WebSockets' handshakes among them.
-    pub statuses: Codes,
+    /// Replies by status.
+    pub statuses: Statuses,
     /// Arrivals of messages that several receive.
     pub fanout: Fanout,
     /// Steps of conversations.
@@ -311,9 +311,6 @@ impl Tally {
     }
 
     fn failure(&mut self, failure: Failure, record: &Record) {
-        if let (Cause::HttpStatus, Some(status)) = (failure.cause, failure.code) {
-            self.statuses.add(status, 1);
-        }
         let index = match self.failures.iter().position(|kind| kind.failure == failure) {
             Some(index) => index,
             None => {

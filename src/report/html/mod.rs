@@ -14,8 +14,8 @@ mod data;
 mod plan;
 
 use crate::diagnose::Finding;
-use crate::model::close_code_name;
 use crate::model::format::{bytes, micros, percent, seconds, thousands};
+use crate::model::{StatusCount, close_code_name};
 use crate::report::findings::{numbers, until};
 use crate::report::output::{RenderError, library};
 use crate::report::shown::{Shown, clean};
@@ -154,8 +154,8 @@ fn counts(result: &RunResult) -> Vec<(String, String)> {
 
 /// What the server answered and how it closed: HTTP statuses and close codes, each with its share and its meaning.
 fn answers(result: &RunResult) -> Vec<Value> {
-    let all: u64 = result.statuses.iter().map(|(_, count)| count).sum();
-    let statuses = result.statuses.iter().map(|(code, count)| {
+    let all: u64 = result.statuses.iter().map(|known| known.count).sum();
+    let statuses = result.statuses.iter().map(|&StatusCount { status: code, count }| {
         let good = (100..400).contains(&code);
         context! { kind => "HTTP status", code, good, count => thousands(count), share => percent(count, all) }
     });

@@ -82,7 +82,7 @@ impl Conversation {
         self.line = if answer.keeps_alive { Line::Idle } else { Line::Spent };
         self.take(&request.takes, &answer.head, &answer.body)?;
         context.tally.traffic.received += 1;
-        context.tally.statuses.add(answer.status, 1);
+        context.tally.statuses.add(answer.status);
         context.tally.latencies.round_trip.record(context.now.saturating_sub(self.since));
         self.done(context);
         self.advance(context)
@@ -92,7 +92,6 @@ impl Conversation {
     fn was_opened(&mut self, early: &[u8], context: &mut Context<'_>) -> StepResult {
         let opening = std::mem::replace(&mut self.line, Line::WebSocket(Default::default()));
         context.tally.latencies.handshake.record(context.now.saturating_sub(self.since));
-        context.tally.statuses.add(101, 1);
         self.opened(context);
         if let (Line::Opening(opening), Some(Op { act: Do::Open(request), .. })) = (opening, self.op(context))
         {
