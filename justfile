@@ -33,6 +33,10 @@ docs:
 docs-update:
     UPDATE_DOCS=1 cargo test --locked --test documents
 
+# Walks through a stranger's first hour in a fresh root, from the package to a failing run explained (as root)
+walk *PACKAGE:
+    scripts/walk {{PACKAGE}}
+
 # Makes the README's picture from a real run
 picture:
     scripts/picture
@@ -58,6 +62,10 @@ bench-tcp *ARGS:
 # Measures how soon runs end: after their time at overload, and after a signal
 bench-ends *ARGS:
     python3 benches/ends.py {{ARGS}}
+
+# Measures what a look at many sockets delays: Ctrl-C, conditions, progress, the exporter
+bench-looks *ARGS:
+    python3 benches/looks.py {{ARGS}}
 
 # Measures WebSockets: held, opened, echoing, beside others
 bench-websocket *ARGS:

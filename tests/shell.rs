@@ -66,6 +66,59 @@ fn a_shell_takes_the_completions() {
     assert!(String::from_utf8_lossy(&output.stdout).contains("--threshold"), "{output:?}");
 }
 
+/// What bash offers for the last of these words.
+fn completed(words: &[&str]) -> Vec<String> {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("connstorm.bash");
+    std::fs::write(&file, stdout(&["completions", "bash"])).unwrap();
+    let script = "source \"$0\"; COMP_WORDS=(\"$@\"); COMP_CWORD=$(($# - 1)); \
+                  _connstorm connstorm \"${COMP_WORDS[COMP_CWORD]}\" \"${COMP_WORDS[COMP_CWORD-1]}\"; \
+                  printf '%s\\n' \"${COMPREPLY[@]}\"";
+    let output = Command::new("bash").args(["-c", script]).arg(&file).args(words).output().unwrap();
+    assert!(output.stderr.is_empty(), "{output:?}");
+    String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn commands_flags_and_values_are_offered() {
+    for (words, offered) in [
+        (&["connstorm", "co"][..], "compare"),
+        (&["connstorm", "met"], "metrics"),
+        (&["connstorm", "run", "--thr"], "--threshold"),
+        (&["connstorm", "find", "--at"], "--at-least"),
+        (&["connstorm", "find", "--what", ""], "held"),
+        (&["connstorm", "lab", "sh"], "shell"),
+        (&["connstorm", "serve", "w"], "wss"),
+        (&["connstorm", "run", "--color", ""], "never"),
+        (&["connstorm", "completions", ""], "fish"),
+    ] {
+        let all = completed(words);
+        assert!(all.iter().any(|word| word == offered), "{words:?}: {all:?}");
+    }
+}
+
+/// A page that `man` can show: no warning of the formatter, and the sections that a reader looks for.
+#[test]
+fn a_manual_page_is_formatted_without_a_warning() {
+    let folder = tempfile::tempdir().unwrap();
+    stdout(&["man", "--all", folder.path().to_str().unwrap()]);
+    let groff = Command::new("groff").arg("--version").output();
+    assert!(groff.is_ok(), "groff is missing: install Debian's package groff-base");
+    let mut looked = 0;
+    for page in std::fs::read_dir(folder.path()).unwrap() {
+        let page = page.unwrap().path();
+        let output =
+            Command::new("groff").args(["-k", "-man", "-Tutf8", "-ww", "-P-cbu"]).arg(&page).output().unwrap();
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(output.stderr.is_empty(), "{}: {}", page.display(), String::from_utf8_lossy(&output.stderr));
+        for section in ["NAME", "SYNOPSIS", "OPTIONS"] {
+            assert!(text.contains(section), "{}: no {section}", page.display());
+        }
+        looked += 1;
+    }
+    assert!(looked > 15, "{looked}");
+}
+
 #[test]
 fn a_command_that_does_not_exist_has_no_page() {
     let output = connstorm().args(["man", "dance"]).output().unwrap();

@@ -5,6 +5,7 @@ use super::input::InputError;
 use super::output::{Output, say_styled, style_for};
 use super::saved;
 use crate::report::compare_table;
+use crate::report::html::compare as page;
 use crate::result::compare::{Change, Comparison};
 use crate::result::{RunResult, compare};
 use anyhow::Context;
@@ -17,13 +18,21 @@ Examples:
   # One run a side
   connstorm compare main.json branch.json
 
+  # The same as a page for browsers
+  connstorm compare main.json branch.json --html comparison.html
+
   # Three runs a side: noise is then measured, not guessed
-  connstorm compare main-1.json,main-2.json,main-3.json branch-1.json,branch-2.json,branch-3.json
+  connstorm compare main-1.json,main-2.json,main-3.json \\
+    branch-1.json,branch-2.json,branch-3.json
 
   # All results of two folders, for a CI job
-  connstorm compare results/main results/branch --tolerance 15% --summary \"$GITHUB_STEP_SUMMARY\"
+  connstorm compare results/main results/branch --tolerance 15% \\
+    --summary \"$GITHUB_STEP_SUMMARY\"
 
-Exit codes: 0 no regression past the tolerance; 3 a regression; 5 too noisy to tell; 1 can't be compared; 2 wrong usage";
+Exit codes:
+  0  no regression past the tolerance     3  a regression
+  1  can't be compared                    5  too noisy to tell
+  2  wrong usage";
 
 /// Compares results of one scenario: the change of each percentile with an interval that takes noise into
 /// account
@@ -42,6 +51,9 @@ pub(super) struct CompareArgs {
     /// Write the comparison as JSON
     #[arg(long, value_name = "FILE|-")]
     json: Option<PathBuf>,
+    /// Write a page for browsers: what changed, and the first run of each side in the same plots
+    #[arg(long, value_name = "FILE|-")]
+    html: Option<PathBuf>,
     /// Write the comparison in Markdown
     #[arg(long, value_name = "FILE|-")]
     summary: Option<PathBuf>,
@@ -54,10 +66,17 @@ pub(super) struct CompareArgs {
 pub(super) fn run(args: &CompareArgs) -> anyhow::Result<Exit> {
     let (base, new) = (side(&args.base)?, side(&args.new)?);
     let inputs: Vec<&Path> = base.iter().chain(&new).map(PathBuf::as_path).collect();
-    let [json, summary] = Output::open_all([args.json.as_deref(), args.summary.as_deref()], &inputs)?;
+    let wanted = [args.json.as_deref(), args.summary.as_deref(), args.html.as_deref()];
+    let [json, summary, html] = Output::open_all(wanted, &inputs)?;
     let (base, new) = (read(&base)?, read(&new)?);
     let comparison = compare::compare(&base, &new, args.tolerance).context("cannot compare")?;
-    write(&comparison, json, summary)?;
+    // Made first: what can't be made keeps nothing else from being written.
+    let page = match (&html, base.first(), new.first()) {
+        (Some(_), Some(base), Some(new)) => Some(page::render(&comparison, [base, new])?),
+        _ => None,
+    };
+    let texts = [summary.is_some().then(|| compare_table::render_markdown(&comparison)), page];
+    write(&comparison, json, [summary, html].into_iter().zip(texts))?;
     Ok(match comparison.verdict {
         Change::Regressed => Exit::ThresholdsFailed,
         Change::TooNoisy => Exit::TooNoisy,
@@ -65,13 +84,19 @@ pub(super) fn run(args: &CompareArgs) -> anyhow::Result<Exit> {
     })
 }
 
-fn write(comparison: &Comparison, json: Option<Output>, summary: Option<Output>) -> anyhow::Result<()> {
-    let stdout_is_taken = [&json, &summary].into_iter().flatten().any(Output::is_stdout);
+/// Writes every output, and the table for people where standard output is free.
+fn write(
+    comparison: &Comparison,
+    json: Option<Output>,
+    others: impl Iterator<Item = (Option<Output>, Option<String>)>,
+) -> anyhow::Result<()> {
+    let mut stdout_is_taken = json.as_ref().is_some_and(Output::is_stdout);
     if let Some(json) = json {
         json.write_json(comparison)?;
     }
-    if let Some(summary) = summary {
-        summary.write(&compare_table::render_markdown(comparison))?;
+    for (output, text) in others.filter_map(|(output, text)| output.zip(text)) {
+        stdout_is_taken |= output.is_stdout();
+        output.write(&text)?;
     }
     if stdout_is_taken {
         say_styled(&compare_table::render(comparison, style_for(&io::stderr())));

@@ -23,10 +23,12 @@ Examples:
   # Why can't I connect? One careful connection to each address of the target
   connstorm doctor ws://127.0.0.1:9001/chat
   connstorm doctor shop.example:443 --expect 203.0.113.7
-  connstorm doctor wss://localhost:9443/chat --insecure --header 'Origin: https://shop.example'
+  connstorm doctor wss://localhost:9443/chat --insecure \\
+    --header 'Origin: https://shop.example'
 
   # As a client with a certificate and a token, from one of my addresses
-  connstorm doctor wss://localhost:9443/chat --source 127.0.0.2 --auth 'bearer(TOKEN)' --subprotocol chat.v2
+  connstorm doctor wss://localhost:9443/chat --source 127.0.0.2 \\
+    --auth 'bearer(TOKEN)' --subprotocol chat.v2
 
   # Keep its settings, to plan a load for it elsewhere
   connstorm doctor --save host.json
@@ -45,28 +47,29 @@ pub(super) struct DoctorArgs {
     /// The target: HOST:PORT, or a URL of tcp, tls, http, https, ws or wss [default: this host alone]
     #[arg(value_name = "TARGET", value_parser = clap::value_parser!(TargetUrl))]
     target: Option<TargetUrl>,
-    /// An address that the target's name should lead to; may be given more than once
+    /// An address that the target's name should lead to; may be given more than once [default: any]
     #[arg(long, value_name = "ADDRESS", requires = "target")]
     expect: Vec<IpAddr>,
-    /// A header of the request, as "Name: value"; may be given more than once
+    /// A header of the request, as "Name: value"; may be given more than once [default: none]
     #[arg(long, value_name = "HEADER", requires = "target")]
     header: Vec<Header>,
-    /// Authentication of the request: 'basic(USER:PASSWORD)' or 'bearer(TOKEN)'
+    /// Authentication of the request: 'basic(USER:PASSWORD)' or 'bearer(TOKEN)' [default: not]
     #[arg(long, value_name = "HOW", requires = "target")]
     auth: Option<String>,
-    /// The header Origin
+    /// The header Origin [default: none]
     #[arg(long, value_name = "ORIGIN", requires = "target")]
     origin: Option<String>,
-    /// A subprotocol to offer; may be given more than once
+    /// A subprotocol to offer; may be given more than once [default: none]
     #[arg(long, value_name = "NAME", requires = "target")]
     subprotocol: Vec<String>,
-    /// Our own certificate, as PEM
+    /// Our own certificate, as PEM [default: none]
     #[arg(long, value_name = "FILE", requires_all = ["target", "key"])]
     cert: Option<PathBuf>,
-    /// Key of the certificate, as PEM
+    /// Key of the certificate, as PEM [default: none]
     #[arg(long, value_name = "FILE", requires_all = ["target", "cert"])]
     key: Option<PathBuf>,
     /// The source address; what fails from there is tried from the kernel's choice as well
+    /// [default: the kernel's choice]
     #[arg(long, value_name = "ADDRESS", requires = "target")]
     source: Option<IpAddr>,
     /// Accept any certificate, to examine what comes after TLS
@@ -81,6 +84,9 @@ pub(super) struct DoctorArgs {
     /// Longest wait for each connection, at most a minute
     #[arg(long, value_name = "TIME", default_value = "4s", value_parser = timeouts)]
     timeout: Duration,
+    /// Show secrets in outputs: what headers, queries and passwords hold
+    #[arg(long, requires = "target")]
+    show_secrets: bool,
     /// Write this host's settings to a file, for `plan --host`, or to standard output for -
     #[arg(long, value_name = "FILE|-")]
     save: Option<PathBuf>,
@@ -114,7 +120,7 @@ pub(super) fn run(args: &DoctorArgs) -> anyhow::Result<Exit> {
                 }
             };
             let found = doctor::target(whom, &session, &args.expect, args.source, timeouts)?;
-            hide_in(found, &session.secret_texts())
+            if args.show_secrets { found } else { hide_in(found, &session.secret_texts()) }
         }
     };
     if let Some(save) = save {

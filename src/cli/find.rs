@@ -20,21 +20,27 @@ use std::time::Duration;
 
 const EXAMPLES: &str = "\
 Examples:
-  # How many connections a second does the server take, with 99 % of them within 50 ms?
+  # How many connections a second does the server take, 99 % within 50 ms?
   connstorm find tcp://127.0.0.1:9000 --threshold 'connect.p99 < 50ms'
 
   # A gate for CI: exit code 3 where it takes less
-  connstorm find scenarios/first-run.toml --at-least 1500/s --most 2000/s --probe 2s --summary find.md
+  connstorm find scenarios/first-run.toml --at-least 1500/s --most 2000/s \\
+    --probe 2s --summary find.md
 
   # How many can it hold?
-  connstorm find chat.toml --what held --start 1000 --most 200000
+  connstorm find scenarios/first-run.toml --what held --start 200 --most 800
 
-  # How many messages a second does it answer, over the connections of the scenario?
-  connstorm find chat.toml --what messages --threshold 'round_trip.p99 < 50ms'
+  # How many messages a second does it answer, over 50 connections?
+  connstorm find ws://127.0.0.1:9001/chat --what messages --connections 50 \\
+    --send 'ping {seq}' --expect echo --threshold 'round_trip.p99 < 50ms'
 
-Exit codes: 0 found, and as much as --at-least wants; 3 less than that, or not even the smallest value passes;
-4 the generator was the limit; 1 could not run; 2 wrong usage or scenario; 130 interrupted, with what was
-found so far";
+Exit codes:
+  0  found, and as much as --at-least wants
+  1  could not run
+  2  wrong usage or scenario
+  3  less than --at-least wants, or not even the smallest value passes
+  4  the generator was the limit
+  130  interrupted, with what was found so far";
 
 /// Finds the largest rate, number held, or messages a second, at which the thresholds hold, and what stopped it
 #[derive(Debug, Args)]
@@ -42,14 +48,14 @@ found so far";
 pub(super) struct FindArgs {
     /// A scenario file, '-' for one on standard input, or a target such as tcp://127.0.0.1:9000
     #[arg(value_name = "SCENARIO.toml|URL|-")]
-    what: String,
+    pub(super) what: String,
     /// Quantity that is made larger
     #[arg(long = "what", value_name = "QUANTITY", default_value = "rate")]
     quantity: Of,
     /// The first value probed: a rate such as 100/s, or a number [default: that of --at-least, or 100]
     #[arg(long, value_name = "VALUE")]
     start: Option<String>,
-    /// The least that is wanted: exit code 3 where less is found
+    /// The least that is wanted: exit code 3 where less is found [default: none]
     #[arg(long, value_name = "VALUE")]
     at_least: Option<String>,
     /// No value above it is probed
@@ -80,7 +86,7 @@ pub(super) struct FindArgs {
     #[arg(long, short)]
     quiet: bool,
     #[command(flatten)]
-    scenario: ScenarioFlags,
+    pub(super) scenario: ScenarioFlags,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -14,7 +14,7 @@ Examples:
   # Two machines ran the same scenario at the same time
   connstorm merge left.json right.json --json both.json --html both.html
 
-  # The three parts of one divided run (connstorm run ... --part 1/3, 2/3, 3/3)
+  # The three parts of one divided run (--part 1/3, 2/3 and 3/3)
   connstorm merge one.json two.json three.json --json whole.json";
 
 /// Joins results of one load that several processes or machines made: counts and histograms add, windows

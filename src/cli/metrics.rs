@@ -10,9 +10,10 @@ use std::io;
 const EXAMPLES: &str = "\
 Examples:
   connstorm metrics                 # all of them
-  connstorm metrics failed          # those of one family: failed.refused, failed.timed_out, …
-  connstorm metrics round_trip      # one latency, and what a scenario needs for it
-  connstorm run tcp://127.0.0.1:9000 --threshold 'connect.p95 < 50ms' --threshold 'failed.ratio < 0.1%'";
+  connstorm metrics failed          # those of one family: failed.refused, …
+  connstorm metrics round_trip      # one latency, and what it needs
+  connstorm run tcp://127.0.0.1:9000 --threshold 'connect.p95 < 50ms' \\
+    --threshold 'failed.ratio < 0.1%'";
 
 /// Lists every metric that a threshold can name, with its unit and meaning
 #[derive(Debug, Args)]

@@ -5,6 +5,8 @@ mod doctor;
 mod exit;
 mod file_identity;
 mod find;
+#[cfg(test)]
+mod help_tests;
 mod http;
 mod input;
 mod interrupt;

@@ -26,23 +26,25 @@ use std::path::{Path, PathBuf};
 
 const EXAMPLES: &str = "\
 Examples:
-  # 2,000 short connections a second to one server: how long do this host's ports last?
+  # 2,000 short connections a second to one server: how long do the ports of
+  # this host last?
   connstorm plan --rate 2000/s
 
-  # 50,000 WebSockets held by 4 addresses, reconnecting every 10 minutes on average
-  connstorm plan --rate 83/s --lifetime 'exponential(10m)' --held 50000 --sources 4
+  # 50,000 WebSockets held by 4 addresses, each for 10 minutes on average
+  connstorm plan --rate 83/s --lifetime 'exponential(10m)' --held 50000 \\
+    --sources 4
 
   # Which rate is too high? A table and a chart
   connstorm plan --rate 100..5000 --lifetime 2s
 
-  # The load of a scenario, with what is held of its ports on this host now; nothing is opened
+  # The load of a scenario, with what is held of its ports on this host now
   connstorm plan scenarios/first-run.toml --rate 2000/s
 
   # The same on another host, whose settings were saved there
   connstorm plan scenarios/first-run.toml --host host.json
 
   # A scenario that another program writes; flags override it, as for run
-  sed 's/2000/1000/' scenarios/first-run.toml | connstorm plan - --rate 2000/s";
+  sed 's/2000/1000/' scenarios/first-run.toml | connstorm plan - --rate 50/s";
 
 /// Content of a file that `doctor --save` writes.
 const SETTINGS: &str = "host's settings";
@@ -61,7 +63,7 @@ pub(super) struct PlanArgs {
     /// flags say]
     #[arg(value_name = "SCENARIO.toml|URL|-")]
     scenario: Option<String>,
-    /// Attempts a second, such as 2000/s; or a range of rates, such as 100..5000
+    /// Attempts a second, such as 2000/s; or a range of rates, such as 100..5000 [default: those of the scenario]
     #[arg(long, value_name = "RATE|A..B")]
     rate: Option<String>,
     /// Rates looked at in a range
@@ -92,7 +94,7 @@ pub(super) struct PlanArgs {
     /// Connections held open from beginning to end, beside those of --rate [default: 0]
     #[arg(long, value_name = "N")]
     held: Option<String>,
-    /// Arrivals open at once, at most; those beyond are not made
+    /// Arrivals open at once, at most; those beyond are not made [default: no limit]
     #[arg(long, value_name = "N")]
     max_open: Option<String>,
     /// The target is on this host, at a loopback address (127.0.0.0/8 or ::1)

@@ -12,7 +12,8 @@ Examples:
   connstorm report result.json
 
   # A page for browsers, and a summary for a CI job
-  connstorm report result.json --html report.html --summary \"$GITHUB_STEP_SUMMARY\"
+  connstorm report result.json --html report.html \\
+    --summary \"$GITHUB_STEP_SUMMARY\"
 
   # The windows for a spreadsheet
   connstorm report result.json --csv -";

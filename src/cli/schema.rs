@@ -8,8 +8,8 @@ use clap::{Args, ValueEnum};
 const EXAMPLES: &str = "\
 Examples:
   connstorm schema result > result.schema.json
-  connstorm schema scenario > scenario.schema.json     # for editors: taplo, Even Better TOML
-  connstorm schema scenario --markdown                 # the same as a page to read";
+  connstorm schema scenario > scenario.schema.json     # for editors
+  connstorm schema scenario --markdown                 # a page to read";
 
 /// Prints the JSON schema of scenarios, or of results
 #[derive(Debug, Args)]

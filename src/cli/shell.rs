@@ -9,7 +9,8 @@ use std::path::PathBuf;
 
 const COMPLETIONS: &str = "\
 Examples:
-  connstorm completions bash > ~/.local/share/bash-completion/completions/connstorm
+  connstorm completions bash \\
+    > ~/.local/share/bash-completion/completions/connstorm
   connstorm completions zsh > \"${fpath[1]}/_connstorm\"
   connstorm completions fish > ~/.config/fish/completions/connstorm.fish";
 

@@ -75,18 +75,18 @@ pub fn render_markdown(comparison: &Comparison) -> String {
 }
 
 fn head(comparison: &Comparison, paint: impl Fn(Change, &str) -> String) -> String {
-    let (base, new) = (comparison.base_runs, comparison.new_runs);
-    let runs = |n: usize| if n == 1 { "1 run".to_owned() } else { format!("{n} runs") };
     let verdict = paint(comparison.verdict, word(comparison.verdict));
-    format!(
-        "{verdict}  {} against {}, tolerance {:.0} %",
-        runs(new),
-        runs(base),
-        comparison.tolerance * 100.0
-    )
+    format!("{verdict}  {}", runs_and_tolerance(comparison))
 }
 
-fn word(change: Change) -> &'static str {
+/// How many runs are compared with how many, and how much worse may be.
+pub(super) fn runs_and_tolerance(comparison: &Comparison) -> String {
+    let runs = |n: usize| if n == 1 { "1 run".to_owned() } else { format!("{n} runs") };
+    let (base, new) = (runs(comparison.base_runs), runs(comparison.new_runs));
+    format!("{new} against {base}, tolerance {:.0} %", comparison.tolerance * 100.0)
+}
+
+pub(super) fn word(change: Change) -> &'static str {
     match change {
         Change::Regressed => "regressed",
         Change::Improved => "improved",
@@ -104,7 +104,7 @@ fn painted(change: Change, text: &str, style: Style) -> String {
     }
 }
 
-fn shown(row: &Row, value: f64) -> String {
+pub(super) fn shown(row: &Row, value: f64) -> String {
     match row.unit {
         "us" => micros(value.round() as u64),
         "ratio" => format!("{:.2} %", value * 100.0),
@@ -113,13 +113,13 @@ fn shown(row: &Row, value: f64) -> String {
 }
 
 /// A ratio changes by percentage points, everything else by a share.
-fn changed(row: &Row, change: f64) -> String {
+pub(super) fn changed(row: &Row, change: f64) -> String {
     match row.unit {
         "ratio" => format!("{:+.2} pp", change * 100.0),
         _ => format!("{:+.1} %", change * 100.0),
     }
 }
 
-fn interval(row: &Row) -> String {
+pub(super) fn interval(row: &Row) -> String {
     format!("{} to {}", changed(row, row.low), changed(row, row.high))
 }

@@ -1,9 +1,10 @@
 //! The windows as a table, a line a window, for spreadsheets and notebooks.
 
+use crate::model::WindowLatency;
 use crate::report::output::RenderError;
 use crate::report::shown::Shown;
-use crate::result::RunResult;
 use crate::result::windows::spans;
+use crate::result::{RunResult, WindowSummary};
 use std::collections::BTreeSet;
 use std::fmt::Write;
 
@@ -11,13 +12,16 @@ const COLUMNS: &str = "from_s,to_s,planned,started,opened,ok,failed,skipped,open
                        connect_p99_us,connect_max_us,connect_call_p99_us,lateness_p99_us,cpu_s,ports_in_use,\
                        ports_usable,time_wait,time_wait_total,syn_retransmits,retransmits,listen_overflows";
 
-/// A header, and a line a window. What was not seen is left empty; failures have a column a kind.
+/// A header, and a line a window. What was not seen is left empty; failures have a column a kind, and what was said
+/// above TCP one a number, where any window has it.
 pub(super) fn render(result: &Shown<'_, RunResult>) -> Result<String, RenderError> {
     let kinds: BTreeSet<&String> = result.windows.iter().flat_map(|window| window.failures.keys()).collect();
     let mut text = COLUMNS.to_owned();
     kinds
         .iter()
         .for_each(|kind| text += &format!(",{}", cell(&format!("failed_{}", kind.replace('/', "_")))));
+    let said = said(result);
+    said.iter().for_each(|(column, _)| text += &format!(",{}", cell(column)));
     text.push('\n');
     for span in spans(&result.windows, usize::MAX) {
         let w = &span.window;
@@ -57,9 +61,47 @@ pub(super) fn render(result: &Shown<'_, RunResult>) -> Result<String, RenderErro
         for kind in &kinds {
             let _ = write!(text, ",{}", w.failures.get(*kind).unwrap_or(&0));
         }
+        for (_, value) in &said {
+            text.push(',');
+            text += &value(w).map_or(String::new(), |number| number.to_string());
+        }
         text.push('\n');
     }
     Ok(text)
+}
+
+/// A column of what was said: its name, and its value in a window.
+type Column = (String, Box<dyn Fn(&WindowSummary) -> Option<u64>>);
+
+/// A figure of a latency, and its name.
+type Figure = (&'static str, fn(&WindowLatency) -> u64);
+
+/// The columns of what was said above TCP: latencies, numbers of messages, statuses, close codes.
+fn said(result: &RunResult) -> Vec<Column> {
+    fn keys<K: Ord>(windows: &[WindowSummary], of: impl Fn(&WindowSummary) -> Vec<K>) -> BTreeSet<K> {
+        windows.iter().flat_map(of).collect()
+    }
+    let windows = &result.windows;
+    let mut columns: Vec<Column> = Vec::new();
+    for name in keys(windows, |w| w.latency_us.keys().cloned().collect()) {
+        let figures: [Figure; 3] = [("p50", |l| l.p50), ("p99", |l| l.p99), ("max", |l| l.max)];
+        for (figure, of) in figures {
+            let name = name.clone();
+            let column = format!("{name}_{figure}_us");
+            columns.push((column, Box::new(move |w| w.latency_us.get(&name).map(of))));
+        }
+    }
+    for name in keys(windows, |w| w.messages.keys().cloned().collect()) {
+        let column = format!("messages_{name}");
+        columns.push((column, Box::new(move |w| Some(w.messages.get(&name).copied().unwrap_or(0)))));
+    }
+    for code in keys(windows, |w| w.statuses.iter().map(|(code, _)| code).collect()) {
+        columns.push((format!("status_{code}"), Box::new(move |w| Some(w.statuses.count(code)))));
+    }
+    for code in keys(windows, |w| w.closes.iter().map(|(code, _)| code).collect()) {
+        columns.push((format!("close_{code}"), Box::new(move |w| Some(w.closes.count(code)))));
+    }
+    columns
 }
 
 /// A cell of text: quoted where it has to be, and never a formula to a spreadsheet.

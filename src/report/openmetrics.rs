@@ -133,6 +133,16 @@ impl Figures {
         messages.sort_unstable();
         let said = messages.into_iter().map(|(what, count)| (labels(&[("what", what)]), count));
         self.add("messages", "Counted above TCP, since the start", Values::Counters(said.collect()));
+        let by_code = |code: u16, count: u64| (labels(&[("code", &code.to_string())]), count);
+        if !result.statuses.is_empty() {
+            let statuses = result.statuses.iter().map(|known| by_code(known.status, known.count));
+            self.add("http_statuses", "Final replies, by HTTP status", Values::Counters(statuses.collect()));
+        }
+        if !result.closes.is_empty() {
+            let closes = result.closes.iter().map(|close| by_code(close.code, close.count));
+            let help = "WebSockets that the peer closed first, by close code";
+            self.add("websocket_closes", help, Values::Counters(closes.collect()));
+        }
         let skipped = result.skipped.iter().map(|(why, count)| (labels(&[("reason", why)]), *count));
         self.add("skipped_by_reason", "Arrivals not started, by reason", Values::Counters(skipped.collect()));
         let failures = result.failures.iter().map(|kind| {
@@ -198,6 +208,15 @@ impl Figures {
         if let Some(us) = window.message_lateness_p99_us {
             let help = "99th percentile of the last window's lateness of messages";
             self.gauge("window_message_lateness_p99", help, us as f64 / 1e6).unit = Some(Unit::Seconds);
+        }
+        if !window.latency_us.is_empty() {
+            let quantiles = window.latency_us.iter().flat_map(|(name, latency)| {
+                let of = [("0.5", latency.p50), ("0.99", latency.p99), ("1", latency.max)];
+                of.map(|(quantile, us)| (labels(&[("step", name), ("quantile", quantile)]), us as f64 / 1e6))
+            });
+            let help = "Quantiles of latencies above TCP in the last window";
+            self.add("window_latency_quantile", help, Values::Gauges(quantiles.collect())).unit =
+                Some(Unit::Seconds);
         }
         if result.windows.len() > 1 {
             let cpu = result.resources.cpu_s;

@@ -164,7 +164,7 @@ mod tests {
                 looked += 1;
             }
         }
-        assert!(looked > 30);
+        assert!(looked > 30, "{looked}");
     }
 
     #[test]

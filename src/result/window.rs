@@ -1,6 +1,6 @@
 //! One second of a run in the model of results.
 
-use crate::model::WindowRow;
+use crate::model::{Codes, WindowLatency, WindowRow};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -55,6 +55,18 @@ pub struct WindowSummary {
     /// and where it would be long: its percentiles are then all that is kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub connect_histogram: Option<String>,
+    /// Latencies above TCP by name, as in the result's `latency_us`: those of which something was measured.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub latency_us: BTreeMap<String, WindowLatency>,
+    /// What was said, as in the result's `messages`: those numbers that are not 0.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub messages: BTreeMap<String, u64>,
+    /// HTTP statuses of final replies.
+    #[serde(default, skip_serializing_if = "Codes::is_empty")]
+    pub statuses: Codes,
+    /// Close codes of WebSockets that the peer closed first.
+    #[serde(default, skip_serializing_if = "Codes::is_empty")]
+    pub closes: Codes,
     /// Failures by `stage/cause`.
     pub failures: BTreeMap<String, u64>,
     /// State of the kernel at its end; absent where no sample was taken.
@@ -134,6 +146,15 @@ impl WindowSummary {
             message_lateness_p99_us: row.message_lateness_p99_us,
             cpu_s: row.cpu.as_secs_f64(),
             connect_histogram: row.connect_histogram.clone(),
+            latency_us: row
+                .speech
+                .latencies
+                .iter()
+                .map(|(kind, latency)| (kind.name().to_owned(), latency.clone()))
+                .collect(),
+            messages: row.speech.messages.iter().map(|(name, count)| ((*name).to_owned(), *count)).collect(),
+            statuses: row.speech.statuses.clone(),
+            closes: row.speech.closes.clone(),
             failures,
             kernel,
         }

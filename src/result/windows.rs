@@ -103,6 +103,20 @@ pub(crate) fn add(sum: &mut WindowSummary, more: &WindowSummary) {
         let sum = sum.failures.entry(kind.clone()).or_default();
         *sum = sum.saturating_add(*count);
     }
+    for (name, count) in &more.messages {
+        let sum = sum.messages.entry(name.clone()).or_default();
+        *sum = sum.saturating_add(*count);
+    }
+    for (name, latency) in &more.latency_us {
+        match sum.latency_us.get_mut(name) {
+            Some(sum) => sum.join(latency),
+            None => {
+                sum.latency_us.insert(name.clone(), latency.clone());
+            }
+        }
+    }
+    sum.statuses.merge(&more.statuses);
+    sum.closes.merge(&more.closes);
     sum.connect_p50_us = sum.connect_p50_us.max(more.connect_p50_us);
     sum.connect_p90_us = sum.connect_p90_us.max(more.connect_p90_us);
     sum.connect_p99_us = sum.connect_p99_us.max(more.connect_p99_us);

@@ -57,6 +57,7 @@ mod tests {
             connect_call_p99_us: 0,
             lateness_p99_us: 0,
             message_lateness_p99_us: None,
+            speech: crate::model::Speech::default(),
             length: Duration::from_secs(1),
             cpu: Duration::ZERO,
         }

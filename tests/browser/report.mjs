@@ -3,12 +3,13 @@
 //
 //   scripts/test-browser            runs it
 //
-// Arguments: the page of a bad run, the page of a good run, a folder for screenshots.
+// Arguments: the pages of a bad run, of a good one, of one that speaks, of a comparison; a folder for screenshots.
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
 import { pathToFileURL } from "node:url";
 import { chromium } from "playwright-core";
 
-const [bad, good, folder] = process.argv.slice(2);
+const [bad, good, spoken, compared, folder] = process.argv.slice(2);
 const browser = await chromium.launch({ executablePath: process.env.CHROMIUM || "/usr/bin/chromium", args: ["--no-sandbox"] });
 let failed = 0;
 
@@ -167,6 +168,50 @@ await check("it can be printed", () => on(bad, { colorScheme: "dark" }, async pa
 await check("a good run is drawn", () => on(good, { viewport: wide }, async page => {
   assert.ok(await page.locator(".plot canvas").count() >= 7);
   await page.screenshot({ path: `${folder}/good.png`, fullPage: true });
+}));
+
+// The rules of axe-core (WCAG 2.1 A and AA, and its best practices), on every page and in both colour schemes.
+const axe = readFileSync(new URL("node_modules/axe-core/axe.min.js", import.meta.url), "utf8");
+for (const [name, file] of [["a bad run", bad], ["a good run", good], ["a run that speaks", spoken], ["a comparison", compared]]) {
+  for (const colorScheme of ["light", "dark"]) {
+    await check(`no fault against accessibility is found in the page of ${name}, ${colorScheme}`, () => on(file, { viewport: wide, colorScheme }, async page => {
+      await page.evaluate(() => document.querySelectorAll("details").forEach(d => { d.open = true; }));
+      await page.evaluate(axe);
+      const { violations, passes } = await page.evaluate(() => globalThis.axe.run(document, { resultTypes: ["violations", "passes"] }));
+      assert.ok(passes.length > 15, `only ${passes.length} rules were looked at`);
+      const told = violations.map(v => `${v.id} (${v.impact}): ${v.help}\n` + v.nodes.slice(0, 3).map(n => "    " + n.html.slice(0, 160) + " " + n.failureSummary).join("\n"));
+      assert.deepEqual(told, []);
+    }));
+  }
+}
+
+await check("what was said is drawn, and times go to a logarithmic scale and back", () => on(spoken, { viewport: wide }, async page => {
+  const titles = await page.locator(".plot h3").allTextContents();
+  for (const title of ["Time of round trip", "Time of handshake", "Messages and handshakes", "HTTP statuses"]) {
+    assert.ok(titles.some(t => t.includes(title)), `${title} in ${titles}`);
+  }
+  const scales = () => page.evaluate(() => connstorm.over_time.map((u, n) => [connstorm.data.plots[n].unit, u.scales.y.distr]));
+  assert.ok((await scales()).every(([, distr]) => distr === 1));
+  await page.click("#log");
+  (await scales()).forEach(([unit, distr]) => assert.equal(distr, unit === "ms" ? 3 : 1, unit));
+  assert.equal(await page.getAttribute("#log", "aria-pressed"), "true");
+  await page.screenshot({ path: `${folder}/spoken.png`, fullPage: true });
+  // The keys still move the plot that was made anew.
+  await page.locator(".plot").first().focus();
+  await page.keyboard.press("+");
+  const zoomed = await ranges(page);
+  zoomed.forEach(range => assert.deepEqual(range, zoomed[0]));
+  await page.click("#log");
+  assert.ok((await scales()).every(([, distr]) => distr === 1));
+}));
+
+await check("a comparison fits a desk, a phone and paper", () => on(compared, { viewport: wide }, async page => {
+  await page.screenshot({ path: `${folder}/compare.png`, fullPage: true });
+  await page.setViewportSize({ width: 375, height: 740 });
+  const [page_width, window_width] = await page.evaluate(() => [document.documentElement.scrollWidth, innerWidth]);
+  assert.ok(page_width <= window_width, `${page_width} > ${window_width}`);
+  await page.screenshot({ path: `${folder}/compare-phone.png`, fullPage: true });
+  await page.pdf({ path: `${folder}/compare.pdf`, format: "A4", printBackground: true });
 }));
 
 await check("a picture for the README", () => on(bad, { viewport: { width: 1200, height: 960 }, colorScheme: "light" }, async page => {

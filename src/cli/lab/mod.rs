@@ -33,8 +33,10 @@ Examples:
 Nothing needs root, and nothing outside the namespace is changed.
 
 Exit codes:
-  0  the failure was had, and its cause was named first     2  wrong usage: no such experiment
-  1  could not run: namespaces are forbidden here, say      3  another cause was named, or a cure did not help";
+  0  the failure was had, and its cause was named first
+  1  could not run: namespaces are forbidden here, say
+  2  wrong usage: no such experiment
+  3  another cause was named, or a cure did not help";
 
 /// Reproduces a failure in a throw-away namespace, explains it, and shows its cure
 #[derive(Debug, Args)]
@@ -45,7 +47,8 @@ pub(in crate::cli) struct Lab {
     /// The experiment; `connstorm lab list` names all
     #[arg(value_name = "NAME", required_unless_present_any = ["all", "perform", "ordinary_server", "beside", "hold"])]
     name: Option<String>,
-    /// Then do it again with the remedy applied: the first cure, the one of this name, or all
+    /// Then do it again with the remedy applied: the first cure, the one of this name, or all [default:
+    /// no cure]
     #[arg(long, value_name = "CURE", num_args = 0..=1, require_equals = true, default_missing_value = "")]
     cure: Option<String>,
     /// Do all experiments, one after the other

@@ -16,7 +16,8 @@ Examples:
   connstorm lab shell --ports 40000-40063 --tw-reuse 0 -- ./my-client
 
   # Server and client of mine, in one namespace
-  connstorm lab shell --nofile 64 --backlog 4 -- sh -c './server & sleep 1; ./client'
+  connstorm lab shell --nofile 64 --backlog 4 -- \\
+    sh -c './server & sleep 1; ./client'
 
 The program finds an empty network with a loopback interface, and sees itself as root in there.
 The exit code is the program's; 128 + N if signal N ended it; 127 if there is no such program.";
@@ -25,19 +26,19 @@ The exit code is the program's; 128 + N if signal N ended it; 127 if there is no
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Shell {
-    /// Source ports that connect() chooses from (net.ipv4.ip_local_port_range)
+    /// Source ports that connect() chooses from (net.ipv4.ip_local_port_range) [kernel's default: 32768-60999]
     #[arg(long, value_name = "LO-HI", value_parser = parse_ports)]
     ports: Option<(u16, u16)>,
     /// Reuse of ports in TIME_WAIT by connect(): 0 no, 1 yes, 2 on loopback only [kernel's default: 2]
     #[arg(long, value_name = "0|1|2", value_parser = clap::value_parser!(u8).range(0..=2))]
     tw_reuse: Option<u8>,
-    /// Descriptors that the program may have (ulimit -n)
+    /// Descriptors that the program may have (ulimit -n) [default: as many as here]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(8..))]
     nofile: Option<u64>,
-    /// Limit to which every accept queue is cut (net.core.somaxconn)
+    /// Limit to which every accept queue is cut (net.core.somaxconn) [kernel's default: 4096]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     backlog: Option<u32>,
-    /// Drop all TCP from this IPv4 address, as a security group does; may be given several times
+    /// Drop all TCP from this IPv4 address, as a security group does; may be given several times [default: none]
     #[arg(long, value_name = "ADDRESS")]
     deny_source: Vec<Ipv4Addr>,
     /// Show nothing

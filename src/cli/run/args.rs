@@ -12,19 +12,27 @@ Examples:
   connstorm run scenarios/first-run.toml
 
   # 5,000 connections a second for 30 s from eight source addresses
-  connstorm run tcp://127.0.0.1:9000 --rate 5000/s --duration 30s --source 127.0.0.2-127.0.0.9
+  connstorm run tcp://127.0.0.1:9000 --rate 5000/s --duration 30s \\
+    --source 127.0.0.2-127.0.0.9
 
   # 20,000 connections held open at once, ports chosen by connstorm
-  connstorm run tcp://127.0.0.1:9000 --rate 5000/s --connections 20000 --lifetime until-end --ports explicit
+  connstorm run tcp://127.0.0.1:9000 --rate 5000/s --connections 20000 \\
+    --lifetime until-end --ports explicit
 
-  # 1,000 WebSockets a second, each open for 10 s and sending a message a second that is to come back
-  connstorm run ws://127.0.0.1:9001/chat --rate 1000/s --lifetime 10s --send 'ping {seq}' --every 1s --expect echo
+  # 1,000 WebSockets a second, each open for 10 s, with a message a second
+  # that is to come back
+  connstorm run ws://127.0.0.1:9001/chat --rate 1000/s --lifetime 10s \\
+    --send 'ping {seq}' --every 1s --expect echo
 
-  # 200 slots that connect and close as fast as they can; the result as JSON for another program
-  connstorm run tcp://127.0.0.1:9000 --concurrency 200 --duration 10s --close rst --json - | jq .counts
+  # 200 slots that connect and close as fast as they can; the result as JSON
+  # for another program
+  connstorm run tcp://127.0.0.1:9000 --concurrency 200 --duration 10s \\
+    --close rst --json - | jq .counts
 
-  # The second of three machines that do one plan together, all at the same moment; then merge their results
-  connstorm run storm.toml --part 2/3 --start-at 2030-01-02T03:04:05Z --json two.json
+  # The second of three machines that do one plan together, all at the same
+  # moment; merge makes one result of theirs
+  connstorm run tcp://10.0.0.5:9000 --rate 9000/s --part 2/3 \\
+    --start-at 2030-01-02T03:04:05Z --json two.json
 
   # A scenario that another program writes, on standard input
   sed 's/2000/1000/' scenarios/first-run.toml | connstorm run -
@@ -41,9 +49,9 @@ pub(in crate::cli) struct Run {
     /// A scenario file, '-' for one on standard input, or a target: tcp, tls, http, https, ws or wss, such as
     /// ws://127.0.0.1:9001/chat (several ports: tcp://host:9000-9015), or HOST:PORT for tcp
     #[arg(value_name = "SCENARIO.toml|URL|-")]
-    pub(super) what: String,
+    pub(in crate::cli) what: String,
     #[command(flatten)]
-    pub(super) scenario: ScenarioFlags,
+    pub(in crate::cli) scenario: ScenarioFlags,
     #[command(flatten)]
     pub(super) division: Division,
     #[command(flatten)]
@@ -57,6 +65,7 @@ pub(in crate::cli) struct Run {
 #[command(next_help_heading = "Judgement and progress")]
 pub(super) struct ProgressFlags {
     /// Show a page that grows with the run at http://ADDRESS:PORT/, and its figures at /metrics for Prometheus
+    /// [default: nowhere]
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub(super) listen: Option<SocketAddr>,
     /// Show progress: auto is live on a terminal, and a plain line every 10 s elsewhere

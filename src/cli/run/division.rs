@@ -12,10 +12,10 @@ use std::time::Duration;
 #[command(next_help_heading = "Many machines")]
 pub(super) struct Division {
     /// Do part K of N of the plan, such as 2/3: each of N machines does another, and `connstorm merge` makes one
-    /// result of theirs
+    /// result of theirs [default: the whole]
     #[arg(long, value_name = "K/N", value_parser = part)]
     part: Option<Slice>,
-    /// Begin at this time, such as 2030-01-02T03:04:05Z, or @ and seconds since 1970 as `date +%s` prints them
+    /// Begin at this time, such as 2030-01-02T03:04:05Z, or @ and seconds since 1970 as `date +%s` prints them [default: now]
     #[arg(long, value_name = "TIME", value_parser = start_at)]
     start_at: Option<StartTime>,
 }

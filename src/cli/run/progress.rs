@@ -4,8 +4,8 @@
 use super::args::ProgressWhen;
 use crate::cli::output::say;
 use crate::engine::Progress;
-use crate::model::Stamp;
 use crate::model::format::{micros, seconds, thousands};
+use crate::model::{LatencyKind, Stamp, WindowLatency, WindowRow};
 use crate::run::Watched;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::{self, IsTerminal};
@@ -67,7 +67,7 @@ impl Line {
             self.count_messages(watched);
             let rate = window.started as f64 / window.length.as_secs_f64().max(1e-3);
             let first = message(watched, rate.round() as u64, window.open, ports(watched));
-            let second = self.speed(window.connect_us, window.opened);
+            let second = self.speed(window.connect_us, window.opened) + &spoken(window);
             if self.plain.is_some_and(|due| watched.elapsed >= due) {
                 self.plain = Some(watched.elapsed + PLAIN_EVERY);
                 let now = seconds(watched.elapsed.as_secs_f64());
@@ -113,6 +113,19 @@ impl Line {
             (Some(left), None) => format!("{} left", seconds(left.as_secs_f64())),
             (None, None) => String::new(),
         }
+    }
+}
+
+/// The slowest answers of the last window: to messages, or to handshakes where none was waited for.
+fn spoken(window: &WindowRow) -> String {
+    let of = |wanted: LatencyKind| window.speech.latencies.iter().find(|(kind, _)| *kind == wanted);
+    let told = |name: &str, latency: &WindowLatency| {
+        format!("  {name} p50 {}, p99 {}", micros(latency.p50), micros(latency.p99))
+    };
+    match (of(LatencyKind::RoundTrip), of(LatencyKind::Handshake)) {
+        (Some((_, latency)), _) => told("round trip", latency),
+        (None, Some((_, latency))) => told("handshake", latency),
+        (None, None) => String::new(),
     }
 }
 

@@ -100,10 +100,10 @@ pub(super) struct Flags {
     /// Time in which a handshake, request or message that has begun has to be complete, and answers to be read
     #[arg(long, value_name = "TIME", value_parser = parse_duration, default_value = "60s")]
     slow_client: Duration,
-    /// Stop by itself after this time, such as 30s
+    /// Stop by itself after this time, such as 30s [default: at Ctrl-C]
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     pub(super) duration: Option<Duration>,
-    /// Run all workers on this CPU, counted from 0
+    /// Run all workers on this CPU, counted from 0 [default: on any]
     #[arg(long, value_name = "N")]
     cpu: Option<usize>,
     /// Write the final counters as JSON to a file, or to standard output with '-'; the addresses then go
@@ -118,7 +118,7 @@ pub(super) struct Identity {
     /// Write the certificate as PEM to this file, for clients that are to trust it
     #[arg(long, value_name = "FILE")]
     pub(super) write_ca: Option<PathBuf>,
-    /// A host name or address that the certificate is for, beside localhost and those listened on
+    /// A host name or address that the certificate is for, beside localhost and those listened on [default: none]
     #[arg(long = "name", value_name = "NAME", value_delimiter = ',')]
     names: Vec<String>,
     /// Fault of the certificate, beside that it is signed by itself

@@ -15,8 +15,10 @@ Behaviours:
 
 Examples:
   connstorm serve tcp
-  connstorm serve tcp --listen 127.0.0.1:9000,127.0.0.2:9000 --listen '[::1]:9000'
-  connstorm serve tcp --listen 127.0.0.1:0 --behaviour discard --duration 30s --json -
+  connstorm serve tcp --listen 127.0.0.1:9000,127.0.0.2:9000 \\
+    --listen '[::1]:9000'
+  connstorm serve tcp --listen 127.0.0.1:0 --behaviour discard --duration 30s \\
+    --json -
   connstorm serve tcp --behaviour full-backlog --backlog 16
   connstorm serve tcp --behaviour 'close-after(2s)'
 

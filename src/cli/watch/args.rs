@@ -22,7 +22,8 @@ Examples:
   # In CI: run a client, and fail where it uses too many ports
   connstorm watch --for 60s --threshold 'ports.used < 80%' -- ./my-client
 
-  # For Prometheus; packaging/watch has a unit, a DaemonSet, alert rules and a dashboard
+  # For Prometheus; packaging/watch has a unit, a DaemonSet, alert rules and
+  # a dashboard
   connstorm watch --quiet --listen 0.0.0.0:9464
 
 Metrics of thresholds:
@@ -43,22 +44,25 @@ Exit codes:
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(in crate::cli) struct WatchArgs {
-    /// Only connections of this process and its children, in its network namespace
+    /// Only connections of this process and its children, in its network namespace [default: all]
     #[arg(long, value_name = "PID", conflicts_with = "program")]
     pub(super) pid: Option<u32>,
-    /// Only connections to this destination; may be given several times
+    /// Only connections to this destination; may be given several times [default: all]
     #[arg(long, value_name = "HOST:PORT", value_parser = parse_destinations)]
     pub(super) to: Vec<Destinations>,
-    /// The network namespace that this process is in, such as a container's
+    /// The network namespace that this process is in, such as a container's [default: this one]
     #[arg(long, value_name = "PID", conflicts_with_all = ["pid", "program"])]
     pub(super) container_of: Option<u32>,
     /// End after this time; a program that was started is ended then (SIGTERM, after 5 s SIGKILL)
+    /// [default: at Ctrl-C, or when the program ends]
     #[arg(long = "for", value_name = "TIME", value_parser = parse_time)]
     pub(super) time: Option<Duration>,
     /// Fail where this does not hold at the end: 'ports.used < 80%'; may be given several times
+    /// [default: none]
     #[arg(long, value_name = "METRIC COMPARISON", value_parser = parse_threshold)]
     pub(super) threshold: Vec<Threshold>,
     /// Answer GET /metrics with OpenMetrics text on this address, in the namespace that connstorm was started in
+    /// [default: nowhere]
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub(super) listen: Option<SocketAddr>,
     /// Write JSON lines: onsets as they begin, a look each --every, and what it came to

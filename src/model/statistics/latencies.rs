@@ -41,6 +41,11 @@ macro_rules! latencies {
                 [$((stringify!($field), &self.$field)),*]
             }
 
+            /// One of them.
+            pub fn of(&self, kind: LatencyKind) -> &Latency {
+                match kind { $(LatencyKind::$kind => &self.$field,)* }
+            }
+
             /// Adds all that others have recorded.
             pub(super) fn merge(&mut self, other: &Latencies) {
                 $(self.$field.merge(&other.$field);)*

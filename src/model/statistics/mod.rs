@@ -4,6 +4,7 @@
 
 mod at_timeout;
 mod closes;
+mod codes;
 mod evidence;
 mod fanout;
 mod latencies;
@@ -15,6 +16,7 @@ mod reply;
 mod run;
 mod saved_histogram;
 mod shares;
+mod speech;
 mod statuses;
 mod steps;
 mod tally;
@@ -23,6 +25,7 @@ mod window;
 
 pub use at_timeout::{Acknowledged, AtTimeout};
 pub use closes::{CloseCount, Closes, close_code_name};
+pub use codes::Codes;
 pub use evidence::{Evidence, Fact};
 pub use fanout::Fanout;
 pub use latencies::{Latencies, LatencyKind};
@@ -33,6 +36,7 @@ pub use port_search::{PortSearch, SlowSearch};
 pub use reply::{BODY_KEPT, Reply};
 pub use run::{Run, RunStart, WindowRow};
 pub use shares::Shares;
+pub use speech::{ABOVE_TCP, Speech, WindowLatency};
 pub use statuses::{StatusCount, Statuses};
 pub use steps::{StepTally, Steps};
 pub use tally::{FailureTally, Opening, SAMPLES, Sample, Tally};

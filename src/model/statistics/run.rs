@@ -1,6 +1,7 @@
 //! Outcome of a run: the engine's whole output, before anybody judges or prints it.
 
-use super::{Tally, Window};
+use super::speech::LONGEST_HISTOGRAM;
+use super::{Speech, Tally, Window};
 use crate::model::{Failure, Slice, Stamp};
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -57,9 +58,6 @@ pub struct Run {
     pub worker_errors: Vec<String>,
 }
 
-/// The longest histogram that a window keeps, in characters: 3,600 of them are 2 MB at most.
-const WINDOW_HISTOGRAM: usize = 600;
-
 /// Work of all workers in one window, in the size that a run of an hour can keep.
 #[derive(Debug, Clone, PartialEq)]
 pub struct WindowRow {
@@ -94,6 +92,8 @@ pub struct WindowRow {
     pub lateness_p99_us: u64,
     /// 99th percentile of the lateness of messages, in microseconds; `None` where none had a due time.
     pub message_lateness_p99_us: Option<u64>,
+    /// What was said above TCP.
+    pub speech: Speech,
     /// CPU time of the workers.
     pub cpu: Duration,
     /// Failures by kind.
@@ -124,11 +124,12 @@ impl WindowRow {
             ],
             connect_histogram: (connect.count() > 0)
                 .then(|| connect.to_base64())
-                .filter(|text| text.len() <= WINDOW_HISTOGRAM),
+                .filter(|text| text.len() <= LONGEST_HISTOGRAM),
             connect_call_p99_us: tally.latencies.connect_call.quantile_us(0.99),
             lateness_p99_us: tally.latencies.lateness.quantile_us(0.99),
             message_lateness_p99_us: (tally.latencies.message_lateness.count() > 0)
                 .then(|| tally.latencies.message_lateness.quantile_us(0.99)),
+            speech: Speech::of(tally),
             cpu: window.cpu,
             failures: tally.failures().iter().map(|kind| (kind.failure, kind.count)).collect(),
         }

@@ -108,6 +108,7 @@ rows! {
         .otherwise("100/s where the scenario has no load")
         .doc("Open loop: attempts become due at this rate, such as 5000/s, whether or not earlier ones have ended");
     concurrency: Count, One(&COUNT), Row::flag_alone("load").flag("--concurrency", "SLOTS", LOAD).short('c')
+        .otherwise("an open loop")
         .doc("Closed loop: so many slots, each starting its next attempt when the last has ended");
     ramp: Duration, One(&DURATION), Row::flag_alone("load").flag("--ramp", "TIME", LOAD).default(&Duration::ZERO)
         .doc("Rise from 0 to the rate over this time first");
@@ -167,13 +168,16 @@ rows! {
         .doc("What the result is judged by, such as 'connect.p99 < 50ms'; may be given several times");
     abort_when: Vec<Placed<Threshold>>, Comparisons { example: "[abort_when] with \"failed.ratio\" = \"> 50%\"" },
         Row::field("", "abort_when").flag("--abort-when", "METRIC OP VALUE", JUDGEMENT)
+        .otherwise("no condition")
         .doc("End the run early, as failed, as soon as this holds, such as 'failed.ratio > 50%'; looked at each second; may be given several times");
     // What is said over a connection.
     send: Template, One(&TEMPLATE), Row::field("messages", "send").flag("--send", "TEXT", MESSAGES)
+        .otherwise("nothing is sent")
         .doc("Message to send, with {seq}, {conn}, {now_us} and {random:1KiB} replaced; over HTTP the body");
     binary: bool, Switch, Row::field("messages", "binary").flag("--binary", "", MESSAGES)
         .doc("Send it as binary");
     every: Duration, One(&POSITIVE_DURATION), Row::field("messages", "every").flag("--every", "TIME", MESSAGES)
+        .otherwise("when the last is answered")
         .doc("Time from one message to the next, whether or not the last was answered");
     think: Duration, One(&DURATION), Row::field("messages", "think").flag("--think", "TIME", MESSAGES)
         .default(&Messages::default().think)
@@ -183,6 +187,7 @@ rows! {
         .otherwise("1, or as many as its lifetime holds")
         .doc("Messages on one connection");
     expect: Expect, One(&EXPECT), Row::field("messages", "expect").flag("--expect", "WHAT", MESSAGES)
+        .otherwise("no answer is waited for")
         .doc("What answers a message: echo, any, 'contains(TEXT)' or 'json(/POINTER == VALUE)'");
     timeout: Duration, One(&POSITIVE_DURATION), Row::field("messages", "timeout").flag("--reply-timeout", "TIME", MESSAGES)
         .default(&Messages::default().timeout)
@@ -199,15 +204,19 @@ rows! {
     // What HTTP is spoken, a WebSocket's handshake included.
     headers: Vec<Header>, Headers, Row::field("target", "headers").flag("--header", "NAME: VALUE", HTTP)
         .only(Schemes::SPEAKS_HTTP, "headers")
+        .otherwise("none")
         .doc("A header, such as 'X-Token: abc'; may be given several times");
     auth: Header, One(&AUTH), Row::field("target", "auth").flag("--auth", "HOW", HTTP)
         .only(Schemes::SPEAKS_HTTP, "headers to authenticate by")
+        .otherwise("none")
         .doc("'basic(USER:PASSWORD)' or 'bearer(TOKEN)'");
     origin: String, One(&TEXT), Row::field("target", "origin").flag("--origin", "ORIGIN", HTTP)
         .only(Schemes::SPEAKS_HTTP, "origin")
+        .otherwise("none")
         .doc("The header Origin");
     subprotocols: Vec<String>, Each(&SUBPROTOCOL), Row::field("target", "subprotocols").flag("--subprotocol", "NAME", HTTP)
         .only(Schemes::WS, "subprotocols")
+        .otherwise("none")
         .doc("A subprotocol to offer; may be given several times. Extensions are not offered: messages are never compressed (no permessage-deflate)");
     method: String, One(&METHOD), Row::field("http", "method").flag("--method", "METHOD", HTTP)
         .only(Schemes::HTTP, "requests").otherwise("GET, or POST with a body")
@@ -230,6 +239,7 @@ rows! {
         .doc("Our own certificate, as PEM");
     key: PathBuf, One(&FILE), Row::field("tls", "key").flag("--key", "FILE", TLS)
         .only(Schemes::TLS, "TLS")
+        .otherwise("none")
         .doc("Its key, as PEM");
     insecure: bool, Switch, Row::field("tls", "insecure").flag("--insecure", "", TLS)
         .only(Schemes::TLS, "TLS")

@@ -1,6 +1,6 @@
 //! Data of the plots: columns of numbers, as short as they can be written.
 
-use crate::model::{Latency, OnsetKind};
+use crate::model::{Latency, OnsetKind, WindowLatency};
 use crate::result::RunResult;
 use crate::result::windows::{Span, spans, without_stub};
 use serde::Serialize;
@@ -25,7 +25,7 @@ pub(super) struct Columns {
 /// One plot over time.
 #[derive(Debug, Serialize)]
 struct Plot {
-    title: &'static str,
+    title: String,
     unit: &'static str,
     /// True if its series are drawn one on top of the other.
     stacked: bool,
@@ -38,6 +38,9 @@ struct Series {
     /// A unit that differs from the plot's: the series has an axis of its own, on the right.
     #[serde(skip_serializing_if = "Option::is_none")]
     unit: Option<&'static str>,
+    /// Drawn in a colour that is not that of failures, though it is stacked.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    calm: bool,
     values: Vec<Option<f64>>,
 }
 
@@ -52,6 +55,7 @@ struct Mark {
 /// Percentile curves: the share of attempts against the milliseconds that it did not exceed.
 #[derive(Debug, Default, Serialize)]
 struct Curve {
+    title: &'static str,
     /// Shares, from 0 to 1.
     q: Vec<f64>,
     series: Vec<Series>,
@@ -77,6 +81,62 @@ impl Columns {
     }
 }
 
+impl Columns {
+    /// Two runs in the same plots, window by window.
+    pub(super) fn beside(base: &RunResult, new: &RunResult) -> Columns {
+        let sides = [("base", base), ("new", new)]
+            .map(|(name, result)| (name, spans(&without_stub(&result.windows), POINTS)));
+        let longest = sides.iter().map(|(_, spans)| spans).max_by_key(|spans| spans.len());
+        let t: Vec<f64> = longest.into_iter().flatten().map(|span| short(span.window.at_s)).collect();
+        let plot = |title: &str, unit, value: &dyn Fn(&Span) -> Option<f64>| Plot {
+            title: title.to_owned(),
+            unit,
+            stacked: false,
+            series: sides
+                .iter()
+                .map(|(name, spans)| Series {
+                    label: (*name).to_owned(),
+                    unit: None,
+                    calm: false,
+                    values: (0..t.len()).map(|n| value(spans.get(n)?).map(short)).collect(),
+                })
+                .collect(),
+        };
+        let ms = |us: u64| us as f64 / 1e3;
+        let mut plots = vec![
+            plot("Connected", "/s", &|s| Some(s.per_second(s.window.opened))),
+            plot("Connections open", "connections", &|s| Some(s.window.open as f64)),
+            plot("Failures", "/s", &|s| Some(s.per_second(s.window.failed))),
+            plot("Time to connect, p50", "ms", &|s| {
+                (s.window.opened > 0).then(|| ms(s.window.connect_p50_us))
+            }),
+            plot("Time to connect, p99", "ms", &|s| {
+                (s.window.opened > 0).then(|| ms(s.window.connect_p99_us))
+            }),
+        ];
+        let spoken: BTreeSet<&String> = sides
+            .iter()
+            .flat_map(|(_, spans)| spans)
+            .flat_map(|span| span.window.latency_us.keys())
+            .collect();
+        plots.extend(spoken.into_iter().map(|name| {
+            let title = format!("Time of {}, p99", name.replace('_', " "));
+            plot(&title, "ms", &|s| s.window.latency_us.get(name).map(|latency| ms(latency.p99)))
+        }));
+        plots.retain(|plot| plot.series.iter().any(|series| !series.values.iter().all(is_empty)));
+        let curve = Curve::drawn(
+            "Percentiles of the time to connect",
+            [("base", base), ("new", new)].map(|(label, result)| (label, result, "connect")),
+        );
+        Columns { t, plots, marks: Vec::new(), curve }
+    }
+}
+
+/// Whether a plot has nothing to show there.
+fn is_empty(value: &Option<f64>) -> bool {
+    value.is_none_or(|value| value == 0.0)
+}
+
 /// Colour of an onset: what makes attempts fail is red where some did, what leads to it is not yet, and what belongs
 /// to every run is neither.
 fn tone(kind: OnsetKind, some_failed: bool) -> &'static str {
@@ -97,6 +157,7 @@ fn plots(spans: &[Span]) -> Vec<Plot> {
     let series = |label: &str, value: &dyn Fn(&Span) -> Option<f64>| Series {
         label: label.to_owned(),
         unit: None,
+        calm: false,
         values: spans.iter().map(|span| value(span).map(short)).collect(),
     };
     let ms = |us: u64| us as f64 / 1e3;
@@ -104,7 +165,7 @@ fn plots(spans: &[Span]) -> Vec<Plot> {
     let kernel = |span: &Span, of: &dyn Fn(&crate::result::KernelWindow) -> Option<u64>| {
         span.window.kernel.as_ref().and_then(of).map(|count| count as f64)
     };
-    let plot = |title, unit, series| Plot { title, unit, stacked: false, series };
+    let plot = |title: &str, unit, series| Plot { title: title.to_owned(), unit, stacked: false, series };
     let kinds: BTreeSet<&String> = spans.iter().flat_map(|span| span.window.failures.keys()).collect();
     let failures = kinds.iter().map(|kind| {
         let count = |span: &Span| span.window.failures.get(*kind).copied().unwrap_or(0);
@@ -120,7 +181,12 @@ fn plots(spans: &[Span]) -> Vec<Plot> {
             ],
         ),
         plot("Connections open", "connections", vec![series("open", &|s| Some(s.window.open as f64))]),
-        Plot { title: "Failures by kind, stacked", unit: "/s", stacked: true, series: failures.collect() },
+        Plot {
+            title: "Failures by kind, stacked".into(),
+            unit: "/s",
+            stacked: true,
+            series: failures.collect(),
+        },
         plot(
             "Time to connect",
             "ms",
@@ -165,9 +231,56 @@ fn plots(spans: &[Span]) -> Vec<Plot> {
             ],
         ),
     ];
+    plots.splice(4..4, speech(spans));
     // A plot of nothing tells less than none.
-    let is_empty = |value: &Option<f64>| value.is_none_or(|value| value == 0.0);
     plots.retain(|plot| plot.series.iter().any(|series| !series.values.iter().all(is_empty)));
+    plots
+}
+
+/// What was said above TCP: a plot of messages, one of statuses, one of close codes, one a latency.
+fn speech(spans: &[Span]) -> Vec<Plot> {
+    fn keys<K: Ord>(spans: &[Span], of: impl Fn(&Span) -> Vec<K>) -> BTreeSet<K> {
+        spans.iter().flat_map(of).collect()
+    }
+    let series = |label: String, value: &dyn Fn(&Span) -> Option<f64>| Series {
+        label,
+        unit: None,
+        calm: false,
+        values: spans.iter().map(|span| value(span).map(short)).collect(),
+    };
+    let plot = |title: String, unit, stacked, series| Plot { title, unit, stacked, series };
+    let mut plots = Vec::new();
+    for name in keys(spans, |span| span.window.latency_us.keys().cloned().collect()) {
+        let of = |figure: fn(&WindowLatency) -> u64| {
+            let name = &name;
+            move |span: &Span| span.window.latency_us.get(name).map(|latency| figure(latency) as f64 / 1e3)
+        };
+        let figures = vec![
+            series("p50".into(), &of(|latency| latency.p50)),
+            series("p90".into(), &of(|latency| latency.p90)),
+            series("p99".into(), &of(|latency| latency.p99)),
+            series("max".into(), &of(|latency| latency.max)),
+        ];
+        plots.push(plot(format!("Time of {}", name.replace('_', " ")), "ms", false, figures));
+    }
+    let messages = keys(spans, |span| span.window.messages.keys().cloned().collect());
+    let count = |span: &Span, name: &String| span.window.messages.get(name).copied().unwrap_or(0);
+    let said = messages
+        .iter()
+        .map(|name| series(name.replace('_', " "), &|span| Some(span.per_second(count(span, name)))));
+    plots.push(plot("Messages and handshakes".into(), "/s", false, said.collect()));
+    let statuses = keys(spans, |span| span.window.statuses.iter().map(|(code, _)| code).collect());
+    let answered = statuses.into_iter().map(|code| Series {
+        calm: (100..400).contains(&code),
+        ..series(code.to_string(), &|span| Some(span.per_second(span.window.statuses.count(code))))
+    });
+    plots.push(plot("HTTP statuses, stacked".into(), "/s", true, answered.collect()));
+    let closes = keys(spans, |span| span.window.closes.iter().map(|(code, _)| code).collect());
+    let closed = closes.into_iter().map(|code| Series {
+        calm: matches!(code, 1000 | 1001 | 1005),
+        ..series(code.to_string(), &|span| Some(span.per_second(span.window.closes.count(code))))
+    });
+    plots.push(plot("Close codes of the server, stacked".into(), "/s", true, closed.collect()));
     plots
 }
 
@@ -175,8 +288,14 @@ impl Curve {
     /// From the median's side to the last attempt, in steps that look even where the axis is that of a
     /// percentile plot: 1 − q goes down by a twelfth of a decade.
     fn of(result: &RunResult) -> Curve {
-        let named = [("connect", "connect"), ("connect_from_due", "with lateness, from due time")];
-        let read = named.iter().filter_map(|(name, label)| {
+        let drawn =
+            [("connect", result, "connect"), ("with lateness, from due time", result, "connect_from_due")];
+        Curve::drawn("Percentiles: with and without lateness", drawn)
+    }
+
+    /// The curves of some latencies, each with its label and the result that has it.
+    fn drawn(title: &'static str, of: [(&'static str, &RunResult, &str); 2]) -> Curve {
+        let read = of.iter().filter_map(|(label, result, name)| {
             let summary = result.latency_us.get(*name).filter(|summary| summary.count > 0)?;
             Some((*label, Latency::from_base64(&summary.histogram)?))
         });
@@ -187,9 +306,11 @@ impl Curve {
         let series = |(label, latency): &(&str, Latency)| Series {
             label: (*label).to_owned(),
             unit: None,
+            calm: false,
             values: tails.iter().map(|tail| Some(latency.quantile_us(1.0 - tail) as f64 / 1e3)).collect(),
         };
         Curve {
+            title,
             series: read.iter().map(series).collect(),
             // Seven digits: enough for one in a million.
             q: tails.iter().map(|tail| ((1.0 - tail) * 1e7).round() / 1e7).collect(),
@@ -232,7 +353,7 @@ mod tests {
     #[test]
     fn every_plot_has_a_value_a_span() {
         let columns = Columns::of(&sample::exhausted());
-        let titles: Vec<&str> = columns.plots.iter().map(|plot| plot.title).collect();
+        let titles: Vec<&str> = columns.plots.iter().map(|plot| plot.title.as_str()).collect();
         // Each attempt was closed at once, and nothing was sent again: plots of nothing are left out.
         let all = Columns::of(&sample::good());
         assert!(all.plots.iter().any(|plot| plot.title == "Connections open"));

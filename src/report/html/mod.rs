@@ -6,12 +6,16 @@
 //! body.html  its report                            uplot/   the plotting library, unchanged
 //! page.css   light, dark, phone and paper          live.*   the page of a run under way: a frame, into which
 //! page.js    plots, zoom, keyboard, copying                 the report comes again and again
+//! plan.rs    the plan in the words of the scenario     compare.*  the page of a comparison
 //! ```
 
+pub mod compare;
 mod data;
+mod plan;
 
 use crate::diagnose::Finding;
 use crate::model::format::{bytes, micros, percent, seconds, thousands};
+use crate::model::{StatusCount, close_code_name};
 use crate::report::findings::{numbers, until};
 use crate::report::output::{RenderError, library};
 use crate::report::shown::{Shown, clean};
@@ -124,7 +128,8 @@ fn facts(result: &RunResult, stage: Stage) -> Result<Value, RenderError> {
         onsets => onsets(result),
         latencies => latencies(result),
         forecasts => forecasts(result),
-        plan => rows(&serde_json::to_value(&result.plan).unwrap_or_default()),
+        plan => plan::rows(&result.plan),
+        answers => answers(result),
         host => rows(&serde_json::to_value(&result.host).unwrap_or_default()),
         resources => resources(result),
     })
@@ -145,6 +150,25 @@ fn counts(result: &RunResult) -> Vec<(String, String)> {
         rows.push((format!("skipped: {}", reason.replace('_', " ")), thousands(*count)));
     }
     rows
+}
+
+/// What the server answered and how it closed: HTTP statuses and close codes, each with its share and its meaning.
+fn answers(result: &RunResult) -> Vec<Value> {
+    let all: u64 = result.statuses.iter().map(|known| known.count).sum();
+    let statuses = result.statuses.iter().map(|&StatusCount { status: code, count }| {
+        let good = (100..400).contains(&code);
+        context! { kind => "HTTP status", code, good, count => thousands(count), share => percent(count, all) }
+    });
+    let closed: u64 = result.closes.iter().map(|close| close.count).sum();
+    let closes = result.closes.iter().map(|close| {
+        let words: Vec<String> = close.reasons.iter().map(|reason| format!("“{reason}”")).collect();
+        let says = [close_code_name(close.code).to_owned(), words.join(", ")].join(" ");
+        context! {
+            kind => "close code", code => close.code, good => matches!(close.code, 1000 | 1001 | 1005),
+            count => thousands(close.count), share => percent(close.count, closed), says => says.trim(),
+        }
+    });
+    statuses.chain(closes).collect()
 }
 
 fn thresholds(result: &RunResult) -> Vec<Value> {

@@ -4,12 +4,14 @@
   const root = document.documentElement;
   const colour = name => getComputedStyle(root).getPropertyValue(name).trim();
   const series = n => colour("--c" + (n % 7));
-  // What is stacked are failures: they are red, and nothing else is.
-  const tone = (plot, n) => plot.stacked ? colour("--f" + (n % 4)) : series(n);
+  // What is stacked are failures, or statuses and close codes that mean one: they are red, and nothing else is.
+  const tone = (plot, n) => plot.stacked && !plot.series[n].calm ? colour("--f" + (n % 4)) : series(n);
   const number = v => v == null ? "–" : Math.abs(v) >= 1000 ? Math.round(v).toLocaleString("en") : String(+v.toPrecision(4));
   const with_unit = (v, unit) => number(v) + (v == null || !unit ? "" : unit === "/s" ? "/s" : " " + unit);
   const over_time = [];
   const all = [];
+  let logarithmic = false;
+  const is_time = plot => plot.unit === "ms" && !plot.stacked;
 
   // Onsets: a dashed line through every plot, with its number in the list above.
   const marks = u => {
@@ -81,7 +83,8 @@
     return seen.length ? `${s.label} from ${number(Math.min(...seen))} to ${number(Math.max(...seen))}` : s.label;
   };
 
-  const keys = (box, u, time) => box.addEventListener("keydown", event => {
+  const keys = (box, plotted, time) => box.addEventListener("keydown", event => {
+    const u = plotted();
     if (event.ctrlKey || event.metaKey || event.altKey || event.target !== box) return;
     const { min, max } = u.scales.x;
     const at = u.cursor.idx ?? u.valToIdx((min + max) / 2);
@@ -103,6 +106,8 @@
 
   const columns_of = plot => {
     const columns = plot.series.map(s => s.values);
+    // A logarithm has no zero.
+    if (logarithmic && is_time(plot)) return columns.map(values => values.map(v => v > 0 ? v : null));
     if (!plot.stacked) return columns;
     // Drawn from the top: each is the sum of itself and of those below it.
     let below = data.t.map(() => 0);
@@ -110,13 +115,14 @@
   };
   const draw = (at, box) => {
     const plot = data.plots[at];
+    const log = logarithmic && is_time(plot);
     const columns = columns_of(plot);
     const right = plot.series.find(s => s.unit);
     const lines = plot.series.map((s, n) => ({
       label: s.label,
       stroke: () => tone(plot, n),
       width: 1.5,
-      dash: s.label === "limit" || s.label === "planned" ? [6, 4] : undefined,
+      dash: ["limit", "planned", "base"].includes(s.label) ? [6, 4] : undefined,
       fill: plot.stacked ? () => tone(plot, n) + "66" : undefined,
       scale: s.unit ? "right" : "y",
       value: (u, v, si, i) => with_unit(i == null ? null : data.plots[at].series[n].values[i], s.unit || plot.unit),
@@ -125,7 +131,7 @@
     const bands = plot.stacked ? lines.slice(1).map((_, n) => ({ series: [n + 2, n + 1] })) : [];
     const axes = [axis({ values: (u, splits) => splits.map(v => v + " s") }), axis({ size: 56, values: numbers, label: plot.unit, labelSize: 18, labelFont: "11px system-ui, sans-serif" })];
     if (right) axes.push(axis({ side: 1, scale: "right", size: 62, grid: { show: false }, values: (u, splits) => splits.map(v => v + " " + right.unit) }));
-    const scales = { x: { time: false, range: (u, min, max) => min === max ? [first, last] : [min, max] }, y: { range: (u, min, max) => [0, max > 0 ? max * 1.05 : 1] } };
+    const scales = { x: { time: false, range: (u, min, max) => min === max ? [first, last] : [min, max] }, y: log ? { distr: 3 } : { range: (u, min, max) => [0, max > 0 ? max * 1.05 : 1] } };
     if (right) scales.right = { range: (u, min, max) => [0, max > 0 ? max * 1.05 : 1] };
     const u = new uPlot({
       ...size(box), scales, axes, bands,
@@ -135,22 +141,39 @@
       hooks: { draw: [marks], setScale: [in_step] },
     }, [data.t, ...columns], box);
     u.over.addEventListener("dblclick", whole);
-    over_time.push(u);
-    all.push([u, box]);
-    keys(box, u, true);
+    over_time[at] = u;
+    all[at] = [u, box];
   };
   const draw_plots = () => {
     if (!data.t.length) return;
     // All frames first: only then is it known how wide each of them is.
     const frames = data.plots.map(plot => frame(document.getElementById("plots"), plot.title, plot.unit, `${plot.title}: ${plot.series.map(extremes).join(", ")}`));
-    data.plots.forEach((plot, n) => draw(n, frames[n]));
+    data.plots.forEach((plot, n) => {
+      draw(n, frames[n]);
+      keys(frames[n], () => over_time[n], true);
+    });
+    const log = document.getElementById("log");
+    log.hidden = !data.plots.some(is_time);
+    log.setAttribute("aria-pressed", String(logarithmic));
+  };
+  // Times on a logarithmic scale, and back: the scale of a plot is for its life, so those plots are made anew.
+  const change_scale = button => {
+    logarithmic = !logarithmic;
+    button.setAttribute("aria-pressed", String(logarithmic));
+    const { min, max } = over_time[0].scales.x;
+    data.plots.forEach((plot, n) => {
+      if (!is_time(plot)) return;
+      over_time[n].destroy();
+      draw(n, all[n][1]);
+    });
+    over_time.forEach(u => u.setScale("x", { min, max }));
   };
 
   // The percentile curve: its axis is that of 1 / (1 − q), by decades.
   const draw_curve = () => {
     const curve = data.curve;
     if (curve.q.length <= 1) return;
-    const box = frame(document.getElementById("curve"), "Percentiles: with and without lateness", "ms", `Percentile curve: ${curve.series.map(extremes).join(", ")}`);
+    const box = frame(document.getElementById("curve"), curve.title, "ms", `Percentile curve: ${curve.series.map(extremes).join(", ")}`);
     const x = curve.q.map(q => -Math.log10(Math.max(1 - q, 1e-9)));
     const share = v => v <= 0 ? "0 %" : +(100 * (1 - Math.pow(10, -v))).toPrecision(Math.max(2, Math.floor(v) + 1)) + " %";
     const u = new uPlot({
@@ -161,7 +184,7 @@
       series: [{ label: "share", value: (u, v) => v == null ? "–" : share(v) }, ...curve.series.map((s, n) => ({ label: s.label, stroke: () => series(n), width: 1.5, value: (u, v) => with_unit(v, "ms") }))],
     }, [x, ...curve.series.map(s => s.values.map(v => v > 0 ? v : .001))], box);
     all.push([u, box]);
-    keys(box, u, false);
+    keys(box, () => u, false);
   };
   draw_plots();
   draw_curve();
@@ -189,6 +212,7 @@
     const button = event.target.closest("button");
     if (!button) return;
     if (button.id === "whole") whole();
+    if (button.id === "log") change_scale(button);
     if (button.dataset.at !== undefined) {
       const at = +button.dataset.at, half = (last - first) / 10;
       zoom(at - half, at + half);

@@ -23,12 +23,13 @@ pub(super) struct Exchange {
 #[derive(Debug)]
 enum State {
     Head,
-    Body { body: Body, keeps_alive: bool },
+    Body { body: Body, keeps_alive: bool, status: u16 },
     Refused(Box<Refusal>),
 }
 
 /// A whole reply.
 pub(super) struct Answer {
+    pub(super) status: u16,
     pub(super) head: Vec<u8>,
     pub(super) body: Vec<u8>,
     /// True if the connection may be used again.
@@ -76,10 +77,11 @@ impl Exchange {
     }
 
     fn answer(&mut self) -> Option<Answer> {
-        let State::Body { body, keeps_alive } = std::mem::replace(&mut self.state, State::Head) else {
+        let State::Body { body, keeps_alive, status } = std::mem::replace(&mut self.state, State::Head)
+        else {
             return None;
         };
-        Some(Answer { head: std::mem::take(&mut self.head), body: body.kept, keeps_alive })
+        Some(Answer { status, head: std::mem::take(&mut self.head), body: body.kept, keeps_alive })
     }
 
     /// Takes interim heads and the final one off the input; whether the final one was complete.
@@ -121,13 +123,14 @@ impl Exchange {
             return Err(SessionError::because(failure, Reply { says, ..refusal::described(head) }));
         };
         let keep = if request.takes.iter().any(|taking| !taking.is_of_head()) { LONGEST_BODY } else { 0 };
-        Ok(State::Body { body: Body::new(framing, keep), keeps_alive: head.keeps_alive() })
+        let body = Body::new(framing, keep);
+        Ok(State::Body { body, keeps_alive: head.keeps_alive(), status: head.status })
     }
 
     /// The peer has closed: the end of a body that has no other, or too early.
     pub(super) fn end_of_stream(&mut self) -> Result<Option<Answer>, SessionError> {
         match &mut self.state {
-            State::Body { body, keeps_alive } if body.ends_with_the_stream() => {
+            State::Body { body, keeps_alive, .. } if body.ends_with_the_stream() => {
                 *keeps_alive = false;
                 Ok(self.answer())
             }

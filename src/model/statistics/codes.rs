@@ -1,0 +1,93 @@
+//! A number that peers answer with, such as an HTTP status, counted by its value.
+
+use serde::{Deserialize, Serialize};
+
+/// Codes that are told apart; others are counted as [`OTHER`].
+const MOST_CODES: usize = 64;
+/// Stands for all codes beyond the first [`MOST_CODES`].
+const OTHER: u16 = 0;
+
+/// Counts by code, in the order of the codes; 0 stands for codes beyond the first 64.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(from = "std::collections::BTreeMap<u16, u64>", into = "std::collections::BTreeMap<u16, u64>")]
+#[schemars(with = "std::collections::BTreeMap<String, u64>")]
+pub struct Codes(Vec<(u16, u64)>);
+
+impl Codes {
+    /// Counts so many of one code.
+    pub fn add(&mut self, code: u16, count: u64) {
+        // The usual case first: few codes, and the same again.
+        if let Some(known) = self.0.iter_mut().find(|known| known.0 == code) {
+            known.1 = known.1.saturating_add(count);
+            return;
+        }
+        let code = if self.0.len() < MOST_CODES { code } else { OTHER };
+        match self.0.binary_search_by_key(&code, |known| known.0) {
+            Ok(at) => self.0[at].1 = self.0[at].1.saturating_add(count),
+            Err(at) => self.0.insert(at, (code, count)),
+        }
+    }
+
+    /// Adds all that another has counted.
+    pub fn merge(&mut self, other: &Codes) {
+        other.iter().for_each(|(code, count)| self.add(code, count));
+    }
+
+    /// Each code with its count.
+    pub fn iter(&self) -> impl Iterator<Item = (u16, u64)> {
+        self.0.iter().copied()
+    }
+
+    /// Count of one code.
+    pub fn count(&self, code: u16) -> u64 {
+        self.0.iter().find(|known| known.0 == code).map_or(0, |known| known.1)
+    }
+
+    /// Whether nothing was counted.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl From<std::collections::BTreeMap<u16, u64>> for Codes {
+    fn from(counts: std::collections::BTreeMap<u16, u64>) -> Codes {
+        let mut codes = Codes::default();
+        counts.into_iter().for_each(|(code, count)| codes.add(code, count));
+        codes
+    }
+}
+
+impl From<Codes> for std::collections::BTreeMap<u16, u64> {
+    fn from(codes: Codes) -> Self {
+        codes.0.into_iter().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_peer_that_answers_with_every_number_fills_no_memory_and_loses_no_count() {
+        let mut codes = Codes::default();
+        for round in 0..3 {
+            (100..1000).for_each(|code| codes.add(code, 1));
+            let all: u64 = codes.iter().map(|(_, count)| count).sum();
+            assert_eq!(all, 900 * (round + 1));
+        }
+        assert!(codes.iter().count() <= MOST_CODES + 1);
+        assert!(codes.iter().zip(codes.iter().skip(1)).all(|(a, b)| a.0 < b.0), "in their order");
+    }
+
+    #[test]
+    fn counts_are_joined_and_survive_json() {
+        let mut codes = Codes::default();
+        codes.add(503, 2);
+        codes.add(200, 1);
+        let mut both = codes.clone();
+        both.merge(&codes);
+        let text = serde_json::to_string(&both).unwrap();
+        assert_eq!(text, r#"{"200":2,"503":4}"#);
+        assert_eq!(serde_json::from_str::<Codes>(&text).unwrap(), both);
+    }
+}
