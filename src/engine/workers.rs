@@ -43,7 +43,7 @@ pub(super) fn open_at_once(plan: &Plan) -> u64 {
     let total = Schedule::new(stages, plan.load.connections).total();
     let peak = stages.iter().flat_map(|stage| [stage.from, stage.to]).map(|r| r.as_per_second());
     let peak = peak.fold(0.0, f64::max);
-    let open = match plan.connection.lifetime {
+    let open = match plan.life_of_a_connection(plan.session.messages.timeout) {
         Lifetime::Fixed(time) if plan.connection.close != crate::plan::Close::Peer => peak * seconds(time),
         Lifetime::Uniform(_, longest) => peak * seconds(longest),
         Lifetime::Exponential(mean) => {

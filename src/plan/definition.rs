@@ -4,7 +4,7 @@
 //! A plan can be serialised, and divided among processes and threads: see [`crate::model::Slice`].
 
 use super::secrets::Secrets;
-use super::session::Session;
+use super::session::{Session, steps};
 use super::target_url::in_url;
 use super::threshold::Threshold;
 use super::units::Count;
@@ -61,6 +61,18 @@ impl Plan {
             (Some(target), _) => target.scheme,
             (None, Some(serve)) => serve.kind,
             (None, None) => Kind::Tcp,
+        }
+    }
+
+    /// Time that a connection lives, as far as the plan says it: its lifetime; without one its steps, where an answer
+    /// takes `answer`.
+    pub fn life_of_a_connection(&self, answer: Duration) -> Lifetime {
+        let said = &self.session.steps;
+        match self.connection.lifetime {
+            Lifetime::Fixed(time) if time.is_zero() && !said.is_empty() => {
+                steps::length(said, answer).map_or(Lifetime::UntilEnd, Lifetime::Fixed)
+            }
+            lifetime => lifetime,
         }
     }
 

@@ -79,7 +79,8 @@ fn routed(destinations: &[SocketAddr]) -> Vec<Option<IpAddr>> {
 /// A closed loop with a lifetime makes slots ÷ lifetime attempts a second (Little's law); one whose
 /// connections stay to the end holds as many as it has slots.
 pub fn demand(plan: &Plan, whereto: Whereto) -> Option<Demand> {
-    let lifetime = plan.connection.lifetime;
+    // How long an answer takes is not known before the run; steps live at least as long as their pauses.
+    let lifetime = plan.life_of_a_connection(Duration::ZERO);
     let (arrivals, held, slots) = match &plan.load.arrivals {
         Arrivals::Open(stages) => (RateCourse { pieces: stages.clone(), after: Rate::ZERO }, 0, None),
         Arrivals::Closed { slots, duration } => {

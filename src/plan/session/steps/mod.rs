@@ -295,9 +295,35 @@ pub fn time_of_each_once(steps: &[Step], answer: Duration) -> Duration {
     flat(steps).iter().map(time).fold(Duration::ZERO, Duration::saturating_add)
 }
 
-/// True if steps are repeated, or a pause lasts, until the end of the run.
-pub fn last_to_the_end(steps: &[Step]) -> bool {
-    flat(steps)
-        .iter()
-        .any(|step| matches!(step.act, Act::Repeat { times: None, .. } | Act::Think(Lifetime::UntilEnd)))
+/// Time that steps take from the first to the last, where an answer takes `answer`; `None`: until the end of the run.
+pub fn length(steps: &[Step], answer: Duration) -> Option<Duration> {
+    steps.iter().try_fold(Duration::ZERO, |before, step| {
+        let time = match &step.act {
+            Act::Think(pause) => pause.mean()?,
+            Act::Repeat { times, steps } => {
+                let rounds = u32::try_from((*times)?).unwrap_or(u32::MAX);
+                length(steps, answer)?.saturating_mul(rounds)
+            }
+            act if act.is_timed() => answer,
+            _ => Duration::ZERO,
+        };
+        Some(before.saturating_add(time))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn step(act: Act) -> Step {
+        Step { act, name: None, within: None, take: Vec::new() }
+    }
+
+    #[test]
+    fn rounds_take_their_time_each() {
+        let pause = || step(Act::Think(Lifetime::Fixed(Duration::from_secs(2))));
+        let rounds = |times| [pause(), step(Act::Repeat { times, steps: vec![pause(), pause()] })];
+        assert_eq!(length(&rounds(Some(3)), Duration::ZERO), Some(Duration::from_secs(14)));
+        assert_eq!(length(&rounds(None), Duration::ZERO), None);
+    }
 }
