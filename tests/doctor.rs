@@ -166,7 +166,7 @@ fn what_is_saved_can_be_planned_for_and_a_damaged_file_is_named() {
                 std::fs::write(&file, spoilt).unwrap();
                 let output = plan(&file);
                 let errors = String::from_utf8_lossy(&output.stderr).into_owned();
-                assert_eq!(output.status.code(), Some(1), "{errors}");
+                assert_eq!(output.status.code(), Some(2), "{errors}");
                 assert!(errors.contains(says) && errors.contains("host.json"), "{errors}");
             }
         });

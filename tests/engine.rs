@@ -141,7 +141,7 @@ fn a_number_of_attempts_is_made_in_full_however_late() {
 #[test]
 fn the_most_open_at_once_is_exact_over_all_workers() {
     let server = Server::start();
-    let mut plan = Plan { load: open(100_000.0, Duration::from_millis(1)), ..plan(server.address) };
+    let mut plan = Plan { load: closed(100, 100), ..plan(server.address) };
     plan.connection.lifetime = Lifetime::Fixed(Duration::from_millis(600));
     let run = go(&plan);
     assert_eq!((run.planned, run.tally.ok(), run.held_max), (100, 100, 100));

@@ -40,7 +40,7 @@ pub(super) struct TupleTally {
     pub(super) tried_last: u64,
     /// Connections that this side closed first within the last second.
     pub(super) closed_of_late: u64,
-    /// Sockets in SYN_SENT whose SYN was sent again.
+    /// SYNs that sockets in SYN_SENT have sent again.
     pub(super) syn_sent_again: u64,
     /// Some live sockets.
     pub(super) inodes: Vec<u32>,
@@ -106,7 +106,9 @@ impl TupleTally {
             }
             self.uid = Some(socket.uid);
         }
-        self.syn_sent_again += u64::from(socket.state == TcpState::SynSent && socket.retransmits > 0);
+        if socket.state == TcpState::SynSent {
+            self.syn_sent_again += u64::from(socket.retransmits);
+        }
         let age =
             held.ends_in.filter(|_| held.by == Holder::TimeWait).map(|left| TIME_WAIT.saturating_sub(left));
         self.closed_of_late += u64::from(age.is_some_and(|age| age < OF_LATE));
