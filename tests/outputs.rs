@@ -193,7 +193,7 @@ fn figures_can_be_had_while_the_run_goes_on() {
     {
         assert!(text.contains(part), "{part}: {text}");
     }
-    assert!(get(free, "/").unwrap().starts_with("HTTP/1.1 404"));
+    assert!(get(free, "/nothing").unwrap().starts_with("HTTP/1.1 404"));
     rustix::process::kill_process(rustix::process::Pid::from_child(&process), rustix::process::Signal::INT)
         .unwrap();
     assert_eq!(process.wait().unwrap().code(), Some(130));

@@ -187,7 +187,7 @@ for (const [name, file] of [["a bad run", bad], ["a good run", good], ["a run th
 
 await check("what was said is drawn, and times go to a logarithmic scale and back", () => on(spoken, { viewport: wide }, async page => {
   const titles = await page.locator(".plot h3").allTextContents();
-  for (const title of ["Time of round trip", "Time of handshake", "Messages and handshakes", "HTTP statuses"]) {
+  for (const title of ["Time of round trip", "Time of handshake", "Messages and handshakes"]) {
     assert.ok(titles.some(t => t.includes(title)), `${title} in ${titles}`);
   }
   const scales = () => page.evaluate(() => connstorm.over_time.map((u, n) => [connstorm.data.plots[n].unit, u.scales.y.distr]));
