@@ -107,8 +107,11 @@ fn a_manual_page_is_formatted_without_a_warning() {
     let mut looked = 0;
     for page in std::fs::read_dir(folder.path()).unwrap() {
         let page = page.unwrap().path();
-        let output =
-            Command::new("groff").args(["-k", "-man", "-Tutf8", "-ww", "-P-cbu"]).arg(&page).output().unwrap();
+        let output = Command::new("groff")
+            .args(["-k", "-man", "-Tutf8", "-ww", "-P-cbu"])
+            .arg(&page)
+            .output()
+            .unwrap();
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         assert!(output.stderr.is_empty(), "{}: {}", page.display(), String::from_utf8_lossy(&output.stderr));
         for section in ["NAME", "SYNOPSIS", "OPTIONS"] {

@@ -59,7 +59,7 @@ pub struct TupleSeen {
     /// Sockets whose port lies outside of `ip_local_port_range`: the program chose it.
     #[serde(default)]
     pub outside_range: u64,
-    /// Sockets in SYN_SENT whose SYN was sent again.
+    /// SYNs that sockets in SYN_SENT have sent again.
     #[serde(default)]
     pub syn_sent_again: u64,
     /// Connections that this side closed first, a second.
