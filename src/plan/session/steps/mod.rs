@@ -1,6 +1,6 @@
 //! Steps of a conversation: what a client says and waits for, one after the other.
 //!
-//! [`reader`] reads them out of a file, with every mistake at its place; [`check`] holds them against each other and
+//! `reader` reads them out of a file, with every mistake at its place; `check` holds them against each other and
 //! against what is spoken. They are data: the engine compiles them once for all its connections.
 
 mod check;
