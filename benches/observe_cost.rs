@@ -183,7 +183,7 @@ fn report_sampler() {
     );
 }
 
-/// What `connstorm watch` spends, with four looks a second, of the hundredth of a core that it may: looks at sockets,
+/// CPU that `connstorm watch` spends, with four looks a second, of the hundredth of a core that it may: looks at sockets,
 /// listeners, counters, programs and descriptors, and the figures that are shown and exported.
 fn report_watch() {
     let mut watch = Watch::new(WatchConfig::default(), Duration::ZERO);

@@ -147,6 +147,17 @@ fn the_most_open_at_once_is_exact_over_all_workers() {
     assert_eq!((run.planned, run.tally.ok(), run.held_max), (100, 100, 100));
 }
 
+/// What is held when the run ends just at the end of a window was told twice, the second time of no time at all.
+#[test]
+fn no_window_is_without_length() {
+    let server = Server::start();
+    let mut plan = Plan { load: open(100.0, Duration::from_secs(2)), ..plan(server.address) };
+    plan.connection.lifetime = Lifetime::UntilEnd;
+    let run = go(&plan);
+    let ends: Vec<_> = run.windows.iter().map(|window| window.at).collect();
+    assert!(ends.len() >= 3 && ends.windows(2).all(|pair| pair[0] < pair[1]), "{ends:?}");
+}
+
 /// A client that connects again is no arrival of the plan.
 #[test]
 fn what_is_connected_again_was_not_planned() {

@@ -66,7 +66,7 @@ fn a_shell_takes_the_completions() {
     assert!(String::from_utf8_lossy(&output.stdout).contains("--threshold"), "{output:?}");
 }
 
-/// What bash offers for the last of these words.
+/// Words that bash offers for the last of these words.
 fn completed(words: &[&str]) -> Vec<String> {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("connstorm.bash");

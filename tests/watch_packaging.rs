@@ -1,4 +1,4 @@
-//! What `packaging/watch` has for Prometheus and Grafana, against a real Prometheus. Left out where that is not installed.
+//! Files that `packaging/watch` has for Prometheus and Grafana, against a real Prometheus. Left out where that is not installed.
 
 mod support;
 

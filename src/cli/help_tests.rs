@@ -49,7 +49,7 @@ fn handed_over(script: &str) -> Vec<Vec<String>> {
     calls.map(|call| call.split_terminator('\u{1}').map(str::to_owned).collect()).collect()
 }
 
-/// Whether a scenario, or a target with flags, can be run.
+/// True if a scenario, or a target with flags, can be run.
 fn assert_is_a_plan(what: &str, flags: &Overrides) {
     // What another program writes is taken to be what it reads.
     let what = if what == "-" { "scenarios/first-run.toml" } else { what };

@@ -11,8 +11,9 @@ use super::claim::Claim;
 use super::finding::{Certainty, Finding, Rival};
 use super::rivals;
 
-/// Share of the failures that a cause has to explain.
-const NEARLY_ALL: f64 = 0.9;
+/// Share that a cause has to have of what it is the cause of: of the failures that it claims, of the ports in use, of an
+/// address's attempts.
+pub(super) const NEARLY_ALL: f64 = 0.9;
 
 /// The finding of a claim. `None` where nothing fits.
 pub(super) fn judge(claim: Claim) -> Option<Finding> {

@@ -1,5 +1,6 @@
 //! Connections that the server ended after a number of answers: the same number each time, whatever their age.
 
+use super::certainty::NEARLY_ALL;
 use super::claim::{Claim, Owner, Span};
 use super::{Facts, FailureFact, FindingId};
 use crate::model::{Cause, Evidence, Side, Stage};
@@ -7,8 +8,6 @@ use std::time::Duration;
 
 /// Fewer ends than this may agree by chance.
 const FEWEST: u64 = 3;
-/// Share of the ends that has to come after the same number of answers.
-const NEARLY_ALL: f64 = 0.9;
 /// Ages that differ by more than this, or by more than a tenth, are no time limit.
 const ONE_AGE: Duration = Duration::from_millis(150);
 

@@ -3,12 +3,11 @@
 //! A look proves something only where the kernel's list was consistent, the run was still on, and hardly a port was
 //! free: otherwise what is counted is not what the attempt met.
 
+use super::certainty::NEARLY_ALL;
 use super::{Facts, FailureFact, FindingId, Moment, PortOwner, TuplePorts};
 use crate::linux::tcp_state::TcpState;
 use std::net::IpAddr;
 
-/// Share of the usable ports, or of those that the tuple does not take itself, that one cause has to hold.
-const NEARLY_ALL: f64 = 0.9;
 /// Share of the usable ports that has to be taken. Not all: some may have ended between the failure and the count.
 const FULL: f64 = 0.97;
 

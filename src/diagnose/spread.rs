@@ -1,11 +1,10 @@
 //! Spread of failures: they belong to some source addresses or destinations, or fell on them by chance. Each is counted
 //! against its own share of the attempts before "some of them" is said.
 
+use super::certainty::NEARLY_ALL;
 use super::{Facts, FailureFact};
 use std::net::{IpAddr, SocketAddr};
 
-/// Share of its own attempts that an address has to lose to be one that fails.
-const NEARLY_ALL: f64 = 0.9;
 /// One in a thousand: so seldom chance does it.
 const NORMAL_QUANTILE: f64 = 3.09;
 

@@ -56,6 +56,8 @@ pub(super) struct Worker {
 /// State kept from one window to the next.
 struct WindowState {
     index: u64,
+    /// When the one before was handed over.
+    began: Stamp,
     planned: u64,
     cpu: Duration,
 }
@@ -93,7 +95,7 @@ impl Worker {
             connections,
             events: Events::with_capacity(EVENTS),
             service: Service::default(),
-            window: WindowState { index: 0, planned: 0, cpu: thread_cpu() },
+            window: WindowState { index: 0, began: Stamp::ZERO, planned: 0, cpu: thread_cpu() },
             draining: false,
             reconnects: 0,
             cut_at: None,
@@ -261,7 +263,8 @@ impl Worker {
 
     /// Closing thousands of connections must not wipe out that they were held.
     fn hand_over_before_closing(&mut self, now: Stamp) {
-        if self.connections.open() > 0 {
+        // A window that ended at this very moment has told it.
+        if self.connections.open() > 0 && self.window.began < now {
             self.hand_over(now, false);
         }
     }
@@ -357,7 +360,7 @@ impl Worker {
             cpu: cpu.saturating_sub(self.window.cpu),
             last,
         };
-        self.window = WindowState { index: self.window.index + 1, planned, cpu };
+        self.window = WindowState { index: self.window.index + 1, began: now, planned, cpu };
         // Nobody listens only when the run was given up; there is nobody left to tell then.
         let _ = self.to_main.send(handover);
     }

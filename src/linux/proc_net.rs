@@ -266,6 +266,16 @@ pub struct Conntrack {
     pub drops: Option<ConntrackDrops>,
 }
 
+/// Share of its entries at which connection tracking is nearly full.
+const NEARLY_FULL: f64 = 0.9;
+
+impl Conntrack {
+    /// True if nine in ten of its entries are in use; one without any entry tracks nothing.
+    pub fn is_nearly_full(&self) -> bool {
+        self.max > 0 && self.count as f64 >= self.max as f64 * NEARLY_FULL
+    }
+}
+
 /// Counters of `/proc/net/stat/nf_conntrack`, of all CPUs together, since the namespace was made.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ConntrackDrops {

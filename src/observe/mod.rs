@@ -12,6 +12,7 @@ mod yield_cpu;
 pub use budget::{Ages, Budget, Look, Population, Slice};
 pub use hurry::Hurry;
 pub use sample::{Accuracy, Delta, Part, Sample};
+pub(crate) use sampler::noted;
 pub use sampler::{Sampler, SamplerConfig};
 
 mod detect;

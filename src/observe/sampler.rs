@@ -226,8 +226,8 @@ fn divided(whole: Part) -> (Part, Part) {
     (passing, established)
 }
 
-/// The value, or a note of why there is none.
-fn noted<T>(answer: io::Result<T>, what: &str, unseen: &mut Vec<String>) -> Option<T> {
+/// Value of an answer, or a note of the reason why there is none; each reason is noted once.
+pub(crate) fn noted<T>(answer: io::Result<T>, what: &str, unseen: &mut Vec<String>) -> Option<T> {
     match answer {
         Ok(value) => Some(value),
         Err(error) => {

@@ -79,7 +79,7 @@ fn head(comparison: &Comparison, paint: impl Fn(Change, &str) -> String) -> Stri
     format!("{verdict}  {}", runs_and_tolerance(comparison))
 }
 
-/// How many runs are compared with how many, and how much worse may be.
+/// Numbers of runs on either side, and the tolerance.
 pub(super) fn runs_and_tolerance(comparison: &Comparison) -> String {
     let runs = |n: usize| if n == 1 { "1 run".to_owned() } else { format!("{n} runs") };
     let (base, new) = (runs(comparison.base_runs), runs(comparison.new_runs));

@@ -210,7 +210,7 @@ fn course(out: &mut String, result: &RunResult) {
     line(out, format_args!("  ports  {bars}  {} of {} at most", thousands(used), thousands(usable)));
 }
 
-/// How often a step was done, and how many attempts failed in it.
+/// Number of times that a step was done, and of attempts that failed in it.
 fn step_count(step: &StepCount, style: Style) -> String {
     let done = format!("{} {}", step.name, thousands(step.done));
     match step.failed {

@@ -147,7 +147,7 @@ impl Completed {
     }
 }
 
-/// What became of each step that is counted.
+/// Outcome of each step that is counted.
 fn step_counts(plan: &Plan, tally: &Tally, names: &[String]) -> Vec<StepCount> {
     let nothing = StepTally::default();
     let tallies = tally.steps.iter().chain(std::iter::repeat(&nothing));

@@ -382,7 +382,7 @@ impl FailureKind {
         }
     }
 
-    /// Whether another is of the same kind, in the same step.
+    /// True if another is of the same kind, in the same step.
     pub(super) fn is_like(&self, other: &FailureKind) -> bool {
         self.failure() == other.failure() && self.step == other.step
     }

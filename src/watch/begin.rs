@@ -6,13 +6,11 @@
 use crate::diagnose::watched::{HalfClosed, HalfClosedEnd, ListenerSeen, TupleSeen};
 use crate::linux::proc_net::{Conntrack, Counters};
 use crate::linux::tcp_state::TcpState;
-use crate::model::{Evidence, Onset, OnsetKind, Stamp};
+use crate::model::{Evidence, Onset, OnsetKind, PORTS_LOW, Stamp};
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-/// Share of a tuple's ports at which they are low.
-const LOW: f64 = 0.8;
 /// Share of free ports from which on exhaustion is over, and for how long there have to be as many.
 const RECOVERED: f64 = 0.05;
 const RECOVERED_FOR: Duration = Duration::from_secs(2);
@@ -23,8 +21,6 @@ const SOON_S: f64 = 300.0;
 const SYNS: u64 = 2;
 /// Connections kept after their peer has closed that are told as a leak.
 const LEAK: u64 = 10;
-/// Share of its entries at which connection tracking is nearly full.
-const CONNTRACK: f64 = 0.9;
 
 /// Onsets told of one tuple.
 #[derive(Debug, Default)]
@@ -82,7 +78,7 @@ impl Told {
             self.half = true;
             tell(OnsetKind::PortSearchSlow);
         }
-        if share >= LOW && !self.low {
+        if share >= PORTS_LOW && !self.low {
             self.low = true;
             tell(OnsetKind::PortsLow);
         }
@@ -208,8 +204,7 @@ impl ToldOfOthers {
 
     /// Connection tracking that is nearly full.
     pub(super) fn conntrack(&mut self, seen: &Conntrack, now: Stamp) -> Option<Onset> {
-        let nearly = seen.max > 0 && seen.count as f64 >= seen.max as f64 * CONNTRACK;
-        if !nearly || self.conntrack {
+        if !seen.is_nearly_full() || self.conntrack {
             return None;
         }
         self.conntrack = true;
@@ -222,33 +217,10 @@ impl ToldOfOthers {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::diagnose::watched::PortChoice;
-    use crate::linux::tuple_usage::StateCounts;
+    use crate::diagnose::watched::tests as sample;
 
     fn tuple(used: u64, left: Option<f64>) -> TupleSeen {
-        let mut sockets = StateCounts::default();
-        sockets.add(TcpState::TimeWait, used);
-        TupleSeen {
-            source: "10.0.0.2".parse().unwrap(),
-            destination: "10.0.0.1:80".parse().unwrap(),
-            seen_at_s: 1.0,
-            exact: true,
-            age_s: 0.0,
-            sockets,
-            ports_used: used,
-            ports_usable: 1000,
-            ports_bound: 0,
-            ports_poisoned: 0,
-            reusable: 0,
-            outside_range: 0,
-            syn_sent_again: 0,
-            closed_per_s: None,
-            taken_per_s: None,
-            time_left_s: left,
-            ceiling_per_s: None,
-            chosen: PortChoice::NotSeen,
-            holders: Vec::new(),
-        }
+        TupleSeen { time_left_s: left, ..sample::tuple(&[(TcpState::TimeWait, used)], 1000) }
     }
 
     fn kinds(onsets: Vec<Onset>) -> Vec<OnsetKind> {

@@ -14,9 +14,8 @@ use crate::linux::tcp_state::{StateSet, TcpState};
 use crate::linux::usage;
 use crate::model::port_set::PortSet;
 use crate::model::{PortSupply, Stamp};
-use crate::observe::{Ages, Budget, Look, Population, Slice};
+use crate::observe::{Ages, Budget, Look, Population, Slice, noted};
 use std::collections::{BTreeSet, HashMap};
-use std::io;
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -329,18 +328,5 @@ impl Survey {
         }
         ranges.push(from..=u16::MAX);
         ranges
-    }
-}
-
-fn noted<T>(answer: io::Result<T>, what: &str, unseen: &mut Vec<String>) -> Option<T> {
-    match answer {
-        Ok(value) => Some(value),
-        Err(error) => {
-            let note = format!("{what}: {error}");
-            if !unseen.contains(&note) {
-                unseen.push(note);
-            }
-            None
-        }
     }
 }

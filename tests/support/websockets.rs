@@ -83,7 +83,7 @@ pub(crate) fn answers(address: SocketAddr) -> Result<()> {
     answers_at(address, "/", "")
 }
 
-/// Whether it answers an upgrade of a path, with more headers.
+/// True if it answers an upgrade of a path, with more headers.
 pub(crate) fn answers_at(address: SocketAddr, path: &str, headers: &str) -> Result<()> {
     let mut stream = TcpStream::connect(address)?;
     stream.set_read_timeout(Some(Duration::from_secs(5)))?;

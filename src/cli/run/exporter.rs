@@ -94,7 +94,7 @@ impl Exporter {
         }
     }
 
-    /// Whether somebody has pressed the stop button.
+    /// True if somebody has pressed the stop button.
     pub(super) fn is_asked_to_stop(&self) -> bool {
         self.stop.load(Relaxed)
     }

@@ -33,4 +33,4 @@ pub fn diagnose(facts: &WatchedFacts) -> Vec<Finding> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -3,14 +3,11 @@
 use super::programs;
 use super::{PortChoice, TupleSeen, WatchedFacts};
 use crate::diagnose::FindingId;
+use crate::diagnose::certainty::NEARLY_ALL;
 use crate::diagnose::claim::{Claim, Owner, Span};
 use crate::linux::tcp_state::TcpState;
-use crate::model::{Evidence, PortPolicy, Side};
+use crate::model::{Evidence, PORTS_LOW, PortPolicy, Side};
 
-/// Share of what is in use that has to be of one kind for that kind to be the cause.
-const NEARLY_ALL: f64 = 0.9;
-/// Share of the usable ports at which they run low.
-const LOW: f64 = 0.8;
 /// Share below which a forecast is not told: a program that has just begun grows fast.
 const WORTH_TELLING: f64 = 0.25;
 
@@ -111,7 +108,7 @@ pub(super) fn running_low(facts: &WatchedFacts, tuple: &TupleSeen) -> Option<Cla
     let share = tuple.share().filter(|_| tuple.free() > 0)?;
     let half = half_is_used(facts, tuple);
     let forecast = tuple.time_left_s.filter(|_| share >= WORTH_TELLING || half);
-    if share < LOW && forecast.is_none() && !half {
+    if share < PORTS_LOW && forecast.is_none() && !half {
         return None;
     }
     let mut says = format!(
@@ -132,7 +129,7 @@ pub(super) fn running_low(facts: &WatchedFacts, tuple: &TupleSeen) -> Option<Cla
     }
     let first = kinds(tuple).first().map_or(FindingId::PortsExhausted, |kind| kind.id);
     // What was counted is as certain as the count; what follows from it is a forecast.
-    let span = if share >= LOW { span(tuple) } else { Span::Unknown };
+    let span = if share >= PORTS_LOW { span(tuple) } else { Span::Unknown };
     let claim = Claim::new(FindingId::PortsRunningLow, Side::Generator, says)
         .resting_on(occupation(facts, tuple))
         .seen(owner(tuple), span);

@@ -6,7 +6,8 @@ use crate::linux::sysctl::HostSettings;
 use crate::linux::tcp_state::TcpState;
 use crate::linux::tuple_usage::StateCounts;
 
-fn tuple(states: &[(TcpState, u64)], usable: u64) -> TupleSeen {
+/// A tuple of one program with sockets in these states.
+pub(crate) fn tuple(states: &[(TcpState, u64)], usable: u64) -> TupleSeen {
     let mut sockets = StateCounts::default();
     states.iter().for_each(|(state, count)| sockets.add(*state, *count));
     TupleSeen {

@@ -246,7 +246,7 @@ impl Connections {
         }
     }
 
-    /// Whether a refused handshake is that of a WebSocket, whose reply was not counted.
+    /// True if a refused handshake is that of a WebSocket, whose reply was not counted.
     fn opens_websockets(&self) -> bool {
         self.script.as_ref().is_some_and(|script| script.application == Application::WebSocket)
     }

@@ -261,7 +261,7 @@ impl Http {
         self.refusal.take().map(|error| *error)
     }
 
-    /// Whether a reply had a status that was not wanted.
+    /// True if a reply had a status that was not wanted.
     pub(super) fn was_refused(&self) -> bool {
         self.refusal.is_some()
     }

@@ -23,7 +23,7 @@ pub(super) struct Refusal {
 pub(super) enum Whole {
     /// Nothing followed it: another request may be made.
     Refused(SessionError),
-    /// Its body is none, or something followed it.
+    /// The reply has no body, or something followed it.
     Spoilt(SessionError),
 }
 

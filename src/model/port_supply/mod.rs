@@ -19,6 +19,9 @@ use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+/// Share of a tuple's usable ports at which they are low.
+pub const PORTS_LOW: f64 = 0.8;
+
 /// A load, as far as source ports are concerned.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PortDemand {

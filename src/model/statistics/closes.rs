@@ -1,13 +1,12 @@
 //! Close frames of WebSockets that the peer sent first, counted by code.
 
+use super::codes::entry;
 use serde::{Deserialize, Serialize};
 
-/// Codes that are told apart; others are counted as [`OTHER`].
+/// Codes that are told apart; others are counted as 0.
 const MOST_CODES: usize = 64;
 /// Reasons that are kept of one code.
 const MOST_REASONS: usize = 3;
-/// Stands for all codes beyond the first [`MOST_CODES`].
-const OTHER: u16 = 0;
 
 /// Close frames by code, in the order of the codes.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
@@ -51,13 +50,8 @@ impl Closes {
     }
 
     fn count<'r>(&mut self, code: u16, count: u64, reasons: impl Iterator<Item = &'r str>) {
-        let known = self.0.iter().any(|known| known.code == code);
-        let code = if known || self.0.len() < MOST_CODES { code } else { OTHER };
-        let at = self.0.partition_point(|known| known.code < code);
-        if self.0.get(at).is_none_or(|known| known.code != code) {
-            self.0.insert(at, CloseCount { code, count: 0, reasons: Vec::new() });
-        }
-        let entry = &mut self.0[at];
+        let new = |code| CloseCount { code, count: 0, reasons: Vec::new() };
+        let entry = entry(&mut self.0, code, MOST_CODES, |known| known.code, new);
         entry.count = entry.count.saturating_add(count);
         for reason in reasons {
             if entry.reasons.len() < MOST_REASONS && !entry.reasons.iter().any(|known| known == reason) {

@@ -4,8 +4,28 @@ use serde::{Deserialize, Serialize};
 
 /// Codes that are told apart; others are counted as [`OTHER`].
 const MOST_CODES: usize = 64;
-/// Stands for all codes beyond the first [`MOST_CODES`].
+/// Stands for all codes beyond those that are told apart.
 const OTHER: u16 = 0;
+
+/// Entry of a code in a list that is in the order of the codes and tells `most` of them apart, whatever a peer sends;
+/// made by `new` where there is none yet.
+pub(super) fn entry<T>(
+    list: &mut Vec<T>,
+    code: u16,
+    most: usize,
+    code_of: fn(&T) -> u16,
+    new: fn(u16) -> T,
+) -> &mut T {
+    let (code, place) = match list.binary_search_by_key(&code, code_of) {
+        Err(_) if list.len() >= most => (OTHER, list.binary_search_by_key(&OTHER, code_of)),
+        place => (code, place),
+    };
+    let at = place.unwrap_or_else(|at| {
+        list.insert(at, new(code));
+        at
+    });
+    &mut list[at]
+}
 
 /// Counts by code, in the order of the codes; 0 stands for codes beyond the first 64.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
@@ -16,16 +36,8 @@ pub struct Codes(Vec<(u16, u64)>);
 impl Codes {
     /// Counts so many of one code.
     pub fn add(&mut self, code: u16, count: u64) {
-        // The usual case first: few codes, and the same again.
-        if let Some(known) = self.0.iter_mut().find(|known| known.0 == code) {
-            known.1 = known.1.saturating_add(count);
-            return;
-        }
-        let code = if self.0.len() < MOST_CODES { code } else { OTHER };
-        match self.0.binary_search_by_key(&code, |known| known.0) {
-            Ok(at) => self.0[at].1 = self.0[at].1.saturating_add(count),
-            Err(at) => self.0.insert(at, (code, count)),
-        }
+        let known = entry(&mut self.0, code, MOST_CODES, |known| known.0, |code| (code, 0));
+        known.1 = known.1.saturating_add(count);
     }
 
     /// Adds all that another has counted.
@@ -43,7 +55,7 @@ impl Codes {
         self.0.iter().find(|known| known.0 == code).map_or(0, |known| known.1)
     }
 
-    /// Whether nothing was counted.
+    /// True if nothing was counted.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

@@ -92,7 +92,7 @@ pub struct WindowRow {
     pub lateness_p99_us: u64,
     /// 99th percentile of the lateness of messages, in microseconds; `None` where none had a due time.
     pub message_lateness_p99_us: Option<u64>,
-    /// What was said above TCP.
+    /// Messages, replies and latencies above TCP.
     pub speech: Speech,
     /// CPU time of the workers.
     pub cpu: Duration,

@@ -1,4 +1,4 @@
-//! What was said above TCP in one window, in the size that a run of an hour can keep.
+//! Messages, replies and latencies above TCP in one window, in the size that a run of an hour can keep.
 
 use super::{Codes, Latency, LatencyKind, Tally};
 use serde::{Deserialize, Serialize};
@@ -75,7 +75,7 @@ impl WindowLatency {
     }
 }
 
-/// What was said in one window; empty where nothing was.
+/// Messages, replies and latencies of one window; empty where nothing was.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Speech {
     /// Latencies of which something was measured.

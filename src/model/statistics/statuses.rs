@@ -1,11 +1,10 @@
 //! Final statuses of HTTP replies, counted by code.
 
+use super::codes::entry;
 use serde::{Deserialize, Serialize};
 
 /// Statuses that are told apart; a peer can send 900 of them.
 const MOST: usize = 100;
-/// Stands for all statuses beyond the first [`MOST`].
-const OTHER: u16 = 0;
 
 /// Replies by status, in the order of the codes.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
@@ -43,13 +42,9 @@ impl Statuses {
     }
 
     fn count(&mut self, status: u16, count: u64) {
-        let known = self.0.iter().any(|known| known.status == status);
-        let status = if known || self.0.len() < MOST { status } else { OTHER };
-        let at = self.0.partition_point(|known| known.status < status);
-        match self.0.get_mut(at).filter(|known| known.status == status) {
-            Some(known) => known.count = known.count.saturating_add(count),
-            None => self.0.insert(at, StatusCount { status, count }),
-        }
+        let new = |status| StatusCount { status, count: 0 };
+        let known = entry(&mut self.0, status, MOST, |known| known.status, new);
+        known.count = known.count.saturating_add(count);
     }
 }
 

@@ -3,8 +3,6 @@
 use super::{ObservedWindow, RunContext};
 use crate::model::{Evidence, Onset, OnsetKind};
 
-/// Share of its entries at which connection tracking is nearly full.
-const CONNTRACK_SHARE: f64 = 0.9;
 /// SYNs sent again in a window that can't be chance.
 const RETRANSMITS: u64 = 3;
 
@@ -45,10 +43,8 @@ impl PathTrouble {
         let conntrack = view.sample.conntrack.filter(|_| !self.conntrack_told)?;
         let drops = view.delta.and_then(|delta| delta.conntrack_drops).unwrap_or_default();
         let lost = drops.drop + drops.early_drop;
-        let nearly_full =
-            conntrack.max > 0 && conntrack.count as f64 >= conntrack.max as f64 * CONNTRACK_SHARE;
         // Losses have other causes, too: a bad packet, SNAT without a port, on whatever way.
-        if !nearly_full {
+        if !conntrack.is_nearly_full() {
             return None;
         }
         self.conntrack_told = true;

@@ -2,11 +2,11 @@
 
 use super::tuple::{self, BusyTuple, RecentCloses};
 use super::{ObservedWindow, RunContext};
-use crate::model::{Cause, Evidence, FailureTally, Kept, Onset, OnsetKind, SlowSearch, Stage, Stamp};
+use crate::model::{
+    Cause, Evidence, FailureTally, Kept, Onset, OnsetKind, PORTS_LOW, SlowSearch, Stage, Stamp,
+};
 use std::time::Duration;
 
-/// Share at which ports are low.
-const LOW_SHARE: f64 = 0.8;
 /// Windows without a failure after which ports have recovered: one alone may be luck.
 const QUIET_WINDOWS: u32 = 2;
 
@@ -62,7 +62,7 @@ impl Ports {
 
     fn low(&mut self, look: &Look<'_>) -> Option<Onset> {
         let tuple = look.busiest?;
-        let few = (tuple.blocked as f64) < tuple.usable as f64 * LOW_SHARE;
+        let few = (tuple.blocked as f64) < tuple.usable as f64 * PORTS_LOW;
         // A look that came late may show what the run has closed at its end.
         let seen_at = look.view.window.at.max(look.view.sample.taken_at);
         if self.low_told || few || !look.context.opens_at(seen_at) {

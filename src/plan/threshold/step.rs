@@ -19,7 +19,7 @@ pub struct StepName {
 /// Figure of a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum StepFigure {
-    /// How often it was done.
+    /// Number of times that it was done.
     Done,
     /// Attempts that failed in it.
     Failed,
@@ -52,7 +52,7 @@ impl fmt::Debug for StepName {
 }
 
 impl StepFigure {
-    /// What stands after the step's name.
+    /// Word that stands after the step's name.
     fn named(name: &str) -> Option<StepFigure> {
         match name {
             "done" => Some(StepFigure::Done),
@@ -61,7 +61,7 @@ impl StepFigure {
         }
     }
 
-    /// What it is measured in.
+    /// Unit of the figure.
     pub(super) fn unit(self) -> Unit {
         match self {
             StepFigure::Done | StepFigure::Failed => Unit::Count,
@@ -86,7 +86,7 @@ pub(super) fn named(metric: &str) -> Option<(StepName, StepFigure)> {
     Some((StepName::new(name)?, StepFigure::named(figure)?))
 }
 
-/// Why a plan has no such figure, and what it has instead.
+/// Reason why a plan has no such figure, and what it has instead.
 pub(super) fn lacking(plan: &Plan, name: StepName, figure: StepFigure) -> Option<(String, String)> {
     let names = steps::names(&plan.session.steps);
     if names.is_empty() {

@@ -132,7 +132,7 @@ impl Columns {
     }
 }
 
-/// Whether a plot has nothing to show there.
+/// True if a plot has nothing to show there.
 fn is_empty(value: &Option<f64>) -> bool {
     value.is_none_or(|value| value == 0.0)
 }
@@ -237,7 +237,7 @@ fn plots(spans: &[Span]) -> Vec<Plot> {
     plots
 }
 
-/// What was said above TCP: a plot of messages, one of statuses, one of close codes, one a latency.
+/// Plots of everything above TCP: one of messages, one of statuses, one of close codes, one a latency.
 fn speech(spans: &[Span]) -> Vec<Plot> {
     fn keys<K: Ord>(spans: &[Span], of: impl Fn(&Span) -> Vec<K>) -> BTreeSet<K> {
         spans.iter().flat_map(of).collect()

@@ -38,12 +38,12 @@ pub(super) fn render(result: &Shown<'_, RunResult>) -> Result<String, RenderErro
     filled("page.html", facts(result, Stage::Ended)?)
 }
 
-/// How far a run has come.
+/// State of the run that a page shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stage {
-    /// It goes on: nothing is judged.
+    /// The run goes on: nothing is judged.
     UnderWay,
-    /// It is over.
+    /// The run is over.
     Ended,
 }
 
@@ -152,7 +152,7 @@ fn counts(result: &RunResult) -> Vec<(String, String)> {
     rows
 }
 
-/// What the server answered and how it closed: HTTP statuses and close codes, each with its share and its meaning.
+/// Answers and closes of the server: HTTP statuses and close codes, each with its share and its meaning.
 fn answers(result: &RunResult) -> Vec<Value> {
     let all: u64 = result.statuses.iter().map(|known| known.count).sum();
     let statuses = result.statuses.iter().map(|&StatusCount { status: code, count }| {

@@ -45,7 +45,7 @@ pub(super) fn rows(plan: &Plan) -> Vec<(String, String)> {
         .collect()
 }
 
-/// What is said above TCP: without what this target does not have.
+/// Settings above TCP: without what this target does not have.
 fn spoken(plan: &Plan, session: &mut Map<String, Value>) {
     let kind = plan.kind();
     let is_http = kind.application() == Application::Http;

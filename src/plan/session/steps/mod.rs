@@ -227,7 +227,7 @@ impl Act {
         }
     }
 
-    /// Whether how often it was done is counted.
+    /// True if the number of times that it was done is counted.
     pub fn is_counted(&self) -> bool {
         !matches!(self, Act::Think(_) | Act::Repeat { .. } | Act::Close { .. })
     }
