@@ -16,7 +16,7 @@ mod watched;
 pub use preparation::{make_ready, prepare};
 pub use watched::Watched;
 
-use crate::capacity::{self, Demand, Forecast};
+use crate::capacity::{Demand, Forecast};
 use crate::diagnose::diagnose;
 use crate::engine::{self, Control, Destinations, RunError};
 use crate::host::moment::MomentLook;
@@ -94,12 +94,9 @@ impl Prepared {
             (None, None) => return Err(StartRunError::NoTarget),
         };
         let share = plan.share(slice);
-        let whereto = from_plan::whereto(&share, &host, destinations.addresses(), own_target.is_some());
-        let demand = whereto.and_then(|whereto| from_plan::demand(&share, whereto));
-        let forecast = demand.map(|demand| {
-            let forecast = capacity::forecast(&demand, &from_plan::limits(&host));
-            (demand, forecast)
-        });
+        let supply = from_plan::supply(&share, destinations.addresses(), &host);
+        let ends = from_plan::ends(destinations.addresses(), own_target.is_some());
+        let forecast = from_plan::forecast(&share, &host, supply, ends);
         Ok(Prepared { plan, slice, host, own_target, destinations, forecast })
     }
 
