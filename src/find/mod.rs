@@ -17,7 +17,7 @@ use crate::plan::Plan;
 use crate::plan::threshold::Threshold;
 use crate::result::find::{FellBehind, FindReport, ProbeReport, Quantity, Stopped, stopped_by};
 use crate::result::{RunResult, Verdict};
-use crate::run::context::context;
+use crate::run::from_plan::supply_now;
 use crate::run::{StartRunError, prepare};
 use backlog::Load;
 use cooldown::Cooldown;
@@ -185,8 +185,7 @@ impl SearchRun<'_> {
             result.verdict = Verdict::Failed;
             result.reasons.push(sign.to_string());
         }
-        let context = context(&plan, &result.destinations, &result.host);
-        let supply = &context.supply;
+        let supply = supply_now(&plan, &result.destinations, &result.host);
         self.last = Some(u64::from(supply.usable()).saturating_mul(supply.pools()));
         if !probe::is_always_fresh(self.plan) {
             self.cooldown.spent(self.clock.now(), result.counts.started, supply.blocks());

@@ -22,7 +22,7 @@ use crate::engine::{self, Control, Destinations, RunError};
 use crate::host::moment::MomentLook;
 use crate::linux::clock::Clock;
 use crate::linux::sysctl::HostSettings;
-use crate::model::{LoadCourse, Slice};
+use crate::model::{LoadCourse, PortSupply, Slice};
 use crate::observe::Hurry;
 use crate::plan::{Plan, Serve};
 use crate::result::{Completed, End, WindowSummary};
@@ -77,6 +77,7 @@ pub struct Prepared {
     host: HostSettings,
     own_target: Option<Running>,
     destinations: Destinations,
+    supply: PortSupply,
     forecast: Option<(Demand, Forecast)>,
     course: LoadCourse,
 }
@@ -96,11 +97,11 @@ impl Prepared {
             (None, None) => return Err(StartRunError::NoTarget),
         };
         let share = plan.share(slice);
-        let supply = from_plan::supply(&share, destinations.addresses(), &host);
+        let supply = from_plan::supply_now(&share, destinations.addresses(), &host);
         let ends = from_plan::ends(destinations.addresses(), own_target.is_some());
-        let forecast = from_plan::forecast(&share, &host, supply, ends);
+        let forecast = from_plan::forecast(&share, &host, &supply, ends);
         let course = LoadCourse::default();
-        Ok(Prepared { plan, slice, host, own_target, destinations, forecast, course })
+        Ok(Prepared { plan, slice, host, own_target, destinations, supply, forecast, course })
     }
 
     /// The load of this process alone, as [`Plan::share`] has it.
@@ -125,11 +126,11 @@ impl Prepared {
     /// # Errors
     /// When it can't begin.
     pub fn make_ready(self, control: &Control) -> Result<ReadyRun, StartRunError> {
-        let Prepared { plan, slice, host, own_target, destinations, forecast, course } = self;
+        let Prepared { plan, slice, host, own_target, destinations, supply, forecast, course } = self;
         let share = plan.share(slice);
         let hurry = Hurry::default();
         let look = MomentLook::new(plan.source.ports, host.clone());
-        let observer = Observer::new(&share, destinations.addresses(), host.clone(), hurry.clone());
+        let observer = Observer::new(&share, destinations.addresses(), host.clone(), supply, hurry.clone());
         let (moments, first_failures) = Moments::start(look, hurry.clone()).map_err(StartRunError::Thread)?;
         let monitor = Monitor::start(observer, hurry).map_err(StartRunError::Thread)?;
         let reporting = engine::Reporting::new(Some(first_failures), course);
@@ -188,7 +189,8 @@ impl ReadyRun {
             .extend([observer.as_ref().err(), moments.as_ref().err()].into_iter().flatten().cloned());
         // A run is worth its report also where nobody watched it to the end.
         let mut observer = observer.unwrap_or_else(|_| {
-            Observer::new(&share, destinations.addresses(), host.clone(), Hurry::default())
+            let supply = from_plan::supply_now(&share, destinations.addresses(), &host);
+            Observer::new(&share, destinations.addresses(), host.clone(), supply, Hurry::default())
         });
         observer.settle(&run);
         let findings = diagnose(&observer.facts(&share, &run, moments.unwrap_or_default()));
