@@ -127,17 +127,17 @@ pub fn find(
 #[derive(Default)]
 struct QueueWatch {
     seen: Vec<(Stamp, u64)>,
-    /// True once it is known that nothing can be seen.
-    is_blind: bool,
+    /// True if something can be seen; `None`: not known yet.
+    can_see: Option<bool>,
 }
 
 impl QueueWatch {
     fn look(&mut self, destinations: &[SocketAddr], at: Stamp, length: Duration) {
-        if self.is_blind || at > length {
+        if at > length || !*self.can_see.get_or_insert_with(|| are_local(destinations)) {
             return;
         }
-        let waiting = if are_local(destinations) { waiting_for_accept(destinations) } else { None };
-        self.is_blind = waiting.is_none();
+        let waiting = waiting_for_accept(destinations);
+        self.can_see = Some(waiting.is_some());
         self.seen.extend(waiting.map(|waiting| (at, waiting)));
     }
 }
