@@ -28,6 +28,8 @@ pub(super) struct MemoryLimit {
     budget: Arc<MemoryBudget>,
     /// `None`: the plan has no limit.
     planned: Option<Planned>,
+    /// Memory that the process had before the run.
+    before: u64,
     /// Memory that is left to others.
     reserve: u64,
     open: Arc<OpenCount>,
@@ -61,7 +63,7 @@ impl MemoryLimit {
         let planned = limit.map(planned).transpose()?;
         keep_no_large_blocks();
         let reserve = available().map_or(0, |bytes| bytes / LEFT_TO_OTHERS);
-        let limit = MemoryLimit { budget, planned, reserve, open };
+        let limit = MemoryLimit { budget, planned, before: resident, reserve, open };
         limit.look();
         Ok(limit)
     }
@@ -80,7 +82,10 @@ impl MemoryLimit {
             let seen = resident.map_or(left, |resident| held + process.saturating_sub(resident));
             left.min(seen.max(left / 2))
         });
-        let free = available.map(|bytes| held + bytes.saturating_sub(self.reserve) / 2);
+        // A block that has been grown takes memory only as it is filled: it is held, and can still be had.
+        let had = resident.map_or(held, |resident| resident.saturating_sub(self.before));
+        let spoken_for = held.saturating_sub(had) + self.reserve;
+        let free = available.map(|bytes| held + bytes.saturating_sub(spoken_for) / 2);
         planned.into_iter().chain(free).min().unwrap_or(u64::MAX)
     }
 }
@@ -122,6 +127,13 @@ mod tests {
         assert_eq!(given.bytes(Some(8192 * MIB), None), 1000 * MIB);
         let free = limit(None);
         assert_eq!((free.bytes(Some(110 * MIB), None), free.bytes(None, None)), (50 * MIB, u64::MAX));
+        free.budget.count(0, 60 * MIB);
+        assert_eq!(
+            free.bytes(Some(110 * MIB), Some(40 * MIB)),
+            90 * MIB,
+            "40 MiB are held and not filled yet"
+        );
+        free.budget.count(60 * MIB, 0);
         // Each byte that is held costs two of those that can be had, and they are never used up.
         let (mut can_be_had, mut held) = (1000 * MIB, 0);
         for _ in 0..100 {
