@@ -9,6 +9,7 @@
 mod collector;
 mod connections;
 mod control;
+mod data;
 mod deadlines;
 mod error;
 mod first_failures;
@@ -27,6 +28,7 @@ mod worker;
 mod workers;
 
 pub use control::Control;
+pub use data::DataError;
 pub use error::RunError;
 pub use first_failures::FirstFailure;
 pub use handshake::{Handshake, handshake};
@@ -34,4 +36,4 @@ pub use pacer::{Finished, Next, Pacer, Pacing};
 pub use progress::Progress;
 pub use resolve::Destinations;
 pub use run::{ReadyEngine, run};
-pub use session::{Script, ScriptError};
+pub use session::{Script, ScriptError, rehearse};

@@ -1,12 +1,13 @@
 //! Settlement of what is needed before any thread starts: routes, ports, the number of workers.
 
 use super::connections::ConnectionConfig;
+use super::data::Tables;
 use super::error::RunError;
 use super::first_failures::FirstFailure;
 use super::open_count::OpenCount;
 use super::pacer::{ClosedPacer, OpenPacer, Pacer, Pacing};
 use super::resolve::Destinations;
-use super::session::Script;
+use super::session::{Script, ScriptError};
 use super::workers;
 use crate::linux::addresses::{is_local, source_for};
 use crate::linux::fd_table;
@@ -106,7 +107,8 @@ impl Setup {
             }
             Destinations::Unresolved(_) => None,
         };
-        let script = Script::of(plan)?.map(Arc::new);
+        let data = Tables::load(plan, slice).map_err(ScriptError::from)?;
+        let script = Script::of(plan, &data)?.map(Arc::new);
         let (arrivals, end, grace) = match &plan.load.arrivals {
             Arrivals::Open(stages) => {
                 let schedule = Schedule::new(stages, plan.load.connections);

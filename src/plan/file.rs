@@ -1,5 +1,6 @@
 //! A scenario file, read field by field.
 
+use super::data::Files;
 use super::diagnostics::{Mistake, Place};
 use super::env::Environment;
 use super::field::{Field, Placed};
@@ -24,12 +25,13 @@ pub(super) struct Written {
 pub(super) fn read(
     text: &str,
     environment: &Environment<'_>,
+    files: &Files<'_>,
 ) -> Result<(Written, Vec<Mistake>), Vec<Mistake>> {
     let (document, errors) = DeTable::parse_recoverable(text);
     if !errors.is_empty() {
         return Err(syntax_mistakes(text, &errors));
     }
-    let reader = Reader::new(text, environment);
+    let reader = Reader::new(text, environment, files);
     let written = scenario(&reader, &document);
     Ok((written, reader.into_mistakes()))
 }

@@ -13,6 +13,7 @@
 //! Nothing here reads a file, the environment or the clock, and nothing prints.
 
 pub mod behaviour;
+pub mod data;
 mod definition;
 mod diagnostics;
 mod divide;
@@ -68,6 +69,8 @@ use std::path::Path;
 /// The path names the file in messages, and its stem names the scenario where the file does not. `${NAME}`
 /// in strings is looked up in the `environment`.
 ///
+/// No other file is looked at: see [`load_file_with`].
+///
 /// # Errors
 ///
 /// Every mistake of the file and of the flags. Mistakes of TOML syntax hide the file's other mistakes.
@@ -77,6 +80,31 @@ pub fn load_file(
     environment: &Environment<'_>,
     overrides: &Overrides,
 ) -> Result<Plan, ScenarioErrors> {
+    let files = &|_: &Path| Err("no other file is looked at here".to_owned());
+    load_file_with(path, text, &Surroundings { environment, files }, overrides)
+}
+
+/// What a scenario may refer to, handed in by whoever reads it.
+#[derive(Clone, Copy)]
+pub struct Surroundings<'a> {
+    /// Variables that `${NAME}` stands for.
+    pub environment: &'a Environment<'a>,
+    /// Files of data, whose first line is read.
+    pub files: &'a data::Files<'a>,
+}
+
+/// The same as [`load_file`], where the scenario may name files of data.
+///
+/// # Errors
+///
+/// As [`load_file`].
+pub fn load_file_with(
+    path: &Path,
+    text: &str,
+    surroundings: &Surroundings<'_>,
+    overrides: &Overrides,
+) -> Result<Plan, ScenarioErrors> {
+    let Surroundings { environment, files } = *surroundings;
     let taken = RefCell::new(Vec::new());
     let environment = &|name: &str| {
         let value = environment(name);
@@ -87,7 +115,7 @@ pub fn load_file(
     let flags = read_flags(overrides, &mut mistakes);
     let stem = path.file_stem().map(|stem| stem.to_string_lossy().into_owned());
     let name = stem.unwrap_or_else(|| "scenario".to_owned());
-    let plan = match file::read(text, environment) {
+    let plan = match file::read(text, environment, files) {
         Ok((written, found)) => {
             mistakes.extend(found);
             placeholders::check_flags(overrides, &placeholders::names(&written.settings), &mut mistakes);

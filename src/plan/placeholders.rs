@@ -1,8 +1,9 @@
-//! Placeholders in the fields of `[target]`, which may use what steps take.
+//! Placeholders in the fields of `[target]`, which may use what steps take, and with steps columns of data.
 //!
 //! Texts of messages have theirs read by their own syntax; a path, a header and the like are texts of another kind,
 //! and are looked through here for a placeholder that nobody knows, which would go out as it stands.
 
+use super::data;
 use super::diagnostics::{Mistake, Place};
 use super::fields::{Settings, Tables};
 use super::flags::Overrides;
@@ -22,16 +23,18 @@ const GO_OUT: [(&str, &str); 5] = [
     ("auth", "--auth"),
 ];
 
-/// Names that the steps of a file bring; none where it has no steps, or they are bad.
+/// Names that the steps of a file bring, and with them its data; none where it has no steps, or they are bad.
 pub(super) fn names(settings: &Settings) -> Vec<String> {
-    let steps = settings.steps.value().map_or(&[][..], |written| &written.steps[..]);
-    steps::flat(steps).iter().flat_map(|step| step.take.iter().map(|take| take.name.clone())).collect()
+    let Some(written) = settings.steps.value() else { return Vec::new() };
+    let takes = steps::flat(&written.steps).into_iter().flat_map(|step| &step.take);
+    let data = settings.data.value().map_or(&[][..], Vec::as_slice);
+    takes.map(|take| take.name.clone()).chain(data::names(data)).collect()
 }
 
 /// Reports placeholders of a file's `[target]` that nobody knows.
 pub(super) fn check_file(tables: &Tables<'_>, settings: &Settings) {
     // Names that could not be read would make others of what uses them.
-    let Some(target) = tables.get("target").value().filter(|_| !settings.steps.is_bad()) else { return };
+    let Some(target) = tables.get("target").value().filter(|_| !settings.steps.is_bad() && !settings.data.is_bad()) else { return };
     let names = names(settings);
     for (field, _) in GO_OUT {
         if let Some(value) = target.value(field) {

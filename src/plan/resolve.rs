@@ -105,6 +105,7 @@ fn assemble(
                 .unwrap_or(connection.handshake_timeout),
         },
         session: Session::default(),
+        data: settings.data.into_value().unwrap_or_default(),
         serve,
         workers: settings.workers.into_value(),
         thresholds: without_places(settings.thresholds),

@@ -7,7 +7,7 @@
 
 use super::definition::Plan;
 use super::diagnostics::Place;
-use super::session::{Expect, Session, steps};
+use super::session::{Expect, Request, Session, steps};
 use super::target_url::without_secrets;
 use super::units::{Rate, parse_duration};
 use serde_json::Value;
@@ -70,12 +70,28 @@ impl Plan {
         if self.secrets.shown {
             return Vec::new();
         }
-        let host = self.target.as_ref().map_or("", |target| target.host.as_str());
         let mut texts = self.session.secret_texts();
-        texts.extend(
-            self.secrets.from_environment.iter().filter(|text| !host.contains(text.as_str())).cloned(),
-        );
+        texts.extend(self.from_environment());
         in_order(texts)
+    }
+
+    /// Texts that are hidden even where messages are shown: what came from the environment, and what headers and
+    /// queries hold as it is written. None where secrets are shown.
+    pub fn secrets_beside_messages(&self) -> Vec<String> {
+        if self.secrets.shown {
+            return Vec::new();
+        }
+        let mut texts = self.session.request.secret_texts();
+        texts.extend(steps::secret_texts_of_requests(&self.session.steps));
+        // With a placeholder in it a text is no secret of its own.
+        texts.retain(|text| !text.contains('{'));
+        texts.extend(self.from_environment());
+        in_order(texts)
+    }
+
+    fn from_environment(&self) -> impl Iterator<Item = String> {
+        let host = self.target.as_ref().map_or("", |target| target.host.as_str());
+        self.secrets.from_environment.iter().filter(move |text| !host.contains(text.as_str())).cloned()
     }
 }
 
@@ -106,7 +122,19 @@ impl Session {
 
     /// Texts of it that no report may hold.
     pub fn secret_texts(&self) -> Vec<String> {
-        let request = &self.request;
+        let mut texts = self.request.secret_texts();
+        if let Some(send) = &self.messages.send {
+            texts.extend(of_message(send.as_str()));
+        }
+        texts.extend(steps::secret_texts(&self.steps));
+        in_order(texts)
+    }
+}
+
+impl Request {
+    /// Texts of a request that no report may hold.
+    fn secret_texts(&self) -> Vec<String> {
+        let request = self;
         let headers = request.headers.iter().filter(|header| is_secret_header(&header.name));
         let mut texts: Vec<String> = headers
             .flat_map(|header| {
@@ -119,11 +147,7 @@ impl Session {
         texts.extend(query_values(&request.path).map(|value| format!("={value}")));
         texts.extend(query_values(&request.path).filter(|value| !is_word(value)).map(str::to_owned));
         texts.extend(request.subprotocols.iter().filter(|name| !is_known_subprotocol(name)).cloned());
-        if let Some(send) = &self.messages.send {
-            texts.extend(of_message(send.as_str()));
-        }
-        texts.extend(steps::secret_texts(&self.steps));
-        in_order(texts)
+        texts
     }
 }
 

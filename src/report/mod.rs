@@ -19,6 +19,7 @@ pub mod openmetrics;
 pub mod output;
 mod plan_line;
 pub mod plan_text;
+pub mod rehearsal;
 pub mod screen;
 pub mod shown;
 mod style;

@@ -13,6 +13,7 @@ pub(crate) mod headline;
 pub mod merge;
 mod model;
 mod read;
+pub mod rehearsal;
 #[cfg(test)]
 pub(crate) mod sample;
 pub mod schema;

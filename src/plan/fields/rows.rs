@@ -1,5 +1,6 @@
 //! The table: one row a field.
 
+use super::super::data::{DataTable, DataTables};
 use super::super::diagnostics::{Mistake, Place};
 use super::super::field::{Field, Placed};
 use super::super::session::steps::{Steps, Written as WrittenSteps};
@@ -137,6 +138,9 @@ rows! {
     workers: NonZeroU32, One(&WORKERS), Row::field("", "workers").flag("--workers", "N", LOAD)
         .otherwise("one a core, more where descriptors ask for it")
         .doc("Worker threads");
+    // Before what uses it.
+    data: Vec<DataTable>, DataTables, Row::field("", "data")
+        .doc("Files of rows that clients fill placeholders with, `{users.name}` for [data.users]: each client takes a row, in-order, random, or once");
     steps: WrittenSteps, Steps, Row::field("", "steps")
         .doc("What each client says and waits for, step by step, in the place of [messages] and [http]");
     // From where, and how a connection lives.

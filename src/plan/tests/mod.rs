@@ -1,5 +1,6 @@
 //! Scenarios from text to plan, and their mistakes as they are shown.
 
+mod data;
 mod fields;
 mod flags;
 mod mistakes;

@@ -1,6 +1,8 @@
 //! Steps made ready once, for every connection of every worker: a list of operations. Nothing in it changes.
 
+use super::client::MOST_TAKEN;
 use super::matcher::{Matcher, Taking};
+use crate::engine::data::{Column, Tables};
 use crate::engine::session::ScriptError;
 use crate::engine::session::request::{RequestHead, Wanted};
 use crate::model::Lifetime;
@@ -10,6 +12,7 @@ use crate::protocol::websocket::Opcode;
 use crate::protocol::{Alphabet, Application, Kind, Template};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// See the module.
@@ -17,6 +20,12 @@ use std::time::Duration;
 pub(in crate::engine) struct Program {
     pub(super) ops: Vec<Op>,
     pub(super) reactions: Vec<Reaction>,
+    /// Names of the values that are taken, by their index.
+    taken: Vec<String>,
+    /// Rows that clients take.
+    pub(in crate::engine) data: Arc<Tables>,
+    /// Columns of them, by their index beyond [`MOST_TAKEN`].
+    pub(super) columns: Vec<Column>,
 }
 
 /// An operation.
@@ -110,6 +119,7 @@ impl Program {
         host: Option<&str>,
         session: &Session,
         connection: Connection,
+        data: &Arc<Tables>,
     ) -> Result<Option<Program>, ScriptError> {
         if session.steps.is_empty() {
             return Ok(None);
@@ -120,8 +130,10 @@ impl Program {
                 names.push(take.name.clone());
             }
         }
+        let (column_names, columns): (Vec<String>, Vec<Column>) = data.columns().unzip();
         let mut compiler = Compiler {
             kind,
+            column_names,
             host,
             session,
             connection,
@@ -142,8 +154,13 @@ impl Program {
             }
             compiler.step(step)?;
         }
-        let Compiler { ops, reactions, .. } = compiler;
-        Ok(Some(Program { ops, reactions }))
+        let Compiler { ops, reactions, names: taken, .. } = compiler;
+        Ok(Some(Program { ops, reactions, taken, data: data.clone(), columns }))
+    }
+
+    /// Names of the values that are taken, each with its index.
+    pub(super) fn taken_names(&self) -> impl Iterator<Item = (&str, u16)> {
+        self.taken.iter().map(String::as_str).zip(0..)
     }
 
     /// Number of the step of an operation.
@@ -157,7 +174,10 @@ struct Compiler<'c> {
     host: Option<&'c str>,
     session: &'c Session,
     connection: Connection,
+    /// Names of the values that are taken.
     names: Vec<String>,
+    /// Names of columns of data.
+    column_names: Vec<String>,
     ops: Vec<Op>,
     reactions: Vec<Reaction>,
     /// Number of the step that is compiled.
@@ -269,8 +289,7 @@ impl Compiler<'_> {
                 .map(|header| Header { name: header.name.clone(), value: header.value.as_str().to_owned() }),
         );
         let wanted = Wanted { application, method, path, headers: &all, subprotocols };
-        let index_of = |name: &str| self.names.iter().position(|known| known == name).map(index);
-        RequestHead::new(self.kind, self.host.map(str::to_owned), &wanted, &index_of)
+        RequestHead::new(self.kind, self.host.map(str::to_owned), &wanted, &|name| self.known(name))
     }
 
     fn message(&self, payload: &Payload) -> Result<Message, ScriptError> {
@@ -305,7 +324,12 @@ impl Compiler<'_> {
     }
 
     fn index_of(&self, name: &str) -> u16 {
-        self.names.iter().position(|known| known == name).map_or(u16::MAX, index)
+        self.known(name).unwrap_or(u16::MAX)
+    }
+
+    fn known(&self, name: &str) -> Option<u16> {
+        let at = |names: &[String]| names.iter().position(|known| known == name);
+        at(&self.names).or_else(|| at(&self.column_names).map(|at| MOST_TAKEN + at)).map(index)
     }
 }
 

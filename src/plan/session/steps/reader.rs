@@ -384,11 +384,12 @@ impl<'a> StepReader<'a> {
     }
 
     fn knows(&self, name: &str) -> bool {
-        self.names.borrow().iter().any(|known| known == name)
+        self.names.borrow().iter().any(|known| known == name) || self.reader.knows_column(name)
     }
 
     /// A template's error, with the name that was probably meant.
     pub(super) fn fault(&self, text: &str, error: &TemplateError) -> Fault {
-        template_fault(text, error, self.names.borrow().iter().map(String::as_str))
+        let (names, columns) = (self.names.borrow(), self.reader.columns());
+        template_fault(text, error, names.iter().chain(&columns).map(String::as_str))
     }
 }
