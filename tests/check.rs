@@ -28,7 +28,10 @@ fn lines() -> (SocketAddr, Receiver<String>) {
         for stream in listener.incoming().flatten() {
             let to_test = to_test.clone();
             std::thread::spawn(move || {
-                BufReader::new(stream).lines().map_while(Result::ok).for_each(|line| to_test.send(line).unwrap());
+                BufReader::new(stream)
+                    .lines()
+                    .map_while(Result::ok)
+                    .for_each(|line| to_test.send(line).unwrap());
             });
         }
     });
@@ -61,11 +64,18 @@ fn rows_that_are_used_once_end_and_arrivals_beyond_them_are_skipped() {
         let (address, lines) = lines();
         let load = "connections = 100\nopen = [{ hold = \"1s\", at = \"200/s\" }]";
         let result = storm(&scenario(&folder, 60, "once", load, address).display().to_string());
-        assert_eq!((count(&result, "planned"), count(&result, "started"), count(&result, "ok")), (100, 60, 60));
+        assert_eq!(
+            (count(&result, "planned"), count(&result, "started"), count(&result, "ok")),
+            (100, 60, 60)
+        );
         assert_eq!(result["skipped"]["data_exhausted"], 40);
         assert_eq!(ids(&lines, 60), (0..60).collect::<Vec<u64>>());
         // A slot of a closed loop for which there is no row is given up: the run ends.
-        let result = storm(&scenario(&folder, 60, "once", "closed = { slots = 5, duration = \"30s\" }", address).display().to_string());
+        let result = storm(
+            &scenario(&folder, 60, "once", "closed = { slots = 5, duration = \"30s\" }", address)
+                .display()
+                .to_string(),
+        );
         assert_eq!((count(&result, "started"), &result["skipped"]["data_exhausted"]), (60, &5.into()));
         assert_eq!(ids(&lines, 60), (0..60).collect::<Vec<u64>>());
         let result = storm(&scenario(&folder, 60, "in-order", load, address).display().to_string());
@@ -109,7 +119,9 @@ fn a_million_rows_are_held_in_less_than_100_mb() {
         let rows = (0..1_000_000).map(|id| format!("user{id:07},token-{id:024x},{id}\n")).collect::<String>();
         let scenario = scenario(&folder, 1, "in-order", load, address);
         written(&folder, "ids.csv", &format!("name,token,id\n{rows}"));
-        let text = std::fs::read_to_string(&scenario).unwrap().replace("{rows.id}", "{rows.id}\\n{rows.name}{rows.token}");
+        let text = std::fs::read_to_string(&scenario)
+            .unwrap()
+            .replace("{rows.id}", "{rows.id}\\n{rows.name}{rows.token}");
         std::fs::write(&scenario, text).unwrap();
         let result = storm(&scenario.display().to_string());
         assert_eq!(count(&result, "ok"), 3);
@@ -122,7 +134,8 @@ fn a_million_rows_are_held_in_less_than_100_mb() {
 
 /// Standard output, standard error and the exit code of `connstorm check`.
 fn check(arguments: &[&str], scenario: &Path) -> (String, String, Option<i32>) {
-    let output = connstorm().arg("check").arg(scenario).args(arguments).env("SECRET", "hunter22").output().unwrap();
+    let output =
+        connstorm().arg("check").arg(scenario).args(arguments).env("SECRET", "hunter22").output().unwrap();
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
     (text(output.stdout), text(output.stderr), output.status.code())
 }

@@ -5,10 +5,10 @@ use super::output::{Output, say, say_styled, style_for};
 use super::run::{inputs, read_plan};
 use super::scenario_flags::ScenarioFlags;
 use crate::engine::{ScriptError, rehearse};
-use crate::plan::Plan;
 use crate::plan::secrets::hide_in;
+use crate::plan::{Plan, Population};
 use crate::report::{plan_line, rehearsal};
-use crate::result::rehearsal::{Rehearsal, RehearsedPopulation};
+use crate::result::rehearsal::{Rehearsal, RehearsedClient, RehearsedPopulation};
 use clap::Args;
 use std::io;
 use std::path::PathBuf;
@@ -81,16 +81,25 @@ pub(super) fn run(args: &CheckArgs) -> anyhow::Result<Exit> {
 }
 
 fn rehearsed(plan: &Plan, clients: u64) -> Result<Rehearsal, ScriptError> {
-    let population = RehearsedPopulation {
-        name: None,
-        plan: None,
-        target: plan.url(),
-        clients: rehearse(plan, clients)?,
+    let clients = rehearse(plan, clients)?;
+    let own = |(of, clients): (&Population, Vec<RehearsedClient>)| RehearsedPopulation {
+        name: Some(of.name.clone()),
+        plan: Some(plan_line(&of.plan)),
+        target: of.plan.url(),
+        clients,
+    };
+    let populations = match &plan.populations[..] {
+        [] => {
+            let of_all =
+                |clients| RehearsedPopulation { name: None, plan: None, target: plan.url(), clients };
+            clients.into_iter().map(of_all).collect()
+        }
+        populations => populations.iter().zip(clients).map(own).collect(),
     };
     Ok(Rehearsal {
         name: plan.redacted().name,
         plan: plan_line(plan),
         thresholds: plan.thresholds.iter().map(ToString::to_string).collect(),
-        populations: vec![population],
+        populations,
     })
 }

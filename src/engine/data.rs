@@ -7,10 +7,11 @@
 //! of the file, none twice, and none is left while another worker has clients.
 
 use crate::model::Slice;
+use crate::plan::Plan;
 use crate::plan::data::{DataFormat, DataTable, TakeRows};
 use crate::plan::steps::names_used;
-use crate::plan::Plan;
 use rand::RngCore;
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
@@ -70,7 +71,8 @@ impl Tables {
     /// # Errors
     /// When a file can't be read, or its rows are not alike.
     pub(in crate::engine) fn load(plan: &Plan, slice: Slice) -> Result<Arc<Tables>, DataError> {
-        let used = names_used(&plan.session);
+        let used: BTreeSet<String> =
+            plan.each().into_iter().flat_map(|plan| names_used(&plan.session)).collect();
         let of_plan = plan.data.iter().filter_map(|table| {
             let is_used = |column: &&String| used.contains(&format!("{}.{column}", table.name));
             let columns: Vec<String> = table.columns.iter().filter(is_used).cloned().collect();
@@ -87,14 +89,18 @@ impl Tables {
         })
     }
 
-    /// True if no placeholder stands for a column.
-    pub(in crate::engine) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+    /// Tables that these names are of, each by its place; none where no name is of any.
+    pub(in crate::engine) fn used_by(&self, names: &BTreeSet<String>) -> Vec<bool> {
+        let is_of = |table: &Table, name: &str| name.split_once('.').is_some_and(|(of, _)| of == table.name);
+        let used: Vec<bool> =
+            self.0.iter().map(|table| names.iter().any(|name| is_of(table, name))).collect();
+        if used.contains(&true) { used } else { Vec::new() }
     }
 
-    /// Rows of a client; `None` where all were used that are to be used once.
-    pub(in crate::engine) fn draw(&self, random: &mut dyn RngCore) -> Option<Drawn> {
-        self.0.iter().map(|table| table.draw(random)).collect()
+    /// Rows of a client, of the tables that it uses; `None` where all were used that are to be used once.
+    pub(in crate::engine) fn draw(&self, used: &[bool], random: &mut dyn RngCore) -> Option<Drawn> {
+        let tables = self.0.iter().zip(used);
+        tables.map(|(table, is_used)| if *is_used { table.draw(random) } else { Some(u32::MAX) }).collect()
     }
 
     /// A value of rows that were drawn.
@@ -177,8 +183,8 @@ impl Rows {
             if text.is_empty() {
                 continue;
             }
-            let fields: serde_json::Map<String, serde_json::Value> =
-                serde_json::from_slice(text).map_err(|error| format!("line {number} is no JSON object: {error}"))?;
+            let fields: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(text)
+                .map_err(|error| format!("line {number} is no JSON object: {error}"))?;
             self.begin_row()?;
             for column in columns {
                 let value = fields.get(column).ok_or_else(|| format!("line {number} has no '{column}'"))?;
@@ -247,7 +253,6 @@ mod tests {
     use super::*;
     use rand::SeedableRng;
     use rand::rngs::SmallRng;
-    use std::collections::BTreeSet;
     use std::io::Write;
 
     fn rows(format: DataFormat, text: &str, columns: &[&str]) -> Result<Rows, String> {
@@ -282,8 +287,12 @@ mod tests {
         assert_eq!((kept.value(0, 0), kept.value(0, 1)), (&b""[..], &b"a \"b\", c"[..]));
         assert_eq!((kept.value(1, 0), kept.value(1, 1)), (long.as_bytes(), "ü".as_bytes()));
         assert_eq!((kept.value(2, 0), kept.value(0, 9)), (&b""[..], &b""[..]));
-        let kept =
-            rows(DataFormat::JsonLines, "{\"a\":\"x\\ny\",\"b\":[1,2]}\n\n{\"a\":1.50,\"b\":null}", &["b", "a"]).unwrap();
+        let kept = rows(
+            DataFormat::JsonLines,
+            "{\"a\":\"x\\ny\",\"b\":[1,2]}\n\n{\"a\":1.50,\"b\":null}",
+            &["b", "a"],
+        )
+        .unwrap();
         assert_eq!((kept.value(0, 0), kept.value(0, 1)), (&b"[1,2]"[..], &b"x\ny"[..]));
         assert_eq!((kept.value(1, 0), kept.value(1, 1)), (&b"null"[..], &b"1.5"[..]));
     }
@@ -294,13 +303,17 @@ mod tests {
         assert_eq!(error, "line 3 has 1 values, the first line 2 names");
         let error = rows(DataFormat::JsonLines, "{\"a\":1}\n{\"b\":1}\n", &["a"]).unwrap_err();
         assert_eq!(error, "line 2 has no 'a'");
-        assert!(rows(DataFormat::JsonLines, "{\"a\":1}\n{\"a\":", &["a"]).unwrap_err().starts_with("line 2 is no JSON"));
+        assert!(
+            rows(DataFormat::JsonLines, "{\"a\":1}\n{\"a\":", &["a"])
+                .unwrap_err()
+                .starts_with("line 2 is no JSON")
+        );
     }
 
     #[test]
     fn rows_are_taken_in_order_once_or_at_random() {
         let mut random = SmallRng::seed_from_u64(1);
-        let mut draw = |tables: &Tables| tables.draw(&mut random).map(|drawn| drawn[0]);
+        let mut draw = |tables: &Tables| tables.draw(&[true], &mut random).map(|drawn| drawn[0]);
         let in_order = table(TakeRows::InOrder, 3, Slice::WHOLE);
         assert_eq!((0..7).map(|_| draw(&in_order).unwrap()).collect::<Vec<_>>(), [0, 1, 2, 0, 1, 2, 0]);
         let once = table(TakeRows::Once, 2, Slice::WHOLE);
@@ -321,7 +334,9 @@ mod tests {
                     let tables = tables.clone();
                     std::thread::spawn(move || {
                         let mut random = SmallRng::seed_from_u64(seed);
-                        std::iter::from_fn(|| tables.draw(&mut random)).map(|drawn| drawn[0]).collect::<Vec<u32>>()
+                        std::iter::from_fn(|| tables.draw(&[true], &mut random))
+                            .map(|drawn| drawn[0])
+                            .collect::<Vec<u32>>()
                     })
                 })
                 .collect();

@@ -1,13 +1,12 @@
 //! Settlement of what is needed before any thread starts: routes, ports, the number of workers.
 
 use super::connections::ConnectionConfig;
-use super::data::Tables;
 use super::error::RunError;
 use super::first_failures::FirstFailure;
 use super::open_count::OpenCount;
 use super::pacer::{ClosedPacer, OpenPacer, Pacer, Pacing};
 use super::resolve::Destinations;
-use super::session::{Script, ScriptError};
+use super::session::{Common, Script};
 use super::workers;
 use crate::linux::addresses::{is_local, source_for};
 use crate::linux::fd_table;
@@ -56,10 +55,23 @@ pub(super) struct Setup {
     /// When nothing of the run goes on any more, however late a worker is: its end by time, the grace, and the longest
     /// wait that the plan allows; `None`: where it has no end by time.
     pub stop_by: Option<Duration>,
-    /// Connections open at once over all workers.
+    /// Connections open at once over all workers of the population.
     pub open: Arc<OpenCount>,
+    /// Place of the population among all.
+    pub population: Population,
+    /// Workers of populations before this one, and of all.
+    pub among_workers: (u32, u32),
     /// Whom workers tell the first failures of each kind; `None`: nobody.
     pub first_failures: Option<Sender<FirstFailure>>,
+}
+
+/// A population of several, from 0; of a plan without populations the only one.
+#[derive(Debug, Clone)]
+pub(super) struct Population {
+    pub number: u32,
+    pub of: u32,
+    /// Number of its first step, and the rows that its clients take.
+    pub common: Common,
 }
 
 /// Time past its plan that a run of a number of attempts has to start those that are late: no time was asked for.
@@ -82,7 +94,12 @@ impl Setup {
     ///
     /// # Errors
     /// Whatever keeps the run from beginning.
-    pub(super) fn new(plan: &Plan, slice: Slice, destinations: &Destinations) -> Result<Setup, RunError> {
+    pub(super) fn new(
+        plan: &Plan,
+        slice: Slice,
+        destinations: &Destinations,
+        population: Population,
+    ) -> Result<Setup, RunError> {
         let host = HostSettings::read();
         let choice = port_choice(plan.source.ports, &host)?;
         let demand = PortDemand {
@@ -107,8 +124,7 @@ impl Setup {
             }
             Destinations::Unresolved(_) => None,
         };
-        let data = Tables::load(plan, slice).map_err(ScriptError::from)?;
-        let script = Script::of(plan, &data)?.map(Arc::new);
+        let script = Script::of(plan, &population.common)?.map(Arc::new);
         let (arrivals, end, grace) = match &plan.load.arrivals {
             Arrivals::Open(stages) => {
                 let schedule = Schedule::new(stages, plan.load.connections);
@@ -148,13 +164,16 @@ impl Setup {
             grace,
             stop_by,
             open: Arc::default(),
+            population,
+            among_workers: (0, workers),
             first_failures: None,
         })
     }
 
     /// The part of a worker.
     pub(super) fn part(&self, worker: u32) -> Part {
-        Part::new(self.slice, worker, self.workers)
+        let Population { number, of, .. } = self.population;
+        Part::new(self.slice, worker, self.workers).of_population(number, of)
     }
 
     /// The arrivals of a worker.
@@ -185,7 +204,11 @@ impl Setup {
     pub(super) fn pool(&self, part: Part) -> Option<Pool> {
         let routes = self.routes.clone()?;
         Some(match &self.leasable {
-            Some(ports) => Pool::explicit(routes, part, partition(ports, part.worker(), part.workers())),
+            Some(ports) => {
+                // Populations may have the same tuples.
+                let (before, all) = self.among_workers;
+                Pool::explicit(routes, part, partition(ports, before + part.worker(), all))
+            }
             None => Pool::kernel_chooses(routes, part),
         })
     }

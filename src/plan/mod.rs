@@ -25,6 +25,7 @@ mod flags;
 mod load;
 mod nearest;
 mod placeholders;
+mod population;
 mod reader;
 mod reference;
 mod resolve;
@@ -54,6 +55,7 @@ pub use env::Environment;
 pub use flags::Overrides;
 pub use load::{DEFAULT_DURATION, DEFAULT_RATE};
 pub use nearest::nearest;
+pub use population::Population;
 pub use reference::reference;
 pub use schema::schema;
 pub use secrets::Secrets;
@@ -61,6 +63,7 @@ pub use session::steps;
 pub use session::{Expect, Header, Messages, Reconnect, Request, Session, Statuses, Tls, TlsVersion};
 pub use target_url::{TargetUrl, TargetUrlError};
 
+use crate::protocol::Template;
 use std::cell::RefCell;
 use std::path::Path;
 
@@ -108,7 +111,10 @@ pub fn load_file_with(
     let taken = RefCell::new(Vec::new());
     let environment = &|name: &str| {
         let value = environment(name);
-        taken.borrow_mut().extend(value.clone());
+        if let Some(value) = &value {
+            // In a text with placeholders it stands escaped.
+            taken.borrow_mut().extend([value.clone(), Template::escaped(value).into_owned()]);
+        }
         value
     };
     let mut mistakes = Vec::new();
@@ -118,7 +124,9 @@ pub fn load_file_with(
     let plan = match file::read(text, environment, files) {
         Ok((written, found)) => {
             mistakes.extend(found);
-            placeholders::check_flags(overrides, &placeholders::names(&written.settings), &mut mistakes);
+            let populations: Vec<_> = written.populations.iter().map(|one| &one.settings).collect();
+            let names = placeholders::names(&written.settings, &populations);
+            placeholders::check_flags(overrides, &names, &mut mistakes);
             resolve::resolve(written, flags, &name, mistakes)
         }
         Err(found) => {

@@ -23,19 +23,36 @@ const GO_OUT: [(&str, &str); 5] = [
     ("auth", "--auth"),
 ];
 
-/// Names that the steps of a file bring, and with them its data; none where it has no steps, or they are bad.
-pub(super) fn names(settings: &Settings) -> Vec<String> {
-    let Some(written) = settings.steps.value() else { return Vec::new() };
-    let takes = steps::flat(&written.steps).into_iter().flat_map(|step| &step.take);
+/// Names that the steps of a file, or of populations, bring, and with them its data; none where there are no steps, or
+/// they are bad.
+pub(super) fn names(settings: &Settings, populations: &[&Settings]) -> Vec<String> {
+    let all = [settings].into_iter().chain(populations.iter().copied());
+    let written: Vec<_> = all.filter_map(|settings| settings.steps.value()).collect();
+    if written.is_empty() {
+        return Vec::new();
+    }
+    let takes = written.iter().flat_map(|written| steps::flat(&written.steps)).flat_map(|step| &step.take);
     let data = settings.data.value().map_or(&[][..], Vec::as_slice);
     takes.map(|take| take.name.clone()).chain(data::names(data)).collect()
 }
 
-/// Reports placeholders of a file's `[target]` that nobody knows.
-pub(super) fn check_file(tables: &Tables<'_>, settings: &Settings) {
+/// Reports placeholders of a `[target]` that nobody knows: of a file, or of one of its populations.
+pub(super) fn check_file(tables: &Tables<'_>, settings: &Settings, populations: &[&Settings]) {
     // Names that could not be read would make others of what uses them.
-    let Some(target) = tables.get("target").value().filter(|_| !settings.steps.is_bad() && !settings.data.is_bad()) else { return };
-    let names = names(settings);
+    let is_bad = settings.data.is_bad()
+        || settings.steps.is_bad()
+        || populations.iter().any(|settings| settings.steps.is_bad());
+    if is_bad {
+        return;
+    }
+    let names = names(settings, populations);
+    // A population may have its URL alone.
+    if let Some(top) = tables.get("").value()
+        && let Some(url) = top.value("target").filter(|target| target.get_ref().is_str())
+    {
+        check(top, url, &names);
+    }
+    let Some(target) = tables.get("target").value() else { return };
     for (field, _) in GO_OUT {
         if let Some(value) = target.value(field) {
             check(target, value, &names);

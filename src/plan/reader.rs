@@ -41,11 +41,7 @@ pub(super) struct Table<'a> {
 }
 
 impl<'a> Reader<'a> {
-    pub(super) fn new(
-        source: &'a str,
-        environment: &'a Environment<'a>,
-        files: &'a Files<'a>,
-    ) -> Reader<'a> {
+    pub(super) fn new(source: &'a str, environment: &'a Environment<'a>, files: &'a Files<'a>) -> Reader<'a> {
         let data = RefCell::new(KnownData::Columns(Vec::new()));
         Reader { source, environment, files, mistakes: RefCell::default(), data }
     }

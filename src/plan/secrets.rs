@@ -52,6 +52,9 @@ impl Plan {
     #[must_use]
     pub fn with_secrets_shown(mut self) -> Plan {
         self.secrets.shown = true;
+        for population in &mut self.populations {
+            population.plan.secrets.shown = true;
+        }
         self
     }
 
@@ -62,7 +65,11 @@ impl Plan {
             return self.clone();
         }
         let name = hidden(&redacted_url(&self.name), &self.secret_texts());
-        Plan { session: self.session.redacted(), name, ..self.clone() }
+        let mut populations = self.populations.clone();
+        for population in &mut populations {
+            population.plan.session = population.plan.session.redacted();
+        }
+        Plan { session: self.session.redacted(), name, populations, ..self.clone() }
     }
 
     /// Texts that no report may hold; none where secrets are shown.
@@ -71,7 +78,8 @@ impl Plan {
             return Vec::new();
         }
         let mut texts = self.session.secret_texts();
-        texts.extend(self.from_environment());
+        texts.extend(self.populations.iter().flat_map(|population| population.plan.session.secret_texts()));
+        texts.extend(self.taken_from_environment());
         in_order(texts)
     }
 
@@ -81,15 +89,20 @@ impl Plan {
         if self.secrets.shown {
             return Vec::new();
         }
-        let mut texts = self.session.request.secret_texts();
-        texts.extend(steps::secret_texts_of_requests(&self.session.steps));
+        let sessions = self.each().into_iter().map(|plan| &plan.session);
+        let mut texts: Vec<String> = sessions
+            .flat_map(|session| {
+                let of_steps = steps::secret_texts_of_requests(&session.steps);
+                session.request.secret_texts().into_iter().chain(of_steps)
+            })
+            .collect();
         // With a placeholder in it a text is no secret of its own.
         texts.retain(|text| !text.contains('{'));
-        texts.extend(self.from_environment());
+        texts.extend(self.taken_from_environment());
         in_order(texts)
     }
 
-    fn from_environment(&self) -> impl Iterator<Item = String> {
+    fn taken_from_environment(&self) -> impl Iterator<Item = String> {
         let host = self.target.as_ref().map_or("", |target| target.host.as_str());
         self.secrets.from_environment.iter().filter(move |text| !host.contains(text.as_str())).cloned()
     }

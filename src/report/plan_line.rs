@@ -6,6 +6,10 @@ use std::time::Duration;
 
 /// Load, lifetime, close, ports and drain time.
 pub fn plan_line(plan: &Plan) -> String {
+    if !plan.populations.is_empty() {
+        let names = plan.populations.iter().map(|population| population.name.as_str());
+        return format!("{}; populations: {}", load(plan), names.collect::<Vec<_>>().join(", "));
+    }
     let drain =
         plan.session.drain(plan.kind()).map(|drain| format!("; up to {} to come to their end", time(drain)));
     format!(

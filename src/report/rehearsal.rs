@@ -42,7 +42,8 @@ fn of_step(out: &mut String, step: &RehearsedStep) {
     let mut lines = Vec::new();
     lines.extend(step.does.clone());
     if let Some(text) = &step.sends {
-        let text = clean_lines(text.trim_end_matches("\r\n"));
+        let text = clean_lines(&text.replace("\r\n", "\n"));
+        let text = text.trim_end_matches('\n');
         lines.extend(text.split('\n').map(str::to_owned));
     }
     lines.extend(waits(step));

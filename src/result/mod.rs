@@ -12,6 +12,7 @@ pub mod forecast;
 pub(crate) mod headline;
 pub mod merge;
 mod model;
+mod population;
 mod read;
 pub mod rehearsal;
 #[cfg(test)]
@@ -27,8 +28,8 @@ pub(crate) mod windows;
 pub use completed::{Completed, End};
 pub use headline::verdict as verdict_word;
 pub use model::{
-    Counts, FailureKind, FailureSample, KernelWindow, LatencySummary, OnsetReport, Part, Resources,
-    RunResult, SCHEMA_VERSION, StepCount, Verdict, WindowSummary,
+    Counts, FailureKind, FailureSample, KernelWindow, LatencySummary, OnsetReport, Part, PopulationResult,
+    Resources, RunResult, SCHEMA_VERSION, StepCount, Verdict, WindowSummary,
 };
 pub use read::ReadError;
 pub(crate) use verdict::LATE_US;

@@ -75,7 +75,8 @@ pub struct Prepared {
     slice: Slice,
     host: HostSettings,
     own_target: Option<Running>,
-    destinations: Destinations,
+    /// Those of each population.
+    destinations: Vec<Destinations>,
     forecast: Option<(Demand, Forecast)>,
 }
 
@@ -88,14 +89,20 @@ impl Prepared {
         let host = HostSettings::read();
         let own_target = plan.serve.as_ref().map(start_target).transpose()?;
         let plan = trusting(plan, own_target.as_ref());
-        let destinations = match (&plan.target, &own_target) {
-            (Some(target), _) => Destinations::resolve(target),
-            (None, Some(own)) => Destinations::Known(own.addresses().to_vec()),
-            (None, None) => return Err(StartRunError::NoTarget),
-        };
+        let each = plan.each().into_iter().map(|plan| match (&plan.target, &own_target) {
+            (Some(target), _) => Ok(Destinations::resolve(target)),
+            (None, Some(own)) => Ok(Destinations::Known(own.addresses().to_vec())),
+            (None, None) => Err(StartRunError::NoTarget),
+        });
+        let destinations = each.collect::<Result<Vec<_>, _>>()?;
         let share = plan.share(slice);
-        let whereto = from_plan::whereto(&share, &host, destinations.addresses(), own_target.is_some());
-        let demand = whereto.and_then(|whereto| from_plan::demand(&share, whereto));
+        // Populations take ports of each other's tuples, each in its way: no forecast speaks for all of them.
+        let demand = plan.populations.is_empty().then(|| {
+            let addresses = Destinations::all(&destinations);
+            let whereto = from_plan::whereto(&share, &host, &addresses, own_target.is_some());
+            whereto.and_then(|whereto| from_plan::demand(&share, whereto))
+        });
+        let demand = demand.flatten();
         let forecast = demand.map(|demand| {
             let forecast = capacity::forecast(&demand, &from_plan::limits(&host));
             (demand, forecast)
@@ -123,7 +130,7 @@ impl Prepared {
         let share = plan.share(slice);
         let hurry = Hurry::default();
         let look = MomentLook::new(plan.source.ports, host.clone());
-        let observer = Observer::new(&share, destinations.addresses(), host.clone(), hurry.clone());
+        let observer = Observer::new(&share, &Destinations::all(&destinations), host.clone(), hurry.clone());
         let (moments, first_failures) = Moments::start(look, hurry.clone()).map_err(StartRunError::Thread)?;
         let monitor = Monitor::start(observer, hurry).map_err(StartRunError::Thread)?;
         let engine = engine::ReadyEngine::new(&plan, slice, &destinations, control, Some(first_failures))?;
@@ -150,7 +157,7 @@ pub struct ReadyRun {
     share: Plan,
     host: HostSettings,
     own_target: Option<Running>,
-    destinations: Destinations,
+    destinations: Vec<Destinations>,
     forecast: Option<(Demand, Forecast)>,
     control: Control,
     moments: Moments,
@@ -181,7 +188,7 @@ impl ReadyRun {
             .extend([observer.as_ref().err(), moments.as_ref().err()].into_iter().flatten().cloned());
         // A run is worth its report also where nobody watched it to the end.
         let mut observer = observer.unwrap_or_else(|_| {
-            Observer::new(&share, destinations.addresses(), host.clone(), Hurry::default())
+            Observer::new(&share, &Destinations::all(&destinations), host.clone(), Hurry::default())
         });
         observer.settle(&run);
         let findings = diagnose(&observer.facts(&share, &run, moments.unwrap_or_default()));
@@ -207,8 +214,13 @@ impl ReadyRun {
 /// The plan, with the certificate of the run's own target among those it trusts.
 fn trusting(plan: &Plan, own: Option<&Running>) -> Plan {
     let mut plan = plan.clone();
-    if let Some(own) = own.filter(|_| plan.target.is_none()) {
-        plan.session.tls.ca_pem = own.certificate().map(str::to_owned);
+    let Some(own) = own else { return plan };
+    let certificate = own.certificate().map(str::to_owned);
+    if plan.target.is_none() {
+        plan.session.tls.ca_pem.clone_from(&certificate);
+    }
+    for population in plan.populations.iter_mut().filter(|population| population.plan.target.is_none()) {
+        population.plan.session.tls.ca_pem.clone_from(&certificate);
     }
     plan
 }

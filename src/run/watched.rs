@@ -49,6 +49,7 @@ impl Watched<'_> {
             held_max: self.held_max,
             tally,
             windows: Vec::new(),
+            populations: Vec::new(),
             cpu: process_cpu().saturating_sub(self.start.cpu),
             worker_cpu: self.worker_cpu,
             memory_peak: peak_resident_bytes().unwrap_or(0),

@@ -33,7 +33,7 @@ pub(super) use context::{Context, SessionError, Step, StepResult};
 pub(super) use last_words::LastWords;
 pub use rehearsal::rehearse;
 pub use script::{Script, ScriptError};
-pub(super) use steps::Client;
+pub(super) use steps::{Client, Common};
 
 use crate::model::{Cause, Errno, Failure, Stage, Stamp};
 use crate::plan::Close;

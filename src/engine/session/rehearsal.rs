@@ -1,7 +1,7 @@
-//! What the first clients of a plan would say, made by what says it in a run, without a connection.
+//! What the first clients of each population would say, made by what says it in a run, without a connection.
 
 use super::request::{Filling, write_upgrade};
-use super::steps::{self, Client, Rehearsing};
+use super::steps::{self, Client, Common, Rehearsing};
 use super::{Script, ScriptError};
 use crate::engine::data::Tables;
 use crate::engine::lifetimes::WorkerRng;
@@ -17,18 +17,35 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 /// The longest text that is shown, in bytes; of what is longer, the beginning.
 const SHOWN: usize = 4096;
 
-/// The first so many clients of a plan, step by step; fewer, where its data does not last.
+/// The first so many clients of each population, step by step; fewer, where its data does not last.
 ///
 /// # Errors
 /// When a file that the plan names can't be used.
-pub fn rehearse(plan: &Plan, clients: u64) -> Result<Vec<RehearsedClient>, ScriptError> {
-    let data = Tables::load(plan, Slice::WHOLE)?;
-    let script = Script::of(plan, &data)?;
+pub fn rehearse(plan: &Plan, clients: u64) -> Result<Vec<Vec<RehearsedClient>>, ScriptError> {
+    let common = Common { data: Tables::load(plan, Slice::WHOLE)?, first_step: 0 };
+    let (each, of) = (plan.each(), plan.each().len() as u64);
+    let population = |(number, plan): (u64, &&Plan)| {
+        let ordinals = (0..clients).map(|client| client * of + number);
+        of_population(plan, &common, ordinals)
+    };
+    (0..).zip(&each).map(population).collect()
+}
+
+fn of_population(
+    plan: &Plan,
+    common: &Common,
+    ordinals: impl Iterator<Item = u64>,
+) -> Result<Vec<RehearsedClient>, ScriptError> {
+    let script = Script::of(plan, common)?;
+    let program = script.as_ref().and_then(|script| script.program.as_ref());
     let now_us = Clock::start().unix_micros(Stamp::ZERO);
     let mut rng = WorkerRng::new(plan.seed, 0);
     let mut rehearsed = Vec::new();
-    for ordinal in 0..clients {
-        let Some(rows) = data.draw(rng.random()) else { break };
+    for ordinal in ordinals {
+        let Some(rows) = program.map_or(Some(Default::default()), |program| program.draw(rng.random()))
+        else {
+            break;
+        };
         let mut with = Rehearsing {
             client: Client::with_rows(ordinal, rows),
             application: plan.kind().application(),
@@ -131,7 +148,9 @@ fn rounds(script: &Script, times: u64, what: &str) -> Option<String> {
     let messages = &script.messages;
     let pace = match messages.every {
         Some(every) => format!(", one each {}", seconds(every.as_secs_f64())),
-        None if !messages.think.is_zero() => format!(", {} between them", seconds(messages.think.as_secs_f64())),
+        None if !messages.think.is_zero() => {
+            format!(", {} between them", seconds(messages.think.as_secs_f64()))
+        }
         None => String::new(),
     };
     match times {

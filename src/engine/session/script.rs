@@ -2,9 +2,9 @@
 
 use super::context::Context;
 use super::request::{Filling, RequestHead, Wanted};
-use super::steps::Program;
+use super::steps::{Common, Program};
 use super::tls_config;
-use crate::engine::data::{DataError, Tables};
+use crate::engine::data::DataError;
 use crate::model::{Failure, Stage};
 use crate::plan::{Close, Connection, Lifetime, Messages, Plan, Session, Statuses};
 use crate::protocol::{Application, Fields, Kind, NoNames};
@@ -96,9 +96,9 @@ impl Script {
     ///
     /// # Errors
     /// When a file that the plan names can't be used.
-    pub(in crate::engine) fn of(plan: &Plan, data: &Arc<Tables>) -> Result<Option<Script>, ScriptError> {
+    pub(in crate::engine) fn of(plan: &Plan, common: &Common) -> Result<Option<Script>, ScriptError> {
         let host = plan.target.as_ref().map(|target| target.host.clone());
-        Script::with_data(plan.kind(), host, &plan.session, plan.connection, data)
+        Script::among(plan.kind(), host, &plan.session, plan.connection, common)
     }
 
     /// The script of sessions with a host; `None` where nothing is said above TCP.
@@ -111,15 +111,15 @@ impl Script {
         session: &Session,
         connection: Connection,
     ) -> Result<Option<Script>, ScriptError> {
-        Script::with_data(kind, host, session, connection, &Arc::default())
+        Script::among(kind, host, session, connection, &Common::default())
     }
 
-    fn with_data(
+    fn among(
         kind: Kind,
         host: Option<String>,
         session: &Session,
         connection: Connection,
-        data: &Arc<Tables>,
+        common: &Common,
     ) -> Result<Option<Script>, ScriptError> {
         if kind == Kind::Tcp && session.messages.send.is_none() && session.steps.is_empty() {
             return Ok(None);
@@ -148,7 +148,7 @@ impl Script {
             drain: session.drain(kind),
             is_head_request: method == "HEAD",
             has_length: session.messages.send.is_some() || matches!(method, "POST" | "PUT" | "PATCH"),
-            program: Program::of(kind, host.as_deref(), session, connection, data)?,
+            program: Program::of(kind, host.as_deref(), session, connection, common)?,
             request: RequestHead::new(
                 kind,
                 host,

@@ -34,7 +34,7 @@ pub use lateness::{Late, Served, TOO_LATE};
 pub use onset::{Onset, OnsetKind};
 pub use port_search::{PortSearch, SlowSearch};
 pub use reply::{BODY_KEPT, Reply};
-pub use run::{Run, RunStart, WindowRow};
+pub use run::{PopulationRun, Run, RunStart, WindowRow};
 pub use shares::Shares;
 pub use speech::{ABOVE_TCP, Speech, WindowLatency};
 pub use statuses::{StatusCount, Statuses};

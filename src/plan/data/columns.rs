@@ -28,7 +28,9 @@ fn of_json(beginning: &[u8]) -> Result<Vec<String>, String> {
     let line = line.ok_or("it has no line with a JSON object")?;
     let line = line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line);
     match serde_json::from_slice(line) {
-        Ok(serde_json::Value::Object(fields)) if !fields.is_empty() => Ok(fields.into_iter().map(|(name, _)| name).collect()),
+        Ok(serde_json::Value::Object(fields)) if !fields.is_empty() => {
+            Ok(fields.into_iter().map(|(name, _)| name).collect())
+        }
         Ok(_) => Err("its first line is no JSON object with fields".to_owned()),
         Err(error) => Err(format!("its first line is not JSON: {error}")),
     }

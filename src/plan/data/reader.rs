@@ -2,6 +2,7 @@
 
 use super::{DataFormat, DataTable, TakeRows, columns};
 use crate::plan::diagnostics::{Mistake, Place, quote};
+use crate::plan::env::plain;
 use crate::plan::field::{Field, Placed};
 use crate::plan::fields::Form;
 use crate::plan::reader::{Reader, Table, wrong_type};
@@ -20,10 +21,11 @@ const DATA_FILE: Syntax<PathBuf> = Syntax {
     expected: "the path of a file with rows, such as \"users.csv\"",
     bare_number: false,
     pattern: "",
-    parse: |text| match PathBuf::from(text) {
+    parse: |text| match PathBuf::from(&*plain(text)) {
         path if DataFormat::of(&path).is_some() => Ok(path),
-        _ => Err(Fault::new(format!("the form of {} can't be told", quote(text)))
-            .expected("a file that ends in .csv (with a first line of names), or in .jsonl (a JSON object a line)")),
+        _ => Err(Fault::new(format!("the form of {} can't be told", quote(text))).expected(
+            "a file that ends in .csv (with a first line of names), or in .jsonl (a JSON object a line)",
+        )),
     },
 };
 
@@ -110,9 +112,13 @@ fn one<'a>(reader: &'a Reader<'a>, name: &str, value: &'a Spanned<DeValue<'a>>) 
         columns::columns(format, &beginning).map_err(|why| format!("{} is of no use: {why}", quoted(&file)))
     });
     match columns {
-        Ok(columns) if !is_bad => {
-            Some(DataTable { name: name.to_owned(), file, format, take: take.into_value().unwrap_or_default(), columns })
-        }
+        Ok(columns) if !is_bad => Some(DataTable {
+            name: name.to_owned(),
+            file,
+            format,
+            take: take.into_value().unwrap_or_default(),
+            columns,
+        }),
         Ok(_) => None,
         Err(says) => {
             let expected = "a file that is there, with the names of its columns in the first line";

@@ -3,6 +3,7 @@
 use super::super::data::{DataTable, DataTables};
 use super::super::diagnostics::{Mistake, Place};
 use super::super::field::{Field, Placed};
+use super::super::population::Populations;
 use super::super::session::steps::{Steps, Written as WrittenSteps};
 use super::super::session::syntax::{
     ALPN, AUTH, CLOSE_CODE, EXPECT, FILE, JITTER, METHOD, SERVER_NAME, STATUSES, SUBPROTOCOL, TEMPLATE, TEXT,
@@ -31,7 +32,7 @@ use std::time::Duration;
 macro_rules! rows {
     ($($id:ident: $type:ty, $form:expr, $row:expr;)*) => {
         /// Fields of a scenario as they were written, by a file or by flags, and not yet checked as a whole.
-        #[derive(Debug, Default)]
+        #[derive(Debug, Clone, Default)]
         pub(in crate::plan) struct Settings { $(pub(in crate::plan) $id: Field<$type>,)* }
 
         impl Settings {
@@ -143,6 +144,9 @@ rows! {
         .doc("Files of rows that clients fill placeholders with, `{users.name}` for [data.users]: each client takes a row, in-order, random, or once");
     steps: WrittenSteps, Steps, Row::field("", "steps")
         .doc("What each client says and waits for, step by step, in the place of [messages] and [http]");
+    populations: (), Populations, Row::field("", "population")
+        .otherwise("all clients do the same")
+        .doc("Clients of several kinds: [[population]] with `name`, `share` of the load or [population.load], and what a scenario has to say how clients connect and what they do; what it leaves out is the scenario's");
     // From where, and how a connection lives.
     target_ports: Vec<u16>, PortList, Row::field("target", "ports")
         .otherwise("that of the URL, or of its scheme")

@@ -17,7 +17,8 @@ fn load(text: &str) -> Result<Plan, ScenarioErrors> {
     load_file_with(Path::new("storm.toml"), text, &surroundings, &Overrides::default())
 }
 
-const DATA: &str = "[data.users]\nfile = \"users.csv\"\n[data.rooms]\nfile = \"rooms.jsonl\"\ntake = \"once\"\n";
+const DATA: &str =
+    "[data.users]\nfile = \"users.csv\"\n[data.rooms]\nfile = \"rooms.jsonl\"\ntake = \"once\"\n";
 
 #[test]
 fn columns_are_placeholders_wherever_text_goes_out() {
@@ -33,7 +34,10 @@ fn columns_are_placeholders_wherever_text_goes_out() {
     );
     let plan = load(&text).unwrap_or_else(|mistakes| panic!("{mistakes}"));
     let users = &plan.data[0];
-    assert_eq!((users.name.as_str(), users.format, users.take), ("users", DataFormat::Csv, TakeRows::InOrder));
+    assert_eq!(
+        (users.name.as_str(), users.format, users.take),
+        ("users", DataFormat::Csv, TakeRows::InOrder)
+    );
     assert_eq!((plan.data[1].format, plan.data[1].take), (DataFormat::JsonLines, TakeRows::Once));
     let used = crate::plan::steps::names_used(&plan.session);
     for name in ["rooms.id", "rooms.title", "users.name", "users.token", "sid"] {

@@ -5,6 +5,7 @@ mod fields;
 mod flags;
 mod mistakes;
 mod plans;
+mod populations;
 mod properties;
 mod sessions;
 mod steps;

@@ -17,7 +17,7 @@ mod wait;
 mod tests;
 
 pub(in crate::engine) use client::Client;
-pub(in crate::engine) use program::Program;
+pub(in crate::engine) use program::{Common, Program};
 pub(super) use rehearsal::{Rehearsing, rehearse};
 
 use super::context::{Context, SessionError, Step, StepResult};
@@ -209,12 +209,7 @@ impl Conversation {
     }
 
     fn values<'v>(&self, message: &Message, named: &'v dyn Named, context: &Context<'_>) -> Values<'v> {
-        Values {
-            fields: self.fields(context),
-            named,
-            alphabet: message.alphabet,
-            place: Place::Message,
-        }
+        Values { fields: self.fields(context), named, alphabet: message.alphabet, place: Place::Message }
     }
 
     fn fields(&self, context: &Context<'_>) -> Fields {

@@ -2,7 +2,7 @@
 
 use super::client::MOST_TAKEN;
 use super::matcher::{Matcher, Taking};
-use crate::engine::data::{Column, Tables};
+use crate::engine::data::{Column, Drawn, Tables};
 use crate::engine::session::ScriptError;
 use crate::engine::session::request::{RequestHead, Wanted};
 use crate::model::Lifetime;
@@ -12,6 +12,7 @@ use crate::protocol::websocket::Opcode;
 use crate::protocol::{Alphabet, Application, Kind, Template};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
+use rand::RngCore;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,13 +27,27 @@ pub(in crate::engine) struct Program {
     pub(in crate::engine) data: Arc<Tables>,
     /// Columns of them, by their index beyond [`MOST_TAKEN`].
     pub(super) columns: Vec<Column>,
+    /// Tables that the columns are of; empty where no placeholder stands for any.
+    tables: Vec<bool>,
 }
+
+/// What the programs of all populations have in common.
+#[derive(Debug, Clone, Default)]
+pub(in crate::engine) struct Common {
+    /// Rows that clients take.
+    pub(in crate::engine) data: Arc<Tables>,
+    /// Number of the first step of this population: steps are numbered over all of them.
+    pub(in crate::engine) first_step: u16,
+}
+
+/// Step of the opening of a WebSocket that no step asks for.
+const NO_STEP: u16 = u16::MAX;
 
 /// An operation.
 #[derive(Debug)]
 pub(super) struct Op {
     pub(super) act: Do,
-    /// Number of its step.
+    /// Number of its step; [`NO_STEP`] where it is of none.
     pub(super) step: u16,
     /// Longest wait.
     pub(super) within: Duration,
@@ -119,7 +134,7 @@ impl Program {
         host: Option<&str>,
         session: &Session,
         connection: Connection,
-        data: &Arc<Tables>,
+        common: &Common,
     ) -> Result<Option<Program>, ScriptError> {
         if session.steps.is_empty() {
             return Ok(None);
@@ -130,7 +145,8 @@ impl Program {
                 names.push(take.name.clone());
             }
         }
-        let (column_names, columns): (Vec<String>, Vec<Column>) = data.columns().unzip();
+        let (column_names, columns): (Vec<String>, Vec<Column>) = common.data.columns().unzip();
+        let tables = common.data.used_by(&steps::names_used(session));
         let mut compiler = Compiler {
             kind,
             column_names,
@@ -140,7 +156,7 @@ impl Program {
             names,
             ops: Vec::new(),
             reactions: Vec::new(),
-            step: 0,
+            step: common.first_step,
             depth: 0,
         };
         let opens = steps::flat(&session.steps).iter().any(|step| matches!(step.act, Act::Open(_)));
@@ -150,12 +166,25 @@ impl Program {
             if !is_open && speaks(step) {
                 let open = compiler.opening(&OpenStep::default(), &[])?;
                 compiler.push(open, connection.handshake_timeout);
+                if let Some(op) = compiler.ops.last_mut() {
+                    op.step = NO_STEP;
+                }
                 is_open = true;
             }
             compiler.step(step)?;
         }
         let Compiler { ops, reactions, names: taken, .. } = compiler;
-        Ok(Some(Program { ops, reactions, taken, data: data.clone(), columns }))
+        Ok(Some(Program { ops, reactions, taken, data: common.data.clone(), columns, tables }))
+    }
+
+    /// True if a client takes rows of data.
+    pub(in crate::engine) fn uses_data(&self) -> bool {
+        !self.tables.is_empty()
+    }
+
+    /// Rows for a client; `None` where all were used that are to be used once.
+    pub(in crate::engine) fn draw(&self, random: &mut dyn RngCore) -> Option<Drawn> {
+        self.data.draw(&self.tables, random)
     }
 
     /// Names of the values that are taken, each with its index.
@@ -165,7 +194,8 @@ impl Program {
 
     /// Number of the step of an operation.
     pub(super) fn step_of(&self, at: u16) -> Option<u16> {
-        self.ops.get(usize::from(at)).or(self.ops.last()).map(|op| op.step)
+        let op = self.ops.get(usize::from(at)).or(self.ops.last());
+        op.map(|op| op.step).filter(|step| *step != NO_STEP)
     }
 }
 

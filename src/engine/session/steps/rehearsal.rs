@@ -48,7 +48,7 @@ pub(in crate::engine::session) fn rehearse(
     }
     for op in &program.ops {
         let mut step = RehearsedStep {
-            name: names.get(usize::from(op.step)).cloned().unwrap_or_default(),
+            name: names.get(usize::from(op.step)).cloned().unwrap_or_else(|| "open".to_owned()),
             depth,
             ..RehearsedStep::default()
         };
@@ -121,7 +121,9 @@ fn next_line(line: Line, op: &Op, application: Application) -> Option<Line> {
     match &op.act {
         Do::Http(_) => Some(Line::Requested),
         Do::Open(_) => Some(Line::Open),
-        Do::Send(_) | Do::Wait(_) | Do::React(_) if application == Application::Stream && line == Line::None => {
+        Do::Send(_) | Do::Wait(_) | Do::React(_)
+            if application == Application::Stream && line == Line::None =>
+        {
             Some(Line::Open)
         }
         Do::Close { .. } => Some(Line::None),

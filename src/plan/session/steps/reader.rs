@@ -6,6 +6,7 @@ use super::spread::SPREAD;
 use super::takes::template_fault;
 use super::{Act, DEEPEST, HttpStep, OpenStep, Payload, SendStep, Step, StepHeader};
 use crate::plan::diagnostics::{Mistake, Place, quote};
+use crate::plan::env::plain;
 use crate::plan::field::{Field, Placed};
 use crate::plan::fields::Form;
 use crate::plan::reader::{Reader, Table, wrong_type};
@@ -332,9 +333,9 @@ impl<'a> StepReader<'a> {
                         .expected("A-Z, a-z, 0-9, + and /")
                 })
             }),
-            _ => {
-                self.reader.words(inner, "the path of a file", |text| Ok(Payload::File(PathBuf::from(text))))
-            }
+            _ => self
+                .reader
+                .words(inner, "the path of a file", |text| Ok(Payload::File(PathBuf::from(&*plain(text))))),
         }
     }
 
