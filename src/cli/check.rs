@@ -22,7 +22,7 @@ Examples:
   connstorm check ws://127.0.0.1:9001/chat --send 'ping {seq}' --expect echo
 
   # For another program; exit code 2 where a mistake is found
-  connstorm check scenarios/socket-io.toml --clients 1 --json - | jq '.populations[].clients[].steps'
+  connstorm check scenarios/socket-io.toml --clients 1 --json - | jq .name
 
 Exit codes:
   0  a run would begin          2  wrong usage or scenario";
@@ -84,7 +84,7 @@ fn rehearsed(plan: &Plan, clients: u64) -> Result<Rehearsal, ScriptError> {
     let clients = rehearse(plan, clients)?;
     let own = |(of, clients): (&Population, Vec<RehearsedClient>)| RehearsedPopulation {
         name: Some(of.name.clone()),
-        plan: Some(plan_line(&of.plan)),
+        plan: Some(plan_line(&of.plan, None)),
         target: of.plan.url(),
         clients,
     };
@@ -98,7 +98,7 @@ fn rehearsed(plan: &Plan, clients: u64) -> Result<Rehearsal, ScriptError> {
     };
     Ok(Rehearsal {
         name: plan.redacted().name,
-        plan: plan_line(plan),
+        plan: plan_line(plan, None),
         thresholds: plan.thresholds.iter().map(ToString::to_string).collect(),
         populations,
     })

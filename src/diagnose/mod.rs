@@ -41,7 +41,7 @@ pub mod watched;
 
 use crate::model::{Cause, Failure, Side, Stage};
 use claim::Claim;
-pub use facts::{Blocked, Facts, FailureFact, Name, Refusals, TupleFact};
+pub use facts::{Blocked, Facts, FailureFact, Name, ProcessMemory, Refusals, TupleFact};
 pub use finding::{Certainty, Finding, Rival};
 pub use finding_id::FindingId;
 pub use listening::{Listening, Proxy, ProxyListener, exempted};
@@ -63,6 +63,7 @@ pub fn diagnose(facts: &Facts) -> Vec<Finding> {
         ports::search_slow,
         limits::descriptors,
         limits::memory,
+        limits::own_memory,
         tracking::table_full,
         tracking::own_snat,
         limits::time_wait_capped,

@@ -40,6 +40,11 @@ impl OpenCount {
         }
     }
 
+    /// Connections that are there now.
+    pub(super) fn now(&self) -> u64 {
+        self.open.load(Relaxed)
+    }
+
     /// The most that were there at once.
     pub(super) fn most(&self) -> u64 {
         self.most.load(Relaxed)

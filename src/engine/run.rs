@@ -5,15 +5,17 @@ use super::control::Control;
 use super::data::Tables;
 use super::error::RunError;
 use super::first_failures::FirstFailure;
+use super::memory::MemoryLimit;
 use super::open_count::OpenCount;
 use super::progress::Progress;
+use super::reporting::Reporting;
 use super::resolve::Destinations;
 use super::session::{Common, ScriptError};
 use super::setup::{Population, Setup};
 use super::threads::WorkerThreads;
 use crate::linux::clock::Clock;
 use crate::linux::usage::{peak_resident_bytes, process_cpu, resident_bytes};
-use crate::model::{Handover, Run, RunStart, Slice, Stamp};
+use crate::model::{Handover, LoadCourse, MemoryBudget, Run, RunStart, Slice, Stamp};
 use crate::plan::Plan;
 use crate::plan::steps;
 use std::sync::Arc;
@@ -32,8 +34,8 @@ pub fn run(
     first_failures: Option<Sender<FirstFailure>>,
     watch: impl FnMut(&Progress<'_>),
 ) -> Result<Run, RunError> {
-    let ready =
-        ReadyEngine::new(plan, Slice::WHOLE, std::slice::from_ref(destinations), control, first_failures)?;
+    let reporting = Reporting::new(first_failures, LoadCourse::default());
+    let ready = ReadyEngine::new(plan, Slice::WHOLE, std::slice::from_ref(destinations), control, reporting)?;
     Ok(ready.begin(Clock::start(), watch))
 }
 
@@ -50,6 +52,7 @@ pub struct ReadyEngine {
     threads: WorkerThreads,
     handovers: Receiver<Handover>,
     memory: u64,
+    memory_limit: MemoryLimit,
     cpu: Duration,
 }
 
@@ -63,12 +66,15 @@ impl ReadyEngine {
         slice: Slice,
         destinations: &[Destinations],
         control: &Control,
-        first_failures: Option<Sender<FirstFailure>>,
+        reporting: Reporting,
     ) -> Result<ReadyEngine, RunError> {
-        let (setups, open) = setups(plan, slice, destinations, first_failures)?;
+        let (setups, open) = setups(plan, slice, destinations, &reporting)?;
         // 0 where /proc is not there: the report then shows that it is not known.
         let (memory, cpu) = (resident_bytes().unwrap_or(0), process_cpu());
         let (to_main, handovers) = channel();
+        let budget = setups.first().map(|setup| setup.memory.clone()).unwrap_or_default();
+        let workers = setups.iter().map(|setup| setup.workers).sum();
+        let memory_limit = MemoryLimit::new(plan.memory, memory, workers, (budget, open.clone()))?;
         let threads = WorkerThreads::start(&setups, control, &to_main)?;
         Ok(ReadyEngine {
             setups,
@@ -79,6 +85,7 @@ impl ReadyEngine {
             threads,
             handovers,
             memory,
+            memory_limit,
             cpu,
         })
     }
@@ -86,8 +93,8 @@ impl ReadyEngine {
     /// Lets all workers begin when the epoch of the clock has come, and waits for their end; tells `watch` meanwhile,
     /// also before the epoch.
     pub fn begin(self, clock: Clock, mut watch: impl FnMut(&Progress<'_>)) -> Run {
-        let ReadyEngine { setups, open, names, destinations, control, threads, handovers, memory, cpu } =
-            self;
+        let ReadyEngine { setups, open, names, destinations, .. } = self;
+        let ReadyEngine { control, threads, handovers, memory, memory_limit, cpu, .. } = self;
         let start = RunStart {
             began: clock.wall_epoch(),
             began_unix_us: clock.unix_micros(Stamp::ZERO),
@@ -99,13 +106,17 @@ impl ReadyEngine {
             unresolved: destinations.iter().find_map(Destinations::why_not),
             cpu,
             memory,
+            memory_limit: setups.first().and_then(|setup| setup.plan.memory),
         };
         let populations = names.into_iter().zip(&setups).map(|(name, setup)| {
             PopulationTotals::new(name, setup.among_workers.0, setup.workers, setup.open.clone())
         });
         let mut gathered = Gathered::new(start, open.clone(), populations.collect());
         let threads = threads.begin(clock);
-        gathered.until_all_have_ended(&handovers, clock, &mut watch);
+        gathered.until_all_have_ended(&handovers, clock, &mut |progress: &Progress<'_>| {
+            memory_limit.look();
+            watch(progress);
+        });
         let (worker_errors, elapsed) = (threads.join(), clock.now());
         let (start, mut totals, populations) = gathered.finish();
         totals.tally.settle();
@@ -131,16 +142,17 @@ fn setups(
     plan: &Plan,
     slice: Slice,
     destinations: &[Destinations],
-    first_failures: Option<Sender<FirstFailure>>,
+    reporting: &Reporting,
 ) -> Result<(Vec<Arc<Setup>>, Arc<OpenCount>), RunError> {
     let (each, open) = (plan.each(), Arc::new(OpenCount::default()));
     let mut common = Common { data: Tables::load(plan, slice).map_err(ScriptError::from)?, first_step: 0 };
     let of = u32::try_from(each.len()).unwrap_or(u32::MAX);
-    let mut setups = Vec::new();
+    let (mut setups, memory) = (Vec::new(), Arc::new(MemoryBudget::default()));
     for ((number, plan), destinations) in (0..).zip(&each).zip(destinations) {
         let population = Population { number, of, common: common.clone() };
         let mut setup = Setup::new(plan, slice, destinations, population)?;
-        setup.first_failures = first_failures.clone();
+        setup.reporting = reporting.clone();
+        setup.memory = memory.clone();
         setup.open = if of > 1 { Arc::new(OpenCount::of_one(open.clone())) } else { open.clone() };
         let steps = u16::try_from(steps::flat(&plan.session.steps).len()).unwrap_or(u16::MAX);
         common.first_step = common.first_step.saturating_add(steps);
@@ -170,4 +182,35 @@ fn tuples(setups: &[Arc<Setup>]) -> u64 {
         }
     }
     sum
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::reporting::Panics;
+    use super::*;
+    use crate::plan::{Overrides, from_flags};
+    use std::net::TcpListener;
+
+    #[test]
+    fn a_worker_that_panics_takes_with_it_no_more_than_it_had_not_told() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        std::thread::spawn(move || listener.incoming().for_each(drop));
+        let mut flags = Overrides::to(&format!("tcp://{address}"));
+        for (flag, value) in [("--rate", "200/s"), ("--duration", "1500ms"), ("--workers", "2")] {
+            flags.set(flag, value);
+        }
+        let plan = from_flags(&flags).unwrap();
+        let reporting = Reporting { panics: Some(Panics { worker: 1, window: 1 }), ..Reporting::default() };
+        let to = Destinations::Known(vec![address]);
+        let ready = ReadyEngine::new(&plan, Slice::WHOLE, &[to], &Control::default(), reporting).unwrap();
+        let mut seen = 0;
+        let run = ready.begin(Clock::start(), |progress| seen = seen.max(progress.tally.started()));
+        assert_eq!(run.worker_errors, ["worker 1 panicked: this is a defect of connstorm"]);
+        // All of worker 0, and the first second of worker 1.
+        let (started, ok) = (run.tally.started(), run.tally.ok());
+        assert!((151..=250).contains(&started) && started == ok, "{started} started, {ok} ok");
+        assert!(run.windows.len() >= 2 && seen > 150, "{} windows, {seen} seen", run.windows.len());
+        assert_eq!(run.conservation(), Ok(()));
+    }
 }

@@ -2,9 +2,9 @@
 
 use super::connections::ConnectionConfig;
 use super::error::RunError;
-use super::first_failures::FirstFailure;
 use super::open_count::OpenCount;
 use super::pacer::{ClosedPacer, OpenPacer, Pacer, Pacing};
+use super::reporting::Reporting;
 use super::resolve::Destinations;
 use super::session::{Common, Script};
 use super::workers;
@@ -14,7 +14,8 @@ use crate::linux::sock_diag::SockDiag;
 use crate::linux::socket::{PortChoice, has_port_range_option};
 use crate::linux::sysctl::HostSettings;
 use crate::model::{
-    AddressBlock, AddressSet, Part, Pool, PortDemand, PortSupply, Routes, Schedule, Slice, partition,
+    AddressBlock, AddressSet, MemoryBudget, Part, Pool, PortDemand, PortSupply, Routes, Schedule, Slice,
+    partition,
 };
 use crate::plan::{Arrivals, Plan, PortPolicy, Until};
 use std::collections::HashSet;
@@ -22,7 +23,6 @@ use std::net::IpAddr;
 use std::num::NonZeroUsize;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
-use std::sync::mpsc::Sender;
 use std::time::Duration;
 
 /// The settled setup of a run; workers are made from it.
@@ -57,12 +57,14 @@ pub(super) struct Setup {
     pub stop_by: Option<Duration>,
     /// Connections open at once over all workers of the population.
     pub open: Arc<OpenCount>,
+    /// Memory that sessions hold for their peers, over all workers.
+    pub memory: Arc<MemoryBudget>,
     /// Place of the population among all.
     pub population: Population,
     /// Workers of populations before this one, and of all.
     pub among_workers: (u32, u32),
-    /// Whom workers tell the first failures of each kind; `None`: nobody.
-    pub first_failures: Option<Sender<FirstFailure>>,
+    /// What is told and kept beside counts.
+    pub reporting: Reporting,
 }
 
 /// A population of several, from 0; of a plan without populations the only one.
@@ -164,9 +166,10 @@ impl Setup {
             grace,
             stop_by,
             open: Arc::default(),
+            memory: Arc::default(),
             population,
             among_workers: (0, workers),
-            first_failures: None,
+            reporting: Reporting::default(),
         })
     }
 

@@ -164,6 +164,7 @@ fn assemble(
         populations: Vec::new(),
         serve,
         workers: settings.workers.into_value(),
+        memory: settings.memory.into_value(),
         thresholds: without_places(settings.thresholds),
         abort_when: without_places(settings.abort_when),
         secrets: Secrets::default(),

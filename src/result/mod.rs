@@ -12,6 +12,7 @@ pub mod forecast;
 pub(crate) mod headline;
 pub mod merge;
 mod model;
+pub(crate) mod own_delay;
 mod population;
 mod read;
 pub mod rehearsal;

@@ -1,7 +1,7 @@
 //! Watches the kernel while a run goes on: a sample a window, the onsets that it shows, and at the end the
 //! facts that the diagnosis wants. It works on the monitor thread.
 
-use crate::diagnose::{Facts, FailureFact, Moment, Refusals, TargetFacts, TupleFact};
+use crate::diagnose::{Facts, FailureFact, Moment, ProcessMemory, Refusals, TargetFacts, TupleFact};
 use crate::host::server_process::{ServerWatch, own_drops};
 use crate::host::state::Owners;
 use crate::host::target;
@@ -160,6 +160,10 @@ impl Observer {
                 .then(|| Duration::from_micros(run.tally.latencies.connect.min_max_us().0)),
             generator_late: run.tally.latencies.lateness.quantile_us(0.99) > LATE_US
                 || Served::of(&run.tally, run.start.workers, run.elapsed).too_late().is_some(),
+            memory: ProcessMemory {
+                limit: run.start.memory_limit,
+                peak: Some(run.memory_peak).filter(|peak| *peak > 0),
+            },
             target: TargetFacts { process_state: around.target.process_state, ..self.server.facts() },
             ..around
         }

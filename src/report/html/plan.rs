@@ -3,6 +3,7 @@
 //! Made from the plan's JSON, so that a field that is added is shown without a line here; what is written otherwise in a
 //! scenario is put into its words first.
 
+use crate::model::format::bytes;
 use crate::plan::data::{DataTable, TakeRows};
 use crate::plan::{Arrivals, Lifetime, Plan, Population, PortPolicy, RateStage};
 use crate::protocol::Application;
@@ -36,6 +37,9 @@ pub(super) fn rows(plan: &Plan) -> Vec<(String, String)> {
     }
     of_data(plan, &mut fields);
     of_populations(plan, &mut fields);
+    if let Some(memory) = plan.memory {
+        fields.insert("memory".into(), bytes(memory).into());
+    }
     put(&mut fields, "source", "ports", Some(ports(plan.source.ports)));
     put(&mut fields, "load", "arrivals", None);
     let (name, arrivals) = arrivals(&plan.load.arrivals);
@@ -71,7 +75,7 @@ fn of_populations(plan: &Plan, fields: &mut Map<String, Value>) {
     if fields.remove("populations").is_some() {
         let told = |population: &Population| {
             let to = population.plan.url().map_or(String::new(), |url| format!("{url}; "));
-            (population.name.clone(), format!("{to}{}", plan_line(&population.plan)).into())
+            (population.name.clone(), format!("{to}{}", plan_line(&population.plan, None)).into())
         };
         fields.insert("population".into(), Value::Object(plan.populations.iter().map(told).collect()));
     }
