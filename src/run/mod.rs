@@ -22,7 +22,7 @@ use crate::engine::{self, Control, Destinations, RunError};
 use crate::host::moment::MomentLook;
 use crate::linux::clock::Clock;
 use crate::linux::sysctl::HostSettings;
-use crate::model::{LoadCourse, Slice};
+use crate::model::{LoadCourse, PortSupply, Slice};
 use crate::observe::Hurry;
 use crate::plan::{Plan, Serve};
 use crate::result::{Completed, End, WindowSummary};
@@ -78,6 +78,7 @@ pub struct Prepared {
     own_target: Option<Running>,
     /// Those of each population.
     destinations: Vec<Destinations>,
+    supply: PortSupply,
     forecast: Option<(Demand, Forecast)>,
     course: LoadCourse,
 }
@@ -98,16 +99,14 @@ impl Prepared {
         });
         let destinations = each.collect::<Result<Vec<_>, _>>()?;
         let share = plan.share(slice);
+        let addresses = Destinations::all(&destinations);
+        let supply = from_plan::supply_now(&share, &addresses, &host);
         // Populations take ports of each other's tuples, each in its way: no forecast speaks for all of them.
         let is_one = plan.populations.is_empty();
-        let addresses = Destinations::all(&destinations);
-        let forecast = is_one.then(|| {
-            let supply = from_plan::supply(&share, &addresses, &host);
-            let ends = from_plan::ends(&addresses, own_target.is_some());
-            from_plan::forecast(&share, &host, supply, ends)
-        });
-        let (forecast, course) = (forecast.flatten(), LoadCourse::default());
-        Ok(Prepared { plan, slice, host, own_target, destinations, forecast, course })
+        let ends = from_plan::ends(&addresses, own_target.is_some());
+        let forecast = is_one.then(|| from_plan::forecast(&share, &host, &supply, ends)).flatten();
+        let course = LoadCourse::default();
+        Ok(Prepared { plan, slice, host, own_target, destinations, supply, forecast, course })
     }
 
     /// The load of this process alone, as [`Plan::share`] has it.
@@ -132,11 +131,12 @@ impl Prepared {
     /// # Errors
     /// When it can't begin.
     pub fn make_ready(self, control: &Control) -> Result<ReadyRun, StartRunError> {
-        let Prepared { plan, slice, host, own_target, destinations, forecast, course } = self;
+        let Prepared { plan, slice, host, own_target, destinations, supply, forecast, course } = self;
         let share = plan.share(slice);
         let hurry = Hurry::default();
         let look = MomentLook::new(plan.source.ports, host.clone());
-        let observer = Observer::new(&share, &Destinations::all(&destinations), host.clone(), hurry.clone());
+        let to = Destinations::all(&destinations);
+        let observer = Observer::new(&share, &to, host.clone(), supply, hurry.clone());
         let (moments, first_failures) = Moments::start(look, hurry.clone()).map_err(StartRunError::Thread)?;
         let monitor = Monitor::start(observer, hurry).map_err(StartRunError::Thread)?;
         let reporting = engine::Reporting::new(Some(first_failures), course);
@@ -195,7 +195,9 @@ impl ReadyRun {
             .extend([observer.as_ref().err(), moments.as_ref().err()].into_iter().flatten().cloned());
         // A run is worth its report also where nobody watched it to the end.
         let mut observer = observer.unwrap_or_else(|_| {
-            Observer::new(&share, &Destinations::all(&destinations), host.clone(), Hurry::default())
+            let to = Destinations::all(&destinations);
+            let supply = from_plan::supply_now(&share, &to, &host);
+            Observer::new(&share, &to, host.clone(), supply, Hurry::default())
         });
         observer.settle(&run);
         let findings = diagnose(&observer.facts(&share, &run, moments.unwrap_or_default()));
