@@ -28,6 +28,7 @@ mod proxies;
 mod refused;
 mod remedies;
 mod rivals;
+mod scheme_trial;
 mod server_end;
 mod spread;
 mod syn_retransmit;
@@ -50,6 +51,7 @@ pub use moment::{
 };
 pub use names::is_localhost;
 pub use place::{Place, Scope};
+pub use scheme_trial::SchemeTrial;
 pub use server_end::is_turned_away;
 pub use target_facts::{Plateau, TargetFacts};
 

@@ -38,7 +38,7 @@ pub(super) fn out_of_descriptors(facts: &Facts) -> Option<Claim> {
     Some(silent_failures(facts).fold(finding, Claim::explaining).without(super::rivals::SILENCES, seen))
 }
 
-/// The process of the local server is stopped: whatever waits for it waits in vain.
+/// The process of the local server is stopped: nothing that waits for it is served.
 pub(super) fn stopped(facts: &Facts) -> Option<Claim> {
     if !facts.is_stopped() {
         return None;

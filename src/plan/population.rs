@@ -12,6 +12,7 @@ use super::diagnostics::{Mistake, Place, quote};
 use super::field::{Field, Placed};
 use super::fields::{Form, Settings, Tables};
 use super::reader::{Reader, Table, wrong_type};
+use super::session::steps;
 use super::syntax::{COUNT, Fault, Syntax};
 use super::target_url::TARGET_URL;
 use super::threshold::LONGEST_STEP_NAME;
@@ -44,6 +45,11 @@ impl Plan {
             [] => vec![self],
             populations => populations.iter().map(|population| &population.plan).collect(),
         }
+    }
+
+    /// Names of the steps of all populations, by their numbers in tallies.
+    pub fn step_names(&self) -> Vec<String> {
+        self.each().into_iter().flat_map(|plan| steps::names(&plan.session.steps)).collect()
     }
 }
 

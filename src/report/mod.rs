@@ -23,6 +23,7 @@ mod populations;
 pub mod rehearsal;
 pub mod screen;
 pub mod shown;
+mod steps;
 mod style;
 pub mod summary;
 pub mod sweep_text;

@@ -58,7 +58,7 @@ impl Completed {
         let (start, tally) = (&run.start, &run.tally);
         let counts = population::counts(tally, run.planned, run.held_max);
         let skipped = population::skipped(tally);
-        let names = population::step_names(plan);
+        let names = plan.step_names();
         let failures: Vec<FailureKind> =
             tally.failures().iter().map(|kind| FailureKind::of(kind, &names)).collect();
         let steps = population::all_step_counts(plan, tally);

@@ -1,6 +1,6 @@
 //! What one population of several did, as a part of a result.
 
-use crate::model::{Closes, Latency, PopulationRun, SkipReason, Statuses, StepTally, Tally, Traffic};
+use crate::model::{Closes, Codes, Latency, PopulationRun, SkipReason, StepTally, Tally, Traffic};
 use crate::plan::steps::{self, Step};
 use crate::plan::{Plan, Population};
 use crate::result::figures::Figures;
@@ -24,8 +24,8 @@ pub struct PopulationResult {
     #[serde(default, skip_serializing_if = "Closes::is_empty")]
     pub closes: Closes,
     /// Replies of HTTP by status.
-    #[serde(default, skip_serializing_if = "Statuses::is_empty")]
-    pub statuses: Statuses,
+    #[serde(default, skip_serializing_if = "Codes::is_empty")]
+    pub statuses: Codes,
     /// Steps of conversations, in their order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub steps: Vec<StepCount>,
@@ -40,7 +40,7 @@ pub struct PopulationResult {
 impl PopulationResult {
     /// Results of all populations of a plan.
     pub(super) fn all(plan: &Plan, runs: &[PopulationRun]) -> Vec<PopulationResult> {
-        let names = step_names(plan);
+        let names = plan.step_names();
         let mut first_step = 0;
         let mut all = Vec::new();
         for (population, run) in plan.populations.iter().zip(runs) {
@@ -69,7 +69,7 @@ impl PopulationResult {
             steps: step_counts(&session.steps, tally, first_step),
             failures: tally.failures().iter().map(|kind| FailureKind::of(kind, names)).collect(),
             latency_us: latencies(tally, names),
-            windows: WindowSummary::all(&run.windows, Vec::new()),
+            windows: WindowSummary::all(&run.windows, Vec::new(), names),
         }
     }
 
@@ -119,11 +119,6 @@ impl PopulationResult {
             windows: result.windows,
         }
     }
-}
-
-/// Names of the steps of all populations, by their numbers in tallies.
-pub(super) fn step_names(plan: &Plan) -> Vec<String> {
-    plan.each().into_iter().flat_map(|plan| steps::names(&plan.session.steps)).collect()
 }
 
 /// Outcome of each step of all populations that is counted; steps of one name are one.

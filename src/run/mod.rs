@@ -9,6 +9,7 @@ pub mod from_plan;
 mod moments;
 mod monitor;
 mod observer;
+mod other_schemes;
 mod plateau;
 mod preparation;
 mod watched;
@@ -17,7 +18,7 @@ pub use preparation::{make_ready, prepare};
 pub use watched::Watched;
 
 use crate::capacity::{Demand, Forecast};
-use crate::diagnose::diagnose;
+use crate::diagnose::{Facts, diagnose};
 use crate::engine::{self, Control, Destinations, RunError};
 use crate::host::moment::MomentLook;
 use crate::linux::clock::Clock;
@@ -200,12 +201,15 @@ impl ReadyRun {
             Observer::new(&share, &to, host.clone(), supply, Hurry::default())
         });
         observer.settle(&run);
-        let findings = diagnose(&observer.facts(&share, &run, moments.unwrap_or_default()));
+        let findings = diagnose(&Facts {
+            trials: other_schemes::tried(&plan, &run),
+            ..observer.facts(&share, &run, moments.unwrap_or_default())
+        });
         drop(own_target);
         let time_wait_before = observer.time_wait_before();
         let unseen = observer.unseen().to_vec();
         let Observer { onsets, seen, .. } = observer;
-        let windows = WindowSummary::all(&run.windows, seen);
+        let windows = WindowSummary::all(&run.windows, seen, &plan.step_names());
         Completed {
             run,
             host,

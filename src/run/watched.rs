@@ -34,7 +34,7 @@ impl<'a> Deref for Watched<'a> {
 impl Watched<'_> {
     /// The window that was completed last, with what was seen of the kernel last.
     pub fn last_window(&self) -> Option<WindowSummary> {
-        self.window.map(|window| WindowSummary::of(window, self.seen.cloned()))
+        self.window.map(|window| WindowSummary::of(window, self.seen.cloned(), &self.plan.step_names()))
     }
 
     /// The result as it would be if the program ended now, with these windows: for live figures and for conditions

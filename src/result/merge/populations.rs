@@ -1,7 +1,7 @@
 //! Populations of several results as one: each as if it were the whole.
 
 use super::{MergeError, Named, Whole};
-use crate::model::{Closes, Statuses, Traffic};
+use crate::model::{Closes, Codes, Traffic};
 use crate::result::model::{PopulationResult, RunResult, StepCount};
 use crate::result::timeline::{Timeline, Track};
 use std::collections::BTreeMap;
@@ -26,7 +26,7 @@ impl Whole<'_> {
             skipped: whole.skipped(),
             messages: whole.sum(|sum: &mut Traffic, result| sum.merge(&result.messages)),
             closes: whole.sum(|sum: &mut Closes, result| sum.merge(&result.closes)),
-            statuses: whole.sum(|sum: &mut Statuses, result| sum.merge(&result.statuses)),
+            statuses: whole.sum(|sum: &mut Codes, result| sum.merge(&result.statuses)),
             steps: StepCount::added_up(&parts),
             failures: whole.failures()?,
             latency_us: whole.latencies()?,
