@@ -9,6 +9,7 @@
 mod collector;
 mod connections;
 mod control;
+mod data;
 mod deadlines;
 mod error;
 mod first_failures;
@@ -31,14 +32,15 @@ mod worker;
 mod workers;
 
 pub use control::Control;
+pub use data::DataError;
 pub use error::RunError;
 pub use first_failures::FirstFailure;
-pub use handshake::{Handshake, handshake};
+pub use handshake::{Handshake, handshake, handshake_and_stay};
 pub use other_schemes::OtherSchemes;
 pub use pacer::{Finished, Next, Pacer, Pacing};
 pub use progress::Progress;
 pub use reporting::Reporting;
 pub use resolve::Destinations;
 pub use run::{ReadyEngine, run};
-pub use session::{Script, ScriptError};
+pub use session::{Script, ScriptError, rehearse};
 pub use single_connect::{connect, until_connected};
