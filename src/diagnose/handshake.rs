@@ -7,7 +7,7 @@ mod status;
 mod tls;
 
 use super::claim::{Claim, Owner, Span};
-use super::{Facts, FailureFact, FindingId, rivals, server_end, timeout, unanswered};
+use super::{Facts, FailureFact, FindingId, queues, rivals, server_end, unanswered};
 use crate::model::{Cause, Evidence, Reply, Side, Stage};
 use crate::protocol::{ECHO, Kind};
 
@@ -75,12 +75,13 @@ impl Case<'_> {
             C::ClosedEarly | C::Reset | C::TimedOut if stage == Stage::Tls && self.facts.speaks_plain => {
                 tls::plain_port(self)
             }
+            // Told with the queue.
+            C::Reset if queues::resets_on_overflow(self.facts) => return None,
             C::ClosedEarly if stage != Stage::Session => self.closed_before_reply(),
             C::Reset if stage != Stage::Session => self.reset_in_handshake(),
             C::ClosedEarly if self.failed.failure.code.is_some() => close::by_code(self),
             C::Stalled => self.stalled(),
             C::TimedOut if stage == Stage::Handshake && self.facts.speaks_tls => self.tls_on_plain_text(),
-            C::Reset if timeout::resets_on_overflow(self.facts) => return None,
             C::ClosedEarly | C::Reset => self.ended_by_the_server(),
             C::TimedOut if matches!(stage, Stage::Tls | Stage::Handshake) => {
                 return (!self.facts.silence_is_explained()).then(|| self.silent());

@@ -1,7 +1,7 @@
 //! Watches the kernel while a run goes on: a sample a window, the onsets that it shows, and at the end the
 //! facts that the diagnosis wants. It works on the monitor thread.
 
-use crate::diagnose::{Facts, FailureFact, Moment, Refusals, TargetFacts, TupleFact};
+use crate::diagnose::{Facts, FailureFact, Moment, PortWindow, Refusals, TargetFacts, TupleFact};
 use crate::host::server_process::{ServerWatch, own_drops};
 use crate::host::state::Owners;
 use crate::host::target;
@@ -19,7 +19,7 @@ use crate::observe::{
 };
 use crate::plan::{Plan, PortPolicy};
 use crate::result::{KernelWindow, LATE_US};
-use crate::run::context::{context, foreign_sources, planned_messages, source_weights};
+use crate::run::context::{client, context, foreign_sources, planned_messages, source_weights};
 use crate::run::monitor::{Complete, Look, Told, Watch};
 use crate::run::plateau::plateau;
 use std::net::SocketAddr;
@@ -40,6 +40,10 @@ pub(super) struct Observer {
     server: ServerWatch,
     /// The tuple that was the fullest in any sample.
     fullest: Option<TupleFact>,
+    /// See [`Facts::port_windows`].
+    port_windows: Vec<PortWindow>,
+    /// See [`TargetFacts::drops_by`].
+    drops_by: Vec<(Stamp, u64)>,
     hurry: Hurry,
     pub(super) onsets: Vec<Onset>,
     pub(super) seen: Vec<KernelWindow>,
@@ -71,6 +75,8 @@ impl Observer {
             last: Some(first.clone()),
             first: Some(first),
             fullest: None,
+            port_windows: Vec::new(),
+            drops_by: Vec::new(),
             hurry,
             onsets: Vec::new(),
             seen: Vec::new(),
@@ -134,6 +140,7 @@ impl Observer {
             held_max: run.held_max,
             tuples: run.start.tuples,
             planned_messages: planned_messages(plan),
+            client: client(plan),
             failures: run.tally.failures().iter().map(failure_fact).collect(),
             spoken: Some(plan.kind()),
             url: plan.url(),
@@ -144,6 +151,7 @@ impl Observer {
             explicit_ports: matches!(plan.source.ports, PortPolicy::Explicit { .. }),
             usable_ports: self.context.usable_ports,
             tuple: self.fullest,
+            port_windows: self.port_windows.clone(),
             counters: over.and_then(|over| over.counters),
             conntrack: last.and_then(|sample| sample.conntrack).map(|now| {
                 (now, over.and_then(|over| over.conntrack_drops).unwrap_or(ConntrackDrops::default()))
@@ -160,7 +168,11 @@ impl Observer {
                 .then(|| Duration::from_micros(run.tally.latencies.connect.min_max_us().0)),
             generator_late: run.tally.latencies.lateness.quantile_us(0.99) > LATE_US
                 || Served::of(&run.tally, run.start.workers, run.elapsed).too_late().is_some(),
-            target: TargetFacts { process_state: around.target.process_state, ..self.server.facts() },
+            target: TargetFacts {
+                process_state: around.target.process_state,
+                drops_by: self.drops_by.clone(),
+                ..self.server.facts()
+            },
             ..around
         }
     }
@@ -192,9 +204,13 @@ impl Watch for Observer {
         if !is_new {
             return Told { onsets, seen: None };
         }
+        // What is counted after the end is not what the window met.
         if !self.hurry.is_called_for() {
             self.server.window(row);
+            self.port_windows.extend(port_window(row, &sample));
         }
+        let dropped = delta.and_then(|delta| delta.listener_drops).filter(|more| *more > 0);
+        self.drops_by.extend(dropped.map(|more| (sample.taken_at, more)));
         self.fullest = self
             .fullest
             .into_iter()
@@ -215,6 +231,18 @@ fn with_drops(sample: Sample, context: &RunContext, destinations: &[SocketAddr])
 
 fn fullest(sample: &Sample) -> Option<TupleCount> {
     sample.tuples().into_iter().max_by_key(|tuple| tuple.sockets.total())
+}
+
+/// The ports of the fullest tuple at the end of a window in which attempts found none.
+fn port_window(row: &WindowRow, sample: &Sample) -> Option<PortWindow> {
+    let for_want_of_a_port =
+        |failure: &Failure| (failure.stage, failure.cause) == (Stage::Connect, Cause::AddressNotAvailable);
+    let failed = row.failures.iter().filter(|(failure, _)| for_want_of_a_port(failure));
+    let failed: u64 = failed.map(|(_, count)| count).sum();
+    // Of two looks, a connection may be in both or in neither.
+    let tuple = fullest(sample).filter(|_| failed > 0 && sample.is_one_look() && is_exact(sample))?;
+    let fact = tuple_fact(&tuple);
+    Some(PortWindow { at: sample.taken_at, failed, time_wait: fact.time_wait(), live: fact.live() })
 }
 
 fn tuple_fact(tuple: &TupleCount) -> TupleFact {
@@ -307,6 +335,8 @@ fn failure_fact(kind: &crate::model::FailureTally) -> FailureFact {
             .flatten()
             .and_then(|code| u8::try_from(code).ok()),
         icmp_offender: kind.samples.iter().find_map(|sample| sample.icmp_from),
+        // `by_kind` fills them in.
+        steps: Vec::new(),
     }
 }
 

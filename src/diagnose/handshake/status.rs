@@ -176,6 +176,12 @@ fn remedies(status: u16, case: &Case<'_>) -> Vec<String> {
                 Some("bearer") => "--auth 'bearer(TOKEN)'",
                 _ => "--auth 'basic(USER:PASSWORD)' or --auth 'bearer(TOKEN)'",
             };
+            if case.facts.client.has("--auth") {
+                return vec![
+                    format!("the credentials that were given are refused: are they right, or has the token expired? It asks for {flag}"),
+                    log,
+                ];
+            }
             vec![format!("{flag}; auth = \"…\" in [target]")]
         }
         407 => vec![
