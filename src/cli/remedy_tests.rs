@@ -109,7 +109,7 @@ const TARGETS: [&str; 3] = ["tcp://127.0.0.1:9000", "https://127.0.0.1:9000", "w
 
 /// The plan of a run with this flag, or the mistakes in it.
 fn plan_of(target: &str, typed: &[&str], remedy: &str) -> Result<(), String> {
-    let words = ["connstorm", "run", target].iter().chain(typed);
+    let words = [["connstorm", "run", target].as_slice(), typed].concat();
     let parsed = Cli::try_parse_from(words).unwrap_or_else(|error| panic!("{remedy}: {error}"));
     let Asked::Run(run) = &parsed.command else { panic!("{remedy}: no run") };
     read_plan(&run.what, &run.scenario.0).map(drop).map_err(|mistakes| mistakes.to_string())

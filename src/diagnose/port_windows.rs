@@ -33,8 +33,9 @@ pub(super) fn divided(facts: &Facts, failed: &FailureFact, first: FindingId) -> 
         FindingId::PortsExhaustedByTimeWait => FindingId::PortsExhaustedByLiveConnections,
         _ => return (failed.clone(), None),
     };
-    let of_other: Vec<&PortWindow> =
-        facts.port_windows.iter().filter(|window| cause(window, usable) == Some(other)).collect();
+    // A look after the last failure may see what the end of the run has closed.
+    let during = facts.port_windows.iter().filter(|window| window.at < failed.last_at);
+    let of_other: Vec<&PortWindow> = during.filter(|window| cause(window, usable) == Some(other)).collect();
     let count: u64 = of_other.iter().map(|window| window.failed).sum::<u64>();
     // The first was seen to be of the first cause.
     let count = count.min(failed.count.saturating_sub(1));

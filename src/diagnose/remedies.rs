@@ -248,13 +248,13 @@ mod tests {
 
     #[test]
     fn a_flag_that_the_run_has_is_no_remedy() {
-        let mut facts = Facts::default();
-        facts.client = super::super::ClientFacts {
+        let client = super::super::ClientFacts {
             close: Some(Close::Peer),
             ports: Some(PortPolicy::Kernel),
             connect_timeout: Some(Duration::from_secs(10)),
             flags: vec!["--insecure", "--server-name"],
         };
+        let facts = Facts { client, ..Facts::default() };
         for remedy in [
             "--insecure for a test server of your own",
             "--server-name NAME: the name that the certificate is for",

@@ -102,6 +102,7 @@ fn two_causes() -> Vec<Situation> {
 
     let mut facts = no_port(20, 1004);
     facts.failures[0].count = 1000;
+    facts.failures[0].last_at = s(4.5);
     let window = |at, failed, time_wait| PortWindow { at: s(at), failed, time_wait, live: 1024 - time_wait };
     facts.port_windows = vec![window(2.0, 100, 30), window(3.0, 450, 1000), window(4.0, 450, 1020)];
     add(
@@ -111,6 +112,15 @@ fn two_causes() -> Vec<Situation> {
             &[(Id::PortsExhaustedByTimeWait, 900), (Id::PortsExhaustedByLiveConnections, 100)],
             &[Id::PortsExhaustedByTimeWait, Id::PortsExhaustedByLiveConnections],
         ),
+        facts,
+    );
+
+    let mut facts = no_port(0, 1024);
+    facts.port_windows = vec![window(3.01, 75, 1024)];
+    add(
+        &mut all,
+        "open connections fill the tuple, and the run closes them before the last look",
+        (&[(Id::PortsExhaustedByLiveConnections, 76)], &[Id::PortsExhaustedByLiveConnections]),
         facts,
     );
 
