@@ -63,10 +63,6 @@ bench-tcp *ARGS:
 bench-ends *ARGS:
     python3 benches/ends.py {{ARGS}}
 
-# Measures what a look at many sockets delays: Ctrl-C, conditions, progress, the exporter
-bench-looks *ARGS:
-    python3 benches/looks.py {{ARGS}}
-
 # Measures WebSockets: held, opened, echoing, beside others
 bench-websocket *ARGS:
     python3 benches/websocket.py {{ARGS}}

@@ -3,9 +3,18 @@
 
 mod support;
 
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use connstorm::protocol::Reply;
 use connstorm::server::{Behaviour, Certificate, Flaw, Kind};
+use rcgen::{CertificateParams, CertifiedKey, DnType, KeyPair};
+use rustls::server::WebPkiClientVerifier;
+use rustls::{RootCertStore, ServerConfig, ServerConnection, StreamOwned};
 use serde_json::Value;
+use std::io::Read;
+use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 use support::storm::{count, storm};
 use support::targets::{start, start_with};
@@ -195,4 +204,83 @@ fn a_session_that_ends_early_or_answers_wrongly_is_named() {
     let none = met(Kind::Ws, Behaviour::Sink, "ws", &format!("{flags} any"));
     assert_failed(&none, "session", "timed_out", None, "no-answer-in-the-session");
     assert_eq!(none["messages"]["unanswered"], 2);
+}
+
+/// Writes a certificate for 127.0.0.1 and its key: NAME.pem and NAME.key.
+fn certificate(folder: &Path, name: &str) -> CertifiedKey<KeyPair> {
+    let signing_key = KeyPair::generate().unwrap();
+    let mut params = CertificateParams::new(["127.0.0.1".to_owned()]).unwrap();
+    params.distinguished_name.push(DnType::CommonName, name);
+    let made = CertifiedKey { cert: params.self_signed(&signing_key).unwrap(), signing_key };
+    let write = |ending: &str, label: &str, der: &[u8]| {
+        let lines = BASE64_STANDARD
+            .encode(der)
+            .into_bytes()
+            .chunks(64)
+            .map(|line| [line, b"\n"].concat())
+            .collect::<Vec<_>>();
+        let text = [
+            format!("-----BEGIN {label}-----\n").into_bytes(),
+            lines.concat(),
+            format!("-----END {label}-----\n").into_bytes(),
+        ];
+        std::fs::write(folder.join(format!("{name}.{ending}")), text.concat()).unwrap();
+    };
+    write("pem", "CERTIFICATE", made.cert.der());
+    write("key", "PRIVATE KEY", &made.signing_key.serialize_der());
+    made
+}
+
+/// A server of TLS 1.3 that takes no client certificate but its own. It judges that when the client's handshake is done.
+fn strict_server(own: &CertifiedKey<KeyPair>) -> SocketAddr {
+    let mut trusted = RootCertStore::empty();
+    trusted.add(own.cert.der().clone()).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let verifier =
+        WebPkiClientVerifier::builder_with_provider(trusted.into(), provider.clone()).build().unwrap();
+    let config = ServerConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&rustls::version::TLS13])
+        .unwrap()
+        .with_client_cert_verifier(verifier)
+        .with_single_cert(vec![own.cert.der().clone()], own.signing_key.serialize_der().try_into().unwrap())
+        .unwrap();
+    let config = Arc::new(config);
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let mut tls = StreamOwned::new(ServerConnection::new(config.clone()).unwrap(), stream);
+            let _ = tls.read_to_end(&mut Vec::new());
+            // What has come and is not read would make a RST of the end, and the RST might overtake the alert.
+            let _ = tls.sock.shutdown(std::net::Shutdown::Write);
+            let _ = tls.sock.read_to_end(&mut Vec::new());
+        }
+    });
+    address
+}
+
+#[test]
+fn a_client_certificate_that_is_refused_after_our_handshake_is_no_success() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name).display().to_string();
+    let own = certificate(folder.path(), "own");
+    certificate(folder.path(), "stranger");
+    let address = strict_server(&own);
+    let ask = |scheme: &str, shown: &str| {
+        let shown = match shown {
+            "" => String::new(),
+            name => format!("--cert {} --key {}", at(&format!("{name}.pem")), at(&format!("{name}.key"))),
+        };
+        storm(&format!("{scheme}://{address} {FLAGS} --ca {} {shown}", at("own.pem")))
+    };
+    let taken = ask("tls", "own");
+    assert_eq!((count(&taken, "ok"), count(&taken, "failed")), (2, 0), "{:#}", taken["failures"]);
+    for scheme in ["tls", "https", "wss"] {
+        for (shown, alert) in [("", 116), ("stranger", 48)] {
+            let refused = ask(scheme, shown);
+            assert_failed(&refused, "tls", "tls_alert", Some(alert), "client-certificate-required");
+            assert!(says(&refused).contains("certificate"), "{}", says(&refused));
+            assert_eq!(count(&refused, "ok"), 0);
+        }
+    }
 }

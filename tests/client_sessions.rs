@@ -5,9 +5,12 @@ mod support;
 
 use connstorm::server::{Behaviour, Counters, Kind};
 use serde_json::Value;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
 use support::storm::{Storm, count, storm};
 use support::targets::{eventually, start, start_with};
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 fn said(result: &Value, name: &str) -> u64 {
     result["messages"][name].as_u64().unwrap_or_else(|| panic!("no messages.{name}: {result:#}"))
@@ -134,4 +137,72 @@ fn secrets_do_not_get_into_the_result() {
     // Base64 of "user:hunter2".
     assert!(!text.contains("hunter2") && !text.contains("dXNlcjpodW50ZXIy"), "{text}");
     assert!(text.contains("X-Public"));
+}
+
+/// A server that begins a message of 16 MiB on each WebSocket, and stops a megabyte before its end.
+fn leaves_messages_unfinished() -> SocketAddr {
+    const SENT: usize = 15 << 20;
+    fn begin(mut stream: TcpStream) -> std::io::Result<()> {
+        let (mut head, mut byte) = (Vec::new(), [0]);
+        while !head.ends_with(b"\r\n\r\n") {
+            stream.read_exact(&mut byte)?;
+            head.push(byte[0]);
+        }
+        let head = String::from_utf8_lossy(&head).into_owned();
+        let key = head.lines().find_map(|line| line.strip_prefix("Sec-WebSocket-Key: ")).unwrap_or_default();
+        let upgrade = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade";
+        let accept = derive_accept_key(key.as_bytes());
+        write!(stream, "{upgrade}\r\nSec-WebSocket-Accept: {accept}\r\n\r\n")?;
+        stream.write_all(&[&[0x82, 127][..], &(16u64 << 20).to_be_bytes()].concat())?;
+        stream.write_all(&vec![0; SENT])?;
+        stream.read_to_end(&mut Vec::new()).map(|_| ())
+    }
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            std::thread::spawn(move || begin(stream));
+        }
+    });
+    address
+}
+
+#[test]
+fn unfinished_messages_take_no_more_than_the_memory_that_the_run_may_have() {
+    let address = leaves_messages_unfinished();
+    let result = storm(&format!(
+        "ws://{address}/ --rate 100/s --connections 40 --lifetime 3s --close rst --memory 200MiB"
+    ));
+    let failures = result["failures"].as_array().unwrap();
+    let by_memory: Vec<&Value> = failures.iter().filter(|kind| kind["cause"] == "memory_limit").collect();
+    assert_eq!(by_memory.len(), 1, "{failures:#?}");
+    assert!(
+        failures.len() == 1 && count(&result, "failed") < 40,
+        "those that there is memory for end well: {failures:#?}"
+    );
+    assert_eq!((&by_memory[0]["side"], &result["verdict"]), (&"generator".into(), &"invalid".into()));
+    let first = &result["findings"][0];
+    assert_eq!((&first["id"], &first["side"]), (&"memory-limit".into(), &"generator".into()), "{first:#}");
+    assert!(first["says"].as_str().unwrap().contains("200 MiB"), "{first:#}");
+    assert!(
+        first["remedies"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .any(|remedy| remedy.as_str().unwrap().contains("--memory 400MiB"))
+    );
+    let own = &result["resources"];
+    assert_eq!(own["memory_limit_bytes"], 200 << 20);
+    assert!(own["rss_peak_bytes"].as_u64().unwrap() <= 200 << 20, "{own:#}");
+}
+
+#[test]
+fn a_limit_of_memory_that_is_too_small_for_the_program_is_refused_with_what_it_needs() {
+    let output = support::storm::connstorm()
+        .args(["run", "ws://127.0.0.1:1/", "--connections", "1", "--memory", "1MiB"])
+        .output()
+        .unwrap();
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{told}");
+    assert!(told.contains("connstorm itself takes") && told.contains("--memory"), "{told}");
 }

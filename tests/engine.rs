@@ -73,6 +73,7 @@ fn plan(address: SocketAddr) -> Plan {
         secrets: connstorm::plan::Secrets::default(),
         serve: None,
         workers: NonZeroU32::new(2),
+        memory: None,
         thresholds: Vec::new(),
         abort_when: Vec::new(),
     }

@@ -264,3 +264,41 @@ fn the_messages_a_second_that_a_target_answers_are_found() {
     assert_within_5_percent(&report, 400.0);
     assert_eq!(output.status.code(), Some(0), "{report:#}");
 }
+
+/// Each message takes the whole server for 20 ms: 50 a second, and no more is refused, only later.
+#[test]
+fn a_backlog_that_is_worked_off_after_the_load_does_not_pass() {
+    let answerer = Answerer::of(50);
+    let url = format!("tcp://{}", answerer.address);
+    let (output, report) = find(&[
+        &url,
+        "--send",
+        MESSAGE,
+        "--count",
+        "1",
+        "--expect",
+        "echo",
+        "--start",
+        "30",
+        "--most",
+        "120",
+        "--probe",
+        "500ms",
+        "--tolerance",
+        "40",
+        "--repeats",
+        "0",
+    ]);
+    let passing = report["passing"].as_f64().unwrap_or_else(|| panic!("{report:#}"));
+    assert!((30.0..60.0).contains(&passing), "50/s is true: {report:#}");
+    let failed =
+        report["probes"].as_array().unwrap().iter().find(|probe| probe["verdict"] == "failed").unwrap();
+    assert_eq!(
+        (&failed["failed"], &failed["fell_behind"]["what"]),
+        (&0.into(), &"answers".into()),
+        "{report:#}"
+    );
+    assert_eq!(report["stopped_by"]["side"], "target", "{report:#}");
+    assert!(report["stopped_by"]["why"].as_str().unwrap().contains("did not keep up"), "{report:#}");
+    assert_eq!(output.status.code(), Some(0), "{report:#}");
+}

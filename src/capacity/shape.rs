@@ -40,6 +40,12 @@ impl Forecast {
         self.breaks_first().is_none()
     }
 
+    /// True if there are ports for every attempt, and each is found at once.
+    pub fn ports_suffice(&self) -> bool {
+        let is_met = |limit| self.limit(limit).is_some_and(|b| b.when.is_some());
+        ![Limit::Ports, Limit::PortSearch].into_iter().any(is_met)
+    }
+
     /// True if ports are reckoned to come back by `tcp_tw_reuse`, which a peer that does not close prevents: this side
     /// then waits in FIN_WAIT_2, for `tcp_fin_timeout`.
     pub fn assumes_that_the_peer_closes(&self) -> bool {

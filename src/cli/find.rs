@@ -34,6 +34,12 @@ Examples:
   connstorm find ws://127.0.0.1:9001/chat --what messages --connections 50 \\
     --send 'ping {seq}' --expect echo --threshold 'round_trip.p99 < 50ms'
 
+A value passes where every threshold holds and the target keeps up: response times do not
+grow from the second quarter of the load to the fourth (for --what held, every connection is
+open when the load ends). A queue that is worked off after the load is no success. What is
+seen of it: handshakes, answers (--send with --expect, requests), the queue for accept() of a
+target on this host.
+
 Exit codes:
   0  found, and as much as --at-least wants
   1  could not run

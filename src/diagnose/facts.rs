@@ -100,8 +100,19 @@ pub struct Facts {
     pub connect_min: Option<Duration>,
     /// Attempts were started so late, or windows closed so late, that failures may be this machine's own.
     pub generator_late: bool,
+    /// Memory of this process: the limit that the plan gives it, and the most that it had.
+    pub memory: ProcessMemory,
     /// Failing tuples, each looked at when the first failure of its kind came; by time.
     pub moments: Vec<Moment>,
+}
+
+/// Memory of this process during a run.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ProcessMemory {
+    /// Limit that the plan gives it, in bytes; `None`: what can be had.
+    pub limit: Option<u64>,
+    /// The most that it had, in bytes; `None`: not known.
+    pub peak: Option<u64>,
 }
 
 /// The target's name and what it leads to.

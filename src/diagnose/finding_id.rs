@@ -65,6 +65,7 @@ findings! {
     ProcessFileLimit = "process-file-limit", "this process met its limit of descriptors (EMFILE)";
     SystemFileLimit = "system-file-limit", "this host met its limit of open files (ENFILE)";
     OutOfMemory = "out-of-memory", "the kernel had no memory for a socket (ENOBUFS, ENOMEM)";
+    MemoryLimit = "memory-limit", "this process met its limit of memory: peers left messages unfinished, or did not read";
     ConntrackFull = "conntrack-full", "connection tracking had no room for another entry";
     SnatPortsExhausted = "own-snat-ports", "address translation on this host had no port left";
     TimeWaitCapped = "time-wait-capped", "TIME_WAIT sockets were destroyed above tcp_max_tw_buckets";

@@ -2,6 +2,7 @@
 
 use super::claim::{Claim, Owner, Span};
 use super::{Facts, FindingId};
+use crate::model::format::bytes;
 use crate::model::{Cause, Close, Evidence, Side};
 
 /// ENFILE.
@@ -74,7 +75,38 @@ pub(super) fn memory(facts: &Facts) -> Option<Claim> {
     Some(explaining(finding, facts, Cause::OutOfMemory))
 }
 
-/// All failures of a cause: the error number has no other.
+/// The limit of this process on memory.
+pub(super) fn own_memory(facts: &Facts) -> Option<Claim> {
+    let failed = facts.failed_by(Cause::MemoryLimit);
+    if failed == 0 {
+        return None;
+    }
+    let limit = match facts.memory.limit {
+        Some(limit) => format!("its limit of memory ({})", bytes(limit)),
+        None => "nine tenths of the memory that can be had".to_owned(),
+    };
+    let says = format!(
+        "connstorm met {limit}: the bytes of messages and replies that the target began and did not finish, or that it \
+         does not read, are kept for each connection"
+    );
+    let evidence = Evidence::default()
+        .with("failed", failed)
+        .with("held_max", facts.held_max)
+        .with_known("memory_limit_bytes", facts.memory.limit)
+        .with_known("rss_peak_bytes", facts.memory.peak)
+        .with_known("memory_available_bytes", facts.host.memory_available);
+    let claim = Claim::new(FindingId::MemoryLimit, Side::Generator, says)
+        .resting_on(evidence)
+        .remedy("look why the target does not finish its messages, or does not read: an ordinary client would keep them as well")
+        .remedy("hold fewer connections at once: --max-open");
+    let claim = match facts.memory.limit {
+        Some(limit) => claim.remedy(format!("where there is more: --memory {}MiB", (limit >> 19).max(1))),
+        None => claim.remedy("a machine, or a cgroup, with more memory, or several machines (--part K/N)"),
+    };
+    Some(explaining(claim, facts, Cause::MemoryLimit))
+}
+
+/// All failures of a cause: it has no other.
 fn explaining(claim: Claim, facts: &Facts, cause: Cause) -> Claim {
     facts
         .failures

@@ -47,7 +47,7 @@ pub mod watched;
 use crate::model::{Cause, Failure, Side, Stage};
 use claim::Claim;
 pub use client_facts::ClientFacts;
-pub use facts::{Blocked, Facts, FailureFact, Name, PortWindow, Refusals, TupleFact};
+pub use facts::{Blocked, Facts, FailureFact, Name, PortWindow, ProcessMemory, Refusals, TupleFact};
 pub use finding::{Certainty, Finding, Rival};
 pub use finding_id::FindingId;
 pub use listening::{Listening, Proxy, ProxyListener, exempted};
@@ -81,6 +81,7 @@ const RULES: &[(Of, Rule)] = &[
     (Of::Host, limits::process_descriptors),
     (Of::Host, limits::system_descriptors),
     (Of::Host, limits::memory),
+    (Of::Host, limits::own_memory),
     (Of::Way, tracking::table_full),
     (Of::Way, tracking::own_snat),
     (Of::Host, limits::time_wait_capped),

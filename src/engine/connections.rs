@@ -14,7 +14,8 @@ use crate::linux::clock::Clock;
 use crate::linux::epoll::{Epoll, Interest};
 use crate::linux::socket::{Connection as Socket, PortChoice, Progress};
 use crate::model::{
-    Cause, Errno, Failure, Lease, LeaseKey, Opening, Outcome, Pool, PortSearch, Stage, Stamp, Tally, Ticket,
+    Cause, Errno, Failure, Lease, LeaseKey, MemoryBudget, Opening, Outcome, Pool, PortSearch, Stage, Stamp,
+    Tally, Ticket,
 };
 use crate::plan::{Close, Connection, Reconnect};
 use slab::Slab;
@@ -26,13 +27,19 @@ mod bare;
 mod connecting;
 mod end_of_run;
 mod ending;
+mod expiring;
 mod going_on;
 mod sessions;
+mod weighing;
 
 use connecting::{explained, keep_icmp_errors, syn_was_sent_again};
 use end_of_run::Ending;
 use going_on::GoingOn;
 use sessions::Buffers;
+use weighing::Weighed;
+
+/// The longest read, in bytes.
+pub(super) const LONGEST_READ: usize = 64 * 1024;
 
 /// The slice of the plan that attempts go by.
 #[derive(Debug, Clone, Copy)]
@@ -75,6 +82,8 @@ pub(super) struct Connections {
     open: u64,
     /// The same over all workers.
     pub(super) all_open: Arc<OpenCount>,
+    /// Memory that sessions hold for their peers, over all workers.
+    pub(super) memory: Arc<MemoryBudget>,
     /// `None` where the kernel does not search by parity, and when there is no more to learn.
     port_search: Option<PortSearch>,
     /// Every socket that has a slot.
@@ -123,6 +132,7 @@ struct SessionIo {
     session: Session,
     unsent: Vec<u8>,
     bytes_out: u64,
+    weighed: Weighed,
 }
 
 impl Connections {
@@ -149,9 +159,10 @@ impl Connections {
             last_step: Stamp::ZERO,
             ended: None,
             slots: Slab::new(),
-            buffer: vec![0; 64 * 1024].into(),
+            buffer: vec![0; LONGEST_READ].into(),
             open: 0,
             all_open: Arc::default(),
+            memory: Arc::default(),
             port_search: connection_config.searched_from.map(PortSearch::from),
             epoll,
             deadlines: Deadlines::default(),
@@ -189,7 +200,8 @@ impl Connections {
 
     /// Counts since the last call.
     pub(super) fn take_counts(&mut self) -> Tally {
-        std::mem::take(&mut self.tally)
+        let fresh = self.tally.fresh();
+        std::mem::replace(&mut self.tally, fresh)
     }
 
     /// Attempts that have ended since the last call, for the pacer.
@@ -281,6 +293,7 @@ impl Connections {
         if self.script.is_some() {
             return self.begin_session(slot);
         }
+        self.tally.course.opened(slot.started.at, now);
         if self.ending != Ending::No {
             // A run that ended while the connection was on its way.
             return self.end(slot, Outcome::Ok);
@@ -377,52 +390,6 @@ impl Connections {
         if syn_was_sent_again(self.clock.now().saturating_sub(started), socket) {
             self.tally.syn_retransmitted();
         }
-    }
-
-    /// A deadline has passed. It may be that of an attempt that has long ended.
-    pub(super) fn expire(&mut self, timed: Timed) {
-        let key = timed.key as usize;
-        let Some(slot) = self.slots.get(key) else { return };
-        if slot.started.ticket.ordinal != timed.ordinal {
-            return;
-        }
-        // The deadline of the handshake falls due also where the handshake was in time.
-        if slot.until.is_none_or(|until| self.clock.now() < until) {
-            return;
-        }
-        if slot.session.is_some() {
-            return self.expire_session(key, timed.ordinal);
-        }
-        let waits_for_peer = self.connection_config.connection.close == Close::Peer;
-        if (slot.connected.is_none() || waits_for_peer) && !self.is_still_overdue(timed) {
-            return;
-        }
-        let Some(slot) = self.slots.get(key) else { return };
-        let connecting = slot.connected.is_none();
-        let outcome = if connecting {
-            Outcome::Failed(Failure::new(Stage::Connect, Cause::TimedOut))
-        } else if waits_for_peer {
-            Outcome::Failed(Failure::new(Stage::Close, Cause::TimedOut))
-        } else {
-            Outcome::Ok
-        };
-        let slot = self.slots.remove(key);
-        if connecting {
-            self.count_retransmit(slot.started.at, &slot.socket);
-        }
-        match outcome {
-            Outcome::Failed(failure) => self.end_by_timeout(slot, failure),
-            Outcome::Ok | Outcome::CutShort => self.end(slot, outcome),
-        }
-    }
-
-    /// Takes what has come to a socket before its time is called over: a worker that is late may not have seen it. Whether
-    /// the attempt still waits, and its time is still over.
-    fn is_still_overdue(&mut self, timed: Timed) -> bool {
-        self.ready(u64::from(timed.key));
-        let slot = self.slots.get(timed.key as usize);
-        let slot = slot.filter(|slot| slot.started.ticket.ordinal == timed.ordinal);
-        slot.and_then(|slot| slot.until).is_some_and(|until| until <= self.clock.now())
     }
 }
 

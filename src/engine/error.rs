@@ -2,6 +2,7 @@
 
 use super::session::ScriptError;
 use crate::model::RoutesError;
+use crate::model::format::bytes;
 use std::io;
 use std::net::SocketAddr;
 
@@ -68,6 +69,19 @@ pub enum RunError {
         what: &'static str,
         /// Reason.
         error: io::Error,
+    },
+    /// The limit of memory leaves nothing for connections.
+    #[error(
+        "a limit of {} of memory leaves nothing for connections: connstorm itself takes {} with these workers; give a \
+         larger one with --memory",
+        bytes(*limit),
+        bytes(*own)
+    )]
+    Memory {
+        /// The limit, in bytes.
+        limit: u64,
+        /// Memory of the process before the run, in bytes.
+        own: u64,
     },
     /// A worker could not be set up.
     #[error("worker {worker} could not start: {error}")]

@@ -26,6 +26,11 @@ impl OpenCount {
         self.open.fetch_sub(1, Relaxed);
     }
 
+    /// Connections that are there now.
+    pub(super) fn now(&self) -> u64 {
+        self.open.load(Relaxed)
+    }
+
     /// The most that were there at once.
     pub(super) fn most(&self) -> u64 {
         self.most.load(Relaxed)

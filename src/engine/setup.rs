@@ -2,9 +2,9 @@
 
 use super::connections::ConnectionConfig;
 use super::error::RunError;
-use super::first_failures::FirstFailure;
 use super::open_count::OpenCount;
 use super::pacer::{ClosedPacer, OpenPacer, Pacer, Pacing};
+use super::reporting::Reporting;
 use super::resolve::Destinations;
 use super::session::Script;
 use super::workers;
@@ -14,7 +14,8 @@ use crate::linux::sock_diag::SockDiag;
 use crate::linux::socket::{PortChoice, has_port_range_option};
 use crate::linux::sysctl::HostSettings;
 use crate::model::{
-    AddressBlock, AddressSet, Part, Pool, PortDemand, PortSupply, Routes, Schedule, Slice, partition,
+    AddressBlock, AddressSet, MemoryBudget, Part, Pool, PortDemand, PortSupply, Routes, Schedule, Slice,
+    partition,
 };
 use crate::plan::{Arrivals, Plan, PortPolicy, Until};
 use std::collections::HashSet;
@@ -22,7 +23,6 @@ use std::net::IpAddr;
 use std::num::NonZeroUsize;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
-use std::sync::mpsc::Sender;
 use std::time::Duration;
 
 /// The settled setup of a run; workers are made from it.
@@ -57,8 +57,10 @@ pub(super) struct Setup {
     pub stop_by: Option<Duration>,
     /// Connections open at once over all workers.
     pub open: Arc<OpenCount>,
-    /// Whom workers tell the first failures of each kind; `None`: nobody.
-    pub first_failures: Option<Sender<FirstFailure>>,
+    /// Memory that sessions hold for their peers, over all workers.
+    pub memory: Arc<MemoryBudget>,
+    /// What is told and kept beside counts.
+    pub reporting: Reporting,
 }
 
 /// Time past its plan that a run of a number of attempts has to start those that are late: no time was asked for.
@@ -146,7 +148,8 @@ impl Setup {
             grace,
             stop_by,
             open: Arc::default(),
-            first_failures: None,
+            memory: Arc::default(),
+            reporting: Reporting::default(),
         })
     }
 

@@ -5,6 +5,7 @@ use super::control::Control;
 use super::error::RunError;
 use super::first_failures::FirstFailures;
 use super::lifetimes::WorkerRng;
+use super::reporting::Reporting;
 use super::setup::Setup;
 use super::worker::{Worker, WorkerConfig};
 use crate::linux::clock::Clock;
@@ -17,7 +18,7 @@ use std::sync::mpsc::{Sender, channel};
 use std::thread::{self, JoinHandle};
 
 /// Stack of a worker. Its deepest call is a system call; a hundred workers should not cost a gigabyte.
-const STACK: usize = 512 * 1024;
+pub(super) const STACK: usize = 512 * 1024;
 
 /// Workers that are set up and wait for the start.
 pub(super) struct WorkerThreads {
@@ -112,8 +113,9 @@ impl ThreadStart {
         let Ok(clock) = start_signal.recv() else { return Ok(()) };
         let part = setup.part(worker);
         let rng = WorkerRng::new(setup.plan.seed, part.number());
+        let number = worker;
         let config = WorkerConfig {
-            number: worker,
+            number,
             end: setup.end,
             grace: setup.grace,
             stop_by: setup.stop_by,
@@ -129,8 +131,14 @@ impl ThreadStart {
             setup.script.clone(),
         )?;
         connections.all_open = setup.open.clone();
-        connections.first_failures = FirstFailures::new(setup.first_failures.clone());
-        Worker::new(config, setup.pacer(part), connections).work()
+        connections.memory = setup.memory.clone();
+        let Reporting { first_failures, course, .. } = &setup.reporting;
+        connections.first_failures = FirstFailures::new(first_failures.clone());
+        connections.tally.course = course.fresh();
+        let worker = Worker::new(config, setup.pacer(part), connections);
+        #[cfg(test)]
+        let worker = worker.panicking(setup.reporting.panics.filter(|panics| panics.worker == number));
+        worker.work()
     }
 }
 

@@ -51,6 +51,8 @@ pub(super) struct Worker {
     /// When conversations that are still under way are cut.
     cut_at: Option<Stamp>,
     to_main: Sender<Handover>,
+    #[cfg(test)]
+    panics: Option<super::reporting::Panics>,
 }
 
 /// State kept from one window to the next.
@@ -100,7 +102,15 @@ impl Worker {
             reconnects: 0,
             cut_at: None,
             to_main,
+            #[cfg(test)]
+            panics: None,
         }
+    }
+
+    /// The same, which panics there.
+    #[cfg(test)]
+    pub(super) fn panicking(self, panics: Option<super::reporting::Panics>) -> Worker {
+        Worker { panics, ..self }
     }
 
     /// Works until the run has ended, and hands the last window over.
@@ -346,6 +356,8 @@ impl Worker {
     }
 
     fn hand_over(&mut self, now: Stamp, last: bool) {
+        #[cfg(test)]
+        assert!(self.panics.is_none_or(|at| at.window != self.window.index), "on purpose");
         // What is connected again was not planned.
         let issued = self.pacer.planned(self.end.map_or(now, |end| end.min(now)));
         let (planned, cpu) = (issued.saturating_sub(self.reconnects), thread_cpu());

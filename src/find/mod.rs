@@ -1,22 +1,28 @@
 //! `find`: probes with larger and smaller loads until the largest that passes is known.
 //!
-//! [`crate::capacity::Search`] says what to probe; a probe is a whole run, judged as any other.
+//! [`crate::capacity::Search`] says what to probe; a probe is a whole run, judged as any other, and beyond that by whether
+//! the target kept up with it (`backlog`).
 
+mod backlog;
 mod cooldown;
 mod probe;
 
 use crate::capacity::{Answer, Probe, Search, SearchError, SearchLimits};
 use crate::engine::Control;
+use crate::host::server_process::waiting_for_accept;
+use crate::host::target::are_local;
 use crate::linux::clock::Clock;
-use crate::model::Slice;
+use crate::model::{Slice, Stamp};
 use crate::plan::Plan;
 use crate::plan::threshold::Threshold;
-use crate::result::find::{FindReport, ProbeReport, Quantity, Stopped, stopped_by};
+use crate::result::find::{FellBehind, FindReport, ProbeReport, Quantity, Stopped, stopped_by};
 use crate::result::{RunResult, Verdict};
 use crate::run::context::context;
 use crate::run::{StartRunError, prepare};
+use backlog::Load;
 use cooldown::Cooldown;
 pub use probe::connections;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 /// Time between two looks of a cooldown at whether it was interrupted.
@@ -88,11 +94,12 @@ pub fn find(
         }
         tell(&Step::Probing(next));
         let nth = u32::try_from(report.probes.len()).unwrap_or(u32::MAX);
-        let result = match search_run.probe(next.value, nth, interrupted) {
+        let (result, fell_behind) = match search_run.probe(next.value, nth, interrupted) {
             Err(FindError::Run(StartRunError::Interrupted)) => break,
             result => result?,
         };
-        report.probes.push(ProbeReport::of(next.value, next.repeat, &result));
+        let probe = ProbeReport::of(next.value, next.repeat, &result);
+        report.probes.push(ProbeReport { fell_behind, ..probe });
         if let Some(probe) = report.probes.last() {
             tell(&Step::Probed(probe));
         }
@@ -116,6 +123,25 @@ pub fn find(
     Ok(report)
 }
 
+/// The queue for accept() at a target on this host, while a probe's load goes on.
+#[derive(Default)]
+struct QueueWatch {
+    seen: Vec<(Stamp, u64)>,
+    /// True once it is known that nothing can be seen.
+    is_blind: bool,
+}
+
+impl QueueWatch {
+    fn look(&mut self, destinations: &[SocketAddr], at: Stamp, length: Duration) {
+        if self.is_blind || at > length {
+            return;
+        }
+        let waiting = if are_local(destinations) { waiting_for_accept(destinations) } else { None };
+        self.is_blind = waiting.is_none();
+        self.seen.extend(waiting.map(|waiting| (at, waiting)));
+    }
+}
+
 /// The search under way.
 struct SearchRun<'a> {
     plan: &'a Plan,
@@ -134,23 +160,38 @@ impl SearchRun<'_> {
         value: f64,
         nth: u32,
         interrupted: &impl Fn() -> bool,
-    ) -> Result<RunResult, FindError> {
+    ) -> Result<(RunResult, Option<FellBehind>), FindError> {
         let plan = probe::plan(self.plan, self.asked.quantity, value, self.asked.length, nth);
         let control = Control::default();
         let prepared = prepare(&plan, Slice::WHOLE, &|| interrupted())?;
-        let completed = prepared.make_ready(&control)?.run(Clock::start(), |_| {
+        let ready = prepared.keeping_course(self.asked.length).make_ready(&control)?;
+        let mut queue = QueueWatch::default();
+        let completed = ready.run(Clock::start(), |watched| {
             if interrupted() {
                 control.interrupt();
             }
+            queue.look(&watched.start.destinations, watched.elapsed, self.asked.length);
         });
-        let result = completed.into_result(&plan);
+        let load = Load {
+            quantity: self.asked.quantity,
+            value,
+            length: self.asked.length,
+            course: &completed.run.tally.course,
+            queue: &queue.seen,
+        };
+        let fell_behind = backlog::fell_behind(&load);
+        let mut result = completed.into_result(&plan);
+        if let (Verdict::Passed, Some(sign)) = (result.verdict, &fell_behind) {
+            result.verdict = Verdict::Failed;
+            result.reasons.push(sign.to_string());
+        }
         let context = context(&plan, &result.destinations, &result.host);
         let supply = &context.supply;
         self.last = Some(u64::from(supply.usable()).saturating_mul(supply.pools()));
         if !probe::is_always_fresh(self.plan) {
             self.cooldown.spent(self.clock.now(), result.counts.started, supply.blocks());
         }
-        Ok(result)
+        Ok((result, fell_behind))
     }
 
     fn cooldown(&self, value: f64, interrupted: &impl Fn() -> bool, tell: &mut impl FnMut(&Step<'_>)) {

@@ -100,11 +100,23 @@ pub(crate) fn own_drops(destinations: &[SocketAddr]) -> Option<u64> {
     if own.is_empty() { None } else { own.iter().map(drops).sum() }
 }
 
+/// Connections that wait for accept() at the listeners of these destinations; `None` where none is this host's, or none
+/// can be seen.
+pub(crate) fn waiting_for_accept(destinations: &[SocketAddr]) -> Option<u64> {
+    let listeners = SockDiag::open().and_then(|mut diag| diag.listeners()).ok()?;
+    let is_of_one = |at: &&Socket| destinations.iter().any(|to| serves(at.source, *to));
+    let queues: Vec<u64> = listeners.iter().filter(is_of_one).map(|at| at.receive_queue.into()).collect();
+    (!queues.is_empty()).then(|| queues.iter().sum())
+}
+
+/// True if connections to an address arrive at a listener with this one.
+fn serves(own: SocketAddr, to: SocketAddr) -> bool {
+    own.port() == to.port() && (own.ip() == to.ip() || own.ip().is_unspecified())
+}
+
 /// The listener of these at which connections to an address arrive; the fullest of several.
 fn serving(listeners: &[Socket], to: SocketAddr) -> Option<&Socket> {
-    let serves =
-        |own: SocketAddr| own.port() == to.port() && (own.ip() == to.ip() || own.ip().is_unspecified());
-    listeners.iter().filter(|at| serves(at.source)).max_by_key(|at| at.receive_queue)
+    listeners.iter().filter(|at| serves(at.source, to)).max_by_key(|at| at.receive_queue)
 }
 
 /// The descriptor table of the server that listens at an address of this host, where this user may see it.

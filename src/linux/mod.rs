@@ -11,7 +11,7 @@
 //! | [`addresses`] | which addresses are local, and the routes to others |
 //! | [`ruleset`] | rules of the packet filter, by what they can do |
 //! | [`tcp_info`] | the state of one connection |
-//! | [`usage`] | what this program itself uses |
+//! | [`usage`] | what this program itself uses; [`memory`], what it can still have |
 //! | [`netns`], [`fd_table`] | a private network, a private descriptor table |
 //! | [`sandbox`] | a program in namespaces of its own, which dies with us; why that is forbidden |
 //! | [`links`], [`firewall`], [`tracked`], [`packet`] | changes to the network of such a sandbox |
@@ -24,6 +24,7 @@ pub mod firewall;
 pub mod holders;
 pub mod links;
 pub mod listeners;
+pub mod memory;
 mod netlink;
 pub mod netns;
 pub mod packet;

@@ -262,7 +262,7 @@ fn numbers<T: FromStr, const N: usize>(text: &str) -> Option<[T; N]> {
 }
 
 /// A line of `/proc/meminfo`, which is in KiB, in bytes.
-fn meminfo_bytes(text: &str, name: &str) -> Option<u64> {
+pub(super) fn meminfo_bytes(text: &str, name: &str) -> Option<u64> {
     let rest = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
     rest.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
 }

@@ -37,6 +37,9 @@ pub struct Plan {
     pub serve: Option<Serve>,
     /// Number of worker threads; `None`: as many as cores, or as the descriptor limit asks for.
     pub workers: Option<NonZeroU32>,
+    /// Memory that the whole process may take, in bytes; `None`: what can be had.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory: Option<u64>,
     /// Thresholds that the result is judged by.
     pub thresholds: Vec<Threshold>,
     /// Conditions that end the run early as soon as one holds.

@@ -107,6 +107,7 @@ fn assemble(
         session: Session::default(),
         serve,
         workers: settings.workers.into_value(),
+        memory: settings.memory.into_value(),
         thresholds: without_places(settings.thresholds),
         abort_when: without_places(settings.abort_when),
         secrets: Secrets::default(),

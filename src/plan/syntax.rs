@@ -2,7 +2,7 @@
 
 use super::diagnostics::{Mistake, Place, quote};
 use super::nearest::nearest;
-use super::units::{Count, Rate, UnitError, parse_count, parse_duration};
+use super::units::{Count, Rate, UnitError, parse_count, parse_duration, parse_size};
 use crate::model::{AddressBlock, AddressSetError};
 use std::num::NonZeroU32;
 use std::ops::Range;
@@ -200,6 +200,13 @@ pub(super) const SEED: Syntax<u64> = Syntax {
             .parse()
             .map_err(|_| Fault::new(format!("{} is not a seed", quote(text))).expected(SEED.expected))
     },
+};
+
+pub(super) const SIZE: Syntax<u64> = Syntax {
+    expected: "a size above 0 with its unit, such as \"64MiB\" or \"1GiB\"",
+    bare_number: false,
+    pattern: r"\s*[0-9]+\s*([KMGT]i)?B\s*",
+    parse: |text| Ok(parse_size(text)?),
 };
 
 pub(super) const NAME: Syntax<String> = Syntax {

@@ -63,6 +63,19 @@ pub fn parse_duration(text: &str) -> Result<Duration, UnitError> {
     })
 }
 
+/// Parses a size above 0, such as `64MiB` or `1GiB`. A bare number has no unit and is refused.
+pub fn parse_size(text: &str) -> Result<u64, UnitError> {
+    const UNITS: [(&str, u32); 5] = [("KiB", 10), ("MiB", 20), ("GiB", 30), ("TiB", 40), ("B", 0)];
+    let split = UNITS.into_iter().find_map(|(unit, shift)| Some((text.trim().strip_suffix(unit)?, shift)));
+    split
+        .and_then(|(number, shift)| number.trim().parse::<u64>().ok()?.checked_mul(1 << shift))
+        .filter(|bytes| *bytes > 0)
+        .ok_or_else(|| UnitError {
+            given: text.to_owned(),
+            expected: "a size above 0 with its unit, such as 64MiB or 1GiB",
+        })
+}
+
 fn scaled_number(text: &str) -> Option<f64> {
     let text = text.trim();
     let (digits, scale) = match text.char_indices().next_back()? {
@@ -80,6 +93,14 @@ fn scaled_number(text: &str) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_size_has_a_unit() {
+        assert_eq!((parse_size("2GiB"), parse_size(" 1 KiB")), (Ok(2 << 30), Ok(1024)));
+        for none in ["", "5", "0B", "-1MiB", "99999999999999GiB"] {
+            assert!(parse_size(none).unwrap_err().to_string().contains("such as 64MiB"), "{none}");
+        }
+    }
 
     #[test]
     fn rates_are_read_per_second_minute_and_hour() {

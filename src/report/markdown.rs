@@ -5,6 +5,7 @@ use crate::report::findings::{line, numbers, until};
 use crate::report::output::RenderError;
 use crate::report::shown::Shown;
 use crate::result::headline;
+use crate::result::own_delay::own_delay;
 use crate::result::{RunResult, Verdict};
 use std::fmt::Write;
 
@@ -166,6 +167,7 @@ fn figures(out: &mut String, result: &RunResult) {
         let cells = [l.p50, l.p90, l.p99, l.p99_9, l.max].map(micros);
         line(out, format_args!("| {} | {} |", escaped(name), cells.join(" | ")));
     }
+    own_delay(result).iter().for_each(|told| line(out, format_args!("\nAbove, {told}.")));
     line(
         out,
         format_args!(

@@ -1,21 +1,37 @@
 //! The plan of a run in a line, before it begins: what was left to defaults is said as well.
 
-use crate::model::format::{seconds, thousands};
+use crate::model::format::{bytes, seconds, thousands};
 use crate::plan::{Arrivals, Close, Lifetime, Plan, PortPolicy, RateStage};
 use std::time::Duration;
 
-/// Load, lifetime, close, ports and drain time.
-pub fn plan_line(plan: &Plan) -> String {
+/// Memory below which it is said how much there is, where the plan does not say how much may be taken.
+const LITTLE_MEMORY: u64 = 1 << 30;
+
+/// Load, lifetime, close, ports and drain time; the limit of memory where the plan has one, or where little can be had
+/// (`free`, in bytes).
+pub fn plan_line(plan: &Plan, free: Option<u64>) -> String {
     let drain =
         plan.session.drain(plan.kind()).map(|drain| format!("; up to {} to come to their end", time(drain)));
     format!(
-        "{}; connections {}, closed by {}; {}{}",
+        "{}; connections {}, closed by {}; {}{}{}",
         load(plan),
         lifetime(plan),
         close(plan.connection.close),
         ports(plan.source.ports),
-        drain.unwrap_or_default()
+        drain.unwrap_or_default(),
+        memory(plan.memory, free)
     )
+}
+
+fn memory(limit: Option<u64>, free: Option<u64>) -> String {
+    match (limit, free) {
+        (Some(limit), Some(free)) if limit > free => {
+            format!("; at most {} of memory, and {} are free", bytes(limit), bytes(free))
+        }
+        (Some(limit), _) => format!("; at most {} of memory", bytes(limit)),
+        (None, Some(free)) if free < LITTLE_MEMORY => format!("; only {} of memory are free", bytes(free)),
+        (None, _) => String::new(),
+    }
 }
 
 /// Who closes a connection, and how.
@@ -92,7 +108,7 @@ mod tests {
         let mut flags = Overrides::to(url);
         let words: Vec<&str> = line.split_whitespace().collect();
         words.chunks(2).for_each(|pair| flags.set(pair[0], pair[1]));
-        plan_line(&from_flags(&flags).unwrap())
+        plan_line(&from_flags(&flags).unwrap(), Some(8 << 30))
     }
 
     #[test]
@@ -110,5 +126,15 @@ mod tests {
             "up to 50/s in 2.00 s, then for 4.00 s; connections closed at once, closed by FIN; explicit ports \
              1024-65535; up to 5.00 s to come to their end"
         );
+    }
+
+    #[test]
+    fn memory_is_told_where_it_matters() {
+        assert!(of("tcp://h:1", "--memory 256MiB").ends_with("; at most 256 MiB of memory"));
+        assert!(
+            of("tcp://h:1", "--memory 9GiB").ends_with("; at most 9.00 GiB of memory, and 8.00 GiB are free")
+        );
+        assert_eq!(memory(None, Some(100 << 20)), "; only 100 MiB of memory are free");
+        assert_eq!((memory(None, Some(2 << 30)), memory(None, None)), (String::new(), String::new()));
     }
 }

@@ -10,6 +10,7 @@ use crate::report::findings::{self, WIDTH, line, remedy_command, wrapped};
 use crate::report::shown::Shown;
 use crate::report::style::Style;
 use crate::report::{bars, summary};
+use crate::result::own_delay::own_delay;
 use crate::result::windows::{spans, without_stub};
 use crate::result::{FailureKind, LatencySummary, RunResult, Verdict, headline};
 
@@ -158,6 +159,7 @@ fn latencies(result: &RunResult) -> String {
         let title = if name.starts_with("step.") { name.to_owned() } else { name.replace('_', " ") };
         line(&mut out, format_args!("  {title:<15}{}", cells.concat()));
     }
+    own_delay(result).iter().for_each(|told| wrapped(&mut out, told, 2));
     out
 }
 

@@ -10,6 +10,7 @@ use crate::report::shown::Shown;
 use crate::report::style::Style;
 use crate::report::{bars, forecast, plan_line};
 use crate::result::headline;
+use crate::result::own_delay::own_delay;
 use crate::result::windows::{spans, without_stub};
 use crate::result::{FailureKind, LatencySummary, RunResult, StepCount, Verdict};
 
@@ -318,6 +319,7 @@ fn latencies(out: &mut String, result: &RunResult) {
         let cells = [l.min, l.p50, l.p90, l.p99, l.p99_9, l.max].map(|us| format!("{:>9}", micros(us)));
         line(out, format_args!("  {title:<15}{}", cells.concat()));
     }
+    own_delay(result).iter().for_each(|told| wrapped(out, told, 2));
 }
 
 fn thresholds(out: &mut String, result: &RunResult, style: Style) {

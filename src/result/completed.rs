@@ -90,6 +90,7 @@ impl Completed {
             late_s: tally.late.as_secs_f64(),
             rss_start_bytes: start.memory,
             rss_peak_bytes: run.memory_peak,
+            memory_limit_bytes: start.memory_limit,
         };
         let figures = Figures {
             plan: &plan,

@@ -1,12 +1,13 @@
 //! Outcome of `connstorm find`: the figure, its interval, and what stopped it.
 
 use crate::capacity::End;
-use crate::model::format::thousands;
+use crate::model::format::{micros, thousands};
 use crate::model::{OnsetKind, Side};
 use crate::plan::threshold::Threshold;
 use crate::result::headline;
 use crate::result::model::{RunResult, Verdict};
 use serde::Serialize;
+use std::fmt;
 
 /// Version of what [`FindReport`] serialises to.
 pub const FIND_VERSION: u32 = 1;
@@ -92,6 +93,77 @@ pub struct ProbeReport {
     pub held_max: u64,
     /// 99th percentile of connect, in microseconds.
     pub connect_p99_us: u64,
+    /// Sign that the target did not keep up with the load; absent where it did, or where too little was seen to tell.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fell_behind: Option<FellBehind>,
+}
+
+/// Sign that a target did not keep up with a probe, whatever it made good after the load. Response times are means
+/// without the longest tenth; "early" is the second quarter of the load, "late" the fourth.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case", tag = "what")]
+pub enum FellBehind {
+    /// Time from the start of an attempt until its handshakes were done.
+    Openings {
+        /// In microseconds.
+        early_us: u64,
+        /// In microseconds.
+        late_us: u64,
+    },
+    /// Time from a message or request to its answer.
+    Answers {
+        /// In microseconds.
+        early_us: u64,
+        /// In microseconds.
+        late_us: u64,
+    },
+    /// Connections that waited for accept() at a target on this host.
+    AcceptQueue {
+        /// On average.
+        early: u64,
+        /// On average.
+        late: u64,
+    },
+    /// Connections that were to be held and were still opening when the load ended.
+    NotOpen {
+        /// Number that was open.
+        open: u64,
+        /// Number that was to be held.
+        wanted: u64,
+    },
+}
+
+impl fmt::Display for FellBehind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            FellBehind::Openings { early_us, late_us } => write!(
+                f,
+                "the target did not keep up: a connection took {} to open in the second quarter of the load, and {} in \
+                 the fourth",
+                micros(early_us),
+                micros(late_us)
+            ),
+            FellBehind::Answers { early_us, late_us } => write!(
+                f,
+                "the target did not keep up: an answer took {} in the second quarter of the load, and {} in the fourth",
+                micros(early_us),
+                micros(late_us)
+            ),
+            FellBehind::AcceptQueue { early, late } => write!(
+                f,
+                "the target did not keep up: {} connections waited for its accept() in the second quarter of the load, \
+                 and {} in the fourth",
+                thousands(early),
+                thousands(late)
+            ),
+            FellBehind::NotOpen { open, wanted } => write!(
+                f,
+                "the target did not keep up: only {} of {} connections were open when the load ended",
+                thousands(open),
+                thousands(wanted)
+            ),
+        }
+    }
 }
 
 impl ProbeReport {
@@ -106,6 +178,7 @@ impl ProbeReport {
             failed: result.counts.failed,
             held_max: result.counts.held_max,
             connect_p99_us: result.latency_us.get("connect").map_or(0, |connect| connect.p99),
+            fell_behind: None,
         }
     }
 }

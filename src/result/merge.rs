@@ -378,6 +378,8 @@ impl Whole<'_> {
             sum.rss_start_bytes = sum.rss_start_bytes.saturating_add(own.rss_start_bytes);
             sum.rss_peak_bytes = sum.rss_peak_bytes.saturating_add(own.rss_peak_bytes);
         }
+        let limits = self.parts.iter().map(|part| part.result.resources.memory_limit_bytes);
+        sum.memory_limit_bytes = limits.reduce(|a, b| Some(a?.saturating_add(b?))).flatten();
         sum
     }
 

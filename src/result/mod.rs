@@ -12,6 +12,7 @@ pub mod forecast;
 pub(crate) mod headline;
 pub mod merge;
 mod model;
+pub(crate) mod own_delay;
 mod read;
 #[cfg(test)]
 pub(crate) mod sample;

@@ -310,6 +310,9 @@ pub struct Resources {
     pub rss_start_bytes: u64,
     /// The most resident memory that the process ever had, in bytes.
     pub rss_peak_bytes: u64,
+    /// Memory that the plan allows the process, in bytes; absent: what can be had.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory_limit_bytes: Option<u64>,
 }
 
 impl RunResult {

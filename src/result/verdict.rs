@@ -130,13 +130,15 @@ impl Figures<'_> {
 
     /// Messages sent so late, or sockets served so late, that the figures are those of the generator.
     fn served_too_late(&self) -> Option<String> {
-        let p99 = |name: &str| {
-            self.latency_us.get(name).filter(|summary| summary.count > 0).map(|summary| summary.p99)
-        };
+        let measured = |name: &str| self.latency_us.get(name).filter(|summary| summary.count > 0);
+        let p99 = |name: &str| measured(name).map(|summary| summary.p99);
+        let median = |name: &str| measured(name).map(|summary| summary.p50);
         let served = Served {
             message_lateness_us: p99("message_lateness"),
             service_lateness_us: p99("service_lateness"),
             measured_us: p99("round_trip").max(p99("pong")),
+            median_service_us: median("service_lateness"),
+            median_paced_us: median("pong").max(median("round_trip_from_due")),
             late_s: self.resources.late_s,
             workers: self.resources.workers,
             elapsed_s: self.elapsed_s,
@@ -155,6 +157,11 @@ impl Figures<'_> {
             Late::Sockets(us) => format!(
                 "the generator was late: what came to its connections waited up to {} (99 %) for a worker, and that is \
                  much of what was measured",
+                micros(us)
+            ),
+            Late::Always(us) => format!(
+                "the generator was late: half of what came to its connections waited {} or longer for a worker, and that \
+                 is much of what was measured",
                 micros(us)
             ),
         })

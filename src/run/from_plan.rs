@@ -1,10 +1,10 @@
 //! Questions to the planner: a plan as a demand, and a host's settings as its limits.
 
-use crate::capacity::{Conntrack, Demand, Ends, HostLimits, PortSpan, RateCourse};
+use crate::capacity::{self, Conntrack, Demand, Ends, Forecast, HostLimits, PortSpan, RateCourse};
 use crate::host::held_ports;
 use crate::linux::addresses::source_for;
 use crate::linux::sysctl::HostSettings;
-use crate::model::{PortDemand, PortSupply, Rate, TupleGroup};
+use crate::model::{HeldPorts, PortDemand, PortSupply, Rate, TupleGroup};
 use crate::plan::{Arrivals, Plan};
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
@@ -32,6 +32,14 @@ impl Whereto {
         let plain = groups.len() == 1 && groups.iter().all(|group| group.held.is_empty());
         Whereto { destinations, loopback, tuples: if plain { Vec::new() } else { groups }, ends }
     }
+
+    /// The same if each of so many sockets held a port of every tuple.
+    fn at_worst(supply: &PortSupply, ends: Ends, sockets: u64) -> Whereto {
+        let held =
+            |group| TupleGroup { held: HeldPorts { lasting: sockets, ..HeldPorts::default() }, ..group };
+        let tuples = supply.groups().into_iter().map(held).collect();
+        Whereto { tuples, ..Whereto::of(supply, ends) }
+    }
 }
 
 /// The source ports of a plan in this network namespace, with nothing held. A look at the routes.
@@ -47,22 +55,43 @@ pub fn supply(plan: &Plan, destinations: &[SocketAddr], settings: &HostSettings)
     PortSupply::new(&demand, settings.port_settings())
 }
 
-/// Where the connections go, in the planner's terms, and what is held of their ports. `None` where they go
-/// nowhere.
-pub fn whereto(
+/// Demand of a plan on its ports of this host, and what becomes of it. `None` where that can't be told: a closed loop
+/// whose connections are closed at once, or no destination.
+///
+/// What is held of the ports is looked at, unless there are very many sockets and the ports would do if each of them
+/// held one of every tuple.
+pub fn forecast(
     plan: &Plan,
     host: &HostSettings,
-    destinations: &[SocketAddr],
-    own_target: bool,
-) -> Option<Whereto> {
-    let ends = match () {
+    supply: PortSupply,
+    ends: Ends,
+) -> Option<(Demand, Forecast)> {
+    if supply.destinations().is_empty() {
+        return None;
+    }
+    let limits = limits(host);
+    let with = |whereto: Whereto| {
+        let demand = demand(plan, whereto)?;
+        let forecast = capacity::forecast(&demand, &limits);
+        Some((demand, forecast))
+    };
+    let unheld = with(Whereto::of(&supply, ends))?;
+    if held_ports::very_many().is_some_and(|sockets| {
+        with(Whereto::at_worst(&supply, ends, sockets)).is_some_and(|(_, worst)| worst.ports_suffice())
+    }) {
+        return Some(unheld);
+    }
+    let seen = held_ports::look(&supply).unwrap_or_default();
+    with(Whereto::of(&supply.holding(seen.sockets), ends))
+}
+
+/// Ends of the connections to these destinations that are on this host.
+pub(super) fn ends(destinations: &[SocketAddr], own_target: bool) -> Ends {
+    match () {
         () if own_target => Ends::OneProgram,
         () if crate::host::target::are_local(destinations) => Ends::TwoPrograms,
         () => Ends::Client,
-    };
-    let supply = supply(plan, destinations, host);
-    let seen = held_ports::look(&supply).unwrap_or_default();
-    (!destinations.is_empty()).then(|| Whereto::of(&supply.holding(seen.sockets), ends))
+    }
 }
 
 /// The source address that the routes give to each destination. Its port does not matter to them.
@@ -176,6 +205,25 @@ mod tests {
         });
         let demand = demand(&plan, WHERETO).unwrap();
         assert_eq!((demand.arrivals.peak(), demand.arrivals.pieces.len(), demand.sources), (100.0, 2, 8));
+    }
+
+    #[test]
+    fn sockets_are_looked_at_where_they_may_take_the_ports_of_the_plan() {
+        let plan = plan(|o| {
+            o.set("--rate", "100/s");
+            o.set("--duration", "10s");
+            o.set("--close", "rst");
+        });
+        let settings =
+            HostSettings { ip_local_port_range: Some((32_768, 60_999)), ..HostSettings::default() };
+        let supply = supply(&plan, &["127.0.0.1:9001".parse().unwrap()], &settings);
+        let suffices = |sockets| {
+            let whereto = Whereto::at_worst(&supply, Ends::TwoPrograms, sockets);
+            capacity::forecast(&demand(&plan, whereto).unwrap(), &limits(&settings)).ports_suffice()
+        };
+        assert!(suffices(0) && suffices(14_116));
+        assert!(!suffices(14_117), "from here on each search for a port walks through all of them");
+        assert!(!suffices(60_000));
     }
 
     #[test]

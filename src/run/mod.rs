@@ -16,13 +16,13 @@ mod watched;
 pub use preparation::{make_ready, prepare};
 pub use watched::Watched;
 
-use crate::capacity::{self, Demand, Forecast};
+use crate::capacity::{Demand, Forecast};
 use crate::diagnose::diagnose;
 use crate::engine::{self, Control, Destinations, RunError};
 use crate::host::moment::MomentLook;
 use crate::linux::clock::Clock;
 use crate::linux::sysctl::HostSettings;
-use crate::model::Slice;
+use crate::model::{LoadCourse, Slice};
 use crate::observe::Hurry;
 use crate::plan::{Plan, Serve};
 use crate::result::{Completed, End, WindowSummary};
@@ -30,6 +30,7 @@ use crate::server::{Config, Running, StartError, Target};
 use moments::Moments;
 use monitor::Monitor;
 use observer::Observer;
+use std::time::Duration;
 
 /// Reason for which a run could not begin.
 #[derive(Debug, thiserror::Error)]
@@ -77,6 +78,7 @@ pub struct Prepared {
     own_target: Option<Running>,
     destinations: Destinations,
     forecast: Option<(Demand, Forecast)>,
+    course: LoadCourse,
 }
 
 impl Prepared {
@@ -94,13 +96,11 @@ impl Prepared {
             (None, None) => return Err(StartRunError::NoTarget),
         };
         let share = plan.share(slice);
-        let whereto = from_plan::whereto(&share, &host, destinations.addresses(), own_target.is_some());
-        let demand = whereto.and_then(|whereto| from_plan::demand(&share, whereto));
-        let forecast = demand.map(|demand| {
-            let forecast = capacity::forecast(&demand, &from_plan::limits(&host));
-            (demand, forecast)
-        });
-        Ok(Prepared { plan, slice, host, own_target, destinations, forecast })
+        let supply = from_plan::supply(&share, destinations.addresses(), &host);
+        let ends = from_plan::ends(destinations.addresses(), own_target.is_some());
+        let forecast = from_plan::forecast(&share, &host, supply, ends);
+        let course = LoadCourse::default();
+        Ok(Prepared { plan, slice, host, own_target, destinations, forecast, course })
     }
 
     /// The load of this process alone, as [`Plan::share`] has it.
@@ -114,19 +114,26 @@ impl Prepared {
         self.forecast.as_ref().map(|(_, forecast)| forecast)
     }
 
+    /// The same run, which also keeps response times by the moment of a load of this length.
+    #[must_use]
+    pub fn keeping_course(self, length: Duration) -> Prepared {
+        Prepared { course: LoadCourse::over(length), ..self }
+    }
+
     /// Sets the workers up, and the threads that watch them: what is left is to begin.
     ///
     /// # Errors
     /// When it can't begin.
     pub fn make_ready(self, control: &Control) -> Result<ReadyRun, StartRunError> {
-        let Prepared { plan, slice, host, own_target, destinations, forecast } = self;
+        let Prepared { plan, slice, host, own_target, destinations, forecast, course } = self;
         let share = plan.share(slice);
         let hurry = Hurry::default();
         let look = MomentLook::new(plan.source.ports, host.clone());
         let observer = Observer::new(&share, destinations.addresses(), host.clone(), hurry.clone());
         let (moments, first_failures) = Moments::start(look, hurry.clone()).map_err(StartRunError::Thread)?;
         let monitor = Monitor::start(observer, hurry).map_err(StartRunError::Thread)?;
-        let engine = engine::ReadyEngine::new(&plan, slice, &destinations, control, Some(first_failures))?;
+        let reporting = engine::Reporting::new(Some(first_failures), course);
+        let engine = engine::ReadyEngine::new(&plan, slice, &destinations, control, reporting)?;
         let control = control.clone();
         Ok(ReadyRun {
             plan,

@@ -1,7 +1,9 @@
 //! Watches the kernel while a run goes on: a sample a window, the onsets that it shows, and at the end the
 //! facts that the diagnosis wants. It works on the monitor thread.
 
-use crate::diagnose::{Facts, FailureFact, Moment, PortWindow, Refusals, TargetFacts, TupleFact};
+use crate::diagnose::{
+    Facts, FailureFact, Moment, PortWindow, ProcessMemory, Refusals, TargetFacts, TupleFact,
+};
 use crate::host::server_process::{ServerWatch, own_drops};
 use crate::host::state::Owners;
 use crate::host::target;
@@ -172,6 +174,10 @@ impl Observer {
                 process_state: around.target.process_state,
                 drops_by: self.drops_by.clone(),
                 ..self.server.facts()
+            },
+            memory: ProcessMemory {
+                limit: run.start.memory_limit,
+                peak: Some(run.memory_peak).filter(|peak| *peak > 0),
             },
             ..around
         }

@@ -13,6 +13,7 @@ use super::worker::Worker;
 use super::{Behaviour, Config, Limits, StartError};
 use crate::linux::clock::Clock;
 use crate::linux::fd_table::{self, Crosses, NoDescriptors};
+use crate::model::MemoryBudget;
 use crate::protocol::Application;
 use rustix::event::{EventfdFlags, eventfd};
 use rustix::thread::{CpuSet, sched_setaffinity};
@@ -21,7 +22,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{Builder, JoinHandle};
@@ -85,8 +86,8 @@ pub(super) struct Shared {
     pub(super) tls: Option<Arc<ServerConfig>>,
     pub(super) accept_limiter: Option<AcceptLimiter>,
     pub(super) limits: Limits,
-    /// Bytes that all connections hold of what is not complete.
-    pub(super) held: AtomicUsize,
+    /// Memory that all connections hold of what is not complete.
+    pub(super) memory: MemoryBudget,
     pub(super) clock: Clock,
     /// Connections that fit into one worker's table.
     pub(super) room: usize,
@@ -264,7 +265,7 @@ impl Supervisor {
             tls: identity.as_ref().map(|identity| identity.config.clone()),
             accept_limiter,
             limits: config.limits,
-            held: AtomicUsize::new(0),
+            memory: MemoryBudget::of(config.limits.memory as u64),
             clock: Clock::start(),
             accepting: AtomicU32::new(0),
             to_boss,

@@ -15,6 +15,7 @@ use super::interrupt::Interrupt;
 use super::output::{say, say_styled, style_for};
 use super::outputs::{Outputs, Summary};
 use crate::engine::Control;
+use crate::linux::memory::available;
 use crate::plan;
 use crate::plan::secrets::command_line;
 use crate::plan::{Arrivals, Colour, Overrides, Plan, TargetUrl};
@@ -149,7 +150,7 @@ fn watched(
     let mut line = progress::Line::new(progress, end(&share), share.load.connections);
     let control = Control::default();
     if !flags.quiet {
-        say(&format!("plan: {}", plan_line(&share)));
+        say(&format!("plan: {}", plan_line(&share, available())));
     }
     if let Some(forecast) = prepared.forecast().filter(|_| !flags.quiet) {
         say(&format!("forecast: {}", forecast::beforehand(forecast)));

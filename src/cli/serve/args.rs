@@ -2,7 +2,7 @@
 
 use super::help;
 use crate::plan::behaviour::parse_flag;
-use crate::plan::units::parse_duration;
+use crate::plan::units::{parse_duration, parse_size};
 use crate::protocol::{Behaviour, Kind};
 use crate::server::{Certificate, Config, DEFAULT_BACKLOG, Flaw, Limits};
 use clap::{Args, Subcommand, ValueEnum};
@@ -177,27 +177,9 @@ fn parse_address(text: &str) -> Result<SocketAddr, String> {
     })
 }
 
-/// Bytes, such as 64MiB or 1GiB.
-fn parse_size(text: &str) -> Result<u64, String> {
-    let units = [("KiB", 10), ("MiB", 20), ("GiB", 30), ("B", 0)];
-    let split = units.into_iter().find_map(|(unit, shift)| Some((text.trim().strip_suffix(unit)?, shift)));
-    split
-        .and_then(|(number, shift)| number.trim().parse::<u64>().ok()?.checked_mul(1 << shift))
-        .filter(|bytes| *bytes > 0)
-        .ok_or_else(|| "expected a size above 0, such as 64MiB or 1GiB".to_owned())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_size_has_a_unit() {
-        assert_eq!((parse_size("2GiB"), parse_size(" 1 KiB")), (Ok(2 << 30), Ok(1024)));
-        for none in ["", "5", "0B", "-1MiB", "99999999999999GiB"] {
-            assert!(parse_size(none).unwrap_err().contains("such as 64MiB"), "{none}");
-        }
-    }
 
     #[test]
     fn an_address_without_a_port_is_told_what_is_missing() {

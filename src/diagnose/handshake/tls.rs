@@ -84,6 +84,7 @@ fn alert(case: &Case<'_>) -> Claim {
         47 => ("illegal_parameter", "it does not take what we offered"),
         48 => ("unknown_ca", "it does not know who signed our certificate"),
         49 => ("access_denied", "our certificate gives us no right to enter"),
+        51 => ("decrypt_error", "the signature of our certificate, or ours by its key, does not hold"),
         70 => ("protocol_version", "it speaks no version of TLS that we do"),
         71 => ("insufficient_security", "it wants stronger parameters than we offer"),
         80 => ("internal_error", "it failed by itself"),
@@ -93,9 +94,13 @@ fn alert(case: &Case<'_>) -> Claim {
         _ => ("another", "see RFC 8446, section 6"),
     };
     let says = format!("{} ended TLS with alert {number} ({name}): {meaning}", case.url());
-    let finding = case.target(FindingId::TlsAlert, says);
+    // 42 to 46, 48 and 51 are verdicts on a certificate and its signature (a server has none but ours to judge), 116 on
+    // that there is none.
+    let is_about_ours = matches!(number, 42..=46 | 48 | 49 | 51 | 116);
+    let id = if is_about_ours { FindingId::ClientCertificateRequired } else { FindingId::TlsAlert };
+    let finding = case.target(id, says);
     match number {
-        40 | 42..=46 | 48 | 49 | 116 => {
+        40 | 42..=46 | 48 | 49 | 51 | 116 => {
             finding.remedy("--cert FILE --key FILE: a certificate that the server takes")
         }
         70 => finding

@@ -26,6 +26,9 @@ impl Connections {
             let _ = socket.reset_on_close();
         }
         drop(socket);
+        if let Some(session_io) = &session {
+            self.memory.count(session_io.weighed.held, 0);
+        }
         if connected.is_some() {
             self.open -= 1;
             self.all_open.closed();

@@ -4,7 +4,7 @@
 //! Invariant: a slot with a session has one nearest deadline in the heap, its `until`; what a session could
 //! not send is kept and sent before anything else, and only then is the socket watched for room to write.
 
-use super::{Connections, Ending, SessionIo, Slot, errno_of, nowhere};
+use super::{Connections, Ending, SessionIo, Slot, Weighed, errno_of, nowhere};
 use crate::engine::deadlines::Timed;
 use crate::engine::session::{Context, Session, SessionError, Step, StepResult};
 use crate::linux::epoll::Interest;
@@ -53,7 +53,8 @@ impl Connections {
         vacant.insert(slot);
         self.drive(key, |slot, context| {
             let (session, stepped) = Session::begin(context);
-            let session_io = SessionIo { session, unsent: Vec::new(), bytes_out: 0 };
+            let session_io =
+                SessionIo { session, unsent: Vec::new(), bytes_out: 0, weighed: Weighed::default() };
             slot.session = Some(Box::new(session_io));
             stepped
         });
@@ -144,7 +145,11 @@ impl Connections {
             ordinal: slot.started.ticket.ordinal,
             destination: lease.destination,
         };
+        let sessions = context.tally.traffic.sessions;
         let mut stepped = act(slot, &mut context);
+        if context.tally.traffic.sessions > sessions {
+            context.tally.course.opened(slot.started.at, context.now);
+        }
         let Some(session_io) = &mut slot.session else { return };
         if self.ending != Ending::No && !matches!(stepped, Ok(Step::Done) | Err(_)) {
             stepped = session_io.end_with_the_run(self.ending, stepped, &mut context);
@@ -164,7 +169,10 @@ impl Connections {
         match stepped {
             Ok(Step::Done) => self.end_session(key, None),
             Err(trouble) => self.end_session(key, Some(trouble)),
-            Ok(_) => self.await_session(key),
+            Ok(_) => match self.weigh(key) {
+                None => self.await_session(key),
+                beyond => self.end_session(key, beyond),
+            },
         }
     }
 

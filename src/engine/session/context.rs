@@ -95,6 +95,12 @@ impl Context<'_> {
         self.ended.map_or(self.now, |ended| ended.min(self.now))
     }
 
+    /// The answer has come to what was sent at `since`.
+    pub(crate) fn answered(&mut self, since: Stamp) {
+        self.tally.latencies.round_trip.record(self.now.saturating_sub(since));
+        self.tally.course.answered(since, self.now);
+    }
+
     /// The wall-clock time in microseconds since 1970.
     pub(crate) fn unix_micros(&self) -> u64 {
         self.clock.unix_micros(self.now)

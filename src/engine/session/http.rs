@@ -221,7 +221,7 @@ impl Http {
             }
             context.tally.traffic.matched += 1;
         }
-        context.tally.latencies.round_trip.record(context.now.saturating_sub(self.sent_at));
+        context.answered(self.sent_at);
         if context.script.messages.every.is_some() {
             let from_due = context.now.saturating_sub(self.due);
             context.tally.latencies.round_trip_from_due.record(from_due);

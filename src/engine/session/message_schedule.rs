@@ -17,6 +17,8 @@ pub(super) struct MessageSchedule {
     sent: u64,
     next_at: Option<Stamp>,
     waiting: VecDeque<Waiting>,
+    /// Bytes of memory of those that wait.
+    held: usize,
     /// True if it is over when everything is said.
     exchange_only: bool,
     /// True if no more is to be sent.
@@ -32,6 +34,12 @@ struct Waiting {
     since: Stamp,
     /// The message itself, or the text that its answer holds.
     expected: Vec<u8>,
+}
+
+impl Waiting {
+    fn bytes(&self) -> usize {
+        size_of::<Waiting>() + self.expected.capacity()
+    }
 }
 
 impl MessageSchedule {
@@ -103,7 +111,15 @@ impl MessageSchedule {
     }
 
     fn wait(&mut self, due: Stamp, since: Stamp, expected: Vec<u8>) {
-        self.waiting.push_back(Waiting { due, since, expected });
+        let waiting = Waiting { due, since, expected };
+        self.held += waiting.bytes();
+        self.waiting.push_back(waiting);
+    }
+
+    fn pop(&mut self) -> Option<Waiting> {
+        let oldest = self.waiting.pop_front()?;
+        self.held -= oldest.bytes();
+        Some(oldest)
     }
 
     /// Answer that the oldest message waits for; `None`: nothing is waited for.
@@ -113,8 +129,8 @@ impl MessageSchedule {
 
     /// The answer to the oldest message has come, and is as it should be.
     pub(super) fn matched(&mut self, context: &mut Context<'_>) -> Step {
-        if let Some(answered) = self.waiting.pop_front() {
-            context.tally.latencies.round_trip.record(context.now.saturating_sub(answered.since));
+        if let Some(answered) = self.pop() {
+            context.answered(answered.since);
             if context.script.messages.every.is_some() {
                 let from_due = context.now.saturating_sub(answered.due);
                 context.tally.latencies.round_trip_from_due.record(from_due);
@@ -142,7 +158,7 @@ impl MessageSchedule {
     /// The trouble of an answer that is another.
     pub(super) fn mismatch(&mut self, payload: &[u8], context: &mut Context<'_>) -> SessionError {
         context.tally.traffic.mismatches += 1;
-        let wanted = match (&context.script.messages.expect, self.waiting.pop_front()) {
+        let wanted = match (&context.script.messages.expect, self.pop()) {
             (Some(Expect::Echo), Some(waiting)) => format!("'{}'", shown(&waiting.expected)),
             (Some(expect), _) => expect.to_string(),
             (None, _) => "nothing".to_owned(),
@@ -187,7 +203,7 @@ impl MessageSchedule {
 
     /// Bytes of memory of what is waited for.
     pub(super) fn held(&self) -> usize {
-        self.waiting.iter().map(|waiting| size_of::<Waiting>() + waiting.expected.capacity()).sum()
+        self.held
     }
 
     /// Messages that wait for an answer.

@@ -26,6 +26,8 @@ mod upgrade;
 mod websocket;
 
 #[cfg(test)]
+mod stack_tests;
+#[cfg(test)]
 mod tests;
 
 pub(super) use context::{Context, SessionError, Step, StepResult};
@@ -280,7 +282,6 @@ impl Session {
     /// Bytes of memory that the session holds for what its peer has sent and for what it still waits for: incomplete
     /// heads, bodies and messages, and expected answers. A parked session holds next to none. TLS records, at most
     /// one of 18 KiB, are not in it.
-    #[allow(dead_code, reason = "summed by the memory budget of the process")]
     pub(super) fn held_bytes(&self) -> usize {
         match &self.talk {
             Talk::Opening(opening) => opening.held(),

@@ -30,7 +30,7 @@ impl Rehearsal {
         Rehearsal::of(&session.with_target(target).with("--lifetime", lifetime))
     }
 
-    fn of(overrides: &Overrides) -> Rehearsal {
+    pub(super) fn of(overrides: &Overrides) -> Rehearsal {
         Rehearsal::of_plan(&from_flags(overrides).unwrap(), None)
     }
 

@@ -100,6 +100,8 @@ named! {
         SystemFileLimit = "system_file_limit",
         /// ENOBUFS or ENOMEM.
         OutOfMemory = "out_of_memory",
+        /// The limit of this process on memory: what peers left unfinished or did not read went beyond it.
+        MemoryLimit = "memory_limit",
         /// The peer closed before the plan said so.
         ClosedEarly = "closed_early",
         /// The target's name could not be resolved.
@@ -212,6 +214,7 @@ impl Failure {
             | Cause::ProcessFileLimit
             | Cause::SystemFileLimit
             | Cause::OutOfMemory
+            | Cause::MemoryLimit
             | Cause::Other => Side::Generator,
             Cause::HostUnreachable
             | Cause::NetworkUnreachable

@@ -2,6 +2,11 @@
 //!
 //! A worker that comes late to a socket measures its own delay as that of the target. A few milliseconds are the
 //! machine's, and are in every figure; what is half of a figure, or a stop that anybody would notice, spoils it.
+//!
+//! A machine that is busy with other things makes some of a worker's looks late, and by much. A worker that has more to
+//! read than it can (a peer that floods it) comes late to each of them, if only by a little: so the median tells of it, and
+//! does not tell of the machine. It is held against what has a time of its own (pongs, messages with a pace): slots of a
+//! closed loop ask for as much as the worker can do.
 
 use super::Tally;
 use std::time::Duration;
@@ -15,6 +20,8 @@ const LATE_LEAST_S: f64 = 0.25;
 /// 99th percentile of a delay of the generator, in microseconds, below which it counts for nothing: the time for which a
 /// busy machine lets a thread wait.
 const NOTICED_US: u64 = 20_000;
+/// Median of a delay, in microseconds, below which it counts for nothing.
+const NOTICED_MEDIAN_US: u64 = 1_000;
 
 /// Delays of the workers of a run at the 99th percentile, in microseconds; `None` where there was nothing
 /// to be delayed.
@@ -26,6 +33,10 @@ pub struct Served {
     pub service_lateness_us: Option<u64>,
     /// The longer of round trip and pong: what these delays are in.
     pub measured_us: Option<u64>,
+    /// Median delay of what came to sockets.
+    pub median_service_us: Option<u64>,
+    /// The longer of the medians of pong and of the round trip from due: what has a time of its own.
+    pub median_paced_us: Option<u64>,
     /// Time for which sockets waited longer than [`TOO_LATE`], beyond it, over all workers, in seconds.
     pub late_s: f64,
     /// Workers.
@@ -43,17 +54,23 @@ pub enum Late {
     Messages(u64),
     /// Events at sockets: the delay at the 99th percentile, in microseconds.
     Sockets(u64),
+    /// Events at sockets: the median delay, in microseconds.
+    Always(u64),
 }
 
 impl Served {
     /// Delays of the workers of a run.
     pub fn of(tally: &Tally, workers: u32, elapsed: Duration) -> Served {
         let latencies = &tally.latencies;
-        let p99 = |latency: &super::Latency| (latency.count() > 0).then(|| latency.quantile_us(0.99));
+        let at = |latency: &super::Latency, q| (latency.count() > 0).then(|| latency.quantile_us(q));
+        let p99 = |latency| at(latency, 0.99);
+        let median = |latency| at(latency, 0.5);
         Served {
             message_lateness_us: p99(&latencies.message_lateness),
             service_lateness_us: p99(&latencies.service_lateness),
             measured_us: p99(&latencies.round_trip).max(p99(&latencies.pong)),
+            median_service_us: median(&latencies.service_lateness),
+            median_paced_us: median(&latencies.pong).max(median(&latencies.round_trip_from_due)),
             late_s: tally.late.as_secs_f64(),
             workers,
             elapsed_s: elapsed.as_secs_f64(),
@@ -72,6 +89,12 @@ impl Served {
         beyond(self.message_lateness_us)
             .map(Late::Messages)
             .or_else(|| beyond(self.service_lateness_us).map(Late::Sockets))
+            .or_else(|| self.always_late().map(Late::Always))
+    }
+
+    fn always_late(&self) -> Option<u64> {
+        let (service, paced) = (self.median_service_us?, self.median_paced_us?);
+        (service > NOTICED_MEDIAN_US && service >= paced / 2).then_some(service)
     }
 }
 
@@ -84,6 +107,8 @@ mod tests {
             message_lateness_us: Some(message),
             service_lateness_us: Some(service),
             measured_us: measured,
+            median_service_us: Some(0),
+            median_paced_us: None,
             late_s: 0.0,
             workers: 2,
             elapsed_s: 10.0,
@@ -97,6 +122,22 @@ mod tests {
         assert_eq!(away(0.6, 10.0), Some(Late::Away(0.3)));
         assert_eq!(away(0.6, 20.0), None, "2 % of it");
         assert_eq!(away(5.8, 8.0), Some(Late::Away(2.9)), "stopped for 3 of 8 s, two workers");
+    }
+
+    #[test]
+    fn a_peer_that_floods_its_worker_spoils_what_others_are_measured_by_however_little_it_is() {
+        let judged = |service, paced| {
+            let medians = (Some(service), paced);
+            let (median_service_us, median_paced_us) = medians;
+            Served { median_service_us, median_paced_us, ..served(0, 9_000, Some(12_000)) }.too_late()
+        };
+        // 60 µs without the flood, 10.6 ms with it.
+        assert_eq!(judged(8_000, Some(10_600)), Some(Late::Always(8_000)));
+        assert_eq!(judged(1_100, Some(900)), Some(Late::Always(1_100)));
+        assert_eq!(judged(900, Some(1_000)), None, "less than anybody would notice");
+        assert_eq!(judged(3_000, Some(50_000)), None, "the target's part is the larger one");
+        assert_eq!(judged(3, Some(10_000)), None, "a busy machine is late now and then, and by much");
+        assert_eq!(judged(8_000, None), None, "a closed loop asks for all that the worker can do");
     }
 
     #[test]

@@ -29,6 +29,8 @@ pub struct RunStart {
     pub cpu: Duration,
     /// Resident memory of this process before the run, in bytes; 0 where it is not known.
     pub memory: u64,
+    /// Memory that the plan allows the process, in bytes; `None`: what can be had.
+    pub memory_limit: Option<u64>,
 }
 
 /// A run that has ended.

@@ -5,8 +5,8 @@
 //! `start` and leaves once by `add`; a failed one never enters a latency of success.
 
 use super::{
-    Acknowledged, AtTimeout, Closes, Fanout, Latencies, Latency, Reply, Shares, SlowSearch, Statuses, Steps,
-    Traffic,
+    Acknowledged, AtTimeout, Closes, Fanout, Latencies, Latency, LoadCourse, Reply, Shares, SlowSearch,
+    Statuses, Steps, Traffic,
 };
 use crate::model::{Failure, Lease, Outcome, Record, SkipReason, Stamp};
 use std::net::{IpAddr, SocketAddr};
@@ -53,6 +53,8 @@ pub struct Tally {
     failures: Vec<FailureTally>,
     /// Time for which workers left sockets waiting beyond what is of no account, over all workers.
     pub late: Duration,
+    /// Response times by the moment of the load at which they began, where that is asked for.
+    pub course: LoadCourse,
 }
 
 /// The stamps of an attempt up to its established connection.
@@ -114,6 +116,11 @@ impl Tally {
     /// An attempt was started.
     pub fn start(&mut self) {
         self.started += 1;
+    }
+
+    /// Nothing counted, and the same things to be kept.
+    pub fn fresh(&self) -> Tally {
+        Tally { course: self.course.fresh(), ..Tally::default() }
     }
 
     /// A started attempt has its connection.
@@ -298,6 +305,7 @@ impl Tally {
         self.latencies.merge(&other.latencies);
         self.syn_retransmitted += other.syn_retransmitted;
         self.late += other.late;
+        self.course.merge(&other.course);
         for slow in &other.slow_searches {
             self.search_slowed(*slow);
         }

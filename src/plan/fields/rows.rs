@@ -9,7 +9,9 @@ use super::super::session::syntax::{
 };
 use super::super::session::{Expect, Header, Messages, Reconnect, Request, Statuses, TlsVersion};
 use super::super::stages::WrittenClosed;
-use super::super::syntax::{BACKLOG, COUNT, DURATION, NAME, POSITIVE_DURATION, POSITIVE_RATE, SEED, WORKERS};
+use super::super::syntax::{
+    BACKLOG, COUNT, DURATION, NAME, POSITIVE_DURATION, POSITIVE_RATE, SEED, SIZE, WORKERS,
+};
 use super::super::target_url::{TARGET_URL, TargetUrl};
 use super::super::threshold::Threshold;
 use super::super::units::{Count, Rate};
@@ -137,6 +139,9 @@ rows! {
     workers: NonZeroU32, One(&WORKERS), Row::field("", "workers").flag("--workers", "N", LOAD)
         .otherwise("one a core, more where descriptors ask for it")
         .doc("Worker threads");
+    memory: u64, One(&SIZE), Row::field("", "memory").flag("--memory", "SIZE", LOAD)
+        .otherwise("nine tenths of what the machine and the cgroup have free")
+        .doc("Memory that the whole process may take; a connection whose peer's unfinished or unread bytes go beyond fails, on this side");
     steps: WrittenSteps, Steps, Row::field("", "steps")
         .doc("What each client says and waits for, step by step, in the place of [messages] and [http]");
     // From where, and how a connection lives.

@@ -39,7 +39,7 @@ send = "x""#
      --> storm.toml:3:2
       |
     3 | [conection]
-      |  ^^^^^^^^^ expected `name`, `seed`, `workers`, `steps`, `thresholds`, `abort_when`, `target`, `source`, `load`, `connection`, `tls`, `http`, `messages`, `reconnect` or `serve`
+      |  ^^^^^^^^^ expected `name`, `seed`, `workers`, `memory`, `steps`, `thresholds`, `abort_when`, `target`, `source`, `load`, `connection`, `tls`, `http`, `messages`, `reconnect` or `serve`
       |
       = help: did you mean `connection`?
 
@@ -47,7 +47,7 @@ send = "x""#
      --> storm.toml:5:2
       |
     5 | [mesages]
-      |  ^^^^^^^ expected `name`, `seed`, `workers`, `steps`, `thresholds`, `abort_when`, `target`, `source`, `load`, `connection`, `tls`, `http`, `messages`, `reconnect` or `serve`
+      |  ^^^^^^^ expected `name`, `seed`, `workers`, `memory`, `steps`, `thresholds`, `abort_when`, `target`, `source`, `load`, `connection`, `tls`, `http`, `messages`, `reconnect` or `serve`
       |
       = help: did you mean `messages`?
     "#);
@@ -417,6 +417,8 @@ fn every_other_mistake_is_said() {
         ("[target]\nurl = \"tcp://h\"", "the target has no port"),
         ("[target]\nurl = \"tcp://h\"\nports = [1, \"1-2\"]", "port 1 is given twice"),
         ("workers = 0\n[serve]", "1 to 4096"),
+        ("memory = 5\n[serve]", "such as \"64MiB\""),
+        ("memory = \"0B\"\n[serve]", "a size above 0"),
         ("seed = \"x\"\n[serve]", "not a seed"),
         ("name = \"\"\n[serve]", "the name is empty"),
     ] {

@@ -23,6 +23,7 @@ fn a_whole_scenario() {
 name = "storm"
 seed = 0x2a
 workers = 2
+memory = "512MiB"
 [target]
 url = "tcp://${HOST}:${PORT}"
 [source]
@@ -84,6 +85,7 @@ failed.ratio = ">50%"
             workers: NonZeroU32::new(1),
         }),
         workers: NonZeroU32::new(2),
+        memory: Some(512 << 20),
         thresholds: ["connect.p99 < 50ms", "failed.ratio < 0.1%"].map(|text| text.parse().unwrap()).into(),
         abort_when: vec!["failed.ratio > 50%".parse().unwrap()],
     };

@@ -150,9 +150,9 @@ fn plan() -> impl Strategy<Value = Plan> {
             Load { arrivals, max_open, connections, until }
         },
     );
-    let whole = (any::<String>(), any::<u64>(), workers(), vec(threshold(), 0..3));
+    let whole = (any::<String>(), any::<u64>(), workers(), option::of(1..u64::MAX), vec(threshold(), 0..3));
     (whole, target, source(), load, connection(), option::of(serve())).prop_map(
-        |((name, seed, workers, thresholds), target, source, load, connection, serve)| Plan {
+        |((name, seed, workers, memory, thresholds), target, source, load, connection, serve)| Plan {
             name,
             seed,
             target,
@@ -163,6 +163,7 @@ fn plan() -> impl Strategy<Value = Plan> {
             secrets: Secrets::default(),
             serve,
             workers,
+            memory,
             abort_when: thresholds.clone(),
             thresholds,
         },

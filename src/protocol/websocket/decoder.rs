@@ -161,8 +161,9 @@ impl Held {
         let taken = bytes.len().min(message.left);
         let begin = message.payload.len();
         if message.payload.capacity() - begin < taken {
-            // Doubled, and never beyond what the frame has announced.
-            message.payload.reserve_exact(message.left.min(begin.max(taken)));
+            // Doubled, and never beyond what is announced: by the last frame, or of a message in fragments, by none.
+            let announced = if message.is_final { message.left } else { LONGEST_MESSAGE - begin };
+            message.payload.reserve_exact(announced.min(begin.max(taken)));
         }
         message.payload.extend_from_slice(&bytes[..taken]);
         mask(&mut message.payload[begin..], message.mask);

@@ -3,6 +3,7 @@
 //! Made from the plan's JSON, so that a field that is added is shown without a line here; what is written otherwise in a
 //! scenario is put into its words first.
 
+use crate::model::format::bytes;
 use crate::plan::{Arrivals, Lifetime, Plan, PortPolicy, RateStage};
 use crate::protocol::Application;
 use humantime::format_duration;
@@ -29,6 +30,9 @@ pub(super) fn rows(plan: &Plan) -> Vec<(String, String)> {
     fields.remove("target");
     if let Some(url) = plan.url() {
         fields.insert("target".into(), serde_json::json!({ "url": url }));
+    }
+    if let Some(memory) = plan.memory {
+        fields.insert("memory".into(), bytes(memory).into());
     }
     put(&mut fields, "source", "ports", Some(ports(plan.source.ports)));
     put(&mut fields, "load", "arrivals", None);

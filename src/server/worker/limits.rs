@@ -1,23 +1,15 @@
 //! Limits of what peers may cost: memory of what is not complete, and time to complete it.
 
 use super::{Worker, whom};
+use crate::model::Room;
 use crate::server::counters::Ending;
 use crate::server::deadlines::Whom;
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 impl Worker {
     /// Counts what a connection holds now, in place of what it held before; whether all together hold too much by it.
     pub(super) fn account(&self, before: usize, now: usize) -> bool {
-        if now == before {
-            return false;
-        }
-        if now < before {
-            self.shared.held.fetch_sub(before - now, Relaxed);
-            return false;
-        }
-        let more = now - before;
-        self.shared.held.fetch_add(more, Relaxed) + more > self.shared.limits.memory
+        self.shared.memory.count(before as u64, now as u64) == Room::Beyond
     }
 
     /// Sets a deadline for what has begun with this event.

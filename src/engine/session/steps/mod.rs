@@ -289,7 +289,7 @@ impl Conversation {
         context.tally.traffic.matched += 1;
         let is_answer = matches!(program.ops[usize::from(self.client.at)].act, Do::Send(_));
         if is_answer {
-            context.tally.latencies.round_trip.record(context.now.saturating_sub(self.since));
+            context.answered(self.since);
         }
         self.done(context);
         self.advance(context)

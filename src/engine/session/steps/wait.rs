@@ -83,7 +83,7 @@ impl Conversation {
         self.take(&request.takes, &answer.head, &answer.body)?;
         context.tally.traffic.received += 1;
         context.tally.statuses.add(answer.status);
-        context.tally.latencies.round_trip.record(context.now.saturating_sub(self.since));
+        context.answered(self.since);
         self.done(context);
         self.advance(context)
     }

@@ -158,6 +158,23 @@ fn no_more_is_reserved_than_has_come_or_was_announced() {
 }
 
 #[test]
+fn a_message_in_the_smallest_pieces_is_moved_a_few_times_only() {
+    const PIECES: usize = 100_000;
+    // Fragments of a byte; a frame that comes byte by byte.
+    let fragments =
+        [frame(0x02, b"x", Sender::Server), frame(0x00, b"x", Sender::Server).repeat(PIECES)].concat();
+    let whole = frame(0x82, &vec![1; PIECES], Sender::Server);
+    for (bytes, step) in [(&fragments, 3), (&whole[..PIECES].to_vec(), 1)] {
+        let (mut decoder, mut sizes) = (Decoder::default(), std::collections::BTreeSet::new());
+        for piece in bytes.chunks(step) {
+            assert_eq!(decoder.feed(piece, Sender::Server), Ok((piece.len(), None)));
+            sizes.insert(decoder.held());
+        }
+        assert!(sizes.len() < 100 && decoder.held() <= 2 * PIECES + 512, "{} sizes", sizes.len());
+    }
+}
+
+#[test]
 fn a_message_that_came_whole_from_a_server_is_not_copied() {
     let bytes = frame(0x82, &[9; 1000], Sender::Server);
     let mut decoder = Decoder::default();
