@@ -206,10 +206,8 @@ pub struct PortWindow {
     pub at: Stamp,
     /// Attempts of this window that found no port.
     pub failed: u64,
-    /// Sockets in TIME_WAIT.
-    pub time_wait: u64,
-    /// Sockets in any other state.
-    pub live: u64,
+    /// Sockets in TIME_WAIT, and in any other state; `None`: they were not counted then.
+    pub sockets: Option<(u64, u64)>,
 }
 
 /// Cause that keeps the ports of a tuple.

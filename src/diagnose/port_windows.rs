@@ -19,8 +19,8 @@ const WORTH: f64 = 0.1;
 pub(super) struct Later {
     id: FindingId,
     failed: FailureFact,
-    /// The window with the most of its sockets.
-    fullest: PortWindow,
+    /// The most sockets in TIME_WAIT, and in any other state, of a window.
+    fullest: (u64, u64),
     windows: usize,
 }
 
@@ -33,20 +33,27 @@ pub(super) fn divided(facts: &Facts, failed: &FailureFact, first: FindingId) -> 
         FindingId::PortsExhaustedByTimeWait => FindingId::PortsExhaustedByLiveConnections,
         _ => return (failed.clone(), None),
     };
-    // A look after the last failure may see what the end of the run has closed.
-    let during = facts.port_windows.iter().filter(|window| window.at < failed.last_at);
-    let of_other: Vec<&PortWindow> = during.filter(|window| cause(window, usable) == Some(other)).collect();
-    let count: u64 = of_other.iter().map(|window| window.failed).sum::<u64>();
+    // Where nobody counted, what kept the ports before goes on. A look after the last failure may see what the end of
+    // the run has closed.
+    let (mut state, mut of_other) = (first, Vec::new());
+    for window in &facts.port_windows {
+        let seen = Some(window).filter(|window| window.at < failed.last_at);
+        state = seen.and_then(|window| cause(window, usable)).unwrap_or(state);
+        if state == other {
+            of_other.push(window);
+        }
+    }
+    let count: u64 = of_other.iter().map(|window| window.failed).sum();
     // The first was seen to be of the first cause.
     let count = count.min(failed.count.saturating_sub(1));
-    let fullest = of_other.iter().max_by_key(|window| window.time_wait.max(window.live));
+    let fullest = of_other.iter().filter_map(|window| window.sockets).max_by_key(|(a, b)| *a.max(b));
     let Some(fullest) = fullest.filter(|_| count as f64 >= failed.count as f64 * WORTH) else {
         return (failed.clone(), None);
     };
     let span = (of_other[0].at.saturating_sub(WINDOW), of_other[of_other.len() - 1].at);
     let theirs = part(failed, count, span);
     let rest = FailureFact { count: failed.count - count, ..failed.clone() };
-    (rest, Some(Later { id: other, failed: theirs, fullest: **fullest, windows: of_other.len() }))
+    (rest, Some(Later { id: other, failed: theirs, fullest, windows: of_other.len() }))
 }
 
 /// Length of a window.
@@ -58,15 +65,16 @@ fn part(failed: &FailureFact, count: u64, (from, to): (Stamp, Stamp)) -> Failure
 }
 
 fn cause(window: &PortWindow, usable: u32) -> Option<FindingId> {
-    let taken = window.time_wait + window.live;
+    let (time_wait, live) = window.sockets?;
+    let taken = time_wait + live;
     if (taken as f64) < f64::from(usable) * FULL {
         return None;
     }
     let mostly = |sockets: u64| sockets as f64 >= taken as f64 * MOSTLY;
-    if mostly(window.time_wait) {
+    if mostly(time_wait) {
         Some(FindingId::PortsExhaustedByTimeWait)
     } else {
-        mostly(window.live).then_some(FindingId::PortsExhaustedByLiveConnections)
+        mostly(live).then_some(FindingId::PortsExhaustedByLiveConnections)
     }
 }
 
@@ -78,14 +86,14 @@ impl Later {
         let usable = facts.usable_ports.unwrap_or(look.ports.usable);
         let (sockets, what) = match self.id {
             FindingId::PortsExhaustedByTimeWait => (
-                self.fullest.time_wait,
+                self.fullest.0,
                 "in TIME_WAIT, which connections keep for 60 s after this side closed them first",
             ),
-            _ => (self.fullest.live, "open connections"),
+            _ => (self.fullest.1, "open connections"),
         };
         let says = format!(
             "later, {} attempts found no source port from {source} to {to} while up to {sockets} of its {usable} ports were \
-             {what} (seen at the end of {} windows, until {:.1} s)",
+             {what} (in {} windows, until {:.1} s)",
             self.failed.count,
             self.windows,
             self.failed.last_at.as_secs_f64()
@@ -99,8 +107,8 @@ impl Later {
             .resting_on(
                 Evidence::default()
                     .with("tuple", format!("{source} to {to}"))
-                    .with("time_wait", self.fullest.time_wait)
-                    .with("live", self.fullest.live)
+                    .with("time_wait", self.fullest.0)
+                    .with("live", self.fullest.1)
                     .with("ports_usable", usable)
                     .with("failed", self.failed.count)
                     .with("windows", self.windows as u64),

@@ -103,8 +103,16 @@ fn two_causes() -> Vec<Situation> {
     let mut facts = no_port(20, 1004);
     facts.failures[0].count = 1000;
     facts.failures[0].last_at = s(4.5);
-    let window = |at, failed, time_wait| PortWindow { at: s(at), failed, time_wait, live: 1024 - time_wait };
-    facts.port_windows = vec![window(2.0, 100, 30), window(3.0, 450, 1000), window(4.0, 450, 1020)];
+    let window = |at, failed, time_wait| PortWindow {
+        at: s(at),
+        failed,
+        sockets: Some((time_wait, 1024 - time_wait)),
+    };
+    facts.port_windows = vec![
+        window(2.0, 100, 30),
+        window(3.0, 450, 1000),
+        PortWindow { sockets: None, ..window(4.0, 450, 0) },
+    ];
     add(
         &mut all,
         "open connections fill the tuple, then close, and it is their TIME_WAIT that fills it",

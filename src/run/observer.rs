@@ -207,13 +207,14 @@ impl Watch for Observer {
             ObservedWindow { window: row, totals: &window.totals, sample: &sample, delta: delta.as_ref() };
         let onsets = self.detectors.window(&view);
         self.onsets.extend(onsets.iter().cloned());
+        // What is counted after the end is not what the window met.
+        let is_during = is_new && !self.hurry.is_called_for();
+        self.port_windows.extend(port_window(row, Some(&sample).filter(|_| is_during)));
         if !is_new {
             return Told { onsets, seen: None };
         }
-        // What is counted after the end is not what the window met.
-        if !self.hurry.is_called_for() {
+        if is_during {
             self.server.window(row);
-            self.port_windows.extend(port_window(row, &sample));
         }
         let dropped = delta.and_then(|delta| delta.listener_drops).filter(|more| *more > 0);
         self.drops_by.extend(dropped.map(|more| (sample.taken_at, more)));
@@ -239,16 +240,20 @@ fn fullest(sample: &Sample) -> Option<TupleCount> {
     sample.tuples().into_iter().max_by_key(|tuple| tuple.sockets.total())
 }
 
-/// The ports of the fullest tuple at the end of a window in which attempts found none.
-fn port_window(row: &WindowRow, sample: &Sample) -> Option<PortWindow> {
+/// A window in which attempts found no port, with the ports of the fullest tuple where they were counted at its end.
+fn port_window(row: &WindowRow, sample: Option<&Sample>) -> Option<PortWindow> {
     let for_want_of_a_port =
         |failure: &Failure| (failure.stage, failure.cause) == (Stage::Connect, Cause::AddressNotAvailable);
     let failed = row.failures.iter().filter(|(failure, _)| for_want_of_a_port(failure));
     let failed: u64 = failed.map(|(_, count)| count).sum();
     // Of two looks, a connection may be in both or in neither.
-    let tuple = fullest(sample).filter(|_| failed > 0 && sample.is_one_look() && is_exact(sample))?;
-    let fact = tuple_fact(&tuple);
-    Some(PortWindow { at: sample.taken_at, failed, time_wait: fact.time_wait(), live: fact.live() })
+    let sample = sample.filter(|sample| sample.is_one_look() && is_exact(sample));
+    let fact = sample.and_then(fullest).map(|tuple| tuple_fact(&tuple));
+    (failed > 0).then(|| PortWindow {
+        at: sample.map_or(row.at, |sample| sample.taken_at),
+        failed,
+        sockets: fact.map(|fact| (fact.time_wait(), fact.live())),
+    })
 }
 
 fn tuple_fact(tuple: &TupleCount) -> TupleFact {
