@@ -112,10 +112,10 @@ fn a_condition_ends_the_run_as_failed_and_everything_is_written() {
     assert_eq!(output.status.code(), Some(3), "{output:?}");
     assert_all_are_written(&folder);
     let result = json(&folder.path().join("json"));
-    assert!(result["aborted"].as_str().unwrap().contains("failed.ratio is 100%"), "{}", result["aborted"]);
+    assert!(result["aborted"].as_str().unwrap().contains("failed.ratio is 100 %"), "{}", result["aborted"]);
     assert!(result["counts"]["started"].as_u64().unwrap() < 1000, "{}", result["counts"]);
     let text = String::from_utf8_lossy(&output.stdout);
-    assert!(text.contains("ended early: failed.ratio is 100%"), "{text}");
+    assert!(text.contains("ended early: failed.ratio is 100 %"), "{text}");
 }
 
 #[test]

@@ -117,6 +117,46 @@ fn a_mistake_in_a_scenario_is_not_valid() {
     }
 }
 
+/// A scenario with one threshold.
+fn judged_by(key: &str, comparison: &str) -> Value {
+    toml_as_json(&format!("[target]\nurl = \"tcp://h:1\"\n[thresholds]\n{key} = \"{comparison}\""))
+}
+
+#[test]
+fn every_metric_has_its_place_in_the_schema_and_a_name_that_is_none_is_marked() {
+    use connstorm::plan::threshold::Metric;
+    let validator = validator("scenario");
+    let is_right = |key: &str, comparison: &str| validator.is_valid(&judged_by(key, comparison));
+    for metric in Metric::all() {
+        let (name, comparison) = (metric.to_string(), metric.unit().example());
+        assert!(is_right(&format!("\"{name}\""), comparison), "\"{name}\" = {comparison}");
+        assert!(is_right(&name, comparison), "{name} = {comparison}, as tables");
+    }
+    for (key, comparison) in [
+        ("\"connect.p95\"", "<= 1m 30s"),
+        ("\"round_trip.p99.99\"", "< ${BOUND}"),
+        ("\"step.say-hello.p99_9\"", "!= 250us"),
+        ("\"step.login.failed\"", "== 0"),
+        ("\"onset.ports_exhausted\"", "never"),
+        ("\"onset.ports_exhausted\"", "> 30s"),
+        ("\"failed.ratio\"", "<0.1 %"),
+    ] {
+        assert!(is_right(key, comparison), "{key} {comparison}");
+    }
+    for (key, comparison) in [
+        ("\"conect.p99\"", "< 50ms"),
+        ("\"connect.p99\"", "50ms"),
+        ("\"connect.p99\"", "< 50"),
+        ("\"connect.p99\"", "< 50 fortnights"),
+        ("\"connect.q99\"", "< 50ms"),
+        ("\"failed.ratio\"", "< 5ms"),
+        ("\"failed.refused\"", "never"),
+        ("\"held.max\"", "=> 5"),
+    ] {
+        assert!(!is_right(key, comparison), "{key} {comparison}");
+    }
+}
+
 /// Fields of a table by the reader of scenarios, out of its own message about a wrong one.
 fn fields_read(table: &str) -> BTreeSet<String> {
     let text = format!("{table}zzzzzzzz = 1\n");

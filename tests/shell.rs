@@ -97,6 +97,50 @@ fn commands_flags_and_values_are_offered() {
     }
 }
 
+/// What a shell says to a script about the file of its completions, whose name is `$1`, or `$argv[1]` in fish. `None` where
+/// the shell is not installed.
+fn said_by(shell: &str, options: &[&str], script: &str) -> Option<String> {
+    if Command::new(shell).arg("--version").output().is_err() {
+        println!("skipped: {shell} is not installed (Debian's package {shell})");
+        return None;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("_connstorm");
+    std::fs::write(&file, stdout(&["completions", shell])).unwrap();
+    let syntax = Command::new(shell).arg("-n").arg(&file).output().unwrap();
+    assert!(syntax.status.success() && syntax.stderr.is_empty(), "{shell} -n: {syntax:?}");
+    let mut command = Command::new(shell);
+    command.args(options).args(["-c", script]);
+    // zsh takes the word after the script for $0.
+    command.args((shell == "zsh").then_some("zsh")).arg(&file).env("HOME", folder.path());
+    let output = command.output().unwrap();
+    assert!(output.status.success() && output.stderr.is_empty(), "{shell}: {output:?}");
+    Some(String::from_utf8(output.stdout).unwrap())
+}
+
+#[test]
+fn fish_offers_commands_flags_and_values() {
+    for (line, offered) in [
+        ("connstorm co", "compare"),
+        ("connstorm run --thr", "--threshold"),
+        ("connstorm lab sh", "shell"),
+        ("connstorm run --color ", "never"),
+    ] {
+        let script = format!("source $argv[1]; complete -C '{line}'");
+        let Some(said) = said_by("fish", &["--no-config"], &script) else { return };
+        assert!(said.lines().any(|word| word.split('\t').next() == Some(offered)), "{line}: {said}");
+    }
+}
+
+#[test]
+fn zsh_loads_the_completions() {
+    let script = "autoload -Uz compinit && compinit -D -u && source \"$1\" && \
+                  print -r -- \"$_comps[connstorm]\" && whence -w _connstorm";
+    let Some(said) = said_by("zsh", &["-f"], script) else { return };
+    assert!(said.contains("_connstorm: function"), "{said}");
+    assert!(said.lines().next() == Some("_connstorm"), "zsh asks it for this program: {said}");
+}
+
 /// A page that `man` can show: no warning of the formatter, and the sections that a reader looks for.
 #[test]
 fn a_manual_page_is_formatted_without_a_warning() {

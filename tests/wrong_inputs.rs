@@ -78,7 +78,7 @@ const RUN: &[(&str, &str)] = &[
     ("--threshold failed.ratio<200%", "0% to 100%"),
     ("--threshold ok=5", "'=='"),
     ("--abort-when failed.ratio>500%", "0% to 100%"),
-    ("--send {random:1TiB} --expect echo", "is not a size"),
+    ("--send {random:1TiB} --expect echo", "such as {random:1KiB}"),
     ("--every 1s", "send"),
     ("--send x --expect perhaps", "contains("),
     ("--send x --expect json(a)", "json("),

@@ -1,7 +1,7 @@
 //! Facts that rules may look at, whoever gathered them. What is not known is `None` or empty, and
 //! proves nothing.
 
-use super::{ClientFacts, Listening, Moment, Place, Plateau, Proxy, TargetFacts};
+use super::{ClientFacts, Listening, Moment, Place, Plateau, Proxy, SchemeTrial, TargetFacts};
 use crate::linux::addresses::Neighbour;
 use crate::linux::holders::Table;
 use crate::linux::proc_net::{Conntrack, ConntrackDrops, Counters};
@@ -18,10 +18,8 @@ use std::time::Duration;
 /// The facts of a run, or of one careful connection.
 #[derive(Debug, Clone, Default)]
 pub struct Facts {
-    /// True if the target, spoken to in plain text, has answered a ClientHello with a TLS record.
-    pub speaks_tls: bool,
-    /// True if the target, spoken to by TLS, has answered plain HTTP on a connection of its own.
-    pub speaks_plain: bool,
+    /// Other schemes that were tried where the target did not answer as the one asked for has it.
+    pub trials: Vec<SchemeTrial>,
     /// Where connections went.
     pub destinations: Vec<SocketAddr>,
     /// Further destinations of the run, where these are the facts of a part of it.

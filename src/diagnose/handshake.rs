@@ -3,11 +3,13 @@
 //! A browser's words for the same are quoted where there are any, so that who searches for them finds them.
 
 mod close;
+mod other_scheme;
 mod status;
 mod tls;
 
 use super::claim::{Claim, Owner, Span};
-use super::{Facts, FailureFact, FindingId, queues, rivals, server_end, unanswered};
+use super::{Facts, FailureFact, FindingId, queues, server_end, unanswered};
+use crate::model::format::shell_word;
 use crate::model::{Cause, Evidence, Reply, Side, Stage};
 use crate::protocol::{ECHO, Kind};
 
@@ -45,6 +47,9 @@ impl Case<'_> {
         if matches!(stage, Stage::Lease | Stage::Bind | Stage::Connect) {
             return None;
         }
+        if let Some(claim) = other_scheme::claim(self) {
+            return Some(claim);
+        }
         Some(match self.failed.failure.cause {
             C::HttpStatus => status::finding(self),
             C::NotHttp => self.not_http(),
@@ -61,7 +66,7 @@ impl Case<'_> {
             | C::UnrequestedSubprotocol
             | C::SubprotocolNotSelected
             | C::UnrequestedExtension => self.violated(),
-            C::TlsOnPlainText => self.tls_on_plain_text(),
+            C::TlsOnPlainText => other_scheme::tls_port(self),
             C::PlainTextOnTls | C::NotTls | C::TlsAlert | C::TlsError => tls::finding(self),
             C::CertificateExpired
             | C::CertificateNotYetValid
@@ -69,11 +74,10 @@ impl Case<'_> {
             | C::NameMismatch
             | C::CertificateInvalid => tls::certificate(self),
             C::ClosedEarly | C::Reset | C::TimedOut if stage == Stage::Close => close::at_the_close(self),
-            C::ClosedEarly | C::Reset if stage == Stage::Handshake && self.facts.speaks_tls => {
-                self.tls_on_plain_text()
-            }
-            C::ClosedEarly | C::Reset | C::TimedOut if stage == Stage::Tls && self.facts.speaks_plain => {
-                tls::plain_port(self)
+            C::ClosedEarly | C::Reset
+                if stage != Stage::Session && self.reply.is_some_and(|reply| reply.certificate_asked) =>
+            {
+                tls::certificate_asked(self)
             }
             // Told with the queue.
             C::Reset if queues::resets_on_overflow(self.facts) => return None,
@@ -81,7 +85,6 @@ impl Case<'_> {
             C::Reset if stage != Stage::Session => self.reset_in_handshake(),
             C::ClosedEarly if self.failed.failure.code.is_some() => close::by_code(self),
             C::Stalled => self.stalled(),
-            C::TimedOut if stage == Stage::Handshake && self.facts.speaks_tls => self.tls_on_plain_text(),
             C::ClosedEarly | C::Reset => self.ended_by_the_server(),
             C::TimedOut if matches!(stage, Stage::Tls | Stage::Handshake) => {
                 return (!self.facts.silence_is_explained()).then(|| self.silent());
@@ -246,22 +249,6 @@ impl Case<'_> {
         }
     }
 
-    fn tls_on_plain_text(&self) -> Claim {
-        let quoted = if self.is_websocket() { format!("; {INVALID_RESPONSE}") } else { String::new() };
-        let other = self.url_with(self.other_scheme());
-        let proof = match self.failed.failure.cause {
-            Cause::TlsOnPlainText => "it answered plain text with a TLS record",
-            _ => "it did not answer plain text, and answers a TLS ClientHello with a TLS record",
-        };
-        let says = format!("{} is a TLS port: {proof}{quoted}", self.url());
-        let claim = self.target(FindingId::PlainTextToATlsPort, says).remedy(format!("use {other}"));
-        if self.failed.failure.cause == Cause::TlsOnPlainText {
-            return claim;
-        }
-        let seen = "a ClientHello on a connection of its own was answered with TLS";
-        claim.without(rivals::IN_THE_HANDSHAKE, seen).without(rivals::SILENCES, seen)
-    }
-
     fn closed_before_reply(&self) -> Claim {
         let stage = self.failed.failure.stage;
         let (what, id) = match stage {
@@ -276,14 +263,16 @@ impl Case<'_> {
         );
         let finding = self.target(id, says).remedy("look into the server's log, and the proxy's");
         if stage == Stage::Tls {
-            return finding
-                .remedy(format!("if that port has no TLS: {}", self.url_with(self.other_scheme())));
+            return finding.remedy(format!(
+                "if that port has no TLS: {}",
+                shell_word(&self.url_with(self.other_scheme()))
+            ));
         }
         if !self.kind().is_encrypted() {
-            let other = self.url_with(self.other_scheme());
+            let other = shell_word(&self.url_with(self.other_scheme()));
             return finding.remedy(format!(
                 "if that port has TLS: {other}; `connstorm doctor {}` tries it",
-                self.url()
+                shell_word(&self.url())
             ));
         }
         finding
@@ -345,8 +334,10 @@ impl Case<'_> {
             "on the server: ss -ltn (Recv-Q above 0: nobody accepts); its limit of open files; its log",
         );
         if self.failed.failure.stage == Stage::Tls {
-            return finding
-                .remedy(format!("if that port has no TLS: {}", self.url_with(self.other_scheme())));
+            return finding.remedy(format!(
+                "if that port has no TLS: {}",
+                shell_word(&self.url_with(self.other_scheme()))
+            ));
         }
         finding
     }

@@ -33,6 +33,7 @@ mod queues;
 mod refused;
 mod remedies;
 mod rivals;
+mod scheme_trial;
 mod server_end;
 mod spread;
 mod syn_retransmit;
@@ -57,6 +58,7 @@ pub use moment::{
 pub use names::is_localhost;
 use parts::{Part, Whose};
 pub use place::{Place, Scope};
+pub use scheme_trial::SchemeTrial;
 pub use server_end::is_turned_away;
 use std::net::SocketAddr;
 pub use target_facts::{Plateau, TargetFacts};

@@ -8,7 +8,7 @@ pub use probe::Timeouts;
 
 use crate::diagnose::host::checks;
 use crate::diagnose::{Facts, FailureFact, Listening, TupleFact, diagnose};
-use crate::engine::{Destinations, Script, ScriptError};
+use crate::engine::{Destinations, OtherSchemes, Script, ScriptError};
 use crate::host::server_process::{own_drops, server_table};
 use crate::host::{state, target};
 use crate::linux::addresses::{is_local, route_to};
@@ -17,8 +17,7 @@ use crate::linux::proc_net::{Conntrack, ConntrackDrops, Counters, ProcNet};
 use crate::linux::ruleset;
 use crate::linux::sysctl::HostSettings;
 use crate::model::{Cause, Failure, Lease, Stage};
-use crate::plan::{Close, Connection, Lifetime, Scheme, Session, Target, TargetUrl, Tls};
-use crate::protocol::{Application, Kind};
+use crate::plan::{Close, Connection, Lifetime, Scheme, Session, Target, TargetUrl};
 use crate::result::SCHEMA_VERSION;
 use crate::result::examination::{AttemptReport, Examination, TargetExamination};
 use probe::{Probe, Scripts, probe_all};
@@ -64,13 +63,13 @@ pub fn target(
         handshake_timeout: timeouts.reply,
     };
     let script = Script::new(target.scheme, Some(target.host.clone()), session, connection)?;
-    let (tls, plain) = other_schemes(target, connection)?;
+    let others = OtherSchemes::of(target.scheme, Some(&target.host), session, connection)?;
     let examination = host();
     let asked = Target { scheme: Scheme::Tcp, host: target.host.clone(), ports: target.ports.clone() };
     let resolved = Destinations::resolve(&asked);
     let destinations = resolved.addresses();
     let (tried, untried) = choose(destinations);
-    let scripts = Scripts { asked: script.as_ref(), tls: tls.as_ref(), plain: plain.as_ref(), source };
+    let scripts = Scripts { asked: script.as_ref(), others: Some(&others), source };
     let local = |to: SocketAddr| is_local(to.ip()).unwrap_or(false);
     let before = Counted::now(&tried);
     let mut probes = probe_all(&tried, scripts, local, timeouts);
@@ -84,7 +83,7 @@ pub fn target(
     };
     let again: Vec<SocketAddr> =
         probes.iter().filter(failed_at_once).map(|probe| probe.report.destination).collect();
-    let second = probe_all(&again, scripts, local, timeouts);
+    let second = probe_all(&again, Scripts { others: None, ..scripts }, local, timeouts);
     let failed: Vec<SocketAddr> = probes
         .iter()
         .filter(|probe| source.is_some() && !probe.report.connected)
@@ -138,23 +137,6 @@ fn reports(probes: Vec<Probe>, first: usize, besides: usize) -> Vec<AttemptRepor
     told.map(|(_, probe)| probe.report).collect()
 }
 
-/// Schemes that are tried where the target does not answer what its scheme has: TLS and nothing more, with any certificate, to
-/// one without TLS; a plain request to one with it. Bare TCP is answered by whatever is there.
-fn other_schemes(
-    target: &TargetUrl,
-    connection: Connection,
-) -> Result<(Option<Script>, Option<Script>), ScriptError> {
-    if target.scheme.application() == Application::Stream {
-        return Ok((None, None));
-    }
-    if target.scheme.is_encrypted() {
-        let plain = Script::new(Kind::Http, Some(target.host.clone()), &Session::default(), connection)?;
-        return Ok((None, plain));
-    }
-    let session = Session { tls: Tls { insecure: true, ..Tls::default() }, ..Session::default() };
-    Ok((Script::new(Kind::Tls, Some(target.host.clone()), &session, connection)?, None))
-}
-
 /// Number of attempts from the source that was asked for, and from the kernel's choice.
 fn add_sources(facts: &mut Facts, source: IpAddr, count: u64, probes: &[Probe]) {
     let others = probes.len() as u64 - count;
@@ -196,8 +178,7 @@ fn add_probes(facts: &mut Facts, probes: &[Probe]) {
     for (ordinal, probe) in (0..).zip(probes) {
         let report = &probe.report;
         facts.syn_retransmits += u64::from(report.syn_retransmits > 0);
-        facts.speaks_tls |= report.speaks_tls == Some(true);
-        facts.speaks_plain |= report.speaks_plain == Some(true);
+        facts.trials.extend(&probe.trials);
         if report.accepted == Some(false) && facts.unaccepted.is_none() {
             facts.unaccepted = Some(report.destination);
             facts.server_table = server_table(report.destination);

@@ -1,8 +1,8 @@
 //! One careful connection: connect(), with everything that the kernel tells of it, and one exchange.
 
-use crate::engine::{Script, handshake};
+use crate::diagnose::SchemeTrial;
+use crate::engine::{self, OtherSchemes, Script, handshake, until_connected};
 use crate::linux::clock::Clock;
-use crate::linux::epoll::{Epoll, Events, Interest};
 use crate::linux::sock_diag::{Filter, SockDiag};
 use crate::linux::socket::{CallError, Connection, IcmpError, PortChoice, Progress};
 use crate::linux::tcp_info::TcpInfo;
@@ -39,6 +39,8 @@ impl Default for Timeouts {
 /// its other end.
 pub(super) struct Probe {
     pub(super) report: AttemptReport,
+    /// Other schemes that were tried.
+    pub(super) trials: Vec<SchemeTrial>,
     _stream: Option<TcpStream>,
 }
 
@@ -47,10 +49,8 @@ pub(super) struct Probe {
 pub(super) struct Scripts<'s> {
     /// As the target's scheme has it; `None`: bare TCP.
     pub(super) asked: Option<&'s Script>,
-    /// TLS and nothing more, to be tried where plain text is not answered; `None` where the scheme has TLS itself.
-    pub(super) tls: Option<&'s Script>,
-    /// A plain HTTP request, to be tried where TLS is not answered; `None` where the scheme has no TLS.
-    pub(super) plain: Option<&'s Script>,
+    /// As other schemes have it, to be tried where the target does not answer so; `None`: none is tried.
+    pub(super) others: Option<&'s OtherSchemes>,
     /// The source address; `None`: the kernel chooses it.
     pub(super) source: Option<IpAddr>,
 }
@@ -103,7 +103,7 @@ fn probe(to: SocketAddr, scripts: Scripts<'_>, is_local: bool, timeouts: Timeout
             report.connected = failure.stage == Stage::Session;
             let failure = script.map_or(failure, |script| script.in_its_place(failure));
             report.failure = Some(FailureReport::from(failure));
-            return Probe { report, _stream: None };
+            return Probe { report, trials: Vec::new(), _stream: None };
         }
     };
     report.connected = true;
@@ -114,43 +114,23 @@ fn probe(to: SocketAddr, scripts: Scripts<'_>, is_local: bool, timeouts: Timeout
             !has_answered && shaken.failure.is_none_or(|failure| failure.cause == Cause::TimedOut);
         report.accepted = accepted(&stream, to, if is_silent { timeouts.reply } else { Duration::ZERO });
     }
-    if let (Some(failure), Some(tls)) = (shaken.failure, scripts.tls)
-        && is_no_answer(failure)
-    {
-        report.speaks_tls = speaks_tls(to, tls, scripts.source, timeouts);
-    }
-    if let (Some(failure), Some(plain)) = (shaken.failure, scripts.plain)
-        && is_no_answer_to_tls(failure)
-    {
-        report.speaks_plain = speaks_plain(to, plain, scripts.source, timeouts);
+    // A server that serves one connection after the other would not come to the next.
+    let ended = shaken.failure.is_some_and(|failure| failure.cause != Cause::TimedOut);
+    let stream = if ended { None } else { Some(stream) };
+    let mut trials = Vec::new();
+    if let (Some(failure), Some(others)) = (shaken.failure, scripts.others) {
+        trials = others.tried_after(failure, to, || engine::connect(to, scripts.source, timeouts.connect));
+        report.tell_of(&trials);
     }
     // A reply of HTTP is all that there is, and its connection may end with it.
     if shaken.failure.is_none() && !scripts.answers_once() {
-        shaken.failure = late_end(&stream);
+        shaken.failure = stream.as_ref().and_then(late_end);
     }
     report.failure = shaken.failure.map(FailureReport::from);
     report.tls = shaken.tls;
     report.greeting = (!shaken.first.is_empty()).then(|| shown(&shaken.first));
     report.reply = shaken.reply;
-    Probe { report, _stream: Some(stream) }
-}
-
-/// True if plain text was not answered at all, as it is by many TLS servers.
-fn is_no_answer(failure: Failure) -> bool {
-    failure.stage == Stage::Handshake
-        && matches!(failure.cause, Cause::ClosedEarly | Cause::Reset | Cause::TimedOut)
-}
-
-/// True if TLS was not answered at all, as it is by many servers of plain text.
-fn is_no_answer_to_tls(failure: Failure) -> bool {
-    failure.stage == Stage::Tls
-        && matches!(failure.cause, Cause::ClosedEarly | Cause::Reset | Cause::TimedOut)
-}
-
-/// True if a plain request, on a connection of its own, is answered with HTTP. `None` where no connection could be had.
-fn speaks_plain(to: SocketAddr, plain: &Script, source: Option<IpAddr>, timeouts: Timeouts) -> Option<bool> {
-    let stream = connect(to, source, timeouts.connect, &mut AttemptReport::of(to)).ok()?;
-    Some(handshake(&stream, to, Some(plain)).first.starts_with(b"HTTP/"))
+    Probe { report, trials, _stream: stream }
 }
 
 /// The end of a connection that stood, where the server ends it within a second.
@@ -174,15 +154,6 @@ fn late_end(mut stream: &TcpStream) -> Option<Failure> {
             }
         }
     }
-}
-
-/// True if a ClientHello, on a connection of its own, is answered with TLS: a handshake, or an alert. `None` where no
-/// connection could be had.
-fn speaks_tls(to: SocketAddr, tls: &Script, source: Option<IpAddr>, timeouts: Timeouts) -> Option<bool> {
-    let stream = connect(to, source, timeouts.connect, &mut AttemptReport::of(to)).ok()?;
-    let shaken = handshake(&stream, to, Some(tls));
-    let is_alert = shaken.failure.is_some_and(|failure| failure.cause == Cause::TlsAlert);
-    Some(is_alert || shaken.tls.is_some())
 }
 
 /// The first line of text, or the first bytes in hexadecimal, for a person: at most 60 characters.
@@ -209,7 +180,7 @@ fn connect(
     let _ = socket.keep_icmp_errors(to, true);
     let done = socket.connect(to).and_then(|progress| match progress {
         Progress::Established => Ok(true),
-        Progress::Pending => wait(&socket, limit),
+        Progress::Pending => until_connected(&socket, limit),
     });
     report.source = socket.local_address();
     if let Ok(info) = TcpInfo::of(&socket) {
@@ -239,27 +210,6 @@ fn explained(error: CallError, icmp: Option<IcmpError>, report: &mut AttemptRepo
         }
     }
     failure
-}
-
-/// Waits for a handshake; whether it was completed in time.
-fn wait(socket: &Connection, limit: Duration) -> Result<bool, CallError> {
-    let failed = |error: io::Error| CallError {
-        stage: Stage::Connect,
-        errno: Errno::of(&error).unwrap_or(Errno::EIO),
-    };
-    let set = Epoll::new().map_err(failed)?;
-    set.add(socket, 0, Interest::WRITABLE).map_err(failed)?;
-    let (clock, mut events) = (Clock::start(), Events::with_capacity(1));
-    loop {
-        let left = limit.saturating_sub(clock.now());
-        // What there is to know is asked of the socket itself.
-        let _ = set.wait(&mut events, Some(left)).map_err(failed)?;
-        match socket.progress()? {
-            Progress::Established => return Ok(true),
-            Progress::Pending if left.is_zero() => return Ok(false),
-            Progress::Pending => {}
-        }
-    }
 }
 
 /// True if the server has taken a local connection: its end then belongs to a program. Looks until it has,

@@ -15,7 +15,7 @@ use crate::linux::socket::{PortChoice, has_port_range_option};
 use crate::linux::sysctl::HostSettings;
 use crate::model::{
     AddressBlock, AddressSet, MemoryBudget, Part, Pool, PortDemand, PortSupply, Routes, Schedule, Slice,
-    partition,
+    first_of_each_ip, partition,
 };
 use crate::plan::{Arrivals, Plan, PortPolicy, Until};
 use std::collections::HashSet;
@@ -227,7 +227,9 @@ fn may_meet_itself(demand: &PortDemand, ports: &RangeInclusive<u16>) -> bool {
         ip if sources.is_empty() => is_local(ip).unwrap_or(true),
         ip => sources.iter().any(|block| block.contains(ip)),
     };
-    demand.destinations.iter().any(|to| ports.contains(&to.port()) && is_source(to.ip()))
+    let with_such_port: Vec<_> =
+        demand.destinations.iter().copied().filter(|to| ports.contains(&to.port())).collect();
+    first_of_each_ip(&with_such_port).any(|to| is_source(to.ip()))
 }
 
 /// Ports listened on, on whatever address.
@@ -246,7 +248,7 @@ fn sources(plan: &Plan, destinations: &[std::net::SocketAddr], leased: bool) -> 
         return Ok(plan.source.addresses.clone());
     }
     let mut blocks: Vec<AddressBlock> = Vec::new();
-    for &destination in destinations {
+    for destination in first_of_each_ip(destinations) {
         let block =
             source_for(destination).map_err(|error| RunError::NoSource { destination, error })?.into();
         if !blocks.contains(&block) {

@@ -17,7 +17,7 @@ use crate::plan::Plan;
 use crate::plan::threshold::Threshold;
 use crate::result::find::{FellBehind, FindReport, ProbeReport, Quantity, Stopped, stopped_by};
 use crate::result::{RunResult, Verdict};
-use crate::run::context::context;
+use crate::run::from_plan::supply_now;
 use crate::run::{StartRunError, prepare};
 use backlog::Load;
 use cooldown::Cooldown;
@@ -127,17 +127,17 @@ pub fn find(
 #[derive(Default)]
 struct QueueWatch {
     seen: Vec<(Stamp, u64)>,
-    /// True once it is known that nothing can be seen.
-    is_blind: bool,
+    /// True if something can be seen; `None`: not known yet.
+    can_see: Option<bool>,
 }
 
 impl QueueWatch {
     fn look(&mut self, destinations: &[SocketAddr], at: Stamp, length: Duration) {
-        if self.is_blind || at > length {
+        if at > length || !*self.can_see.get_or_insert_with(|| are_local(destinations)) {
             return;
         }
-        let waiting = if are_local(destinations) { waiting_for_accept(destinations) } else { None };
-        self.is_blind = waiting.is_none();
+        let waiting = waiting_for_accept(destinations);
+        self.can_see = Some(waiting.is_some());
         self.seen.extend(waiting.map(|waiting| (at, waiting)));
     }
 }
@@ -185,8 +185,7 @@ impl SearchRun<'_> {
             result.verdict = Verdict::Failed;
             result.reasons.push(sign.to_string());
         }
-        let context = context(&plan, &result.destinations, &result.host);
-        let supply = &context.supply;
+        let supply = supply_now(&plan, &result.destinations, &result.host);
         self.last = Some(u64::from(supply.usable()).saturating_mul(supply.pools()));
         if !probe::is_always_fresh(self.plan) {
             self.cooldown.spent(self.clock.now(), result.counts.started, supply.blocks());

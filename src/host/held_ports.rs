@@ -30,7 +30,18 @@ pub struct HeldLook {
 /// # Errors
 /// When the kernel refuses to list its sockets (seccomp, gVisor).
 pub fn look(supply: &PortSupply) -> io::Result<HeldLook> {
-    let mut seen = HeldLook { sockets: bound(supply)?, truncated: false };
+    let bound = bound(supply)?;
+    let mut seen = connections(supply)?;
+    seen.sockets.extend(bound);
+    Ok(seen)
+}
+
+/// Looks at the connections alone.
+///
+/// # Errors
+/// As [`look`].
+pub fn connections(supply: &PortSupply) -> io::Result<HeldLook> {
+    let mut seen = HeldLook::default();
     // bind() that chooses meets connections to whatever destination.
     let destinations =
         if supply.policy() == PortPolicy::NaiveBind { Vec::new() } else { supply.destinations() };

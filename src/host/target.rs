@@ -8,7 +8,7 @@ use crate::linux::addresses::{
     AssignedAddress, Neighbour, RouteKind, assigned, by_default_route, is_local, neighbours, route_refusal,
     route_to, source_for,
 };
-use std::collections::HashSet;
+use crate::model::first_of_each_ip;
 use std::net::{IpAddr, SocketAddr};
 
 /// Addresses of which more than their sort is found out.
@@ -44,16 +44,19 @@ fn process_state(pid: u32) -> Option<char> {
 
 /// True if every destination is an address of this host. Not known is no.
 pub(crate) fn are_local(destinations: &[SocketAddr]) -> bool {
-    let local = |destination: &SocketAddr| is_local(destination.ip()).unwrap_or(false);
-    !destinations.is_empty() && destinations.iter().all(local)
+    all_are(destinations, |ip| is_local(ip).unwrap_or(false))
+}
+
+/// True if this holds of every address, of which there is one. Each is asked about once, whatever its ports.
+fn all_are(destinations: &[SocketAddr], mut holds: impl FnMut(IpAddr) -> bool) -> bool {
+    !destinations.is_empty() && first_of_each_ip(destinations).all(|to| holds(to.ip()))
 }
 
 fn places(destinations: &[SocketAddr]) -> Vec<Place> {
     let own = assigned().unwrap_or_default();
     let neighbours = neighbours().unwrap_or_default();
-    let mut seen = HashSet::new();
-    let addresses = destinations.iter().filter(|to| seen.insert(to.ip())).take(LOOKED_AT);
-    addresses.map(|to| place(*to, &own, &neighbours)).collect()
+    let addresses = first_of_each_ip(destinations).take(LOOKED_AT);
+    addresses.map(|to| place(to, &own, &neighbours)).collect()
 }
 
 fn place(to: SocketAddr, own: &[AssignedAddress], neighbours: &[(IpAddr, Neighbour)]) -> Place {
@@ -83,8 +86,7 @@ fn name(host: &str, destinations: &[SocketAddr]) -> Option<Name> {
     if host.parse::<IpAddr>().is_ok() {
         return None;
     }
-    let mut seen = HashSet::new();
-    let answers = destinations.iter().map(SocketAddr::ip).filter(|ip| seen.insert(*ip)).collect();
+    let answers = first_of_each_ip(destinations).map(|to| to.ip()).collect();
     let hosts = std::fs::read_to_string("/etc/hosts").unwrap_or_default();
     let in_hosts_file = in_hosts_file(&hosts, host);
     Some(Name { name: host.to_owned(), answers, in_hosts_file, ..Name::default() })
@@ -112,6 +114,22 @@ fn in_hosts_file(text: &str, name: &str) -> Vec<IpAddr> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_address_is_asked_about_once_however_many_ports_it_has() {
+        let mut asked = 0;
+        let mut local = |destinations: &[SocketAddr]| {
+            all_are(destinations, |ip| {
+                asked += 1;
+                ip.is_loopback()
+            })
+        };
+        let mut all: Vec<SocketAddr> = (1..=64_000).map(|port| ([127, 0, 0, 1], port).into()).collect();
+        assert!(local(&all) && !local(&[]));
+        all.push(([192, 0, 2, 1], 1).into());
+        assert!(!local(&all));
+        assert_eq!(asked, 3);
+    }
 
     #[test]
     fn a_hosts_file_is_read_as_the_resolver_reads_it() {

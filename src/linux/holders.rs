@@ -35,6 +35,9 @@ pub fn find(inodes: &HashSet<u32>, budget: u32) -> Holders {
 /// As [`find`], as long as `keep_on` says so; it is asked now and then. This process is looked at first, then
 /// the youngest: programs that are tested are mostly younger than the system's own.
 pub fn find_while(inodes: &HashSet<u32>, budget: u32, keep_on: &dyn Fn() -> bool) -> Holders {
+    if inodes.is_empty() {
+        return Holders::default();
+    }
     let mut walk = Walk { inodes, budget, keep_on, found: Holders::default() };
     let tables: Vec<(u32, PathBuf)> = processes()
         .into_iter()

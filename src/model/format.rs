@@ -22,6 +22,23 @@ pub fn micros(us: u64) -> String {
     }
 }
 
+/// The same to the microsecond: `812 µs`, `50.001 ms`, `1.000001 s`.
+pub fn exact_micros(us: f64) -> String {
+    match us.round() {
+        whole if whole < 1e3 => format!("{whole} µs"),
+        whole if whole < 1e6 => format!("{} ms", trimmed(format!("{:.3}", whole / 1e3))),
+        whole => format!("{} s", trimmed(format!("{:.6}", whole / 1e6))),
+    }
+}
+
+/// A number without the zeros that end its fraction.
+pub fn trimmed(number: String) -> String {
+    match number.contains('.') {
+        true => number.trim_end_matches('0').trim_end_matches('.').to_owned(),
+        false => number,
+    }
+}
+
 /// Seconds with hundredths below ten, tenths below a hundred: `2.03 s`, `30.1 s`, `125 s`.
 pub fn seconds(s: f64) -> String {
     format!("{} s", three_digits(s))
@@ -59,6 +76,16 @@ fn three_digits(value: f64) -> String {
     }
 }
 
+/// A word as a shell takes it, whatever is in it.
+pub fn shell_word(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,@%+[]".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', "'\\''"))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -75,6 +102,13 @@ mod tests {
         );
         assert_eq!([seconds(0.0), seconds(9.999), seconds(125.2)], ["0.00 s", "10.0 s", "125 s"]);
         assert_eq!(["861 B", "3.60 KiB", "1.00 MiB"], [861, 3686, 1 << 20].map(bytes)[..]);
+    }
+
+    #[test]
+    fn a_word_runs_nothing_in_a_shell() {
+        assert_eq!(shell_word("ws://[::1]:9001/chat"), "ws://[::1]:9001/chat");
+        assert_eq!(shell_word("ws://h/?a=1&b=$(id)"), "'ws://h/?a=1&b=$(id)'");
+        assert_eq!(shell_word("it's"), "'it'\\''s'");
     }
 
     #[test]

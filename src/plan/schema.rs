@@ -19,15 +19,9 @@ pub fn schema() -> Value {
         }
         properties.insert((*name).to_owned(), table);
     }
-    let mut definitions = json!({ "comparisons": {
-        "type": "object",
-        "additionalProperties": { "oneOf": [
-            { "description": "A comparison such as \"< 50ms\", \"== 0\" or \"never\".", "type": "string" },
-            { "$ref": "#/$defs/comparisons" },
-        ] },
-    } });
+    let mut definitions = super::threshold::definitions();
     for (name, definition) in super::session::steps::definitions() {
-        definitions[name] = definition;
+        definitions.insert(name.to_owned(), definition);
     }
     json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",

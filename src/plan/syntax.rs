@@ -140,11 +140,17 @@ pub(super) const COUNT: Syntax<Count> = Syntax {
     },
 };
 
+/// Texts that are durations; the units are those of [`parse_duration`].
+const DURATION_PATTERN: &str = concat!(
+    r"0|([0-9]+(\.[0-9]+)?\s*(nanos|nsec|ns|usec|us|µs|millis|msec|ms|s(ec(ond)?s?)?|m(in(ute)?s?)?",
+    r"|h((ou)?rs?)?|d(ays?)?|w((ee)?ks?)?|M|months?|y((ea)?rs?)?)\s*)+"
+);
+
 /// A time that may be zero.
 pub(super) const DURATION: Syntax<Duration> = Syntax {
     expected: "a duration with its unit, such as \"250ms\", \"10s\" or \"1m 30s\"",
     bare_number: false,
-    pattern: r"([0-9]+(\.[0-9]+)?\s*[a-zA-Zµ]+\s*)+",
+    pattern: DURATION_PATTERN,
     parse: |text| {
         let duration = parse_duration(text)?;
         if duration > LONGEST {

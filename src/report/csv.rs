@@ -4,7 +4,7 @@ use crate::model::WindowLatency;
 use crate::report::output::RenderError;
 use crate::report::shown::Shown;
 use crate::result::windows::spans;
-use crate::result::{RunResult, WindowSummary};
+use crate::result::{RunResult, WindowStep, WindowSummary};
 use std::collections::BTreeSet;
 use std::fmt::Write;
 
@@ -76,7 +76,11 @@ type Column = (String, Box<dyn Fn(&WindowSummary) -> Option<u64>>);
 /// A figure of a latency, and its name.
 type Figure = (&'static str, fn(&WindowLatency) -> u64);
 
-/// The columns of what was said above TCP: latencies, numbers of messages, statuses, close codes.
+/// A count of a step, and its name.
+type StepFigure = (&'static str, fn(&WindowStep) -> u64);
+
+/// The columns of what was said above TCP: latencies, numbers of messages, steps, statuses, close
+/// codes.
 fn said(result: &RunResult) -> Vec<Column> {
     fn keys<K: Ord>(windows: &[WindowSummary], of: impl Fn(&WindowSummary) -> Vec<K>) -> BTreeSet<K> {
         windows.iter().flat_map(of).collect()
@@ -94,6 +98,14 @@ fn said(result: &RunResult) -> Vec<Column> {
     for name in keys(windows, |w| w.messages.keys().cloned().collect()) {
         let column = format!("messages_{name}");
         columns.push((column, Box::new(move |w| Some(w.messages.get(&name).copied().unwrap_or(0)))));
+    }
+    for name in keys(windows, |w| w.steps.keys().cloned().collect()) {
+        let counts: [StepFigure; 2] = [("done", |step| step.done), ("failed", |step| step.failed)];
+        for (what, of) in counts {
+            let name = name.clone();
+            let column = format!("step.{name}_{what}");
+            columns.push((column, Box::new(move |w| Some(w.steps.get(&name).map_or(0, of)))));
+        }
     }
     for code in keys(windows, |w| w.statuses.iter().map(|(code, _)| code).collect()) {
         columns.push((format!("status_{code}"), Box::new(move |w| Some(w.statuses.count(code)))));

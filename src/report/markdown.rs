@@ -4,9 +4,10 @@ use crate::model::format::{micros, seconds, thousands};
 use crate::report::findings::{line, numbers, until};
 use crate::report::output::RenderError;
 use crate::report::shown::Shown;
+use crate::report::steps;
 use crate::result::headline;
 use crate::result::own_delay::own_delay;
-use crate::result::{RunResult, Verdict};
+use crate::result::{LatencySummary, RunResult, Verdict};
 use std::fmt::Write;
 
 /// The text.
@@ -47,7 +48,7 @@ fn thresholds(out: &mut String, result: &RunResult) {
     line(out, format_args!("\n| | threshold | measured | margin |\n|---|---|---:|---:|"));
     for judged in &result.thresholds {
         let mark = if judged.passed { "✅" } else { "❌" };
-        let margin = judged.margin.map_or(String::new(), |margin| format!("{:+.0} %", margin * 100.0));
+        let margin = judged.margin_percent().map_or(String::new(), |margin| format!("{margin:+} %"));
         let (expression, shown) = (code(&judged.expression), escaped(&judged.shown));
         line(out, format_args!("| {mark} | {expression} | {shown} | {margin} |"));
     }
@@ -161,7 +162,29 @@ fn figures(out: &mut String, result: &RunResult) {
     if !closes.is_empty() {
         line(out, format_args!("\nClosed by the server: {}.", closes.join("; ")));
     }
-    let measured = result.latency_us.iter().filter(|(_, summary)| summary.count > 0);
+    let steps = steps::rows(result);
+    if !steps.is_empty() {
+        line(
+            out,
+            format_args!(
+                "\n| step | {} |\n|---{}|",
+                steps::COLUMNS.join(" | "),
+                "|---:".repeat(steps::COLUMNS.len())
+            ),
+        );
+    }
+    for (name, cells) in &steps {
+        line(
+            out,
+            format_args!(
+                "| {} | {} |",
+                escaped(name),
+                cells.each_ref().map(|cell| escaped(cell)).join(" | ")
+            ),
+        );
+    }
+    let is_measured = |name: &str, summary: &LatencySummary| summary.count > 0 && !steps::is_of_a_step(name);
+    let measured = result.latency_us.iter().filter(|(name, summary)| is_measured(name, summary));
     line(out, format_args!("\n| latency | p50 | p90 | p99 | p99.9 | max |\n|---|---:|---:|---:|---:|---:|"));
     for (name, l) in measured {
         let cells = [l.p50, l.p90, l.p99, l.p99_9, l.max].map(micros);

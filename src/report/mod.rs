@@ -21,6 +21,7 @@ mod plan_line;
 pub mod plan_text;
 pub mod screen;
 pub mod shown;
+mod steps;
 mod style;
 pub mod summary;
 pub mod sweep_text;

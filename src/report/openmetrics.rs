@@ -135,7 +135,7 @@ impl Figures {
         self.add("messages", "Counted above TCP, since the start", Values::Counters(said.collect()));
         let by_code = |code: u16, count: u64| (labels(&[("code", &code.to_string())]), count);
         if !result.statuses.is_empty() {
-            let statuses = result.statuses.iter().map(|known| by_code(known.status, known.count));
+            let statuses = result.statuses.iter().map(|(code, count)| by_code(code, count));
             self.add("http_statuses", "Final replies, by HTTP status", Values::Counters(statuses.collect()));
         }
         if !result.closes.is_empty() {

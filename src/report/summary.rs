@@ -336,9 +336,9 @@ fn thresholds(out: &mut String, result: &RunResult, style: Style) {
 /// A threshold with what was measured, and by how much it holds or not.
 pub(super) fn judged(threshold: &Evaluation, style: Style) -> String {
     let mark = if threshold.passed { style.good("passed") } else { style.bad("FAILED") };
-    let spare = match threshold.margin {
-        Some(margin) if threshold.passed => format!(", {:.0} % to spare", margin * 100.0),
-        Some(margin) => format!(", missed by {:.0} %", -margin * 100.0),
+    let spare = match threshold.margin_percent() {
+        Some(margin) if threshold.passed => format!(", {margin} % to spare"),
+        Some(margin) => format!(", missed by {} %", -margin),
         None => String::new(),
     };
     format!("{mark}  {}: {}{spare}", threshold.expression, threshold.shown)

@@ -1,9 +1,10 @@
 //! Findings of the doctor, as data.
 
 use crate::diagnose::host::{Check, HostState};
-use crate::diagnose::{Finding, Listening, Name, Place};
+use crate::diagnose::{Finding, Listening, Name, Place, SchemeTrial};
 use crate::linux::sysctl::HostSettings;
 use crate::model::{Cause, Errno, Failure, Reply, Side, Stage};
+use crate::protocol::Kind;
 use serde::{Deserialize, Serialize};
 use std::net::{IpAddr, SocketAddr};
 
@@ -83,12 +84,30 @@ pub struct AttemptReport {
     /// True if a plain request on a connection of its own was answered with HTTP, where TLS was not answered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub speaks_plain: Option<bool>,
+    /// Other schemes that were tried where the target did not answer as the one asked for has it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub other_schemes: Vec<TriedScheme>,
     /// The first line that came, or the first bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub greeting: Option<String>,
     /// The server's reply to that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reply: Option<Reply>,
+}
+
+/// A scheme that was tried beside the one asked for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TriedScheme {
+    /// The scheme.
+    pub scheme: Kind,
+    /// True if the target answers as the scheme has it.
+    pub works: bool,
+    /// Reason for which its certificate is not taken here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub untrusted: Option<Cause>,
+    /// Failure of its handshakes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<FailureReport>,
 }
 
 /// A failure in the words of results of runs.
@@ -123,6 +142,23 @@ impl FailureReport {
 }
 
 impl AttemptReport {
+    /// Tells of other schemes that were tried.
+    pub fn tell_of(&mut self, trials: &[SchemeTrial]) {
+        for trial in trials {
+            let (told, answered) = match trial.kind.is_encrypted() {
+                true => (&mut self.speaks_tls, trial.answered_tls),
+                false => (&mut self.speaks_plain, trial.answered_http),
+            };
+            *told = Some(told.unwrap_or(false) || answered);
+            self.other_schemes.push(TriedScheme {
+                scheme: trial.kind,
+                works: trial.works(),
+                untrusted: trial.untrusted,
+                failure: trial.failure.map(FailureReport::from),
+            });
+        }
+    }
+
     /// An attempt of which nothing is known yet.
     pub fn of(destination: SocketAddr) -> AttemptReport {
         AttemptReport {
@@ -138,6 +174,7 @@ impl AttemptReport {
             tls: None,
             speaks_tls: None,
             speaks_plain: None,
+            other_schemes: Vec::new(),
             greeting: None,
             reply: None,
         }

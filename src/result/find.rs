@@ -281,7 +281,7 @@ mod tests {
         assert!(stopped.why.starts_with("ports_exhausted at 8.3 s; failed.ratio is 49"), "{}", stopped.why);
         let slow = RunResult {
             verdict: Verdict::Failed,
-            reasons: vec!["connect.p99 is 80ms; wanted < 50ms".into()],
+            reasons: vec!["connect.p99 is 80 ms; wanted < 50ms".into()],
             onsets: Vec::new(),
             ..sample::good()
         };

@@ -49,7 +49,7 @@ pub fn verdict(verdict: Verdict) -> &'static str {
 
 /// Replies by status: `200 × 1,234, 503 × 3`.
 pub(crate) fn statuses(result: &RunResult) -> String {
-    let told = result.statuses.iter().map(|known| format!("{} × {}", known.status, thousands(known.count)));
+    let told = result.statuses.iter().map(|(status, count)| format!("{status} × {}", thousands(count)));
     told.collect::<Vec<String>>().join(", ")
 }
 

@@ -8,7 +8,7 @@
 //! Invariant: what held for each part (planned + reconnects = started + skipped; started = ok + failed + cut short + in flight) holds
 //! for the whole, in all and in every window; percentiles are those of all values recorded together.
 
-use crate::model::{Closes, Latency, SAMPLES, Statuses, Traffic};
+use crate::model::{Closes, Codes, Latency, SAMPLES, Traffic};
 use crate::result::balance;
 use crate::result::figures::{Ending, Figures};
 use crate::result::model::{Counts, FailureKind, LatencySummary, Part, RunResult, StepCount, Verdict};
@@ -161,7 +161,7 @@ impl Whole<'_> {
             destinations: whole.all(|result| result.destinations.clone()),
             tuples: parts.iter().map(|part| part.result.tuples).fold(0, u64::saturating_add),
             closes: whole.sum(|sum: &mut Closes, result| sum.merge(&result.closes)),
-            statuses: whole.sum(|sum: &mut Statuses, result| sum.merge(&result.statuses)),
+            statuses: whole.sum(|sum: &mut Codes, result| sum.merge(&result.statuses)),
             findings: whole.findings(),
             thresholds,
             unseen,

@@ -28,7 +28,7 @@ pub use completed::{Completed, End};
 pub use headline::verdict as verdict_word;
 pub use model::{
     Counts, FailureKind, FailureSample, KernelWindow, LatencySummary, OnsetReport, Part, Resources,
-    RunResult, SCHEMA_VERSION, StepCount, Verdict, WindowSummary,
+    RunResult, SCHEMA_VERSION, StepCount, Verdict, WindowStep, WindowSummary,
 };
 pub use read::ReadError;
 pub(crate) use verdict::LATE_US;

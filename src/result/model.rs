@@ -5,14 +5,14 @@
 use crate::diagnose::Finding;
 use crate::linux::sysctl::HostSettings;
 use crate::model::{
-    Cause, Closes, Errno, Evidence, Latency, Onset, OnsetKind, Reply, Sample, Side, Slice, Stage, Statuses,
-    Traffic,
+    Cause, Closes, Codes, Errno, Evidence, Latency, Onset, OnsetKind, Reply, Sample, Side, Slice, Stage,
+    Traffic, status_list,
 };
 use crate::plan::Plan;
 use crate::plan::threshold::{Evaluation, Metric};
 use crate::result::figures::Figures;
 use crate::result::forecast::ForecastReport;
-pub use crate::result::window::{KernelWindow, WindowSummary};
+pub use crate::result::window::{KernelWindow, WindowStep, WindowSummary};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -70,8 +70,9 @@ pub struct RunResult {
     #[serde(default, skip_serializing_if = "Closes::is_empty")]
     pub closes: Closes,
     /// Replies of HTTP by status, those to handshakes of WebSockets that were refused among them.
-    #[serde(default, skip_serializing_if = "Statuses::is_empty")]
-    pub statuses: Statuses,
+    #[serde(default, skip_serializing_if = "Codes::is_empty", with = "status_list")]
+    #[schemars(schema_with = "status_list::schema")]
+    pub statuses: Codes,
     /// Steps of conversations, in their order; their times are in `latency_us`, as `step.NAME`. Empty where there are
     /// none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -67,11 +67,23 @@ pub struct WindowSummary {
     /// Close codes of WebSockets that the peer closed first.
     #[serde(default, skip_serializing_if = "Codes::is_empty")]
     pub closes: Codes,
+    /// Steps of conversations by name, those that were done or failed; their times are in `latency_us`, as `step.NAME`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub steps: BTreeMap<String, WindowStep>,
     /// Failures by `stage/cause`.
     pub failures: BTreeMap<String, u64>,
     /// State of the kernel at its end; absent where no sample was taken.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kernel: Option<KernelWindow>,
+}
+
+/// A step of conversations in one window.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct WindowStep {
+    /// Number of times that it was done.
+    pub done: u64,
+    /// Attempts that failed in it.
+    pub failed: u64,
 }
 
 /// State of the kernel at the end of a window, in the size that a run of an hour can keep.
@@ -105,9 +117,11 @@ pub struct KernelWindow {
 }
 
 impl WindowSummary {
-    /// The summaries of windows, each with the last that was seen of the kernel after it and before the next.
-    pub fn all(rows: &[WindowRow], seen: Vec<KernelWindow>) -> Vec<WindowSummary> {
-        let mut windows: Vec<WindowSummary> = rows.iter().map(|row| WindowSummary::of(row, None)).collect();
+    /// The summaries of windows, each with the last that was seen of the kernel after it and before the next. `steps`: the
+    /// names of the steps.
+    pub fn all(rows: &[WindowRow], seen: Vec<KernelWindow>, steps: &[String]) -> Vec<WindowSummary> {
+        let mut windows: Vec<WindowSummary> =
+            rows.iter().map(|row| WindowSummary::of(row, None, steps)).collect();
         for seen in seen {
             // The sample was taken after its window, or after the last of several that ended meanwhile.
             let at_s = seen.at_s.unwrap_or_default();
@@ -119,7 +133,11 @@ impl WindowSummary {
     }
 
     /// The summary of a window, with what the kernel showed last.
-    pub fn of(row: &WindowRow, kernel: Option<KernelWindow>) -> WindowSummary {
+    pub fn of(row: &WindowRow, kernel: Option<KernelWindow>, steps: &[String]) -> WindowSummary {
+        let said =
+            row.speech.steps.iter().filter_map(|(at, said)| Some((steps.get(usize::from(*at))?, said)));
+        let step_times =
+            said.clone().filter_map(|(name, said)| Some((format!("step.{name}"), said.latency.clone()?)));
         let mut failures = BTreeMap::new();
         for (failure, count) in &row.failures {
             let code = failure.code.map_or(String::new(), |code| format!(" {code}"));
@@ -151,10 +169,14 @@ impl WindowSummary {
                 .latencies
                 .iter()
                 .map(|(kind, latency)| (kind.name().to_owned(), latency.clone()))
+                .chain(step_times)
                 .collect(),
             messages: row.speech.messages.iter().map(|(name, count)| ((*name).to_owned(), *count)).collect(),
             statuses: row.speech.statuses.clone(),
             closes: row.speech.closes.clone(),
+            steps: said
+                .map(|(name, said)| (name.clone(), WindowStep { done: said.done, failed: said.failed }))
+                .collect(),
             failures,
             kernel,
         }

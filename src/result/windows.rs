@@ -107,6 +107,11 @@ pub(crate) fn add(sum: &mut WindowSummary, more: &WindowSummary) {
         let sum = sum.messages.entry(name.clone()).or_default();
         *sum = sum.saturating_add(*count);
     }
+    for (name, step) in &more.steps {
+        let sum = sum.steps.entry(name.clone()).or_default();
+        sum.done = sum.done.saturating_add(step.done);
+        sum.failed = sum.failed.saturating_add(step.failed);
+    }
     for (name, latency) in &more.latency_us {
         match sum.latency_us.get_mut(name) {
             Some(sum) => sum.join(latency),

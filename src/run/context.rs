@@ -1,23 +1,26 @@
 //! Knowledge of detectors and diagnosis about a plan on this host before it runs.
 
 use crate::diagnose::ClientFacts;
-use crate::host::held_ports;
 use crate::host::target::are_local;
 use crate::linux::addresses::is_local;
 use crate::linux::sysctl::HostSettings;
+use crate::model::PortSupply;
 use crate::observe::RunContext;
 use crate::plan::{Arrivals, Plan};
 use crate::protocol::Application;
-use crate::run::from_plan::supply;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 /// The context of a plan against these destinations.
-pub(crate) fn context(plan: &Plan, destinations: &[SocketAddr], host: &HostSettings) -> RunContext {
-    let supply = supply(plan, destinations, host);
-    // The connections of its tuples are seen in every window; what is bound or listened on is not.
-    let bound = held_ports::bound(&supply).unwrap_or_default();
-    let supply = supply.holding(bound);
+///
+/// What is bound or listened on is not in the supply: the connections of its tuples are seen in every window, and that
+/// is not.
+pub(crate) fn context(
+    plan: &Plan,
+    destinations: &[SocketAddr],
+    host: &HostSettings,
+    supply: PortSupply,
+) -> RunContext {
     RunContext {
         usable_ports: Some(supply.usable()),
         reserved_ports: supply.reserved(),

@@ -55,15 +55,22 @@ pub fn supply(plan: &Plan, destinations: &[SocketAddr], settings: &HostSettings)
     PortSupply::new(&demand, settings.port_settings())
 }
 
+/// The same, less the ports that are bound or listened on just now.
+pub fn supply_now(plan: &Plan, destinations: &[SocketAddr], settings: &HostSettings) -> PortSupply {
+    let supply = supply(plan, destinations, settings);
+    let bound = held_ports::bound(&supply).unwrap_or_default();
+    supply.holding(bound)
+}
+
 /// Demand of a plan on its ports of this host, and what becomes of it. `None` where that can't be told: a closed loop
 /// whose connections are closed at once, or no destination.
 ///
-/// What is held of the ports is looked at, unless there are very many sockets and the ports would do if each of them
-/// held one of every tuple.
+/// The connections that hold ports of the supply are looked at, unless there are very many sockets and the ports would
+/// do if each of them held one of every tuple.
 pub fn forecast(
     plan: &Plan,
     host: &HostSettings,
-    supply: PortSupply,
+    supply: &PortSupply,
     ends: Ends,
 ) -> Option<(Demand, Forecast)> {
     if supply.destinations().is_empty() {
@@ -75,14 +82,14 @@ pub fn forecast(
         let forecast = capacity::forecast(&demand, &limits);
         Some((demand, forecast))
     };
-    let unheld = with(Whereto::of(&supply, ends))?;
+    let without = with(Whereto::of(supply, ends))?;
     if held_ports::very_many().is_some_and(|sockets| {
-        with(Whereto::at_worst(&supply, ends, sockets)).is_some_and(|(_, worst)| worst.ports_suffice())
+        with(Whereto::at_worst(supply, ends, sockets)).is_some_and(|(_, worst)| worst.ports_suffice())
     }) {
-        return Some(unheld);
+        return Some(without);
     }
-    let seen = held_ports::look(&supply).unwrap_or_default();
-    with(Whereto::of(&supply.holding(seen.sockets), ends))
+    let seen = held_ports::connections(supply).unwrap_or_default();
+    with(Whereto::of(&supply.clone().holding(seen.sockets), ends))
 }
 
 /// Ends of the connections to these destinations that are on this host.

@@ -9,6 +9,7 @@ pub mod from_plan;
 mod moments;
 mod monitor;
 mod observer;
+mod other_schemes;
 mod plateau;
 mod preparation;
 mod watched;
@@ -17,14 +18,14 @@ pub use preparation::{make_ready, prepare};
 pub use watched::Watched;
 
 use crate::capacity::{Demand, Forecast};
-use crate::diagnose::diagnose;
+use crate::diagnose::{Facts, diagnose};
 use crate::engine::{self, Control, Destinations, RunError};
 use crate::host::moment::MomentLook;
 use crate::linux::clock::Clock;
 use crate::linux::sysctl::HostSettings;
-use crate::model::{LoadCourse, Slice};
+use crate::model::{LoadCourse, PortSupply, Slice};
 use crate::observe::Hurry;
-use crate::plan::{Plan, Serve};
+use crate::plan::{Plan, Serve, steps};
 use crate::result::{Completed, End, WindowSummary};
 use crate::server::{Config, Running, StartError, Target};
 use moments::Moments;
@@ -77,6 +78,7 @@ pub struct Prepared {
     host: HostSettings,
     own_target: Option<Running>,
     destinations: Destinations,
+    supply: PortSupply,
     forecast: Option<(Demand, Forecast)>,
     course: LoadCourse,
 }
@@ -96,11 +98,11 @@ impl Prepared {
             (None, None) => return Err(StartRunError::NoTarget),
         };
         let share = plan.share(slice);
-        let supply = from_plan::supply(&share, destinations.addresses(), &host);
+        let supply = from_plan::supply_now(&share, destinations.addresses(), &host);
         let ends = from_plan::ends(destinations.addresses(), own_target.is_some());
-        let forecast = from_plan::forecast(&share, &host, supply, ends);
+        let forecast = from_plan::forecast(&share, &host, &supply, ends);
         let course = LoadCourse::default();
-        Ok(Prepared { plan, slice, host, own_target, destinations, forecast, course })
+        Ok(Prepared { plan, slice, host, own_target, destinations, supply, forecast, course })
     }
 
     /// The load of this process alone, as [`Plan::share`] has it.
@@ -125,11 +127,11 @@ impl Prepared {
     /// # Errors
     /// When it can't begin.
     pub fn make_ready(self, control: &Control) -> Result<ReadyRun, StartRunError> {
-        let Prepared { plan, slice, host, own_target, destinations, forecast, course } = self;
+        let Prepared { plan, slice, host, own_target, destinations, supply, forecast, course } = self;
         let share = plan.share(slice);
         let hurry = Hurry::default();
         let look = MomentLook::new(plan.source.ports, host.clone());
-        let observer = Observer::new(&share, destinations.addresses(), host.clone(), hurry.clone());
+        let observer = Observer::new(&share, destinations.addresses(), host.clone(), supply, hurry.clone());
         let (moments, first_failures) = Moments::start(look, hurry.clone()).map_err(StartRunError::Thread)?;
         let monitor = Monitor::start(observer, hurry).map_err(StartRunError::Thread)?;
         let reporting = engine::Reporting::new(Some(first_failures), course);
@@ -188,15 +190,19 @@ impl ReadyRun {
             .extend([observer.as_ref().err(), moments.as_ref().err()].into_iter().flatten().cloned());
         // A run is worth its report also where nobody watched it to the end.
         let mut observer = observer.unwrap_or_else(|_| {
-            Observer::new(&share, destinations.addresses(), host.clone(), Hurry::default())
+            let supply = from_plan::supply_now(&share, destinations.addresses(), &host);
+            Observer::new(&share, destinations.addresses(), host.clone(), supply, Hurry::default())
         });
         observer.settle(&run);
-        let findings = diagnose(&observer.facts(&share, &run, moments.unwrap_or_default()));
+        let findings = diagnose(&Facts {
+            trials: other_schemes::tried(&plan, &run),
+            ..observer.facts(&share, &run, moments.unwrap_or_default())
+        });
         drop(own_target);
         let time_wait_before = observer.time_wait_before();
         let unseen = observer.unseen().to_vec();
         let Observer { onsets, seen, .. } = observer;
-        let windows = WindowSummary::all(&run.windows, seen);
+        let windows = WindowSummary::all(&run.windows, seen, &steps::names(&plan.session.steps));
         Completed {
             run,
             host,

@@ -14,7 +14,8 @@ use crate::linux::sysctl::HostSettings;
 use crate::linux::tcp_state::TcpState;
 use crate::linux::tuple_usage::TupleCount;
 use crate::model::{
-    Cause, Failure, Onset, OnsetKind, Reply, Run, Served, SlowSearch, Stage, Stamp, Tally, WindowRow,
+    Cause, Failure, Onset, OnsetKind, PortSupply, Reply, Run, Served, SlowSearch, Stage, Stamp, Tally,
+    WindowRow,
 };
 use crate::observe::{
     Accuracy, Delta, Detectors, Hurry, ObservedWindow, RunContext, Sample, Sampler, SamplerConfig,
@@ -57,9 +58,10 @@ impl Observer {
         plan: &Plan,
         destinations: &[SocketAddr],
         host: HostSettings,
+        supply: PortSupply,
         hurry: Hurry,
     ) -> Observer {
-        let context = context(plan, destinations, &host);
+        let context = context(plan, destinations, &host, supply);
         let config = SamplerConfig {
             destinations: context.supply.destinations(),
             ports: context.supply.span(),

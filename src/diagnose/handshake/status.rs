@@ -1,10 +1,10 @@
 //! An HTTP status that was not wanted: each means something else.
 
-use super::Case;
+use super::{Case, other_scheme};
 use crate::diagnose::FindingId;
 use crate::diagnose::claim::Claim;
 use crate::model::Reply;
-use crate::protocol::Kind;
+use crate::model::format::shell_word;
 
 /// The finding of a status.
 pub(super) fn finding(case: &Case<'_>) -> Claim {
@@ -15,8 +15,11 @@ pub(super) fn finding(case: &Case<'_>) -> Claim {
             case.url(),
             quoted(case, status)
         );
-        let other = case.url_with(case.other_scheme());
-        return case.target(FindingId::PlainTextToATlsPort, says).remedy(format!("use {other}"));
+        return other_scheme::advised(
+            case,
+            case.target(FindingId::PlainTextToATlsPort, says),
+            case.other_scheme(),
+        );
     }
     if let Some(words) = wants_certificate(case.reply) {
         let says = format!(
@@ -30,15 +33,7 @@ pub(super) fn finding(case: &Case<'_>) -> Claim {
             .remedy("nginx: ssl_verify_client and ssl_client_certificate say which it takes");
     }
     if !case.is_websocket() && is_websocket_server(status, case.reply) {
-        let says = format!(
-            "{} is a WebSocket endpoint: it answered {} to plain HTTP, and wants an upgrade",
-            case.url(),
-            shown(case, status)
-        );
-        let scheme = if case.kind().is_encrypted() { Kind::Wss } else { Kind::Ws };
-        return case
-            .target(FindingId::UpgradeRequired, says)
-            .remedy(format!("use {}", case.url_with(scheme)));
+        return other_scheme::websocket(case);
     }
     let wanted = if case.is_websocket() { "101" } else { "one that is expected" };
     let says = format!(
@@ -150,6 +145,9 @@ fn meaning(status: u16, websocket: bool) -> &'static str {
         502 => "a proxy answers, and the server behind it does not speak to it",
         503 => "it, or a proxy before it, has no capacity left, or no server to hand the request to",
         504 => "a proxy answers, and the server behind it does not in time",
+        505 => {
+            "it does not take this version of HTTP: a proxy before it speaks HTTP/1.0 to it, as nginx does by default"
+        }
         _ => "the server failed by itself",
     }
 }
@@ -170,23 +168,20 @@ fn remedies(status: u16, case: &Case<'_>) -> Vec<String> {
         ],
         300..=399 => vec![redirected(case, header("location"))],
         401 => {
-            let scheme = header("www-authenticate").unwrap_or_default().to_lowercase();
-            let flag = match scheme.split(' ').next() {
-                Some("basic") => "--auth 'basic(USER:PASSWORD)'",
-                Some("bearer") => "--auth 'bearer(TOKEN)'",
-                _ => "--auth 'basic(USER:PASSWORD)' or --auth 'bearer(TOKEN)'",
-            };
             if case.facts.client.has("--auth") {
                 return vec![
-                    format!("the credentials that were given are refused: are they right, or has the token expired? It asks for {flag}"),
+                    format!(
+                        "the credentials that were given are refused: are they right, or has the token expired? {}",
+                        authentication(case)
+                    ),
                     log,
                 ];
             }
-            vec![format!("{flag}; auth = \"…\" in [target]")]
+            vec![authentication(case)]
         }
         407 => vec![
-            "connect to the server itself: unset http_proxy, or ask for the port behind the proxy".into(),
-            "--header 'Proxy-Authorization: Basic …', if the proxy is meant to be there: printf USER:PASSWORD | base64"
+            "give the address and port of the server itself: what answers here is a proxy".into(),
+            "--header \"Proxy-Authorization: Basic $(printf USER:PASSWORD | base64)\", if the proxy is meant to be there"
                 .into(),
         ],
         403 => vec!["--auth …, --origin https://the.allowed.site, or --header 'Cookie: …'".into(), log],
@@ -201,23 +196,59 @@ fn remedies(status: u16, case: &Case<'_>) -> Vec<String> {
         ],
         408 => vec!["a lower --rate".into(), "raise the server's limit".into()],
         429 => {
-            let after = header("retry-after").map_or(String::new(), |after| match after.parse::<u64>() {
-                Ok(seconds) => format!("wait {seconds} s, as its Retry-After says, then "),
-                Err(_) => format!("wait until {after}, as its Retry-After says, then "),
-            });
+            let after = header("retry-after").map_or(String::new(), |after| format!("{}, then ", wait(&after)));
             vec![
                 format!("{after}a lower --rate, or more --source addresses, if it limits by address"),
                 "raise the server's limit for this client".into(),
             ]
         }
-        502..=504 => vec![
-            "look into the proxy's log: is the server behind it up, and does it take so many connections?"
-                .into(),
-            "nginx: worker_connections, keepalive of the upstream, proxy_read_timeout".into(),
-        ],
+        502..=504 => {
+            let after = header("retry-after").map(|after| wait(&after));
+            let proxy = [
+                "look into the proxy's log: is the server behind it up, and does it take so many connections?",
+                "nginx: worker_connections, keepalive of the upstream, proxy_read_timeout",
+            ];
+            after.into_iter().chain(proxy.map(str::to_owned)).collect()
+        }
+        505 => vec![proxy.into(), log],
         _ => vec![log],
     }
 }
+
+/// Time that a server wants to be left alone.
+fn wait(retry_after: &str) -> String {
+    match retry_after.parse::<u64>() {
+        Ok(seconds) => format!("wait {seconds} s, as its Retry-After says"),
+        Err(_) => format!("wait until {retry_after}, as its Retry-After says"),
+    }
+}
+
+/// The flag for the authentication that the server asks for, in one or several headers.
+fn authentication(case: &Case<'_>) -> String {
+    let headers = case.reply.map_or(&[][..], |reply| &reply.headers);
+    let asked = headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case("www-authenticate"));
+    let schemes: Vec<String> =
+        asked.filter_map(|(_, value)| Some(value.split([' ', ',']).next()?.to_lowercase())).collect();
+    let has = |wanted: &str| schemes.iter().any(|scheme| scheme == wanted);
+    if has("bearer") {
+        return "--auth 'bearer(TOKEN)'; auth = \"…\" in [target]".into();
+    }
+    match schemes.first() {
+        Some(other) if !has("basic") => {
+            let is_name = |name: &&String| name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+            let other = Some(other).filter(is_name).map_or("another scheme", String::as_str);
+            format!(
+                "--header 'Authorization: …': it asks for {other}, which connstorm does not compute; or let it take Basic or \
+                 Bearer"
+            )
+        }
+        Some(_) => "--auth 'basic(USER:PASSWORD)'; auth = \"…\" in [target]".into(),
+        None => "--auth 'basic(USER:PASSWORD)' or --auth 'bearer(TOKEN)'; auth = \"…\" in [target]".into(),
+    }
+}
+
+/// Longest address that is told as an advice, in characters.
+const LONGEST_URL: usize = 300;
 
 /// Where to connect instead, as a URL that can be pasted: the header Location is often relative, or names http for ws.
 fn redirected(case: &Case<'_>, location: Option<String>) -> String {
@@ -240,19 +271,33 @@ fn redirected(case: &Case<'_>, location: Option<String>) -> String {
         format!("{own_scheme}://{rest}")
     } else if location.starts_with('/') {
         format!("{own_scheme}://{authority}{location}")
+    } else if location.find([':', '/', '?', '#']).is_some_and(|at| location[at..].starts_with(':')) {
+        // A scheme that has no host, such as `mailto:`.
+        location.clone()
+    } else if location.starts_with('?') {
+        format!("{own_scheme}://{authority}{}{location}", path.split(['?', '#']).next().unwrap_or_default())
     } else {
         let path = path.split(['?', '#']).next().unwrap_or_default();
         let folder = path.rfind('/').map_or("/", |at| &path[..=at]);
         format!("{own_scheme}://{authority}{folder}{location}")
     };
-    if to == location { format!("use {to}") } else { format!("use {to}    # Location: {location}") }
+    let scheme = to.split_once("://").map_or("", |(scheme, _)| scheme);
+    if !matches!(scheme, "http" | "https" | "ws" | "wss") || to.chars().count() > LONGEST_URL {
+        let beginning: String = location.chars().take(LONGEST_URL).collect();
+        return format!(
+            "look at where its header Location leads, which is no address to connect to: {beginning}"
+        );
+    }
+    // The words are the server's: nothing in them may run where they are pasted.
+    let use_it = format!("use {}", shell_word(&to));
+    if to == location { use_it } else { format!("{use_it}    # Location: {location}") }
 }
 
 /// Upgrade that a 426 asks for.
 fn upgrade(case: &Case<'_>, to: Option<String>, versions: Option<String>, proxy: &str) -> Vec<String> {
     let to_lower = to.as_deref().unwrap_or_default().to_lowercase();
     if to_lower.contains("tls") {
-        return vec![format!("use {}", case.url_with(case.other_scheme()))];
+        return other_scheme::advice(case, case.other_scheme());
     }
     if !case.is_websocket() {
         let to = to.unwrap_or_else(|| "another protocol".into());

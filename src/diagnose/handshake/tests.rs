@@ -1,6 +1,6 @@
 //! Each failure above TCP has its own finding; one fact changed, and it is another.
 
-use crate::diagnose::{Certainty, Facts, FailureFact, Finding, FindingId, diagnose};
+use crate::diagnose::{Certainty, Facts, FailureFact, Finding, FindingId, SchemeTrial, diagnose};
 use crate::model::{Cause, Failure, Reply, Side, Stage};
 use crate::protocol::Kind;
 use std::time::Duration;
@@ -198,12 +198,18 @@ fn plain_http_to_a_websocket_is_told_to_use_its_scheme() {
 
 #[test]
 fn redirects_and_limits_advise_what_is_there() {
+    let long = format!("/{}", "a".repeat(5000));
     for (location, to) in [
         ("https://new.example/a", "use wss://new.example/a"),
-        ("/login?x=1", "use ws://h:1/login?x=1"),
+        ("/login?x=1", "use 'ws://h:1/login?x=1'"),
         ("//other.example/ws", "use ws://other.example/ws"),
         ("room", "use ws://h:1/room"),
         ("ws://h:2/", "use ws://h:2/"),
+        ("?room=1", "use 'ws://h:1/chat?room=1'"),
+        // Words of a server run nothing where they are pasted.
+        ("https://h:2/$(id);`id`", "use 'wss://h:2/$(id);`id`'"),
+        ("javascript:alert(1)", "look at where its header Location leads"),
+        (long.as_str(), "look at where its header Location leads"),
     ] {
         let finding = status(Kind::Ws, 302, with(&[("Location", location)], ""));
         assert!(finding.remedies[0].starts_with(to), "{:?}", finding.remedies);
@@ -213,6 +219,20 @@ fn redirects_and_limits_advise_what_is_there() {
     let proxy = status(Kind::Ws, 407, with(&[("Proxy-Authenticate", "Basic realm=x")], ""));
     assert!(proxy.remedies.iter().any(|remedy| remedy.contains("Proxy-Authorization")));
     assert!(proxy.remedies.iter().all(|remedy| !remedy.contains("--auth")), "{:?}", proxy.remedies);
+    for (asked, flag) in [
+        ("Basic realm=x", "--auth 'basic("),
+        ("Bearer", "--auth 'bearer("),
+        ("Digest realm=\"x\", nonce=\"y\"", "it asks for digest"),
+        ("$(id)", "it asks for another scheme"),
+    ] {
+        let finding = status(Kind::Ws, 401, with(&[("WWW-Authenticate", asked)], ""));
+        assert!(finding.remedies[0].contains(flag), "{:?}", finding.remedies);
+    }
+    let several = with(&[("WWW-Authenticate", "Negotiate"), ("WWW-Authenticate", "Basic realm=x")], "");
+    assert!(status(Kind::Ws, 401, several).remedies[0].contains("basic("));
+    let away = status(Kind::Http, 503, with(&[("Retry-After", "Wed, 21 Oct 2037 07:28:00 GMT")], ""));
+    assert!(away.remedies[0].starts_with("wait until Wed, 21 Oct 2037"), "{:?}", away.remedies);
+    assert!(status(Kind::Ws, 505, with(&[], "")).remedies[0].contains("proxy_http_version 1.1"));
     let version = status(Kind::Ws, 426, with(&[("Sec-WebSocket-Version", "8, 7")], ""));
     assert!(version.remedies[0].contains("8, 7"), "{:?}", version.remedies);
     let tls = status(Kind::Http, 426, with(&[("Upgrade", "TLS/1.2, HTTP/1.1")], ""));
@@ -263,13 +283,13 @@ fn what_goes_wrong_at_the_close_is_not_in_the_handshake() {
 fn silence_to_plain_text_is_a_tls_port_only_where_a_client_hello_was_answered() {
     for cause in [Cause::ClosedEarly, Cause::Reset, Cause::TimedOut] {
         let failure = Failure::new(Stage::Handshake, cause);
-        let of = |speaks_tls| {
+        let of = |speaks_tls: bool| {
             let facts = Facts {
                 spoken: Some(Kind::Ws),
                 url: Some("ws://h:1/chat".into()),
                 opened: 10,
                 failures: vec![fact(failure, 0, 1)],
-                speaks_tls,
+                trials: speaks_tls.then(|| works(Kind::Wss)).into_iter().collect(),
                 ..Facts::default()
             };
             diagnose(&facts).remove(0)
@@ -286,4 +306,98 @@ fn last_words_of_a_server_are_quoted() {
     let reply = Reply::default().with_body(b"-ERR max number of clients reached\r\n");
     let finding = found(Kind::Tcp, Failure::new(Stage::Session, Cause::ClosedEarly), reply);
     assert!(finding.says.contains("'-ERR max number of clients reached'"), "{}", finding.says);
+}
+
+/// A trial of a scheme that works.
+fn works(kind: Kind) -> SchemeTrial {
+    SchemeTrial {
+        kind,
+        answered_tls: kind.is_encrypted(),
+        answered_http: true,
+        untrusted: None,
+        failure: None,
+    }
+}
+
+/// The first finding where other schemes were tried after a failure.
+fn found_after(kind: Kind, failure: Failure, trials: Vec<SchemeTrial>) -> Finding {
+    let facts = Facts {
+        spoken: Some(kind),
+        url: Some(format!("{kind}://h:1/chat")),
+        opened: 10,
+        failures: vec![fact(failure, 0, 1)],
+        trials,
+        ..Facts::default()
+    };
+    diagnose(&facts).remove(0)
+}
+
+#[test]
+fn a_refusal_of_plain_http_is_a_tls_port_only_where_tls_is_answered_otherwise() {
+    let refused = Failure::with_code(Stage::Handshake, Cause::HttpStatus, 400);
+    let proved = found_after(Kind::Ws, refused, vec![works(Kind::Wss)]);
+    assert_eq!((proved.id.as_str(), proved.certainty), ("plain-text-to-a-tls-port", Certainty::Proved));
+    // A port that takes both, and refuses this request by either.
+    let both = SchemeTrial { failure: Some(refused), ..works(Kind::Wss) };
+    assert_eq!(found_after(Kind::Ws, refused, vec![both]).id.as_str(), "bad-request");
+}
+
+#[test]
+fn a_scheme_is_advised_as_it_was_tried() {
+    let closed = Failure::new(Stage::Handshake, Cause::ClosedEarly);
+    let advice = |trial| found_after(Kind::Ws, closed, vec![trial]).remedies;
+    assert_eq!(advice(works(Kind::Wss))[0], "use wss://h:1/chat");
+    let untrusted = SchemeTrial { untrusted: Some(Cause::UnknownIssuer), ..works(Kind::Wss) };
+    let with = advice(untrusted);
+    assert_eq!(with[0], "use wss://h:1/chat --insecure");
+    assert!(with[1].starts_with("--ca FILE instead of --insecure"), "{with:?}");
+    let not_found = Failure::with_code(Stage::Handshake, Cause::HttpStatus, 404);
+    let path = SchemeTrial { failure: Some(not_found), ..works(Kind::Wss) };
+    assert!(advice(path)[0].starts_with("use wss://h:1/chat    # it answers 404 there"));
+    // Redis with TLS: there is TLS, and no WebSocket in it.
+    let fails = SchemeTrial { failure: Some(closed), ..works(Kind::Wss) };
+    let advice = advice(fails);
+    assert!(!advice.iter().any(|line| line.starts_with("use wss://")), "{advice:?}");
+    assert!(advice[0].contains("port of the WebSocket server"), "{advice:?}");
+}
+
+#[test]
+fn a_websocket_over_tls_is_advised_where_plain_http_was_asked_for() {
+    let refused = Failure::with_code(Stage::Handshake, Cause::HttpStatus, 400);
+    // NATS: over TLS it answers HTTP as it does without.
+    let https = SchemeTrial { failure: Some(refused), ..works(Kind::Https) };
+    let finding = found_after(Kind::Http, refused, vec![https, works(Kind::Wss)]);
+    assert_eq!(finding.id.as_str(), "plain-text-to-a-tls-port");
+    assert_eq!(finding.remedies[0], "use wss://h:1/chat");
+}
+
+#[test]
+fn an_end_after_a_certificate_was_asked_for_is_about_that_certificate() {
+    let reply = Reply { certificate_asked: true, ..Reply::default() };
+    for cause in [Cause::ClosedEarly, Cause::Reset] {
+        let finding = found(Kind::Wss, Failure::new(Stage::Handshake, cause), reply.clone());
+        assert_eq!(
+            (finding.id.as_str(), finding.certainty),
+            ("client-certificate-required", Certainty::Likely)
+        );
+        assert!(finding.remedies[0].contains("--cert"));
+    }
+}
+
+#[test]
+fn a_websocket_is_named_by_its_own_handshake_whatever_it_says_to_plain_http() {
+    for failure in [
+        Failure::with_code(Stage::Handshake, Cause::HttpStatus, 404),
+        Failure::with_code(Stage::Handshake, Cause::HttpStatus, 400),
+        Failure::new(Stage::Handshake, Cause::ClosedEarly),
+        Failure::new(Stage::Handshake, Cause::TimedOut),
+    ] {
+        let finding = found_after(Kind::Http, failure, vec![works(Kind::Ws)]);
+        assert_eq!((finding.id.as_str(), finding.certainty), ("upgrade-required", Certainty::Proved));
+        assert_eq!(finding.remedies[0], "use ws://h:1/chat");
+    }
+    let neither =
+        SchemeTrial { failure: Some(Failure::new(Stage::Handshake, Cause::ClosedEarly)), ..works(Kind::Ws) };
+    let closed = Failure::new(Stage::Handshake, Cause::ClosedEarly);
+    assert_ne!(found_after(Kind::Http, closed, vec![neither]).id.as_str(), "upgrade-required");
 }

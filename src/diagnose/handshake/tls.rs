@@ -1,14 +1,12 @@
 //! TLS that fails: the wrong port, an alert, a certificate that is refused.
 
-use super::Case;
+use super::{Case, other_scheme};
 use crate::diagnose::FindingId;
 use crate::diagnose::claim::Claim;
-use crate::diagnose::rivals;
 use crate::model::Cause;
 
 /// The finding of a handshake that failed before, or beside, the certificate.
 pub(super) fn finding(case: &Case<'_>) -> Claim {
-    let other = format!("use {}", case.url_with(case.other_scheme()));
     match case.failed.failure.cause {
         Cause::PlainTextOnTls if !speaks_another(case) => {
             let found = match case.protocol() {
@@ -22,7 +20,7 @@ pub(super) fn finding(case: &Case<'_>) -> Claim {
                 case.url(),
                 case.bytes()
             );
-            case.target(FindingId::TlsToAPlainPort, says).remedy(other)
+            other_scheme::advised(case, case.target(FindingId::TlsToAPlainPort, says), case.other_scheme())
         }
         Cause::PlainTextOnTls | Cause::NotTls => {
             let found = case.protocol().unwrap_or("no protocol that is known");
@@ -52,20 +50,6 @@ pub(super) fn finding(case: &Case<'_>) -> Claim {
                 .remedy("openssl s_client -connect HOST:PORT    # what the server offers")
         }
     }
-}
-
-/// The server did not answer TLS at all, and answers plain HTTP.
-pub(super) fn plain_port(case: &Case<'_>) -> Claim {
-    let says = format!(
-        "{} has no TLS on that port: it did not answer our ClientHello, and a plain request on a connection of its own was \
-         answered with HTTP; browsers say: 'net::ERR_SSL_PROTOCOL_ERROR'",
-        case.url()
-    );
-    let seen = "a plain request on a connection of its own was answered with HTTP";
-    case.target(FindingId::TlsToAPlainPort, says)
-        .remedy(format!("use {}", case.url_with(case.other_scheme())))
-        .without(rivals::IN_THE_HANDSHAKE, seen)
-        .without(rivals::SILENCES, seen)
 }
 
 /// True if the port is known to speak something else than the same without TLS.
@@ -109,6 +93,19 @@ fn alert(case: &Case<'_>) -> Claim {
         120 => finding.remedy("--alpn NAME, as the server's manual has it"),
         _ => finding.remedy("look into the server's log"),
     }
+}
+
+/// The server asked for a client's certificate, and ended the connection instead of an answer: Python's TLS servers send
+/// no alert.
+pub(super) fn certificate_asked(case: &Case<'_>) -> Claim {
+    let says = format!(
+        "{} asked for a client certificate in its TLS handshake, and closed the connection before it answered: it does not \
+         take a client without one, or not the one that was shown",
+        case.url()
+    );
+    case.target(FindingId::ClientCertificateRequired, says)
+        .remedy("--cert FILE --key FILE: a certificate that the server takes, and its key, as PEM")
+        .remedy("look into the server's log: it says whether it was the certificate")
 }
 
 /// The finding of a certificate that is refused.

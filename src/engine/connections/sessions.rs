@@ -239,7 +239,7 @@ impl Connections {
         if let (Cause::HttpStatus, Some(status), true) =
             (failure.cause, failure.code, self.opens_websockets())
         {
-            self.tally.statuses.add(status);
+            self.tally.statuses.add(status, 1);
         }
         self.count_what_is_left(&slot, how);
         match failure.cause {

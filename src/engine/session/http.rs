@@ -168,7 +168,7 @@ impl Http {
                     at += head.size;
                 }
                 Ok(Some(head)) => {
-                    context.tally.statuses.add(head.status);
+                    context.tally.statuses.add(head.status, 1);
                     let more = self.made < u64::from(context.script.requests);
                     self.state = Http::answered(&head, stage, more, context)?;
                     at += head.size;

@@ -170,6 +170,10 @@ impl Session {
 
     /// The peer will send no more.
     pub(super) fn end_of_stream(&mut self, context: &mut Context<'_>) -> StepResult {
+        self.ended(context).map_err(|error| self.judged(error))
+    }
+
+    fn ended(&mut self, context: &mut Context<'_>) -> StepResult {
         let was_opening = self.phase == Phase::Opening;
         let step = match (&mut self.talk, self.phase) {
             (_, Phase::Closing) => return Ok(Step::Done),
@@ -275,8 +279,19 @@ impl Session {
         let failure = Failure::from_errno(self.stage(), errno);
         match &self.talk {
             Talk::Stream(stream) if self.phase == Phase::Open => stream.last_words(failure),
-            _ => failure.into(),
+            _ => self.judged(failure.into()),
         }
+    }
+
+    /// The trouble of an end, with what it may be the verdict on: some servers refuse a client without a certificate by
+    /// an end of the connection, without an alert.
+    fn judged(&self, mut error: SessionError) -> SessionError {
+        let is_early = matches!(error.failure.stage, Stage::Tls | Stage::Handshake)
+            && matches!(error.failure.cause, Cause::ClosedEarly | Cause::Reset);
+        if is_early && self.tls.as_ref().is_some_and(|tls| tls.may_miss_a_certificate()) {
+            error.reply.get_or_insert_default().certificate_asked = true;
+        }
+        error
     }
 
     /// Bytes of memory that the session holds for what its peer has sent and for what it still waits for: incomplete

@@ -56,6 +56,11 @@ impl Client {
         self.asked_for_certificate && self.connection.protocol_version() == Some(ProtocolVersion::TLSv1_3)
     }
 
+    /// True if the server has asked for our certificate, and has said nothing inside TLS since.
+    pub(super) fn may_miss_a_certificate(&self) -> bool {
+        self.asked_for_certificate && !self.has_plain_text
+    }
+
     /// True if anything has come inside TLS.
     pub(super) fn has_plain_text(&self) -> bool {
         self.has_plain_text

@@ -4,11 +4,13 @@
 //! (source, destination) pair an attempt uses, [`PortRing`] which port is next where we choose it
 //! ourselves, and [`Pool`] puts them together for one worker.
 
+mod distinct;
 mod pool;
 mod ports;
 mod routes;
 mod set;
 
+pub use distinct::first_of_each_ip;
 pub use pool::{LeaseKey, Pool};
 pub use ports::{PortRing, partition};
 pub use routes::{Route, Routes, RoutesError};

@@ -48,6 +48,8 @@ pub(super) struct Tuples {
     sources: AddressSet,
     /// Different destinations, each with the source that the route gives.
     destinations: Vec<(SocketAddr, Option<IpAddr>)>,
+    /// Places of destinations by their port: each socket of the host is held against those of its own only.
+    by_port: HashMap<u16, Vec<u32>>,
 }
 
 impl Tuples {
@@ -65,7 +67,11 @@ impl Tuples {
                 destinations.push((kernels, routed));
             }
         }
-        Tuples { sources, destinations }
+        let mut by_port: HashMap<u16, Vec<u32>> = HashMap::new();
+        for (at, (destination, _)) in (0..).zip(&destinations) {
+            by_port.entry(destination.port()).or_default().push(at);
+        }
+        Tuples { sources, destinations, by_port }
     }
 
     pub(super) fn len(&self) -> u64 {
@@ -100,11 +106,17 @@ impl Tuples {
         let source = source.to_canonical();
         let destination = mapped(destination);
         self.has_source(source)
-            && self.destinations.iter().any(|(there, routed)| {
+            && self.with_port(destination.port()).any(|(there, routed)| {
                 let here = as_connected(Some(source).filter(|_| !self.sources.is_empty()), *there);
                 same(here, destination)
                     && (!self.sources.is_empty() || routed.is_none_or(|routed| routed == source))
             })
+    }
+
+    /// Destinations with this port.
+    fn with_port(&self, port: u16) -> impl Iterator<Item = &(SocketAddr, Option<IpAddr>)> {
+        let places = self.by_port.get(&port).into_iter().flatten();
+        places.filter_map(|at| self.destinations.get(*at as usize))
     }
 
     pub(super) fn has_source(&self, source: IpAddr) -> bool {

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 /// Codes that are told apart; others are counted as [`OTHER`].
-const MOST_CODES: usize = 64;
+const MOST_CODES: usize = 100;
 /// Stands for all codes beyond those that are told apart.
 const OTHER: u16 = 0;
 
@@ -27,7 +27,8 @@ pub(super) fn entry<T>(
     &mut list[at]
 }
 
-/// Counts by code, in the order of the codes; 0 stands for codes beyond the first 64.
+/// Counts by code, in the order of the codes; 0 stands for codes beyond the first 100. Written as a map;
+/// [`status_list`] writes them as a list.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(from = "std::collections::BTreeMap<u16, u64>", into = "std::collections::BTreeMap<u16, u64>")]
 #[schemars(with = "std::collections::BTreeMap<String, u64>")]
@@ -75,6 +76,39 @@ impl From<Codes> for std::collections::BTreeMap<u16, u64> {
     }
 }
 
+/// HTTP statuses as results have them: a list of `{"status": 200, "count": 18}`.
+pub mod status_list {
+    use super::Codes;
+    use schemars::{JsonSchema, Schema, SchemaGenerator};
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    /// Replies of one status.
+    #[derive(Serialize, Deserialize, JsonSchema)]
+    struct StatusCount {
+        /// The status; 0 for those beyond the first 100.
+        status: u16,
+        /// Replies with it.
+        count: u64,
+    }
+
+    /// Writes the list.
+    pub fn serialize<S: Serializer>(codes: &Codes, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_seq(codes.iter().map(|(status, count)| StatusCount { status, count }))
+    }
+
+    /// Reads the list.
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Codes, D::Error> {
+        let mut codes = Codes::default();
+        Vec::<StatusCount>::deserialize(from)?.iter().for_each(|known| codes.add(known.status, known.count));
+        Ok(codes)
+    }
+
+    /// The schema of the list.
+    pub fn schema(schemas: &mut SchemaGenerator) -> Schema {
+        Vec::<StatusCount>::json_schema(schemas)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -101,5 +135,16 @@ mod tests {
         let text = serde_json::to_string(&both).unwrap();
         assert_eq!(text, r#"{"200":2,"503":4}"#);
         assert_eq!(serde_json::from_str::<Codes>(&text).unwrap(), both);
+    }
+    #[test]
+    fn a_list_of_statuses_is_the_same_counts() {
+        #[derive(Serialize, Deserialize)]
+        struct Told(#[serde(with = "status_list")] Codes);
+        let mut codes = Codes::default();
+        codes.add(503, 2);
+        codes.add(200, 1);
+        let text = serde_json::to_string(&Told(codes.clone())).unwrap();
+        assert_eq!(text, r#"[{"status":200,"count":1},{"status":503,"count":2}]"#);
+        assert_eq!(serde_json::from_str::<Told>(&text).unwrap().0, codes);
     }
 }

@@ -29,6 +29,10 @@ pub struct Reply {
     /// The first bytes, those that are not printable escaped.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bytes: Option<String>,
+    /// True if the server asked for a client's certificate in its TLS handshake, and ended the connection before it had said
+    /// anything inside TLS.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub certificate_asked: bool,
     /// Fault, in words: the message of the TLS library, or expected and found.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub says: Option<String>,

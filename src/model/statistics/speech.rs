@@ -1,6 +1,6 @@
 //! Messages, replies and latencies above TCP in one window, in the size that a run of an hour can keep.
 
-use super::{Codes, Latency, LatencyKind, Tally};
+use super::{Codes, Latency, LatencyKind, StepTally, Tally};
 use serde::{Deserialize, Serialize};
 
 /// Latencies above TCP that a window keeps. The spread of messages is known at the end of the run only.
@@ -86,6 +86,27 @@ pub struct Speech {
     pub statuses: Codes,
     /// Close codes of WebSockets that the peer closed first.
     pub closes: Codes,
+    /// Steps of conversations that were done or failed, by their number.
+    pub steps: Vec<(u16, StepSpeech)>,
+}
+
+/// Outcome of one step in one window.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct StepSpeech {
+    /// Number of times that the step was done.
+    pub done: u64,
+    /// Attempts that failed in it.
+    pub failed: u64,
+    /// Time that it took; `None` of a step that waits for nothing.
+    pub latency: Option<WindowLatency>,
+}
+
+impl StepSpeech {
+    /// That of a step's tally; `None` where nothing was.
+    fn of(step: &StepTally) -> Option<StepSpeech> {
+        let StepTally { done, failed, ref latency } = *step;
+        (done > 0 || failed > 0).then(|| StepSpeech { done, failed, latency: WindowLatency::of(latency) })
+    }
 }
 
 impl Speech {
@@ -94,13 +115,15 @@ impl Speech {
         let measured = |kind: LatencyKind| Some((kind, WindowLatency::of(tally.latencies.of(kind))?));
         let mut closes = Codes::default();
         tally.closes.iter().for_each(|close| closes.add(close.code, close.count));
-        let mut statuses = Codes::default();
-        tally.statuses.iter().for_each(|known| statuses.add(known.status, known.count));
         Speech {
             latencies: ABOVE_TCP.into_iter().filter_map(measured).collect(),
             messages: tally.traffic.named().into_iter().filter(|(_, count)| *count > 0).collect(),
-            statuses,
+            statuses: tally.statuses.clone(),
             closes,
+            steps: (0..)
+                .zip(tally.steps.iter())
+                .filter_map(|(number, step)| Some((number, StepSpeech::of(step)?)))
+                .collect(),
         }
     }
 }
@@ -131,6 +154,19 @@ mod tests {
         let without = WindowLatency { histogram: None, ..WindowLatency::of(&latency(50..101)).unwrap() };
         joined.join(&without);
         assert_eq!((joined.count, joined.p99, &joined.histogram), (100, without.p99, &None));
+    }
+
+    #[test]
+    fn a_window_has_the_steps_that_were_done_in_it() {
+        let mut tally = Tally::default();
+        tally.steps.done(2, Some(Duration::from_micros(70)));
+        tally.steps.done(0, None);
+        tally.steps.failed(2);
+        let steps = Speech::of(&tally).steps;
+        assert_eq!(steps.iter().map(|(number, _)| *number).collect::<Vec<_>>(), [0, 2]);
+        assert_eq!((steps[0].1.done, &steps[0].1.latency), (1, &None), "it waits for nothing");
+        let said = &steps[1].1;
+        assert_eq!((said.done, said.failed, said.latency.as_ref().map(|l| l.max)), (1, 1, Some(70)));
     }
 
     #[test]

@@ -5,8 +5,8 @@
 //! `start` and leaves once by `add`; a failed one never enters a latency of success.
 
 use super::{
-    Acknowledged, AtTimeout, Closes, Fanout, Latencies, Latency, LoadCourse, Reply, Shares, SlowSearch,
-    Statuses, Steps, Traffic,
+    Acknowledged, AtTimeout, Closes, Codes, Fanout, Latencies, Latency, LoadCourse, Reply, Shares,
+    SlowSearch, Steps, Traffic,
 };
 use crate::model::{Failure, Lease, Outcome, Record, SkipReason, Stamp};
 use std::net::{IpAddr, SocketAddr};
@@ -39,7 +39,7 @@ pub struct Tally {
     /// Close frames that peers sent first.
     pub closes: Closes,
     /// Replies by status.
-    pub statuses: Statuses,
+    pub statuses: Codes,
     /// Arrivals of messages that several receive.
     pub fanout: Fanout,
     /// Steps of conversations.

@@ -12,7 +12,7 @@ pub struct Evaluation {
     pub measured: Option<f64>,
     /// The unit of `measured`.
     pub unit: Unit,
-    /// `measured` as people read it: `61.2ms`, `0.1%`, `never`, `not measured`.
+    /// `measured` as people read it: `61.2 ms`, `0.1 %`, `never`, `not measured`.
     pub shown: String,
     /// True if the threshold holds.
     pub passed: bool,
@@ -22,6 +22,14 @@ pub struct Evaluation {
     pub margin: Option<f64>,
     /// The same in a sentence, with the reason if it failed.
     pub says: String,
+}
+
+impl Evaluation {
+    /// The margin in whole percent, never better than it is: 99.8 % are 99, a miss by 0.2 % is one by 1.
+    pub(crate) fn margin_percent(&self) -> Option<i64> {
+        // The product of 0.29 and 100 is a little less than 29.
+        self.margin.map(|margin| (margin * 100.0 + 1e-9).floor() as i64)
+    }
 }
 
 pub(super) fn evaluate(threshold: &Threshold, values: &impl Fn(&Metric) -> Option<f64>) -> Evaluation {
@@ -164,8 +172,8 @@ mod tests {
         let never = judge("onset.ports_exhausted < 30s", None);
         assert_eq!(never.says, "onset.ports_exhausted never happened; wanted < 30s");
         let happened = judge("onset.ports_exhausted == never", Some(12.5));
-        assert_eq!((happened.shown.as_str(), happened.margin), ("12.5s", None));
-        assert_eq!(happened.says, "onset.ports_exhausted happened at 12.5s; wanted == never");
+        assert_eq!((happened.shown.as_str(), happened.margin), ("12.5 s", None));
+        assert_eq!(happened.says, "onset.ports_exhausted happened at 12.5 s; wanted == never");
     }
 
     #[test]
@@ -199,10 +207,19 @@ mod tests {
     }
 
     #[test]
+    fn a_margin_in_percent_is_never_better_than_it_is() {
+        for (value, percent) in
+            [(85.0, 99), (40_000.0, 20), (35_500.0, 29), (49_990.0, 0), (50_010.0, -1), (0.0, 100)]
+        {
+            assert_eq!(judge("connect.p99 < 50ms", Some(value)).margin_percent(), Some(percent), "{value}");
+        }
+    }
+
+    #[test]
     fn the_sentence_names_the_value_and_the_bound() {
         let failed = judge("connect.p99 < 50ms", Some(61_200.0));
-        assert_eq!(failed.says, "connect.p99 is 61.2ms; wanted < 50ms");
-        assert_eq!(judge("failed.ratio < 0.1%", Some(0.0)).says, "failed.ratio is 0%");
+        assert_eq!(failed.says, "connect.p99 is 61.2 ms; wanted < 50ms");
+        assert_eq!(judge("failed.ratio < 0.1%", Some(0.0)).says, "failed.ratio is 0 %");
     }
 
     #[test]

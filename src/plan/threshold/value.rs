@@ -1,6 +1,7 @@
 //! Values and their units: what a metric is measured in, what it can be compared with, and how both are
 //! written.
 
+use crate::model::format::{exact_micros, trimmed};
 use crate::plan::units::{Count, Rate, parse_count, parse_duration};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -52,12 +53,13 @@ impl Unit {
         }
     }
 
-    /// A measured value as people read it, to the microsecond or to six digits.
+    /// A measured value as every report writes it, but to the microsecond or to six digits: no reader may wonder
+    /// why a value that looks like its bound is beyond it.
     pub(super) fn show(self, value: f64) -> String {
         match self {
-            Unit::Microseconds => show_microseconds(value),
-            Unit::Seconds => show_microseconds(value * 1e6),
-            Unit::Ratio => format!("{}%", six_digits(value * 100.0)),
+            Unit::Microseconds => exact_micros(value),
+            Unit::Seconds => exact_micros(value * 1e6),
+            Unit::Ratio => format!("{} %", six_digits(value * 100.0)),
             Unit::Count => value.to_string(),
             Unit::Bytes => format!("{value} bytes"),
             Unit::PerSecond => format!("{}/s", six_digits(value)),
@@ -136,27 +138,11 @@ fn parse_ratio(text: &str) -> Option<f64> {
     (0.0..=1.0).contains(&share).then_some(share)
 }
 
-fn show_microseconds(us: f64) -> String {
-    match us.round() {
-        whole if whole < 1e3 => format!("{whole}us"),
-        whole if whole < 1e6 => format!("{}ms", trimmed(format!("{:.3}", whole / 1e3))),
-        whole => format!("{}s", trimmed(format!("{:.6}", whole / 1e6))),
-    }
-}
-
 /// At most six significant digits, and never fewer than the whole part has.
 fn six_digits(value: f64) -> String {
     let magnitude = if value == 0.0 { 0.0 } else { value.abs().log10().floor() };
     let decimals = (5.0 - magnitude).clamp(0.0, 15.0) as usize;
     trimmed(format!("{value:.decimals$}"))
-}
-
-/// Without the zeros that end a fraction.
-fn trimmed(number: String) -> String {
-    match number.contains('.') {
-        true => number.trim_end_matches('0').trim_end_matches('.').to_owned(),
-        false => number,
-    }
 }
 
 #[cfg(test)]
@@ -167,17 +153,17 @@ mod tests {
     #[test]
     fn values_are_shown_as_exactly_as_they_are_judged() {
         for (unit, value, shown) in [
-            (Unit::Microseconds, 0.0, "0us"),
-            (Unit::Microseconds, 812.4, "812us"),
-            (Unit::Microseconds, 50_001.0, "50.001ms"),
-            (Unit::Microseconds, 61_200.0, "61.2ms"),
-            (Unit::Microseconds, 1_000_001.0, "1.000001s"),
-            (Unit::Seconds, 30.0, "30s"),
-            (Unit::Ratio, 0.001_001, "0.1001%"),
-            (Unit::Ratio, 1.0 / 3.0, "33.3333%"),
-            (Unit::Ratio, 1e-9, "0.0000001%"),
-            (Unit::Ratio, 0.0, "0%"),
-            (Unit::Ratio, 1.0, "100%"),
+            (Unit::Microseconds, 0.0, "0 µs"),
+            (Unit::Microseconds, 812.4, "812 µs"),
+            (Unit::Microseconds, 50_001.0, "50.001 ms"),
+            (Unit::Microseconds, 61_200.0, "61.2 ms"),
+            (Unit::Microseconds, 1_000_001.0, "1.000001 s"),
+            (Unit::Seconds, 30.0, "30 s"),
+            (Unit::Ratio, 0.001_001, "0.1001 %"),
+            (Unit::Ratio, 1.0 / 3.0, "33.3333 %"),
+            (Unit::Ratio, 1e-9, "0.0000001 %"),
+            (Unit::Ratio, 0.0, "0 %"),
+            (Unit::Ratio, 1.0, "100 %"),
             (Unit::Count, 100_000.0, "100000"),
             (Unit::Bytes, 4096.0, "4096 bytes"),
             (Unit::PerSecond, 4998.731, "4998.73/s"),

@@ -183,6 +183,25 @@ impl Template {
         &self.text
     }
 
+    /// Parts of a text that are no word in braces, whether it is a placeholder that is known or not.
+    pub fn literals(text: &str) -> Vec<&str> {
+        let (mut parts, mut from, mut at) = (Vec::new(), 0, 0);
+        while at < text.len() {
+            let rest = &text[at..];
+            match piece::word_in_braces(rest) {
+                Some(length) => {
+                    parts.push(&text[from..at]);
+                    at += length;
+                    from = at;
+                }
+                None => at += rest.chars().next().map_or(1, char::len_utf8),
+            }
+        }
+        parts.push(&text[from..]);
+        parts.retain(|part| !part.is_empty());
+        parts
+    }
+
     /// The names that it uses.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.pieces.iter().filter_map(|piece| match piece {

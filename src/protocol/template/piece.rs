@@ -131,6 +131,11 @@ impl<'t> Word<'t> {
     }
 }
 
+/// Length of the word in braces that `text` begins with, known or not.
+pub(super) fn word_in_braces(text: &str) -> Option<usize> {
+    Word::at(text).map(|word| word.length)
+}
+
 /// The placeholder in double braces that `text` begins with, as it stands in single ones.
 pub(super) fn quoted<'t>(text: &'t str, knows: &dyn Fn(&str) -> bool) -> Option<&'t str> {
     let inner = text.strip_prefix('{').filter(|inner| inner.starts_with('{'))?;

@@ -1,6 +1,7 @@
 //! Data of the plots: columns of numbers, as short as they can be written.
 
 use crate::model::{Latency, OnsetKind, WindowLatency};
+use crate::report::steps::title as title_of;
 use crate::result::RunResult;
 use crate::result::windows::{Span, spans, without_stub};
 use serde::Serialize;
@@ -120,7 +121,7 @@ impl Columns {
             .flat_map(|span| span.window.latency_us.keys())
             .collect();
         plots.extend(spoken.into_iter().map(|name| {
-            let title = format!("Time of {}, p99", name.replace('_', " "));
+            let title = format!("Time of {}, p99", title_of(name));
             plot(&title, "ms", &|s| s.window.latency_us.get(name).map(|latency| ms(latency.p99)))
         }));
         plots.retain(|plot| plot.series.iter().any(|series| !series.values.iter().all(is_empty)));
@@ -237,7 +238,8 @@ fn plots(spans: &[Span]) -> Vec<Plot> {
     plots
 }
 
-/// Plots of everything above TCP: one of messages, one of statuses, one of close codes, one a latency.
+/// Plots of everything above TCP: one of messages, two of steps, one of statuses, one of close codes, one a
+/// latency.
 fn speech(spans: &[Span]) -> Vec<Plot> {
     fn keys<K: Ord>(spans: &[Span], of: impl Fn(&Span) -> Vec<K>) -> BTreeSet<K> {
         spans.iter().flat_map(of).collect()
@@ -261,7 +263,7 @@ fn speech(spans: &[Span]) -> Vec<Plot> {
             series("p99".into(), &of(|latency| latency.p99)),
             series("max".into(), &of(|latency| latency.max)),
         ];
-        plots.push(plot(format!("Time of {}", name.replace('_', " ")), "ms", false, figures));
+        plots.push(plot(format!("Time of {}", title_of(&name)), "ms", false, figures));
     }
     let messages = keys(spans, |span| span.window.messages.keys().cloned().collect());
     let count = |span: &Span, name: &String| span.window.messages.get(name).copied().unwrap_or(0);
@@ -269,6 +271,14 @@ fn speech(spans: &[Span]) -> Vec<Plot> {
         .iter()
         .map(|name| series(name.replace('_', " "), &|span| Some(span.per_second(count(span, name)))));
     plots.push(plot("Messages and handshakes".into(), "/s", false, said.collect()));
+    let steps = keys(spans, |span| span.window.steps.keys().cloned().collect());
+    let step = |span: &Span, name: &String| span.window.steps.get(name).copied().unwrap_or_default();
+    let done =
+        steps.iter().map(|name| series(name.clone(), &|span| Some(span.per_second(step(span, name).done))));
+    plots.push(plot("Steps done".into(), "/s", false, done.collect()));
+    let failed =
+        steps.iter().map(|name| series(name.clone(), &|span| Some(span.per_second(step(span, name).failed))));
+    plots.push(plot("Failures by step, stacked".into(), "/s", true, failed.collect()));
     let statuses = keys(spans, |span| span.window.statuses.iter().map(|(code, _)| code).collect());
     let answered = statuses.into_iter().map(|code| Series {
         calm: (100..400).contains(&code),

@@ -14,14 +14,14 @@ mod data;
 mod plan;
 
 use crate::diagnose::Finding;
+use crate::model::close_code_name;
 use crate::model::format::{bytes, micros, percent, seconds, thousands};
-use crate::model::{StatusCount, close_code_name};
 use crate::report::findings::{numbers, until};
 use crate::report::output::{RenderError, library};
 use crate::report::shown::{Shown, clean};
-use crate::report::{forecast, remedy_command, summary};
+use crate::report::{forecast, remedy_command, steps, summary};
 use crate::result::headline;
-use crate::result::{RunResult, Verdict};
+use crate::result::{LatencySummary, RunResult, Verdict};
 use minijinja::{Environment, Value, context};
 
 const PAGE: &str = include_str!("page.html");
@@ -130,6 +130,8 @@ fn facts(result: &RunResult, stage: Stage) -> Result<Value, RenderError> {
         forecasts => forecasts(result),
         plan => plan::rows(&result.plan),
         answers => answers(result),
+        step_columns => steps::COLUMNS.to_vec(),
+        steps => steps::rows(result).into_iter().map(|(name, cells)| context! { name, cells => cells.to_vec() }).collect::<Vec<_>>(),
         host => rows(&serde_json::to_value(&result.host).unwrap_or_default()),
         resources => resources(result),
     })
@@ -154,8 +156,8 @@ fn counts(result: &RunResult) -> Vec<(String, String)> {
 
 /// Answers and closes of the server: HTTP statuses and close codes, each with its share and its meaning.
 fn answers(result: &RunResult) -> Vec<Value> {
-    let all: u64 = result.statuses.iter().map(|known| known.count).sum();
-    let statuses = result.statuses.iter().map(|&StatusCount { status: code, count }| {
+    let all: u64 = result.statuses.iter().map(|(_, count)| count).sum();
+    let statuses = result.statuses.iter().map(|(code, count)| {
         let good = (100..400).contains(&code);
         context! { kind => "HTTP status", code, good, count => thousands(count), share => percent(count, all) }
     });
@@ -173,7 +175,7 @@ fn answers(result: &RunResult) -> Vec<Value> {
 
 fn thresholds(result: &RunResult) -> Vec<Value> {
     let row = |judged: &crate::plan::threshold::Evaluation| {
-        let margin = judged.margin.map(|margin| format!("{:+.0} %", margin * 100.0));
+        let margin = judged.margin_percent().map(|margin| format!("{margin:+} %"));
         context! { passed => judged.passed, expression => judged.expression.clone(), shown => judged.shown.clone(), margin }
     };
     result.thresholds.iter().map(row).collect()
@@ -228,8 +230,9 @@ fn onsets(result: &RunResult) -> Vec<Value> {
 }
 
 fn latencies(result: &RunResult) -> Vec<Value> {
-    let measured = result.latency_us.iter().filter(|(_, summary)| summary.count > 0);
-    let row = |(name, l): (&String, &crate::result::LatencySummary)| {
+    let is_shown = |name: &str, l: &LatencySummary| l.count > 0 && !steps::is_of_a_step(name);
+    let measured = result.latency_us.iter().filter(|(name, summary)| is_shown(name, summary));
+    let row = |(name, l): (&String, &LatencySummary)| {
         let cells = [l.min, l.p50, l.p90, l.p99, l.p99_9, l.max].map(micros);
         context! { name => name.replace('_', " "), count => thousands(l.count), cells => cells.to_vec() }
     };

@@ -82,7 +82,7 @@ impl Conversation {
         self.line = if answer.keeps_alive { Line::Idle } else { Line::Spent };
         self.take(&request.takes, &answer.head, &answer.body)?;
         context.tally.traffic.received += 1;
-        context.tally.statuses.add(answer.status);
+        context.tally.statuses.add(answer.status, 1);
         context.answered(self.since);
         self.done(context);
         self.advance(context)
