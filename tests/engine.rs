@@ -70,6 +70,8 @@ fn plan(address: SocketAddr) -> Plan {
             handshake_timeout: Duration::from_secs(5),
         },
         session: connstorm::plan::Session::default(),
+        data: Vec::new(),
+        populations: Vec::new(),
         secrets: connstorm::plan::Secrets::default(),
         serve: None,
         workers: NonZeroU32::new(2),

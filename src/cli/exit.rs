@@ -30,7 +30,7 @@ pub enum Exit {
 impl Exit {
     /// Code of an error: the command line names a file that is not there or is another, or something else went wrong.
     pub(super) fn of_error(error: &anyhow::Error) -> Exit {
-        let names_wrong_file = error.chain().any(|cause| cause.is::<InputError>() || is_of_pem(cause));
+        let names_wrong_file = error.chain().any(|cause| cause.is::<InputError>() || is_of_named_file(cause));
         if names_wrong_file { Exit::Usage } else { Exit::CouldNotRun }
     }
 
@@ -45,8 +45,8 @@ impl Exit {
     }
 }
 
-/// True if an error is that of a file of certificates or keys, from a run, a search or the doctor.
-fn is_of_pem(error: &(dyn std::error::Error + 'static)) -> bool {
+/// True if an error is that of a file that the scenario names, from a run, a search or the doctor.
+fn is_of_named_file(error: &(dyn std::error::Error + 'static)) -> bool {
     let start = match error.downcast_ref() {
         Some(FindError::Run(start)) => Some(start),
         _ => error.downcast_ref(),
@@ -55,7 +55,7 @@ fn is_of_pem(error: &(dyn std::error::Error + 'static)) -> bool {
         Some(StartRunError::Run(RunError::Script(script))) => Some(script),
         _ => error.downcast_ref(),
     };
-    matches!(script, Some(ScriptError::Pem { .. }))
+    matches!(script, Some(ScriptError::Pem { .. } | ScriptError::Payload { .. } | ScriptError::Data(_)))
 }
 
 impl From<Exit> for ExitCode {

@@ -61,3 +61,11 @@ fn bytes(file: impl Read, longest: u64) -> io::Result<Vec<u8>> {
     file.take(longest + 1).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
+
+/// The longest beginning of a file of data that its first line is looked for in, in bytes.
+const BEGINNING: u64 = 1 << 20;
+
+/// The beginning of a file that a scenario names.
+pub(super) fn beginning(path: &Path) -> Result<Vec<u8>, String> {
+    File::open(path).and_then(|file| bytes(file, BEGINNING)).map_err(|error| error.to_string())
+}

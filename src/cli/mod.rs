@@ -1,5 +1,6 @@
 //! The command line: raw arguments, one file a subcommand, and the only place besides `report/` that prints.
 
+mod check;
 mod compare;
 mod doctor;
 mod exit;
@@ -48,6 +49,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Run(Box<run::Run>),
+    Check(Box<check::CheckArgs>),
     Plan(Box<plan::PlanArgs>),
     Find(Box<find::FindArgs>),
     Doctor(doctor::DoctorArgs),
@@ -70,6 +72,7 @@ pub fn main() -> ExitCode {
     output::use_colours(color);
     let done = match command {
         Command::Run(args) => run::run(&args),
+        Command::Check(args) => check::run(&args),
         Command::Plan(args) => plan::run(&args),
         Command::Find(args) => find::run(&args),
         Command::Doctor(args) => doctor::run(&args),

@@ -38,7 +38,7 @@ pub(super) fn out_of_descriptors(facts: &Facts) -> Option<Claim> {
     Some(silent_failures(facts).fold(finding, Claim::explaining).without(super::rivals::SILENCES, seen))
 }
 
-/// The process of the local server was stopped when failures came: whatever waited for it waited in vain.
+/// The process of the local server was stopped when failures came: nothing that waited for it was served.
 pub(super) fn stopped(facts: &Facts) -> Option<Claim> {
     if !facts.is_stopped() {
         return None;

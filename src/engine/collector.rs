@@ -3,7 +3,8 @@
 use super::open_count::OpenCount;
 use super::progress::Progress;
 use crate::linux::clock::Clock;
-use crate::model::{Handover, RunStart, Stamp, Tally, Timeline, Window, WindowRow};
+use crate::model::{Handover, PopulationRun, RunStart, Stamp, Tally, Timeline, Window, WindowRow};
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
@@ -17,6 +18,49 @@ pub(super) struct Gathered {
     timeline: Option<Timeline>,
     totals: Totals,
     open: Arc<OpenCount>,
+    /// The same by population; none where there is one alone.
+    populations: Vec<PopulationTotals>,
+}
+
+/// What the workers of one population have handed over.
+pub(super) struct PopulationTotals {
+    name: String,
+    /// Numbers of its workers.
+    workers: Range<u32>,
+    timeline: Option<Timeline>,
+    totals: Totals,
+    open: Arc<OpenCount>,
+}
+
+impl PopulationTotals {
+    /// Nothing yet, of these workers.
+    pub(super) fn new(name: String, first: u32, workers: u32, open: Arc<OpenCount>) -> PopulationTotals {
+        let timeline = Some(Timeline::new(workers));
+        PopulationTotals { name, workers: first..first + workers, timeline, totals: Totals::default(), open }
+    }
+
+    fn add(&mut self, part: &Handover) {
+        if let Some(timeline) = self.timeline.as_mut().filter(|_| self.workers.contains(&part.worker)) {
+            timeline.add(part).iter().for_each(|window| self.totals.add(window));
+        }
+    }
+
+    fn finish(&mut self) {
+        let owed = self.timeline.take().map_or_else(Vec::new, Timeline::finish);
+        owed.iter().for_each(|window| self.totals.add(window));
+    }
+
+    /// Everything so far.
+    fn so_far(&self) -> PopulationRun {
+        let Totals { planned, tally, windows, .. } = &self.totals;
+        PopulationRun {
+            name: self.name.clone(),
+            planned: *planned,
+            held_max: self.open.most(),
+            tally: tally.clone(),
+            windows: windows.clone(),
+        }
+    }
 }
 
 /// Sums of all windows.
@@ -44,8 +88,9 @@ impl Totals {
 
 impl Gathered {
     /// Nothing yet, from the workers of this run.
-    pub(super) fn new(start: RunStart, open: Arc<OpenCount>) -> Gathered {
-        Gathered { timeline: Some(Timeline::new(start.workers)), totals: Totals::default(), start, open }
+    pub(super) fn new(start: RunStart, open: Arc<OpenCount>, populations: Vec<PopulationTotals>) -> Gathered {
+        let timeline = Some(Timeline::new(start.workers));
+        Gathered { timeline, totals: Totals::default(), start, open, populations }
     }
 
     /// Takes what workers hand over until the last of them has hung up.
@@ -61,6 +106,7 @@ impl Gathered {
             let mut complete = Vec::new();
             match handovers.recv_timeout(due.saturating_sub(clock.now())) {
                 Ok(part) => {
+                    self.populations.iter_mut().for_each(|population| population.add(&part));
                     complete = self.timeline.as_mut().map_or_else(Vec::new, |timeline| timeline.add(&part));
                     if complete.is_empty() && clock.now() < due {
                         continue;
@@ -76,10 +122,12 @@ impl Gathered {
     }
 
     /// Everything, with the windows that a worker which broke down still owes.
-    pub(super) fn finish(mut self) -> (RunStart, Totals) {
+    pub(super) fn finish(mut self) -> (RunStart, Totals, Vec<PopulationRun>) {
         let owed = self.timeline.take().map_or_else(Vec::new, Timeline::finish);
         owed.iter().for_each(|window| self.totals.add(window));
-        (self.start, self.totals)
+        self.populations.iter_mut().for_each(PopulationTotals::finish);
+        let populations = self.populations.iter().map(PopulationTotals::so_far).collect();
+        (self.start, self.totals, populations)
     }
 
     fn progress(&self, clock: Clock, fresh: bool) -> Progress<'_> {

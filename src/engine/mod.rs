@@ -9,6 +9,7 @@
 mod collector;
 mod connections;
 mod control;
+mod data;
 mod deadlines;
 mod error;
 mod first_failures;
@@ -31,6 +32,7 @@ mod worker;
 mod workers;
 
 pub use control::Control;
+pub use data::DataError;
 pub use error::RunError;
 pub use first_failures::FirstFailure;
 pub use handshake::{Handshake, handshake};
@@ -40,5 +42,5 @@ pub use progress::Progress;
 pub use reporting::Reporting;
 pub use resolve::Destinations;
 pub use run::{ReadyEngine, run};
-pub use session::{Script, ScriptError};
+pub use session::{Script, ScriptError, rehearse};
 pub use single_connect::{connect, until_connected};

@@ -3,6 +3,7 @@
 //! The one number besides the flag of [`super::Control`] that workers share: maxima of workers can't be added, since they
 //! need not have been at the same moment.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// See the module.
@@ -10,20 +11,33 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 pub(super) struct OpenCount {
     open: AtomicU64,
     most: AtomicU64,
+    /// The count of all populations, where this is that of one.
+    of_all: Option<Arc<OpenCount>>,
 }
 
 impl OpenCount {
+    /// The count of one population of several.
+    pub(super) fn of_one(of_all: Arc<OpenCount>) -> OpenCount {
+        OpenCount { of_all: Some(of_all), ..OpenCount::default() }
+    }
+
     /// A connection is there.
     pub(super) fn opened(&self) {
         let open = self.open.fetch_add(1, Relaxed) + 1;
         if open > self.most.load(Relaxed) {
             self.most.fetch_max(open, Relaxed);
         }
+        if let Some(of_all) = &self.of_all {
+            of_all.opened();
+        }
     }
 
     /// A connection is closed.
     pub(super) fn closed(&self) {
         self.open.fetch_sub(1, Relaxed);
+        if let Some(of_all) = &self.of_all {
+            of_all.closed();
+        }
     }
 
     /// Connections that are there now.

@@ -235,15 +235,15 @@ impl OpenPacer {
     }
 
     fn scheduled(&mut self, now: Stamp) -> Next {
-        let ordinal = self.part.ordinal(self.issued);
-        let Some(due) = self.upcoming.or_else(|| self.schedule.due(ordinal)) else { return Next::Never };
+        let arrival = self.part.arrival(self.issued);
+        let Some(due) = self.upcoming.or_else(|| self.schedule.due(arrival)) else { return Next::Never };
         if due > now {
             self.upcoming = Some(due);
             return Next::At(due);
         }
         self.upcoming = None;
         self.issued += 1;
-        Next::Start { ticket: Ticket { ordinal, due }, failures: 0 }
+        Next::Start { ticket: Ticket { ordinal: self.part.ordinal_of(arrival), due }, failures: 0 }
     }
 
     fn planned(&self, now: Stamp) -> u64 {

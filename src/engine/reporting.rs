@@ -5,7 +5,7 @@ use crate::model::LoadCourse;
 use std::sync::mpsc::Sender;
 
 /// See the module.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Reporting {
     /// Whom workers tell the first failures of each kind; `None`: nobody.
     pub first_failures: Option<Sender<FirstFailure>>,

@@ -35,6 +35,17 @@ impl Destinations {
         Destinations::Known(addresses.into_iter().flat_map(with_ports).collect())
     }
 
+    /// Destinations of all populations, each once.
+    pub fn all(each: &[Destinations]) -> Vec<SocketAddr> {
+        let mut all = Vec::new();
+        for address in each.iter().flat_map(Destinations::addresses) {
+            if !all.contains(address) {
+                all.push(*address);
+            }
+        }
+        all
+    }
+
     /// Reason for which the name could not be resolved, if it could not.
     pub fn why_not(&self) -> Option<String> {
         match self {

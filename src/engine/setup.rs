@@ -6,7 +6,7 @@ use super::open_count::OpenCount;
 use super::pacer::{ClosedPacer, OpenPacer, Pacer, Pacing};
 use super::reporting::Reporting;
 use super::resolve::Destinations;
-use super::session::Script;
+use super::session::{Common, Script};
 use super::workers;
 use crate::linux::addresses::{is_local, source_for};
 use crate::linux::fd_table;
@@ -55,12 +55,25 @@ pub(super) struct Setup {
     /// When nothing of the run goes on any more, however late a worker is: its end by time, the grace, and the longest
     /// wait that the plan allows; `None`: where it has no end by time.
     pub stop_by: Option<Duration>,
-    /// Connections open at once over all workers.
+    /// Connections open at once over all workers of the population.
     pub open: Arc<OpenCount>,
     /// Memory that sessions hold for their peers, over all workers.
     pub memory: Arc<MemoryBudget>,
+    /// Place of the population among all.
+    pub population: Population,
+    /// Workers of populations before this one, and of all.
+    pub among_workers: (u32, u32),
     /// What is told and kept beside counts.
     pub reporting: Reporting,
+}
+
+/// A population of several, from 0; of a plan without populations the only one.
+#[derive(Debug, Clone)]
+pub(super) struct Population {
+    pub number: u32,
+    pub of: u32,
+    /// Number of its first step, and the rows that its clients take.
+    pub common: Common,
 }
 
 /// Time past its plan that a run of a number of attempts has to start those that are late: no time was asked for.
@@ -83,7 +96,12 @@ impl Setup {
     ///
     /// # Errors
     /// Whatever keeps the run from beginning.
-    pub(super) fn new(plan: &Plan, slice: Slice, destinations: &Destinations) -> Result<Setup, RunError> {
+    pub(super) fn new(
+        plan: &Plan,
+        slice: Slice,
+        destinations: &Destinations,
+        population: Population,
+    ) -> Result<Setup, RunError> {
         let host = HostSettings::read();
         let choice = port_choice(plan.source.ports, &host)?;
         let demand = PortDemand {
@@ -108,7 +126,7 @@ impl Setup {
             }
             Destinations::Unresolved(_) => None,
         };
-        let script = Script::of(plan)?.map(Arc::new);
+        let script = Script::of(plan, &population.common)?.map(Arc::new);
         let (arrivals, end, grace) = match &plan.load.arrivals {
             Arrivals::Open(stages) => {
                 let schedule = Schedule::new(stages, plan.load.connections);
@@ -149,13 +167,16 @@ impl Setup {
             stop_by,
             open: Arc::default(),
             memory: Arc::default(),
+            population,
+            among_workers: (0, workers),
             reporting: Reporting::default(),
         })
     }
 
     /// The part of a worker.
     pub(super) fn part(&self, worker: u32) -> Part {
-        Part::new(self.slice, worker, self.workers)
+        let Population { number, of, .. } = self.population;
+        Part::new(self.slice, worker, self.workers).of_population(number, of)
     }
 
     /// The arrivals of a worker.
@@ -186,7 +207,11 @@ impl Setup {
     pub(super) fn pool(&self, part: Part) -> Option<Pool> {
         let routes = self.routes.clone()?;
         Some(match &self.leasable {
-            Some(ports) => Pool::explicit(routes, part, partition(ports, part.worker(), part.workers())),
+            Some(ports) => {
+                // Populations may have the same tuples.
+                let (before, all) = self.among_workers;
+                Pool::explicit(routes, part, partition(ports, before + part.worker(), all))
+            }
             None => Pool::kernel_chooses(routes, part),
         })
     }

@@ -38,16 +38,18 @@ impl WorkerThreads {
     /// # Errors
     /// When one could not be set up; the others end without having done anything.
     pub(super) fn start(
-        setup: &Arc<Setup>,
+        setups: &[Arc<Setup>],
         control: &Control,
         to_main: &Sender<Handover>,
     ) -> Result<WorkerThreads, RunError> {
         let (ready, all_ready) = channel();
         let mut threads = Vec::new();
-        for worker in 0..setup.workers {
+        let each = setups.iter().flat_map(|setup| (0..setup.workers).map(move |worker| (setup, worker)));
+        for (worker, (setup, of_population)) in (0..).zip(each) {
             let start = ThreadStart {
                 setup: setup.clone(),
                 worker,
+                of_population,
                 control: control.clone(),
                 to_main: to_main.clone(),
                 ready: ready.clone(),
@@ -89,7 +91,10 @@ impl RunningThreads {
 /// Parts that a worker's thread starts with.
 struct ThreadStart {
     setup: Arc<Setup>,
+    /// Number of the worker among all.
     worker: u32,
+    /// The same among those of its population.
+    of_population: u32,
     control: Control,
     to_main: Sender<Handover>,
     ready: Sender<Result<StartSignal, RunError>>,
@@ -106,12 +111,12 @@ impl ThreadStart {
         // Where it is refused, sleeps are as much as 50 µs longer, and the run tells how late it was.
         let _ = timer_slack::shortest();
         let (signal, start_signal) = channel();
-        let ThreadStart { setup, worker, control, to_main, ready } = self;
+        let ThreadStart { setup, worker, of_population, control, to_main, ready } = self;
         let _ = ready.send(Ok(signal));
         drop(ready);
         // No signal: another worker could not be set up, or the run was given up.
         let Ok(clock) = start_signal.recv() else { return Ok(()) };
-        let part = setup.part(worker);
+        let part = setup.part(of_population);
         let rng = WorkerRng::new(setup.plan.seed, part.number());
         let number = worker;
         let config = WorkerConfig {
@@ -186,10 +191,11 @@ mod tests {
         let threads =
             vec![worker(0, 5, false, &to_main), worker(1, 2, true, &to_main), worker(2, 4, false, &to_main)];
         drop(to_main);
-        let mut gathered = Gathered::new(RunStart { workers: 3, ..RunStart::default() }, Arc::default());
+        let mut gathered =
+            Gathered::new(RunStart { workers: 3, ..RunStart::default() }, Arc::default(), Vec::new());
         gathered.until_all_have_ended(&handovers, Clock::start(), &mut |_| ());
         let errors = RunningThreads(threads).join();
-        let (_, totals) = gathered.finish();
+        let (_, totals, _) = gathered.finish();
         assert_eq!(errors, ["worker 1 panicked: this is a defect of connstorm"]);
         assert_eq!((totals.tally.started(), totals.planned, totals.windows.len()), (11, 11, 5));
     }

@@ -242,6 +242,10 @@ impl Worker {
             if self.connections.is_full() {
                 self.connections.tally.skip(SkipReason::MaxOpen, 1);
                 self.pacer.finished(Finished::Well { at: now });
+            } else if !self.connections.draws_rows(ticket.ordinal) {
+                self.connections.tally.skip(SkipReason::DataExhausted, 1);
+                // Its slot of the closed loop would never start anything again.
+                self.pacer.finished(Finished::GaveUp);
             } else {
                 self.connections.attempt(ticket, failures, now);
                 self.tell_pacer();

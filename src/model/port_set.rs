@@ -138,7 +138,7 @@ impl PortRange {
     }
 
     /// Number of the usable ports that connect() tries first: those of the parity of [`PortRange::low`].
-    /// Once they are taken, each connect() searches them all in vain before it tries the others.
+    /// Once they are taken, each connect() searches them all before it tries the others.
     pub fn usable_first(&self) -> u32 {
         let reserved: u32 =
             self.reserved.within(&(self.low..=self.high)).map(|part| of_parity(&part, self.low % 2)).sum();

@@ -134,17 +134,28 @@ impl fmt::Display for Slice {
 }
 
 /// One worker's part of a slice.
+///
+/// Several populations have arrivals of their own, numbered from 0 each. As attempts of the run they are interleaved, so
+/// that each has its ordinal: that of arrival `a` of population `p` of `P` is `a · P + p`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Part {
     slice: Slice,
     worker: u32,
     workers: u32,
+    population: u32,
+    populations: u32,
 }
 
 impl Part {
     /// The part of worker `worker`, from 0, of the `workers` of a slice.
     pub fn new(slice: Slice, worker: u32, workers: u32) -> Part {
-        Part { slice, worker, workers: workers.max(1) }
+        Part { slice, worker, workers: workers.max(1), population: 0, populations: 1 }
+    }
+
+    /// The same of a population, from 0, of so many.
+    #[must_use]
+    pub fn of_population(self, population: u32, populations: u32) -> Part {
+        Part { population, populations: populations.max(1), ..self }
     }
 
     /// Number of the numbers `0..total` that belong to it.
@@ -154,14 +165,24 @@ impl Part {
         if of_slice > worker { (of_slice - worker).div_ceil(workers) } else { 0 }
     }
 
-    /// The global number of its `n`-th.
-    pub fn ordinal(self, n: u64) -> u64 {
+    /// The global number of its `n`-th arrival, among those of its population.
+    pub fn arrival(self, n: u64) -> u64 {
         self.slice.global(u64::from(self.worker) + n * u64::from(self.workers))
     }
 
-    /// The local number, within the slice, of one of its global numbers.
+    /// The ordinal of an arrival as an attempt of the run.
+    pub fn ordinal_of(self, arrival: u64) -> u64 {
+        arrival * u64::from(self.populations) + u64::from(self.population)
+    }
+
+    /// The ordinal of its `n`-th arrival.
+    pub fn ordinal(self, n: u64) -> u64 {
+        self.ordinal_of(self.arrival(n))
+    }
+
+    /// The local number, within the slice, of the arrival with one of its ordinals.
     pub fn local(self, ordinal: u64) -> u64 {
-        self.slice.local(ordinal)
+        self.slice.local(ordinal / u64::from(self.populations))
     }
 
     /// The number of its worker, from 0.
@@ -176,7 +197,7 @@ impl Part {
 
     /// A number that no other part of the plan has, of whatever slice; that of the worker where the slice is all.
     pub fn number(self) -> u64 {
-        u64::from(self.slice.first) + u64::from(self.worker) * u64::from(self.slice.of)
+        self.ordinal_of(u64::from(self.slice.first) + u64::from(self.worker) * u64::from(self.slice.of))
     }
 }
 
@@ -236,6 +257,25 @@ mod tests {
             numbers.sort_unstable();
             numbers.dedup();
             prop_assert_eq!(numbers.len(), parts, "no two parts draw the same random numbers");
+        }
+
+        /// Populations beside each other: no two attempts have one ordinal, and no two workers one number.
+        #[test]
+        fn arrivals_of_populations_are_interleaved(of in 1u32..5, workers in 1u32..4, n in 0u64..1000) {
+            let parts: Vec<Part> = (0..of)
+                .flat_map(|population| (0..workers).map(move |worker| (population, worker)))
+                .map(|(population, worker)| Part::new(Slice::WHOLE, worker, workers).of_population(population, of))
+                .collect();
+            let mut ordinals: Vec<u64> = parts.iter().map(|part| part.ordinal(n)).collect();
+            let mut numbers: Vec<u64> = parts.iter().map(|part| part.number()).collect();
+            for part in &parts {
+                prop_assert_eq!(part.local(part.ordinal(n)), part.arrival(n));
+            }
+            for all in [&mut ordinals, &mut numbers] {
+                all.sort_unstable();
+                all.dedup();
+                prop_assert_eq!(all.len(), parts.len());
+            }
         }
 
         /// The whole plan is divided among workers as it was before there were slices.

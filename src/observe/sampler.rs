@@ -68,7 +68,7 @@ impl Sampler {
 
     /// The same, whose looks break off when they are to hurry: what was seen before then stands.
     #[must_use]
-    pub fn heeding(mut self, hurry: Hurry) -> Sampler {
+    pub fn hurried_by(mut self, hurry: Hurry) -> Sampler {
         self.hurry = hurry;
         self
     }

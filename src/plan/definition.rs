@@ -3,6 +3,8 @@
 //! Invariant: a `Plan` that exists can be run. Whatever can be wrong in a scenario was refused before.
 //! A plan can be serialised, and divided among processes and threads: see [`crate::model::Slice`].
 
+use super::data::DataTable;
+use super::population::Population;
 use super::secrets::Secrets;
 use super::session::{Session, steps};
 use super::target_url::in_url;
@@ -33,6 +35,12 @@ pub struct Plan {
     /// Session: what is said over a connection, above TCP.
     #[serde(default)]
     pub session: Session,
+    /// Rows that clients fill placeholders with.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub data: Vec<DataTable>,
+    /// Clients of several kinds; empty: all are of the one that the plan itself describes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub populations: Vec<Population>,
     /// A target that the run starts for itself.
     pub serve: Option<Serve>,
     /// Number of worker threads; `None`: as many as cores, or as the descriptor limit asks for.

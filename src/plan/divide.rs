@@ -44,6 +44,11 @@ impl Plan {
         if !self.abort_when.is_empty() {
             return Err(Indivisible::AbortWhen);
         }
+        self.each().into_iter().try_for_each(|plan| plan.has_enough_for(of))
+    }
+
+    /// True if every part has something to open connections with.
+    fn has_enough_for(&self, of: u32) -> Result<(), Indivisible> {
         let slots = match self.load.arrivals {
             Arrivals::Closed { slots, .. } => Some(slots),
             Arrivals::Open(_) => None,
@@ -76,6 +81,9 @@ impl Plan {
                 }
             }
             Arrivals::Closed { slots, .. } => *slots = slice.share(*slots),
+        }
+        for population in &mut plan.populations {
+            population.plan = population.plan.share(slice);
         }
         plan
     }

@@ -4,6 +4,8 @@
 
 use super::diagnostics::{Mistake, Place};
 use super::text::Text;
+use crate::protocol::Template;
+use std::borrow::Cow;
 
 /// Looks up a variable of the environment.
 pub type Environment<'a> = dyn Fn(&str) -> Option<String> + 'a;
@@ -32,13 +34,19 @@ pub(super) fn expand(text: &Text, environment: &Environment<'_>) -> Result<Text,
         };
         let origin = text.origin_of(found..end);
         match replacement(&value[found + 2..end - 1], environment) {
-            Ok(replacement) => expanded.push(&replacement, &origin),
+            // What a variable holds goes out as it is, and is no placeholder.
+            Ok(replacement) => expanded.push(&Template::escaped(&replacement), &origin),
             Err(problem) => mistakes.push(problem.at(origin)),
         }
         at = end;
     }
     expanded.push_part(text, at..value.len());
     if mistakes.is_empty() { Ok(expanded) } else { Err(mistakes) }
+}
+
+/// A text that has no placeholders, as it was before [`expand`] kept what a variable holds from being one.
+pub(super) fn plain(text: &str) -> Cow<'_, str> {
+    if text.contains("{lbrace}") { Cow::Owned(text.replace("{lbrace}", "{")) } else { Cow::Borrowed(text) }
 }
 
 enum Problem<'a> {
@@ -101,8 +109,22 @@ mod tests {
     fn variables_are_replaced_once() {
         assert_eq!(expanded("tcp://${HOST}:1").unwrap(), "tcp://höst:1");
         assert_eq!(expanded("${HOST}${EMPTY}${HOST}").unwrap(), "hösthöst");
-        assert_eq!(expanded("${NESTED}").unwrap(), "${HOST}");
+        assert_eq!(plain(&expanded("${NESTED}").unwrap()), "${HOST}");
         assert_eq!(expanded("$5 $${HOST} é$").unwrap(), "$5 ${HOST} é$");
+    }
+
+    #[test]
+    fn what_a_variable_holds_is_no_placeholder() {
+        let environment = |_: &str| Some("{seq} {\"a\":1} {{conn:06}} {random:9".to_owned());
+        let text = Text::of_string("'x${A}{seq}'", 0..12, "x${A}{seq}");
+        let expanded = expand(&text, &environment).unwrap();
+        let template = Template::parse(expanded.as_str()).unwrap();
+        let fields = crate::protocol::Fields { seq: 7, ..Default::default() };
+        let mut out = Vec::new();
+        let mut random = <rand::rngs::SmallRng as rand::SeedableRng>::seed_from_u64(1);
+        template.render(fields, crate::protocol::Alphabet::Letters, &mut random, &mut out);
+        assert_eq!(String::from_utf8(out).unwrap(), "x{seq} {\"a\":1} {{conn:06}} {random:97");
+        assert_eq!(plain(expanded.as_str()), "x{seq} {\"a\":1} {{conn:06}} {random:9{seq}");
     }
 
     #[test]

@@ -1,10 +1,12 @@
 //! A scenario file, read field by field.
 
+use super::data::Files;
 use super::diagnostics::{Mistake, Place};
 use super::env::Environment;
-use super::field::{Field, Placed};
+use super::field::Field;
 use super::fields::{Settings, Tables};
 use super::placeholders;
+use super::population::{self, WrittenPopulation};
 use super::reader::Reader;
 use toml::Spanned;
 use toml::de::DeTable;
@@ -17,6 +19,8 @@ pub(super) struct Written {
     pub(super) target_table: Field<()>,
     /// The table `[serve]`, if there is one.
     pub(super) serve_table: Field<()>,
+    /// Populations, if there are any.
+    pub(super) populations: Vec<WrittenPopulation>,
 }
 
 /// Content of the text of a file, or its mistakes of syntax. Mistakes in single values are in the list, and
@@ -24,12 +28,13 @@ pub(super) struct Written {
 pub(super) fn read(
     text: &str,
     environment: &Environment<'_>,
+    files: &Files<'_>,
 ) -> Result<(Written, Vec<Mistake>), Vec<Mistake>> {
     let (document, errors) = DeTable::parse_recoverable(text);
     if !errors.is_empty() {
         return Err(syntax_mistakes(text, &errors));
     }
-    let reader = Reader::new(text, environment);
+    let reader = Reader::new(text, environment, files);
     let written = scenario(&reader, &document);
     Ok((written, reader.into_mistakes()))
 }
@@ -63,13 +68,18 @@ fn syntax_mistakes(text: &str, errors: &[toml::de::Error]) -> Vec<Mistake> {
 fn scenario<'a>(reader: &'a Reader<'a>, document: &'a Spanned<DeTable<'a>>) -> Written {
     let tables = Tables::of(reader, document, &Settings::names());
     let mut settings = Settings::from_file(&tables);
-    placeholders::check_file(&tables, &settings);
-    // The table alone asks for it.
-    settings.reconnect = match tables.presence("reconnect") {
-        Field::Given(placed) => Field::Given(Placed { value: true, place: placed.place }),
-        Field::Bad => Field::Bad,
-        Field::Absent => Field::Absent,
+    let populations = match tables.get("").value() {
+        Some(top) => population::read(reader, top),
+        None => Vec::new(),
     };
+    let each: Vec<&Settings> = populations.iter().map(|(written, _)| &written.settings).collect();
+    placeholders::check_file(&tables, &settings, &each);
+    for (written, tables) in &populations {
+        placeholders::check_file(tables, &settings, &[&written.settings]);
+    }
+    let populations = populations.into_iter().map(|(written, _)| written).collect();
+    // The table alone asks for it.
+    settings.reconnect = population::switched_on(tables.presence("reconnect"));
     let (target_table, serve_table) = (tables.presence("target"), tables.presence("serve"));
-    Written { settings, target_table, serve_table }
+    Written { settings, target_table, serve_table, populations }
 }

@@ -13,6 +13,7 @@
 //! Nothing here reads a file, the environment or the clock, and nothing prints.
 
 pub mod behaviour;
+pub mod data;
 mod definition;
 mod diagnostics;
 mod divide;
@@ -24,6 +25,7 @@ mod flags;
 mod load;
 mod nearest;
 mod placeholders;
+mod population;
 mod reader;
 mod reference;
 mod resolve;
@@ -53,6 +55,7 @@ pub use env::Environment;
 pub use flags::Overrides;
 pub use load::{DEFAULT_DURATION, DEFAULT_RATE};
 pub use nearest::nearest;
+pub use population::Population;
 pub use reference::reference;
 pub use schema::schema;
 pub use secrets::Secrets;
@@ -60,6 +63,7 @@ pub use session::steps;
 pub use session::{Expect, Header, Messages, Reconnect, Request, Session, Statuses, Tls, TlsVersion};
 pub use target_url::{TargetUrl, TargetUrlError};
 
+use crate::protocol::Template;
 use std::cell::RefCell;
 use std::path::Path;
 
@@ -67,6 +71,8 @@ use std::path::Path;
 ///
 /// The path names the file in messages, and its stem names the scenario where the file does not. `${NAME}`
 /// in strings is looked up in the `environment`.
+///
+/// No other file is looked at: see [`load_file_with`].
 ///
 /// # Errors
 ///
@@ -77,20 +83,50 @@ pub fn load_file(
     environment: &Environment<'_>,
     overrides: &Overrides,
 ) -> Result<Plan, ScenarioErrors> {
+    let files = &|_: &Path| Err("no other file is looked at here".to_owned());
+    load_file_with(path, text, &Surroundings { environment, files }, overrides)
+}
+
+/// What a scenario may refer to, handed in by whoever reads it.
+#[derive(Clone, Copy)]
+pub struct Surroundings<'a> {
+    /// Variables that `${NAME}` stands for.
+    pub environment: &'a Environment<'a>,
+    /// Files of data, whose first line is read.
+    pub files: &'a data::Files<'a>,
+}
+
+/// The same as [`load_file`], where the scenario may name files of data.
+///
+/// # Errors
+///
+/// As [`load_file`].
+pub fn load_file_with(
+    path: &Path,
+    text: &str,
+    surroundings: &Surroundings<'_>,
+    overrides: &Overrides,
+) -> Result<Plan, ScenarioErrors> {
+    let Surroundings { environment, files } = *surroundings;
     let taken = RefCell::new(Vec::new());
     let environment = &|name: &str| {
         let value = environment(name);
-        taken.borrow_mut().extend(value.clone());
+        if let Some(value) = &value {
+            // In a text with placeholders it stands escaped.
+            taken.borrow_mut().extend([value.clone(), Template::escaped(value).into_owned()]);
+        }
         value
     };
     let mut mistakes = Vec::new();
     let flags = read_flags(overrides, &mut mistakes);
     let stem = path.file_stem().map(|stem| stem.to_string_lossy().into_owned());
     let name = stem.unwrap_or_else(|| "scenario".to_owned());
-    let plan = match file::read(text, environment) {
+    let plan = match file::read(text, environment, files) {
         Ok((written, found)) => {
             mistakes.extend(found);
-            placeholders::check_flags(overrides, &placeholders::names(&written.settings), &mut mistakes);
+            let populations: Vec<_> = written.populations.iter().map(|one| &one.settings).collect();
+            let names = placeholders::names(&written.settings, &populations);
+            placeholders::check_flags(overrides, &names, &mut mistakes);
             resolve::resolve(written, flags, &name, mistakes)
         }
         Err(found) => {

@@ -1,8 +1,9 @@
-//! Placeholders in the fields of `[target]`, which may use what steps take.
+//! Placeholders in the fields of `[target]`, which may use what steps take, and with steps columns of data.
 //!
 //! Texts of messages have theirs read by their own syntax; a path, a header and the like are texts of another kind,
 //! and are looked through here for a placeholder that nobody knows, which would go out as it stands.
 
+use super::data;
 use super::diagnostics::{Mistake, Place};
 use super::fields::{Settings, Tables};
 use super::flags::Overrides;
@@ -22,17 +23,36 @@ const GO_OUT: [(&str, &str); 5] = [
     ("auth", "--auth"),
 ];
 
-/// Names that the steps of a file bring; none where it has no steps, or they are bad.
-pub(super) fn names(settings: &Settings) -> Vec<String> {
-    let steps = settings.steps.value().map_or(&[][..], |written| &written.steps[..]);
-    steps::flat(steps).iter().flat_map(|step| step.take.iter().map(|take| take.name.clone())).collect()
+/// Names that the steps of a file, or of populations, bring, and with them its data; none where there are no steps, or
+/// they are bad.
+pub(super) fn names(settings: &Settings, populations: &[&Settings]) -> Vec<String> {
+    let all = [settings].into_iter().chain(populations.iter().copied());
+    let written: Vec<_> = all.filter_map(|settings| settings.steps.value()).collect();
+    if written.is_empty() {
+        return Vec::new();
+    }
+    let takes = written.iter().flat_map(|written| steps::flat(&written.steps)).flat_map(|step| &step.take);
+    let data = settings.data.value().map_or(&[][..], Vec::as_slice);
+    takes.map(|take| take.name.clone()).chain(data::names(data)).collect()
 }
 
-/// Reports placeholders of a file's `[target]` that nobody knows.
-pub(super) fn check_file(tables: &Tables<'_>, settings: &Settings) {
+/// Reports placeholders of a `[target]` that nobody knows: of a file, or of one of its populations.
+pub(super) fn check_file(tables: &Tables<'_>, settings: &Settings, populations: &[&Settings]) {
     // Names that could not be read would make others of what uses them.
-    let Some(target) = tables.get("target").value().filter(|_| !settings.steps.is_bad()) else { return };
-    let names = names(settings);
+    let is_bad = settings.data.is_bad()
+        || settings.steps.is_bad()
+        || populations.iter().any(|settings| settings.steps.is_bad());
+    if is_bad {
+        return;
+    }
+    let names = names(settings, populations);
+    // A population may have its URL alone.
+    if let Some(top) = tables.get("").value()
+        && let Some(url) = top.value("target").filter(|target| target.get_ref().is_str())
+    {
+        check(top, url, &names);
+    }
+    let Some(target) = tables.get("target").value() else { return };
     for (field, _) in GO_OUT {
         if let Some(value) = target.value(field) {
             check(target, value, &names);

@@ -1,5 +1,6 @@
 //! Reads typed fields out of a parsed TOML document and gathers every mistake on the way.
 
+use super::data::Files;
 use super::diagnostics::{Mistake, Place, quote};
 use super::env::{Environment, expand};
 use super::field::{Field, Placed};
@@ -8,6 +9,7 @@ use super::syntax::{Fault, Syntax, one_of};
 use super::text::Text;
 use std::cell::RefCell;
 use std::ops::Range;
+use std::path::Path;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -15,7 +17,18 @@ use toml::de::{DeTable, DeValue};
 pub(super) struct Reader<'a> {
     source: &'a str,
     environment: &'a Environment<'a>,
+    files: &'a Files<'a>,
     mistakes: RefCell<Vec<Mistake>>,
+    data: RefCell<KnownData>,
+}
+
+/// Columns of data that placeholders may use.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum KnownData {
+    /// These.
+    Columns(Vec<String>),
+    /// Data that was bad, which has been reported: whatever they are called.
+    Bad,
 }
 
 /// A table of the document whose known fields are read one by one.
@@ -28,8 +41,35 @@ pub(super) struct Table<'a> {
 }
 
 impl<'a> Reader<'a> {
-    pub(super) fn new(source: &'a str, environment: &'a Environment<'a>) -> Reader<'a> {
-        Reader { source, environment, mistakes: RefCell::default() }
+    pub(super) fn new(source: &'a str, environment: &'a Environment<'a>, files: &'a Files<'a>) -> Reader<'a> {
+        let data = RefCell::new(KnownData::Columns(Vec::new()));
+        Reader { source, environment, files, mistakes: RefCell::default(), data }
+    }
+
+    /// The beginning of a file that the scenario names.
+    pub(super) fn beginning_of(&self, file: &Path) -> Result<Vec<u8>, String> {
+        (self.files)(file)
+    }
+
+    /// Takes the names of columns, such as `users.name`; `None`: data was bad, and has been reported.
+    pub(super) fn know_data(&self, columns: Option<Vec<String>>) {
+        *self.data.borrow_mut() = columns.map_or(KnownData::Bad, KnownData::Columns);
+    }
+
+    /// True if a placeholder of this name stands for a column of data.
+    pub(super) fn knows_column(&self, name: &str) -> bool {
+        match &*self.data.borrow() {
+            KnownData::Columns(known) => known.iter().any(|column| column == name),
+            KnownData::Bad => name.contains('.'),
+        }
+    }
+
+    /// Names of the columns of data, such as `users.name`.
+    pub(super) fn columns(&self) -> Vec<String> {
+        match &*self.data.borrow() {
+            KnownData::Columns(known) => known.clone(),
+            KnownData::Bad => Vec::new(),
+        }
     }
 
     pub(super) fn report(&self, mistake: Mistake) {

@@ -1,5 +1,7 @@
 //! From single values to a whole that can be run: defaults, and the checks that look at several fields.
 
+mod mix;
+
 use super::definition::{Arrivals, Connection, Lifetime, Load, Plan, Serve, Source, Target};
 use super::diagnostics::{Mistake, Place};
 use super::field::{Field, Placed};
@@ -21,6 +23,66 @@ pub(super) fn resolve(
     default_name: &str,
     found: Vec<Mistake>,
 ) -> Result<Plan, Vec<Mistake>> {
+    let Written { settings, target_table, serve_table, populations } = written;
+    let common = Common { settings, target_table, serve_table };
+    let mut mistakes = found;
+    let (populations, of_populations) = mix::resolve(&common, &flags, populations);
+    mistakes.extend(of_populations);
+    let (thresholds, conditions) = judged(&common.settings, &flags);
+    let data = common.settings.data.value().cloned().unwrap_or_default();
+    let whole = one(mix::whole(common, &populations), flags, default_name, mistakes).map_err(each_once)?;
+    let plan = mix::shared_out(whole, populations, data)?;
+    let conditions = conditions
+        .into_iter()
+        .filter_map(|condition| of_a_population(&condition).or_else(|| unmeasured(&plan, condition)));
+    let thresholds = thresholds.into_iter().filter_map(|threshold| unmeasured(&plan, threshold));
+    let unmeasured: Vec<Mistake> = thresholds.chain(conditions).collect();
+    if unmeasured.is_empty() { Ok(plan) } else { Err(unmeasured) }
+}
+
+/// Mistakes without those that were found again.
+fn each_once(mistakes: Vec<Mistake>) -> Vec<Mistake> {
+    let mut all = Vec::new();
+    for mistake in mistakes {
+        if !all.contains(&mistake) {
+            all.push(mistake);
+        }
+    }
+    all
+}
+
+/// Fields that populations have in common; of a scenario without populations all.
+#[derive(Debug)]
+pub(super) struct Common {
+    pub(super) settings: Settings,
+    /// The table `[target]`, if there is one.
+    pub(super) target_table: Field<()>,
+    /// The table `[serve]`, if there is one.
+    pub(super) serve_table: Field<()>,
+}
+
+/// Thresholds of the whole, and the conditions that end it early.
+fn judged(file: &Settings, flags: &Settings) -> (Vec<Placed<Threshold>>, Vec<Placed<Threshold>>) {
+    let both = flags.clone().over(file.clone());
+    let [thresholds, conditions] = [both.thresholds, both.abort_when]
+        .map(|field: Field<Vec<Placed<Threshold>>>| field.into_value().unwrap_or_default());
+    (thresholds, conditions)
+}
+
+/// The mistake of a condition about one population: while a run goes on, the figures of all are looked at.
+fn of_a_population(condition: &Placed<Threshold>) -> Option<Mistake> {
+    condition.value.population()?;
+    let says = "a run is ended early by what all of it does, not by one population";
+    Some(Mistake::new(condition.place.clone(), says).expected("the same without the population"))
+}
+
+/// The plan of clients that all do the same.
+fn one(
+    written: Common,
+    flags: Settings,
+    default_name: &str,
+    found: Vec<Mistake>,
+) -> Result<Plan, Vec<Mistake>> {
     let mut mistakes = found;
     let mut settings = flags.over(written.settings);
     session::lifetime_of_messages(&mut settings);
@@ -38,15 +100,9 @@ pub(super) fn resolve(
     mistakes.extend(family_mismatch(&settings, target.as_ref()));
     match arrivals {
         Some(arrivals) if mistakes.is_empty() => {
-            let judged: Vec<Placed<Threshold>> = [&settings.thresholds, &settings.abort_when]
-                .into_iter()
-                .flat_map(|field| field.value().cloned().unwrap_or_default())
-                .collect();
             let mut plan = assemble(settings, target, serve.into_value(), arrivals, default_name);
             plan.session = session;
-            let unmeasured: Vec<Mistake> =
-                judged.into_iter().filter_map(|threshold| unmeasured(&plan, threshold)).collect();
-            if unmeasured.is_empty() { Ok(plan) } else { Err(unmeasured) }
+            Ok(plan)
         }
         _ => Err(mistakes),
     }
@@ -54,9 +110,8 @@ pub(super) fn resolve(
 
 /// The mistake of a threshold or a condition on what the plan never measures.
 fn unmeasured(plan: &Plan, threshold: Placed<Threshold>) -> Option<Mistake> {
-    let metric = threshold.value.metric();
-    let Unmeasured { why, needed } = metric.unmeasured_by(plan)?;
-    let says = format!("{metric} is not measured in this scenario: {why}");
+    let Unmeasured { why, needed } = threshold.value.unmeasured_by(plan)?;
+    let says = format!("{} is not measured in this scenario: {why}", threshold.value.named());
     Some(Mistake::new(threshold.place, says).expected(needed))
 }
 
@@ -105,6 +160,8 @@ fn assemble(
                 .unwrap_or(connection.handshake_timeout),
         },
         session: Session::default(),
+        data: settings.data.into_value().unwrap_or_default(),
+        populations: Vec::new(),
         serve,
         workers: settings.workers.into_value(),
         memory: settings.memory.into_value(),

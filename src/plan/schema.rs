@@ -23,6 +23,7 @@ pub fn schema() -> Value {
     for (name, definition) in super::session::steps::definitions() {
         definitions.insert(name.to_owned(), definition);
     }
+    definitions["population"] = population(&rows);
     json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "A scenario of connstorm",
@@ -32,10 +33,37 @@ pub fn schema() -> Value {
         "anyOf": [
             { "required": ["target"], "properties": { "target": { "required": ["url"] } } },
             { "required": ["serve"] },
+            { "required": ["population"] },
         ],
         "properties": properties,
         "$defs": definitions,
     })
+}
+
+/// A population: what a scenario has to say how clients connect and what they do.
+fn population(rows: &[Row]) -> Value {
+    let mut properties = Map::new();
+    properties.insert("name".into(), json!({ "description": "Name of the population.", "type": "string" }));
+    properties.insert(
+        "share".into(),
+        json!({ "description": "Share of the scenario's load, beside the others' shares. Left out: 1, or a load of its own.",
+            "type": ["integer", "string"] }),
+    );
+    let top = fields(rows, "");
+    properties.extend(
+        ["steps", "workers"].into_iter().filter_map(|name| Some((name.into(), top.get(name)?.clone()))),
+    );
+    for TableDoc { name, doc } in TABLES.iter().filter(|table| table.name != "serve") {
+        let table = json!({
+            "description": doc,
+            "type": "object",
+            "additionalProperties": false,
+            "properties": fields(rows, name),
+        });
+        let table = if *name == "target" { json!({ "oneOf": [{ "type": "string" }, table] }) } else { table };
+        properties.insert((*name).to_owned(), table);
+    }
+    json!({ "type": "object", "additionalProperties": false, "required": ["name"], "properties": properties })
 }
 
 /// The properties of one table.

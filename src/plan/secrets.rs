@@ -7,7 +7,7 @@
 
 use super::definition::Plan;
 use super::diagnostics::Place;
-use super::session::{Expect, Session, steps};
+use super::session::{Expect, Request, Session, steps};
 use super::target_url::without_secrets;
 use crate::model::format::shell_word;
 use crate::protocol::Template;
@@ -55,6 +55,9 @@ impl Plan {
     #[must_use]
     pub fn with_secrets_shown(mut self) -> Plan {
         self.secrets.shown = true;
+        for population in &mut self.populations {
+            population.plan.secrets.shown = true;
+        }
         self
     }
 
@@ -65,7 +68,11 @@ impl Plan {
             return self.clone();
         }
         let name = hidden(&redacted_url(&self.name), &self.secret_texts());
-        Plan { session: self.session.redacted(), name, ..self.clone() }
+        let mut populations = self.populations.clone();
+        for population in &mut populations {
+            population.plan.session = population.plan.session.redacted();
+        }
+        Plan { session: self.session.redacted(), name, populations, ..self.clone() }
     }
 
     /// Texts that no report may hold; none where secrets are shown.
@@ -73,12 +80,34 @@ impl Plan {
         if self.secrets.shown {
             return Vec::new();
         }
-        let host = self.target.as_ref().map_or("", |target| target.host.as_str());
         let mut texts = self.session.secret_texts();
-        texts.extend(
-            self.secrets.from_environment.iter().filter(|text| !host.contains(text.as_str())).cloned(),
-        );
+        texts.extend(self.populations.iter().flat_map(|population| population.plan.session.secret_texts()));
+        texts.extend(self.taken_from_environment());
         in_order(texts)
+    }
+
+    /// Texts that are hidden even where messages are shown: what came from the environment, and what headers and
+    /// queries hold as it is written. None where secrets are shown.
+    pub fn secrets_beside_messages(&self) -> Vec<String> {
+        if self.secrets.shown {
+            return Vec::new();
+        }
+        let sessions = self.each().into_iter().map(|plan| &plan.session);
+        let mut texts: Vec<String> = sessions
+            .flat_map(|session| {
+                let of_steps = steps::secret_texts_of_requests(&session.steps);
+                session.request.secret_texts().into_iter().chain(of_steps)
+            })
+            .collect();
+        // With a placeholder in it a text is no secret of its own.
+        texts.retain(|text| !text.contains('{'));
+        texts.extend(self.taken_from_environment());
+        in_order(texts)
+    }
+
+    fn taken_from_environment(&self) -> impl Iterator<Item = String> {
+        let host = self.target.as_ref().map_or("", |target| target.host.as_str());
+        self.secrets.from_environment.iter().filter(move |text| !host.contains(text.as_str())).cloned()
     }
 }
 
@@ -109,7 +138,19 @@ impl Session {
 
     /// Texts of it that no report may hold.
     pub fn secret_texts(&self) -> Vec<String> {
-        let request = &self.request;
+        let mut texts = self.request.secret_texts();
+        if let Some(send) = &self.messages.send {
+            texts.extend(of_message(send.as_str()));
+        }
+        texts.extend(steps::secret_texts(&self.steps));
+        in_order(texts)
+    }
+}
+
+impl Request {
+    /// Texts of a request that no report may hold.
+    fn secret_texts(&self) -> Vec<String> {
+        let request = self;
         let headers = request.headers.iter().filter(|header| is_secret_header(&header.name));
         let mut texts: Vec<String> = headers
             .flat_map(|header| {
@@ -122,11 +163,7 @@ impl Session {
         texts.extend(query_values(&request.path).map(|value| format!("={value}")));
         texts.extend(query_values(&request.path).filter(|value| !is_word(value)).map(str::to_owned));
         texts.extend(request.subprotocols.iter().filter(|name| !is_known_subprotocol(name)).cloned());
-        if let Some(send) = &self.messages.send {
-            texts.extend(of_message(send.as_str()));
-        }
-        texts.extend(steps::secret_texts(&self.steps));
-        in_order(texts)
+        texts
     }
 }
 

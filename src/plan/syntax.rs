@@ -1,6 +1,7 @@
 //! Forms of single values: one [`Syntax`] a kind of value, the same for the file and for the flags.
 
 use super::diagnostics::{Mistake, Place, quote};
+use super::env::plain;
 use super::nearest::nearest;
 use super::units::{Count, Rate, UnitError, parse_count, parse_duration, parse_size};
 use crate::model::{AddressBlock, AddressSetError};
@@ -221,7 +222,7 @@ pub(super) const NAME: Syntax<String> = Syntax {
     pattern: r".*\S.*",
     parse: |text| match text.trim() {
         "" => Err(Fault::new("the name is empty").expected("a name for the report, such as \"login-storm\"")),
-        name => Ok(name.to_owned()),
+        name => Ok(plain(name).into_owned()),
     },
 };
 

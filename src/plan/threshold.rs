@@ -26,6 +26,7 @@ pub use stat::{Percentile, Stat};
 pub use step::{LONGEST_STEP_NAME, StepFigure, StepName};
 pub use value::Unit;
 
+use crate::plan::Plan;
 use crate::plan::units::Count;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -37,6 +38,8 @@ use value::Bound;
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(try_from = "String", into = "String")]
 pub struct Threshold {
+    /// Population whose metric it is; `None`: that of the whole run.
+    population: Option<StepName>,
     metric: Metric,
     comparator: Comparator,
     bound: Bound,
@@ -65,6 +68,7 @@ const SIGNS: [char; 7] = ['<', '>', '=', '!', '≤', '≥', '≠'];
 impl Threshold {
     /// Judge of a run without thresholds: a run in which everything fails is no success.
     pub const DEFAULT: Threshold = Threshold {
+        population: None,
         metric: Metric::Ratio(Share::Failed),
         comparator: Comparator::Less,
         bound: Bound::Ratio(0.01),
@@ -73,7 +77,7 @@ impl Threshold {
     /// A counter that has to reach a number.
     pub fn at_least(counter: Counter, least: Count) -> Threshold {
         let (metric, comparator) = (Metric::Count(counter), Comparator::AtLeast);
-        Threshold { metric, comparator, bound: Bound::Count(least) }
+        Threshold { population: None, metric, comparator, bound: Bound::Count(least) }
     }
 
     /// Reads an entry of a scenario: the key is a metric's name, the value a comparison such as `< 50ms`,
@@ -88,6 +92,24 @@ impl Threshold {
     /// Metric that is compared.
     pub fn metric(&self) -> Metric {
         self.metric
+    }
+
+    /// Name of the population whose metric is compared; `None`: that of the whole run.
+    pub fn population(&self) -> Option<&str> {
+        self.population.as_ref().map(StepName::as_str)
+    }
+
+    /// Name of the metric, with that of its population.
+    pub fn named(&self) -> String {
+        match self.population() {
+            Some(population) => format!("population.{population}.{}", self.metric),
+            None => self.metric.to_string(),
+        }
+    }
+
+    /// Reason for which a run of this plan can't measure it; `None` where it can.
+    pub fn unmeasured_by(&self, plan: &Plan) -> Option<Unmeasured> {
+        needs::of_threshold(self, plan)
     }
 
     /// Judges what was measured. `values` gives a metric's value in the metric's unit ([`Metric::unit`]):
@@ -129,18 +151,20 @@ impl From<Threshold> for String {
 
 impl fmt::Display for Threshold {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {} {}", self.metric, self.comparator, self.bound)
+        write!(f, "{} {} {}", self.named(), self.comparator, self.bound)
     }
 }
 
 fn parse(metric: Piece<'_>, comparison: Piece<'_>) -> Result<Threshold, ThresholdError> {
+    let (population, metric) = of_population(metric);
     let metric = parse_metric(&metric)?;
+    let judged = |comparator, bound| Threshold { population, metric, comparator, bound };
     if comparison.text.is_empty() {
         return Err(ThresholdError::MissingComparison { metric, span: comparison.span() });
     }
     if comparison.text == "never" {
         let bound = parse_bound(metric, Comparator::Equal, &comparison)?;
-        return Ok(Threshold { metric, comparator: Comparator::Equal, bound });
+        return Ok(judged(Comparator::Equal, bound));
     }
     let end = comparison.text.find(|c| !SIGNS.contains(&c)).unwrap_or(comparison.text.len());
     let (signs, value) = comparison.split(end);
@@ -150,7 +174,18 @@ fn parse(metric: Piece<'_>, comparison: Piece<'_>) -> Result<Threshold, Threshol
     }
     let comparator = parse_comparator(&signs)?;
     let bound = parse_bound(metric, comparator, &value)?;
-    Ok(Threshold { metric, comparator, bound })
+    Ok(judged(comparator, bound))
+}
+
+/// The population of `population.NAME.METRIC`, and the metric.
+fn of_population(name: Piece<'_>) -> (Option<StepName>, Piece<'_>) {
+    let inner = name.text.strip_prefix("population.").and_then(|rest| rest.split_once('.'));
+    let Some((population, metric)) = inner else { return (None, name) };
+    let at = name.text.len() - metric.len();
+    match StepName::new(population) {
+        Some(population) => (Some(population), name.split(at).1),
+        None => (None, name),
+    }
 }
 
 fn parse_metric(name: &Piece<'_>) -> Result<Metric, ThresholdError> {
@@ -377,7 +412,7 @@ mod tests {
                     Bound::Rate(rate.unwrap_or(crate::plan::units::Rate::ZERO))
                 }
             };
-            Threshold { metric, comparator, bound }
+            Threshold { population: None, metric, comparator, bound }
         })
     }
 

@@ -22,6 +22,8 @@ pub(super) fn render(result: &Shown<'_, RunResult>) -> Result<String, RenderErro
         .for_each(|kind| text += &format!(",{}", cell(&format!("failed_{}", kind.replace('/', "_")))));
     let said = said(result);
     said.iter().for_each(|(column, _)| text += &format!(",{}", cell(column)));
+    let populations = of_populations(result);
+    populations.iter().for_each(|(column, _)| text += &format!(",{}", cell(column)));
     text.push('\n');
     for span in spans(&result.windows, usize::MAX) {
         let w = &span.window;
@@ -64,6 +66,10 @@ pub(super) fn render(result: &Shown<'_, RunResult>) -> Result<String, RenderErro
         for (_, value) in &said {
             text.push(',');
             text += &value(w).map_or(String::new(), |number| number.to_string());
+        }
+        for (_, value) in &populations {
+            text.push(',');
+            text += &value(span.from_s, w.at_s).map_or(String::new(), |number| number.to_string());
         }
         text.push('\n');
     }
@@ -112,6 +118,36 @@ fn said(result: &RunResult) -> Vec<Column> {
     }
     for code in keys(windows, |w| w.closes.iter().map(|(code, _)| code).collect()) {
         columns.push((format!("close_{code}"), Box::new(move |w| Some(w.closes.count(code)))));
+    }
+    columns
+}
+
+/// A column of a population: its name, and its value from one moment to another.
+type OfPopulation<'r> = (String, Box<dyn Fn(f64, f64) -> Option<u64> + 'r>);
+
+/// The columns of populations, whose windows end when those of the whole do, or a moment before.
+fn of_populations(result: &RunResult) -> Vec<OfPopulation<'_>> {
+    type Figure = (&'static str, fn(&WindowSummary) -> u64);
+    let figures: [Figure; 7] = [
+        ("planned", |w| w.planned),
+        ("started", |w| w.started),
+        ("ok", |w| w.ok),
+        ("failed", |w| w.failed),
+        ("skipped", |w| w.skipped),
+        ("open", |w| w.open),
+        ("connect_p99_us", |w| w.connect_p99_us),
+    ];
+    let mut columns: Vec<OfPopulation<'_>> = Vec::new();
+    for population in &result.populations {
+        for (name, figure) in figures {
+            let windows = &population.windows;
+            let column = format!("population_{}_{name}", population.name);
+            let value = move |from_s: f64, to_s: f64| {
+                let is_it = |window: &&WindowSummary| window.at_s > from_s && window.at_s <= to_s;
+                windows.iter().find(is_it).map(figure)
+            };
+            columns.push((column, Box::new(value)));
+        }
     }
     columns
 }

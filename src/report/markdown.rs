@@ -3,6 +3,7 @@
 use crate::model::format::{micros, seconds, thousands};
 use crate::report::findings::{line, numbers, until};
 use crate::report::output::RenderError;
+use crate::report::populations;
 use crate::report::shown::Shown;
 use crate::report::steps;
 use crate::result::headline;
@@ -19,6 +20,7 @@ pub(super) fn render(result: &Shown<'_, RunResult>) -> Result<String, RenderErro
     failures(&mut out, result);
     onsets(&mut out, result);
     forecast(&mut out, result);
+    populations(&mut out, result);
     figures(&mut out, result);
     Ok(out)
 }
@@ -124,6 +126,17 @@ fn forecast(out: &mut String, result: &RunResult) {
     line(out, format_args!("\n| | forecast | measured | error |\n|---|---:|---:|---:|"));
     for [title, forecast, measured, error] in rows {
         line(out, format_args!("| {} | {forecast} | {measured} | {error} |", title.trim()));
+    }
+}
+
+fn populations(out: &mut String, result: &RunResult) {
+    if result.populations.is_empty() {
+        return;
+    }
+    line(out, format_args!("\n| {} |", populations::TITLES.join(" | ")));
+    line(out, format_args!("|---|{}", "---:|".repeat(populations::TITLES.len() - 1)));
+    for cells in populations::cells(result) {
+        line(out, format_args!("| {} |", cells.map(|cell| escaped(&cell)).join(" | ")));
     }
 }
 

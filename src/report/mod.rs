@@ -19,6 +19,8 @@ pub mod openmetrics;
 pub mod output;
 mod plan_line;
 pub mod plan_text;
+mod populations;
+pub mod rehearsal;
 pub mod screen;
 pub mod shown;
 mod steps;

@@ -90,6 +90,7 @@ impl Figures {
         figures.run(result, verdict);
         figures.counts(result);
         figures.latencies(result)?;
+        figures.populations(result);
         figures.judgement(result);
         if let Some(window) = result.windows.last() {
             figures.window(result, window);
@@ -181,6 +182,46 @@ impl Figures {
         let help = "Quantiles of the latency over the whole run";
         self.add("latency_quantile", help, Values::Gauges(quantiles)).unit = Some(Unit::Seconds);
         Ok(())
+    }
+
+    fn populations(&mut self, result: &RunResult) {
+        let all = &result.populations;
+        if all.is_empty() {
+            return;
+        }
+        let counts = all.iter().flat_map(|population| {
+            let counts = &population.counts;
+            let named = [
+                ("planned", counts.planned),
+                ("started", counts.started),
+                ("ok", counts.ok),
+                ("failed", counts.failed),
+                ("cut_short", counts.cut_short),
+                ("skipped", counts.skipped),
+            ];
+            named.map(|(what, count)| (labels(&[("population", &population.name), ("what", what)]), count))
+        });
+        self.add("population_attempts", "Attempts of each population", Values::Counters(counts.collect()));
+        let open = all.iter().filter_map(|population| {
+            let window = population.windows.last()?;
+            Some((labels(&[("population", &population.name)]), window.open as f64))
+        });
+        let help = "Connections of each population open at the end of the last window";
+        self.add("population_open_connections", help, Values::Gauges(open.collect()));
+        let quantiles = all.iter().flat_map(|population| {
+            let measured = population.latency_us.iter().filter(|(_, latency)| latency.count > 0);
+            measured.flat_map(|(name, latency)| {
+                let of = [("0.5", latency.p50), ("0.99", latency.p99), ("1", latency.max)];
+                of.map(|(quantile, us)| {
+                    let labels =
+                        [("population", population.name.as_str()), ("step", name), ("quantile", quantile)];
+                    (self::labels(&labels), us as f64 / 1e6)
+                })
+            })
+        });
+        let help = "Quantiles of the latencies of each population over the whole run";
+        self.add("population_latency_quantile", help, Values::Gauges(quantiles.collect())).unit =
+            Some(Unit::Seconds);
     }
 
     fn judgement(&mut self, result: &RunResult) {

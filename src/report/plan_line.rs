@@ -8,8 +8,12 @@ use std::time::Duration;
 const LITTLE_MEMORY: u64 = 1 << 30;
 
 /// Load, lifetime, close, ports and drain time; the limit of memory where the plan has one, or where little can be had
-/// (`free`, in bytes).
+/// (`free`, in bytes). Of several populations the load and their names.
 pub fn plan_line(plan: &Plan, free: Option<u64>) -> String {
+    if !plan.populations.is_empty() {
+        let names = plan.populations.iter().map(|population| population.name.as_str());
+        return format!("{}; populations: {}", load(plan), names.collect::<Vec<_>>().join(", "));
+    }
     let drain =
         plan.session.drain(plan.kind()).map(|drain| format!("; up to {} to come to their end", time(drain)));
     format!(

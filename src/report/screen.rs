@@ -9,7 +9,7 @@ use crate::plan::threshold::Evaluation;
 use crate::report::findings::{self, WIDTH, line, remedy_command, wrapped};
 use crate::report::shown::Shown;
 use crate::report::style::Style;
-use crate::report::{bars, summary};
+use crate::report::{bars, populations, summary};
 use crate::result::own_delay::own_delay;
 use crate::result::windows::{spans, without_stub};
 use crate::result::{FailureKind, LatencySummary, RunResult, Verdict, headline};
@@ -31,7 +31,7 @@ pub fn render(result: &RunResult, style: Style, exit: Option<u8>) -> String {
     let limit = if result.verdict == Verdict::Passed { GOOD_LINES } else { BAD_LINES };
     let mut above = [
         head(result, style),
-        counts(result),
+        counts(result) + &populations::lines(result, 4, style),
         messages(result, style),
         course(result),
         latencies(result),

@@ -8,7 +8,7 @@ use crate::plan::threshold::Evaluation;
 use crate::report::findings::{self, WIDTH, line, wrapped};
 use crate::report::shown::Shown;
 use crate::report::style::Style;
-use crate::report::{bars, forecast, plan_line};
+use crate::report::{bars, forecast, plan_line, populations};
 use crate::result::headline;
 use crate::result::own_delay::own_delay;
 use crate::result::windows::{spans, without_stub};
@@ -28,6 +28,7 @@ pub fn render(result: &RunResult, style: Style) -> String {
     }
     onsets(&mut out, result, style);
     counts(&mut out, result);
+    out += &populations::lines(result, usize::MAX, style);
     course(&mut out, result);
     messages(&mut out, result, style);
     latencies(&mut out, result);

@@ -3,17 +3,13 @@
 use crate::capacity::{Demand, Forecast};
 use crate::diagnose::Finding;
 use crate::linux::sysctl::HostSettings;
-use crate::model::{Onset, Run, SkipReason, StepTally, Tally};
+use crate::model::{Onset, Run};
 use crate::plan::Plan;
 use crate::plan::secrets::hide_in;
-use crate::plan::steps;
 use crate::result::figures::{Ending, Figures};
 use crate::result::forecast::ForecastReport;
-use crate::result::model::{
-    Counts, FailureKind, LatencySummary, OnsetReport, Resources, RunResult, SCHEMA_VERSION, StepCount,
-    WindowSummary,
-};
-use std::collections::BTreeMap;
+use crate::result::model::{FailureKind, OnsetReport, Resources, RunResult, SCHEMA_VERSION, WindowSummary};
+use crate::result::population::{self, PopulationResult};
 
 /// Everything that a run came to.
 #[derive(Debug)]
@@ -60,20 +56,14 @@ impl Completed {
     pub fn as_it_is(self, plan: &Plan) -> RunResult {
         let Completed { run, end, windows, .. } = self;
         let (start, tally) = (&run.start, &run.tally);
-        let counts = counts(&run);
-        let skipped: BTreeMap<String, u64> =
-            SkipReason::ALL.map(|reason| (reason.name().into(), tally.skipped_for(reason))).into();
-        let names = steps::names(&plan.session.steps);
+        let counts = population::counts(tally, run.planned, run.held_max);
+        let skipped = population::skipped(tally);
+        let names = plan.step_names();
         let failures: Vec<FailureKind> =
             tally.failures().iter().map(|kind| FailureKind::of(kind, &names)).collect();
-        let steps = step_counts(plan, tally, &names);
-        let named = tally.latencies.named().into_iter();
-        let times = names.iter().zip(tally.steps.iter()).filter(|(_, step)| step.latency.count() > 0);
-        let latency_us = named
-            .map(|(name, latency)| (name.to_owned(), latency))
-            .chain(times.map(|(name, step)| (format!("step.{name}"), &step.latency)))
-            .map(|(name, latency)| (name, LatencySummary::of(latency)))
-            .collect();
+        let steps = population::all_step_counts(plan, tally);
+        let latency_us = population::latencies(tally, &names);
+        let populations = PopulationResult::all(plan, &run.populations);
         let onsets: Vec<OnsetReport> = self.onsets.iter().map(Into::into).collect();
         let plan = plan.redacted();
         let slice = Some(start.slice).filter(|slice| !slice.is_whole());
@@ -105,6 +95,7 @@ impl Completed {
             onsets: &onsets,
             unseen: &self.unseen,
             resources: &resources,
+            populations: &populations,
             ending,
         };
         let judgement = figures.judge(troubles(&run, &end), &run.worker_errors);
@@ -144,35 +135,8 @@ impl Completed {
             latency_us,
             onsets,
             windows,
+            populations,
         }
-    }
-}
-
-/// Outcome of each step that is counted.
-fn step_counts(plan: &Plan, tally: &Tally, names: &[String]) -> Vec<StepCount> {
-    let nothing = StepTally::default();
-    let tallies = tally.steps.iter().chain(std::iter::repeat(&nothing));
-    let all = steps::flat(&plan.session.steps).into_iter().zip(names).zip(tallies);
-    all.filter(|((step, _), tally)| step.act.is_counted() || tally.failed > 0)
-        .map(|((_, name), tally)| StepCount { name: name.clone(), done: tally.done, failed: tally.failed })
-        .collect()
-}
-
-fn counts(run: &Run) -> Counts {
-    let tally = &run.tally;
-    Counts {
-        planned: run.planned,
-        started: tally.started(),
-        ok: tally.ok(),
-        failed: tally.failed(),
-        cut_short: tally.cut_short(),
-        skipped: tally.skipped(),
-        in_flight: tally.in_flight().max(0).unsigned_abs(),
-        held_max: run.held_max,
-        backoffs: tally.backoffs(),
-        syn_retransmits: tally.syn_retransmits(),
-        bytes_in: tally.bytes_in,
-        bytes_out: tally.bytes_out,
     }
 }
 

@@ -4,7 +4,8 @@
 use crate::model::{Slice, Traffic};
 use crate::plan::Plan;
 use crate::result::model::{
-    Counts, FailureKind, LatencySummary, OnsetReport, Resources, RunResult, StepCount, Verdict,
+    Counts, FailureKind, LatencySummary, OnsetReport, PopulationResult, Resources, RunResult, StepCount,
+    Verdict,
 };
 use std::collections::BTreeMap;
 
@@ -23,6 +24,7 @@ pub(crate) struct Figures<'a> {
     pub(super) onsets: &'a [OnsetReport],
     pub(super) unseen: &'a [String],
     pub(super) resources: &'a Resources,
+    pub(super) populations: &'a [PopulationResult],
     pub(super) ending: Ending,
 }
 
@@ -55,6 +57,7 @@ impl<'a> Figures<'a> {
             onsets: &result.onsets,
             unseen: &result.unseen,
             resources: &result.resources,
+            populations: &result.populations,
             ending: match result.verdict {
                 Verdict::Interrupted => Ending::Interrupted,
                 _ if result.aborted.is_some() => Ending::Aborted,

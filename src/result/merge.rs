@@ -10,13 +10,15 @@
 
 use crate::model::{Closes, Codes, Latency, SAMPLES, Traffic};
 use crate::result::balance;
-use crate::result::figures::{Ending, Figures};
-use crate::result::model::{Counts, FailureKind, LatencySummary, Part, RunResult, StepCount, Verdict};
+use crate::result::figures::Figures;
+use crate::result::model::{Counts, FailureKind, LatencySummary, Part, RunResult, StepCount};
 use crate::result::timeline::{Timeline, Track};
 use crate::result::verdict::Judgement;
 use std::collections::{BTreeMap, BTreeSet};
 
 mod error;
+mod judgement;
+mod populations;
 mod slices;
 
 pub use error::MergeError;
@@ -136,6 +138,7 @@ impl Whole<'_> {
         let (resources, steps) = (whole.resources(), StepCount::added_up(parts));
         let unseen = whole.all(|result| result.unseen.clone());
         let aborted = parts.iter().find_map(|part| part.result.aborted.clone());
+        let populations = whole.populations()?;
         let figures = Figures {
             plan: &first.plan,
             slice: None,
@@ -149,6 +152,7 @@ impl Whole<'_> {
             onsets: &onsets,
             unseen: &unseen,
             resources: &resources,
+            populations: &populations,
             ending: whole.ending(),
         };
         let Judgement { verdict, reasons, thresholds } = whole.judgement(&figures, aborted.as_deref());
@@ -179,6 +183,7 @@ impl Whole<'_> {
             latency_us,
             onsets,
             windows,
+            populations,
             ..first.clone()
         };
         let value = serde_json::to_value(&merged).unwrap_or_default();
@@ -225,6 +230,8 @@ fn difference(a: &RunResult, b: &RunResult) -> Option<&'static str> {
         Some("what they speak to the target")
     } else if a.session != b.session {
         Some("what they say above TCP")
+    } else if a.populations != b.populations {
+        Some("[[population]]")
     } else if a.thresholds != b.thresholds {
         Some("[thresholds]")
     } else {
@@ -401,26 +408,6 @@ impl Whole<'_> {
             }]
         };
         self.parts.iter().flat_map(part).collect()
-    }
-
-    /// End of the whole: that of a part which did not end by its plan goes before all others.
-    fn ending(&self) -> Ending {
-        // One that did not come to its end, of a divided plan, is a loss, and no interruption of the whole.
-        let is_lost = |part: &&Named| part.result.partial && part.result.slice.is_some();
-        let others = || self.parts.iter().filter(|part| !is_lost(part));
-        let is_so = |ending| others().any(|part| Figures::of(&part.result).ending == ending);
-        [Ending::Interrupted, Ending::Aborted].into_iter().find(|end| is_so(*end)).unwrap_or(Ending::Planned)
-    }
-
-    /// The whole is judged anew; a part that was spoiled spoils it.
-    fn judgement(&self, figures: &Figures<'_>, aborted: Option<&str>) -> Judgement {
-        let invalid = self.parts.iter().filter(|part| part.result.verdict == Verdict::Invalid);
-        let told = invalid.flat_map(|part| {
-            let host = self.host(part);
-            part.result.reasons.iter().map(move |reason| format!("on {host}: {reason}"))
-        });
-        let spoiled: Vec<String> = told.collect();
-        figures.judge(aborted.iter().map(|why| format!("ended early: {why}")).collect(), &spoiled)
     }
 }
 

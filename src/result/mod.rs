@@ -13,7 +13,9 @@ pub(crate) mod headline;
 pub mod merge;
 mod model;
 pub(crate) mod own_delay;
+mod population;
 mod read;
+pub mod rehearsal;
 #[cfg(test)]
 pub(crate) mod sample;
 pub mod schema;
@@ -27,8 +29,8 @@ pub(crate) mod windows;
 pub use completed::{Completed, End};
 pub use headline::verdict as verdict_word;
 pub use model::{
-    Counts, FailureKind, FailureSample, KernelWindow, LatencySummary, OnsetReport, Part, Resources,
-    RunResult, SCHEMA_VERSION, StepCount, Verdict, WindowStep, WindowSummary,
+    Counts, FailureKind, FailureSample, KernelWindow, LatencySummary, OnsetReport, Part, PopulationResult,
+    Resources, RunResult, SCHEMA_VERSION, StepCount, Verdict, WindowStep, WindowSummary,
 };
 pub use read::ReadError;
 pub(crate) use verdict::LATE_US;

@@ -12,6 +12,7 @@ use crate::plan::Plan;
 use crate::plan::threshold::{Evaluation, Metric};
 use crate::result::figures::Figures;
 use crate::result::forecast::ForecastReport;
+pub use crate::result::population::PopulationResult;
 pub use crate::result::window::{KernelWindow, WindowStep, WindowSummary};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -77,6 +78,9 @@ pub struct RunResult {
     /// none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub steps: Vec<StepCount>,
+    /// What each population did, where there are several; empty where there is one alone.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub populations: Vec<PopulationResult>,
     /// Failures by kind, in the order of their first appearance.
     pub failures: Vec<FailureKind>,
     /// Latencies of attempts that succeeded in the measured step, in microseconds.

@@ -16,7 +16,16 @@ impl Figures<'_> {
         }
         let written = &self.plan.thresholds[..];
         let thresholds = if written.is_empty() { &[Threshold::DEFAULT][..] } else { written };
-        thresholds.iter().map(|threshold| threshold.evaluate(&|metric| self.value(metric))).collect()
+        thresholds.iter().map(|threshold| self.held_against(threshold)).collect()
+    }
+
+    fn held_against(&self, threshold: &Threshold) -> Evaluation {
+        let Some(name) = threshold.population() else {
+            return threshold.evaluate(&|metric| self.value(metric));
+        };
+        let population = self.populations.iter().find(|population| population.name == name);
+        let figures = population.map(|population| population.figures(self));
+        threshold.evaluate(&|metric| figures.as_ref()?.value(metric))
     }
 
     /// True if the user's thresholds speak of a cause: then it is what the run is about, and no accident.
@@ -159,7 +168,9 @@ mod tests {
             for path in entry.from.split('`').skip(1).step_by(2).filter(|path| path.contains('.')) {
                 let pointer = format!("/{}", path.replace('.', "/"));
                 // A result of 0.1 has none of these.
-                let is_newer = path.starts_with("latency_us") || path.starts_with("skipped.agent_");
+                let is_newer = path.starts_with("latency_us")
+                    || path.starts_with("skipped.agent_")
+                    || path == "skipped.data_exhausted";
                 assert!(is_newer || result.pointer(&pointer).is_some(), "{path}");
                 looked += 1;
             }

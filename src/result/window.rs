@@ -136,8 +136,17 @@ impl WindowSummary {
     pub fn of(row: &WindowRow, kernel: Option<KernelWindow>, steps: &[String]) -> WindowSummary {
         let said =
             row.speech.steps.iter().filter_map(|(at, said)| Some((steps.get(usize::from(*at))?, said)));
-        let step_times =
-            said.clone().filter_map(|(name, said)| Some((format!("step.{name}"), said.latency.clone()?)));
+        // Steps of one name, in several populations, are one.
+        let (mut steps, mut step_times) = (BTreeMap::new(), BTreeMap::new());
+        for (name, said) in said {
+            let step: &mut WindowStep = steps.entry(name.clone()).or_default();
+            (step.done, step.failed) = (step.done + said.done, step.failed + said.failed);
+            let Some(latency) = &said.latency else { continue };
+            step_times
+                .entry(format!("step.{name}"))
+                .and_modify(|sum: &mut WindowLatency| sum.join(latency))
+                .or_insert_with(|| latency.clone());
+        }
         let mut failures = BTreeMap::new();
         for (failure, count) in &row.failures {
             let code = failure.code.map_or(String::new(), |code| format!(" {code}"));
@@ -174,9 +183,7 @@ impl WindowSummary {
             messages: row.speech.messages.iter().map(|(name, count)| ((*name).to_owned(), *count)).collect(),
             statuses: row.speech.statuses.clone(),
             closes: row.speech.closes.clone(),
-            steps: said
-                .map(|(name, said)| (name.clone(), WindowStep { done: said.done, failed: said.failed }))
-                .collect(),
+            steps,
             failures,
             kernel,
         }

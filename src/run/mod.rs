@@ -25,7 +25,7 @@ use crate::linux::clock::Clock;
 use crate::linux::sysctl::HostSettings;
 use crate::model::{LoadCourse, PortSupply, Slice};
 use crate::observe::Hurry;
-use crate::plan::{Plan, Serve, steps};
+use crate::plan::{Plan, Serve};
 use crate::result::{Completed, End, WindowSummary};
 use crate::server::{Config, Running, StartError, Target};
 use moments::Moments;
@@ -77,7 +77,8 @@ pub struct Prepared {
     slice: Slice,
     host: HostSettings,
     own_target: Option<Running>,
-    destinations: Destinations,
+    /// Those of each population.
+    destinations: Vec<Destinations>,
     supply: PortSupply,
     forecast: Option<(Demand, Forecast)>,
     course: LoadCourse,
@@ -92,15 +93,19 @@ impl Prepared {
         let host = HostSettings::read();
         let own_target = plan.serve.as_ref().map(start_target).transpose()?;
         let plan = trusting(plan, own_target.as_ref());
-        let destinations = match (&plan.target, &own_target) {
-            (Some(target), _) => Destinations::resolve(target),
-            (None, Some(own)) => Destinations::Known(own.addresses().to_vec()),
-            (None, None) => return Err(StartRunError::NoTarget),
-        };
+        let each = plan.each().into_iter().map(|plan| match (&plan.target, &own_target) {
+            (Some(target), _) => Ok(Destinations::resolve(target)),
+            (None, Some(own)) => Ok(Destinations::Known(own.addresses().to_vec())),
+            (None, None) => Err(StartRunError::NoTarget),
+        });
+        let destinations = each.collect::<Result<Vec<_>, _>>()?;
         let share = plan.share(slice);
-        let supply = from_plan::supply_now(&share, destinations.addresses(), &host);
-        let ends = from_plan::ends(destinations.addresses(), own_target.is_some());
-        let forecast = from_plan::forecast(&share, &host, &supply, ends);
+        let addresses = Destinations::all(&destinations);
+        let supply = from_plan::supply_now(&share, &addresses, &host);
+        // Populations take ports of each other's tuples, each in its way: no forecast speaks for all of them.
+        let is_one = plan.populations.is_empty();
+        let ends = from_plan::ends(&addresses, own_target.is_some());
+        let forecast = is_one.then(|| from_plan::forecast(&share, &host, &supply, ends)).flatten();
         let course = LoadCourse::default();
         Ok(Prepared { plan, slice, host, own_target, destinations, supply, forecast, course })
     }
@@ -131,7 +136,8 @@ impl Prepared {
         let share = plan.share(slice);
         let hurry = Hurry::default();
         let look = MomentLook::new(plan.source.ports, host.clone());
-        let observer = Observer::new(&share, destinations.addresses(), host.clone(), supply, hurry.clone());
+        let to = Destinations::all(&destinations);
+        let observer = Observer::new(&share, &to, host.clone(), supply, hurry.clone());
         let (moments, first_failures) = Moments::start(look, hurry.clone()).map_err(StartRunError::Thread)?;
         let monitor = Monitor::start(observer, hurry).map_err(StartRunError::Thread)?;
         let reporting = engine::Reporting::new(Some(first_failures), course);
@@ -159,7 +165,7 @@ pub struct ReadyRun {
     share: Plan,
     host: HostSettings,
     own_target: Option<Running>,
-    destinations: Destinations,
+    destinations: Vec<Destinations>,
     forecast: Option<(Demand, Forecast)>,
     control: Control,
     moments: Moments,
@@ -190,8 +196,9 @@ impl ReadyRun {
             .extend([observer.as_ref().err(), moments.as_ref().err()].into_iter().flatten().cloned());
         // A run is worth its report also where nobody watched it to the end.
         let mut observer = observer.unwrap_or_else(|_| {
-            let supply = from_plan::supply_now(&share, destinations.addresses(), &host);
-            Observer::new(&share, destinations.addresses(), host.clone(), supply, Hurry::default())
+            let to = Destinations::all(&destinations);
+            let supply = from_plan::supply_now(&share, &to, &host);
+            Observer::new(&share, &to, host.clone(), supply, Hurry::default())
         });
         observer.settle(&run);
         let findings = diagnose(&Facts {
@@ -202,7 +209,7 @@ impl ReadyRun {
         let time_wait_before = observer.time_wait_before();
         let unseen = observer.unseen().to_vec();
         let Observer { onsets, seen, .. } = observer;
-        let windows = WindowSummary::all(&run.windows, seen, &steps::names(&plan.session.steps));
+        let windows = WindowSummary::all(&run.windows, seen, &plan.step_names());
         Completed {
             run,
             host,
@@ -220,8 +227,13 @@ impl ReadyRun {
 /// The plan, with the certificate of the run's own target among those it trusts.
 fn trusting(plan: &Plan, own: Option<&Running>) -> Plan {
     let mut plan = plan.clone();
-    if let Some(own) = own.filter(|_| plan.target.is_none()) {
-        plan.session.tls.ca_pem = own.certificate().map(str::to_owned);
+    let Some(own) = own else { return plan };
+    let certificate = own.certificate().map(str::to_owned);
+    if plan.target.is_none() {
+        plan.session.tls.ca_pem.clone_from(&certificate);
+    }
+    for population in plan.populations.iter_mut().filter(|population| population.plan.target.is_none()) {
+        population.plan.session.tls.ca_pem.clone_from(&certificate);
     }
     plan
 }

@@ -67,7 +67,7 @@ impl Observer {
             ports: context.supply.span(),
             fraction: BUDGET,
         };
-        let mut sampler = Sampler::open(config, Stamp::ZERO).heeding(hurry.clone());
+        let mut sampler = Sampler::open(config, Stamp::ZERO).hurried_by(hurry.clone());
         let first = with_drops(sampler.take(Stamp::ZERO), &context, destinations);
         Observer {
             detectors: Detectors::new(context.clone()),

@@ -4,7 +4,7 @@ use crate::engine::Progress;
 use crate::linux::sysctl::HostSettings;
 use crate::linux::usage::{peak_resident_bytes, process_cpu};
 use crate::model::{Onset, Run};
-use crate::plan::{Plan, steps};
+use crate::plan::Plan;
 use crate::result::{Completed, End, KernelWindow, RunResult, WindowSummary};
 use std::ops::Deref;
 
@@ -34,9 +34,7 @@ impl<'a> Deref for Watched<'a> {
 impl Watched<'_> {
     /// The window that was completed last, with what was seen of the kernel last.
     pub fn last_window(&self) -> Option<WindowSummary> {
-        self.window.map(|window| {
-            WindowSummary::of(window, self.seen.cloned(), &steps::names(&self.plan.session.steps))
-        })
+        self.window.map(|window| WindowSummary::of(window, self.seen.cloned(), &self.plan.step_names()))
     }
 
     /// The result as it would be if the program ended now, with these windows: for live figures and for conditions
@@ -51,6 +49,7 @@ impl Watched<'_> {
             held_max: self.held_max,
             tally,
             windows: Vec::new(),
+            populations: Vec::new(),
             cpu: process_cpu().saturating_sub(self.start.cpu),
             worker_cpu: self.worker_cpu,
             memory_peak: peak_resident_bytes().unwrap_or(0),

@@ -18,7 +18,7 @@ use crate::engine::Control;
 use crate::linux::memory::available;
 use crate::plan;
 use crate::plan::secrets::command_line;
-use crate::plan::{Arrivals, Colour, Overrides, Plan, TargetUrl};
+use crate::plan::{Arrivals, Colour, Overrides, Plan, Surroundings, TargetUrl};
 use crate::report::{Style, forecast, plan_line};
 use crate::result::{Completed, RunResult};
 use crate::run::{Prepared, StartRunError, make_ready, prepare};
@@ -91,11 +91,12 @@ fn command(plan: &Plan, show_secrets: bool) -> String {
 }
 
 /// The files that a run reads.
-fn inputs<'a>(what: &'a str, plan: &'a Plan) -> Vec<&'a Path> {
+pub(super) fn inputs<'a>(what: &'a str, plan: &'a Plan) -> Vec<&'a Path> {
     let tls = &plan.session.tls;
     let of_tls = [&tls.ca, &tls.cert, &tls.key].into_iter().flatten().map(PathBuf::as_path);
     let scenario = (!is_target(what)).then_some(Path::new(what));
-    scenario.into_iter().chain(of_tls).collect()
+    let data = plan.data.iter().map(|table| table.file.as_path());
+    scenario.into_iter().chain(of_tls).chain(data).collect()
 }
 
 /// True if the argument is a target: a URL, or HOST:PORT where no file has that name.
@@ -119,7 +120,9 @@ pub(super) fn read_plan(what: &str, overrides: &Overrides) -> Result<Plan, Strin
         let text = input::read("scenario", path, LONGEST_SCENARIO).map_err(|error| unreadable(&error))?;
         // The name that messages show, and that names the scenario where it does not.
         let path = if input::is_stdin(path) { Path::new("stdin") } else { path };
-        plan::load_file(path, &text, &|name| std::env::var(name).ok(), overrides)
+        let surroundings =
+            Surroundings { environment: &|name| std::env::var(name).ok(), files: &input::beginning };
+        plan::load_file_with(path, &text, &surroundings, overrides)
     };
     plan.map_err(|mistakes| mistakes.render(colour))
 }

@@ -35,6 +35,15 @@ impl GoingOn {
 }
 
 impl Connections {
+    /// Gives the client of an attempt its rows of data; false where all are used that are to be used once.
+    pub(in crate::engine) fn draws_rows(&mut self, ordinal: u64) -> bool {
+        let program = self.script.as_ref().and_then(|script| script.program.as_ref());
+        let Some(program) = program.filter(|program| program.uses_data()) else { return true };
+        let Some(rows) = program.draw(self.rng.random()) else { return false };
+        self.going_on.connecting.insert(ordinal, Box::new(Client::with_rows(ordinal, rows)));
+        true
+    }
+
     /// The end of an attempt whose client goes on over another connection.
     pub(super) fn end_and_go_on(&mut self, slot: Slot, client: Client) {
         let due = client.starts_at.max(self.clock.now());

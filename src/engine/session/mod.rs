@@ -13,6 +13,7 @@ mod http;
 mod last_words;
 mod message_schedule;
 mod refusal;
+mod rehearsal;
 mod request;
 mod script;
 mod search;
@@ -32,8 +33,9 @@ mod tests;
 
 pub(super) use context::{Context, SessionError, Step, StepResult};
 pub(super) use last_words::LastWords;
+pub use rehearsal::rehearse;
 pub use script::{Script, ScriptError};
-pub(super) use steps::Client;
+pub(super) use steps::{Client, Common};
 
 use crate::model::{Cause, Errno, Failure, Stage, Stamp};
 use crate::plan::Close;

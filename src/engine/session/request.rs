@@ -3,6 +3,7 @@
 use super::context::Context;
 use crate::plan::Header;
 use crate::protocol::{Alphabet, Application, Fields, Kind, Named, Place, Template, Values};
+use rand::RngCore;
 use std::io::Write;
 use std::net::SocketAddr;
 
@@ -10,6 +11,7 @@ use std::net::SocketAddr;
 #[derive(Debug, Clone)]
 pub(in crate::engine) struct RequestHead {
     kind: Kind,
+    application: Application,
     /// `None`: the address that is connected to.
     host: Option<String>,
     method: String,
@@ -59,6 +61,7 @@ impl RequestHead {
         };
         RequestHead {
             kind,
+            application: wanted.application,
             host,
             method: wanted.method.to_owned(),
             path: template(wanted.path),
@@ -68,6 +71,11 @@ impl RequestHead {
         }
     }
 
+    /// True if it asks for a WebSocket.
+    pub(super) fn is_of_websocket(&self) -> bool {
+        self.application == Application::WebSocket
+    }
+
     /// True if replies have no body.
     pub(in crate::engine) fn is_of_head(&self) -> bool {
         self.method == "HEAD"
@@ -75,25 +83,35 @@ impl RequestHead {
 
     /// Adds request line, host and headers to what is to be sent; the empty line is still to come.
     pub(super) fn begin(&self, filling: &Filling<'_>, context: &mut Context<'_>) {
-        let destination = context.destination;
+        self.write(filling, context.destination, context.rng.random(), context.out);
+    }
+
+    /// Adds request line, host and headers to `out`; the empty line is still to come.
+    pub(super) fn write(
+        &self,
+        filling: &Filling<'_>,
+        destination: SocketAddr,
+        random: &mut dyn RngCore,
+        out: &mut Vec<u8>,
+    ) {
         let values = |place| Values {
             fields: filling.fields,
             named: filling.named,
             alphabet: Alphabet::Letters,
             place,
         };
-        context.out.extend_from_slice(self.method.as_bytes());
-        context.out.push(b' ');
-        self.path.fill(&values(Place::Url), context.rng.random(), context.out);
-        context.out.extend_from_slice(b" HTTP/1.1\r\n");
+        out.extend_from_slice(self.method.as_bytes());
+        out.push(b' ');
+        self.path.fill(&values(Place::Url), random, out);
+        out.extend_from_slice(b" HTTP/1.1\r\n");
         if !self.has_host {
-            self.write_host(destination, context.out);
+            self.write_host(destination, out);
         }
-        self.headers.fill(&values(Place::Header), context.rng.random(), context.out);
+        self.headers.fill(&values(Place::Header), random, out);
     }
 
     /// The subprotocols that are offered.
-    pub(super) fn offered(&self, filling: &Filling<'_>, context: &mut Context<'_>) -> Vec<String> {
+    pub(super) fn offered(&self, filling: &Filling<'_>, random: &mut dyn RngCore) -> Vec<String> {
         let values = Values {
             fields: filling.fields,
             named: filling.named,
@@ -102,7 +120,7 @@ impl RequestHead {
         };
         let offered = self.subprotocols.iter().map(|name| {
             let mut out = Vec::new();
-            name.fill(&values, context.rng.random(), &mut out);
+            name.fill(&values, random, &mut out);
             String::from_utf8_lossy(&out).into_owned()
         });
         offered.collect()

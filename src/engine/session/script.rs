@@ -2,8 +2,9 @@
 
 use super::context::Context;
 use super::request::{Filling, RequestHead, Wanted};
-use super::steps::Program;
+use super::steps::{Common, Program};
 use super::tls_config;
+use crate::engine::data::DataError;
 use crate::model::{Failure, Stage};
 use crate::plan::{Close, Connection, Lifetime, Messages, Plan, Session, Statuses};
 use crate::protocol::{Application, Fields, Kind, NoNames};
@@ -74,6 +75,9 @@ pub enum ScriptError {
         /// Reason.
         why: String,
     },
+    /// Rows of data can't be read.
+    #[error(transparent)]
+    Data(#[from] DataError),
     /// TLS can't be set up.
     #[error("TLS can't be set up: {0}")]
     Tls(String),
@@ -92,9 +96,9 @@ impl Script {
     ///
     /// # Errors
     /// When a file that the plan names can't be used.
-    pub fn of(plan: &Plan) -> Result<Option<Script>, ScriptError> {
+    pub(in crate::engine) fn of(plan: &Plan, common: &Common) -> Result<Option<Script>, ScriptError> {
         let host = plan.target.as_ref().map(|target| target.host.clone());
-        Script::new(plan.kind(), host, &plan.session, plan.connection)
+        Script::among(plan.kind(), host, &plan.session, plan.connection, common)
     }
 
     /// The script of sessions with a host; `None` where nothing is said above TCP.
@@ -106,6 +110,16 @@ impl Script {
         host: Option<String>,
         session: &Session,
         connection: Connection,
+    ) -> Result<Option<Script>, ScriptError> {
+        Script::among(kind, host, session, connection, &Common::default())
+    }
+
+    fn among(
+        kind: Kind,
+        host: Option<String>,
+        session: &Session,
+        connection: Connection,
+        common: &Common,
     ) -> Result<Option<Script>, ScriptError> {
         if kind == Kind::Tcp && session.messages.send.is_none() && session.steps.is_empty() {
             return Ok(None);
@@ -134,7 +148,7 @@ impl Script {
             drain: session.drain(kind),
             is_head_request: method == "HEAD",
             has_length: session.messages.send.is_some() || matches!(method, "POST" | "PUT" | "PATCH"),
-            program: Program::of(kind, host.as_deref(), session, connection)?,
+            program: Program::of(kind, host.as_deref(), session, connection, common)?,
             request: RequestHead::new(
                 kind,
                 host,
@@ -170,15 +184,21 @@ impl Script {
     /// Adds a request to what is to be sent. Where the peer is to close, the last one says so.
     pub(super) fn write_request(&self, seq: u64, body: &[u8], context: &mut Context<'_>) {
         let fields = Fields { seq, conn: context.ordinal + 1, now_us: context.unix_micros() };
-        self.request.begin(&Filling { fields, named: &NoNames }, context);
+        let filling = Filling { fields, named: &NoNames };
+        self.request.begin(&filling, context);
+        self.end_request(seq, body, context.out);
+    }
+
+    /// Adds what follows upon the headers of a request.
+    pub(super) fn end_request(&self, seq: u64, body: &[u8], out: &mut Vec<u8>) {
         if seq >= u64::from(self.requests) && self.closes == Close::Peer {
-            context.out.extend_from_slice(b"Connection: close\r\n");
+            out.extend_from_slice(b"Connection: close\r\n");
         }
         if self.has_length {
             // Writing to a Vec can't fail.
-            let _ = write!(context.out, "Content-Length: {}\r\n", body.len());
+            let _ = write!(out, "Content-Length: {}\r\n", body.len());
         }
-        context.out.extend_from_slice(b"\r\n");
-        context.out.extend_from_slice(body);
+        out.extend_from_slice(b"\r\n");
+        out.extend_from_slice(body);
     }
 }

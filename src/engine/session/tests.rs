@@ -36,7 +36,7 @@ impl Rehearsal {
 
     /// The session of a plan, or one that goes on for a client.
     pub(super) fn of_plan(plan: &Plan, client: Option<Client>) -> Rehearsal {
-        let script = Script::of(plan).unwrap().expect("something is said");
+        let script = Script::of(plan, &Default::default()).unwrap().expect("something is said");
         let rng = WorkerRng::new(1, 0);
         let (tally, out, now) = (Tally::default(), Vec::new(), Stamp::ZERO);
         let mut stage = Rehearsal { script, session: None, rng, tally, out, now };

@@ -43,7 +43,7 @@ impl Opening {
     /// Writes this request to what is to be sent.
     pub(super) fn of(request: &RequestHead, filling: &Filling<'_>, context: &mut Context<'_>) -> Opening {
         let (upgrade, key) = Upgrade::begin();
-        let offered = request.offered(filling, context);
+        let offered = request.offered(filling, context.rng.random());
         request.begin(filling, context);
         write_upgrade(context.out, &key, &offered);
         let (input, keeps_head, head) = (HeadBuffer::default(), false, Vec::new());

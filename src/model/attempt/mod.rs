@@ -62,12 +62,19 @@ pub enum SkipReason {
     AgentLate,
     /// The arrival was to be started by a part of the run whose result there is not.
     AgentLost,
+    /// Every row of data that is to be used once was used.
+    DataExhausted,
 }
 
 impl SkipReason {
     /// Every reason, in the order of reports.
-    pub const ALL: [SkipReason; 4] =
-        [SkipReason::MaxOpen, SkipReason::Late, SkipReason::AgentLate, SkipReason::AgentLost];
+    pub const ALL: [SkipReason; 5] = [
+        SkipReason::MaxOpen,
+        SkipReason::Late,
+        SkipReason::AgentLate,
+        SkipReason::AgentLost,
+        SkipReason::DataExhausted,
+    ];
 
     /// The name in JSON and in thresholds.
     pub fn name(self) -> &'static str {
@@ -76,6 +83,7 @@ impl SkipReason {
             SkipReason::Late => "late",
             SkipReason::AgentLate => "agent_late",
             SkipReason::AgentLost => "agent_lost",
+            SkipReason::DataExhausted => "data_exhausted",
         }
     }
 
@@ -88,6 +96,7 @@ impl SkipReason {
                 "The part of the run that was to start it began long after the start time."
             }
             SkipReason::AgentLost => "The part of the run that was to start it has no result.",
+            SkipReason::DataExhausted => "Every row of data that is to be used once was used.",
         }
     }
 }

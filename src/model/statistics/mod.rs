@@ -35,7 +35,7 @@ pub use load_course::{LOAD_SLICES, LoadCourse, SlicedLatency};
 pub use onset::{Onset, OnsetKind};
 pub use port_search::{PortSearch, SlowSearch};
 pub use reply::{BODY_KEPT, Reply};
-pub use run::{Run, RunStart, WindowRow};
+pub use run::{PopulationRun, Run, RunStart, WindowRow};
 pub use shares::Shares;
 pub use speech::{ABOVE_TCP, Speech, StepSpeech, WindowLatency};
 pub use steps::{StepTally, Steps};

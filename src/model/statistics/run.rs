@@ -50,6 +50,8 @@ pub struct Run {
     pub windows: Vec<WindowRow>,
     /// The most connections open at once, as far as that can be said for sure.
     pub held_max: u64,
+    /// The same by population; empty where there is one alone.
+    pub populations: Vec<PopulationRun>,
     /// CPU time of this process during the run.
     pub cpu: Duration,
     /// CPU time of the workers alone.
@@ -58,6 +60,21 @@ pub struct Run {
     pub memory_peak: u64,
     /// Workers that ended before their time, and why; what they had counted is in the tally.
     pub worker_errors: Vec<String>,
+}
+
+/// What one population of several did.
+#[derive(Debug, Clone)]
+pub struct PopulationRun {
+    /// Its name.
+    pub name: String,
+    /// Arrivals that were due.
+    pub planned: u64,
+    /// The most connections open at once.
+    pub held_max: u64,
+    /// Everything that was counted.
+    pub tally: Tally,
+    /// The same by window.
+    pub windows: Vec<WindowRow>,
 }
 
 /// Work of all workers in one window, in the size that a run of an hour can keep.
@@ -150,7 +167,14 @@ impl Run {
     /// # Errors
     /// The equation that does not hold, with its numbers.
     pub fn conservation(&self) -> Result<(), String> {
-        let (tally, planned) = (&self.tally, self.planned);
+        self.balance(&self.tally, self.planned)?;
+        self.populations.iter().try_for_each(|population| {
+            let balance = self.balance(&population.tally, population.planned);
+            balance.map_err(|error| format!("population {}: {error}", population.name))
+        })
+    }
+
+    fn balance(&self, tally: &Tally, planned: u64) -> Result<(), String> {
         let reconnects = tally.traffic.reconnects;
         // A worker that broke down has taken with it what it had begun and not told.
         let is_whole = self.worker_errors.is_empty();

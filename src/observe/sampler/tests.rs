@@ -122,7 +122,7 @@ fn a_look_that_is_to_hurry_breaks_off_and_what_was_seen_before_stands() {
         let listener = TcpListener::bind(destination()).unwrap();
         let held: Vec<_> = (20_000..20_900).map(|port| connect(&listener, source(2), port)).collect();
         let hurry = Hurry::default();
-        let mut sampler = sampler(1.0).heeding(hurry.clone());
+        let mut sampler = sampler(1.0).hurried_by(hurry.clone());
         let whole = sampler.take_whole(Stamp::from_secs(1));
         drop(held);
         hurry.call();

@@ -1,7 +1,9 @@
 //! The table: one row a field.
 
+use super::super::data::{DataTable, DataTables};
 use super::super::diagnostics::{Mistake, Place};
 use super::super::field::{Field, Placed};
+use super::super::population::Populations;
 use super::super::session::steps::{Steps, Written as WrittenSteps};
 use super::super::session::syntax::{
     ALPN, AUTH, CLOSE_CODE, EXPECT, FILE, JITTER, METHOD, SERVER_NAME, STATUSES, SUBPROTOCOL, TEMPLATE, TEXT,
@@ -32,7 +34,7 @@ use std::time::Duration;
 macro_rules! rows {
     ($($id:ident: $type:ty, $form:expr, $row:expr;)*) => {
         /// Fields of a scenario as they were written, by a file or by flags, and not yet checked as a whole.
-        #[derive(Debug, Default)]
+        #[derive(Debug, Clone, Default)]
         pub(in crate::plan) struct Settings { $(pub(in crate::plan) $id: Field<$type>,)* }
 
         impl Settings {
@@ -142,8 +144,14 @@ rows! {
     memory: u64, One(&SIZE), Row::field("", "memory").flag("--memory", "SIZE", LOAD)
         .otherwise("nine tenths of what the machine and the cgroup have free")
         .doc("Memory that the whole process may take; a connection whose peer's unfinished or unread bytes go beyond fails, on this side");
+    // Before what uses it.
+    data: Vec<DataTable>, DataTables, Row::field("", "data")
+        .doc("Files of rows that clients fill placeholders with, `{users.name}` for [data.users]: each client takes a row, in-order, random, or once");
     steps: WrittenSteps, Steps, Row::field("", "steps")
         .doc("What each client says and waits for, step by step, in the place of [messages] and [http]");
+    populations: (), Populations, Row::field("", "population")
+        .otherwise("all clients do the same")
+        .doc("Clients of several kinds: [[population]] with `name`, `share` of the load or [population.load], and what a scenario has to say how clients connect and what they do; what it leaves out is the scenario's");
     // From where, and how a connection lives.
     target_ports: Vec<u16>, PortList, Row::field("target", "ports")
         .otherwise("that of the URL, or of its scheme")

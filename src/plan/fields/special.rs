@@ -256,7 +256,7 @@ impl Form for Comparisons {
         flag: Field<Vec<Placed<Threshold>>>,
         file: Field<Vec<Placed<Threshold>>>,
     ) -> Field<Vec<Placed<Threshold>>> {
-        merged(flag, file, |one, other| one.value.metric() == other.value.metric())
+        merged(flag, file, |one, other| one.value.named() == other.value.named())
     }
 
     fn takes(&self) -> Takes {

@@ -3,6 +3,7 @@
 use super::super::field::{Field, Placed};
 use super::super::reader::{Reader, Table};
 use super::Row;
+use std::ops::Range;
 use toml::Spanned;
 use toml::de::DeTable;
 
@@ -44,16 +45,38 @@ impl<'a> Tables<'a> {
         document: &'a Spanned<DeTable<'a>>,
         rows: &[Row],
     ) -> Tables<'a> {
-        let fields_of = |table: &str| -> Vec<&'static str> {
-            rows.iter().filter(|row| row.table == table).filter_map(|row| row.name).collect()
-        };
-        let mut names = fields_of("");
+        let mut names = fields_of("", rows);
         names.extend(TABLES.iter().map(|table| table.name));
         let top = reader.table(document.get_ref(), document.span(), "a scenario", &names);
+        Tables::below(reader, top, rows, |_| true)
+    }
+
+    /// The same of a population, which has what says how its clients connect and what they do.
+    pub(in crate::plan) fn of_population(
+        reader: &'a Reader<'a>,
+        entries: &'a DeTable<'a>,
+        span: Range<usize>,
+        rows: &[Row],
+    ) -> Tables<'a> {
+        let mut names = vec!["name", "share", "steps", "workers"];
+        names.extend(TABLES.iter().map(|table| table.name).filter(|name| *name != "serve"));
+        let top = reader.table(entries, span, "a population", &names);
+        // `target = "URL"` is no table.
+        let has_url = top.value("target").is_some_and(|target| target.get_ref().is_str());
+        Tables::below(reader, top, rows, |name| name != "serve" && !(has_url && name == "target"))
+    }
+
+    /// The tables below `top` that are wanted.
+    fn below(
+        reader: &'a Reader<'a>,
+        top: Table<'a>,
+        rows: &[Row],
+        is_wanted: impl Fn(&str) -> bool,
+    ) -> Tables<'a> {
         let mut read = Vec::new();
-        for TableDoc { name, .. } in TABLES {
+        for TableDoc { name, .. } in TABLES.iter().filter(|table| is_wanted(table.name)) {
             let found = match top.value(name) {
-                Some(value) => match reader.as_table(value, &format!("[{name}]"), &fields_of(name)) {
+                Some(value) => match reader.as_table(value, &format!("[{name}]"), &fields_of(name, rows)) {
                     Some(table) => Field::Given(Placed { place: table.place(), value: table }),
                     None => Field::Bad,
                 },
@@ -80,4 +103,9 @@ impl<'a> Tables<'a> {
             Field::Absent => Field::Absent,
         }
     }
+}
+
+/// Fields of a table.
+fn fields_of(table: &str, rows: &[Row]) -> Vec<&'static str> {
+    rows.iter().filter(|row| row.table == table).filter_map(|row| row.name).collect()
 }

@@ -16,8 +16,13 @@ pub(in crate::plan) fn resolve(settings: &mut Settings, kind: Kind, mistakes: &m
     let lives = !ends_at_once || settings.close.value() == Some(&Close::Peer);
     misfits(settings, kind, mistakes);
     pairs(settings, kind, lives, mistakes);
-    if let Some(steps) = settings.steps.given() {
-        steps::check(settings, steps, kind, mistakes);
+    match (settings.steps.given(), place(&settings.data)) {
+        (Some(steps), _) => steps::check(settings, steps, kind, mistakes),
+        (None, Some(data)) if settings.steps.is_absent() => {
+            let mistake = Mistake::new(data.clone(), "nothing of this scenario can use data");
+            mistakes.push(mistake.expected("`steps`, whose placeholders stand for its columns"));
+        }
+        _ => {}
     }
     let url = settings.url.value();
     let path = url.map(|url| url.path.clone()).filter(|path| !path.is_empty());

@@ -1,6 +1,7 @@
 //! Forms of the values above TCP: the same for the file and for the flags.
 
 use super::super::diagnostics::quote;
+use super::super::env::plain;
 use super::super::fields::Written;
 use super::super::nearest::nearest;
 use super::super::syntax::{Fault, Syntax, choose};
@@ -256,7 +257,7 @@ pub(in crate::plan) const FILE: Syntax<PathBuf> = Syntax {
     pattern: "",
     parse: |text| match text.trim() {
         "" => Err(Fault::new("the path is empty").expected("the path of a PEM file")),
-        path => Ok(PathBuf::from(path)),
+        path => Ok(PathBuf::from(&*plain(path))),
     },
 };
 

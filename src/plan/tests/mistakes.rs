@@ -39,7 +39,7 @@ send = "x""#
      --> storm.toml:3:2
       |
     3 | [conection]
-      |  ^^^^^^^^^ expected `name`, `seed`, `workers`, `memory`, `steps`, `thresholds`, `abort_when`, `target`, `source`, `load`, `connection`, `tls`, `http`, `messages`, `reconnect` or `serve`
+      |  ^^^^^^^^^ expected `name`, `seed`, `workers`, `memory`, `data`, `steps`, `population`, `thresholds`, `abort_when`, `target`, `source`, `load`, `connection`, `tls`, `http`, `messages`, `reconnect` or `serve`
       |
       = help: did you mean `connection`?
 
@@ -47,7 +47,7 @@ send = "x""#
      --> storm.toml:5:2
       |
     5 | [mesages]
-      |  ^^^^^^^ expected `name`, `seed`, `workers`, `memory`, `steps`, `thresholds`, `abort_when`, `target`, `source`, `load`, `connection`, `tls`, `http`, `messages`, `reconnect` or `serve`
+      |  ^^^^^^^ expected `name`, `seed`, `workers`, `memory`, `data`, `steps`, `population`, `thresholds`, `abort_when`, `target`, `source`, `load`, `connection`, `tls`, `http`, `messages`, `reconnect` or `serve`
       |
       = help: did you mean `messages`?
     "#);

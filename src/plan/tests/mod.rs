@@ -1,9 +1,11 @@
 //! Scenarios from text to plan, and their mistakes as they are shown.
 
+mod data;
 mod fields;
 mod flags;
 mod mistakes;
 mod plans;
+mod populations;
 mod properties;
 mod sessions;
 mod steps;

@@ -76,6 +76,8 @@ failed.ratio = ">50%"
             handshake_timeout: 2 * SECOND,
         },
         session: Session::default(),
+        data: Vec::new(),
+        populations: Vec::new(),
         secrets: Secrets::default(),
         serve: Some(Serve {
             listen: vec!["127.0.0.1:9001".parse().unwrap(), "[::1]:0".parse().unwrap()],

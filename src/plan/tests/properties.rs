@@ -160,6 +160,8 @@ fn plan() -> impl Strategy<Value = Plan> {
             load,
             connection,
             session: Session::default(),
+            data: Vec::new(),
+            populations: Vec::new(),
             secrets: Secrets::default(),
             serve,
             workers,

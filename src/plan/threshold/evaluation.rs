@@ -33,7 +33,8 @@ impl Evaluation {
 }
 
 pub(super) fn evaluate(threshold: &Threshold, values: &impl Fn(&Metric) -> Option<f64>) -> Evaluation {
-    let Threshold { metric, comparator, bound } = threshold;
+    let Threshold { metric, comparator, bound, .. } = threshold;
+    let name = threshold.named();
     let unit = metric.unit();
     let given = values(metric);
     // A share of nothing may come as NaN; it is no measurement.
@@ -50,10 +51,10 @@ pub(super) fn evaluate(threshold: &Threshold, values: &impl Fn(&Metric) -> Optio
         (None, None) => "not measured".to_owned(),
     };
     let fact = match (measured, judged) {
-        (Some(_), _) if unit == Unit::Seconds => format!("{metric} happened at {shown}"),
-        (Some(_), _) => format!("{metric} is {shown}"),
-        (None, Some(_)) => format!("{metric} never happened"),
-        (None, None) => format!("{metric} was not measured, because {}", why_missing(metric)),
+        (Some(_), _) if unit == Unit::Seconds => format!("{name} happened at {shown}"),
+        (Some(_), _) => format!("{name} is {shown}"),
+        (None, Some(_)) => format!("{name} never happened"),
+        (None, None) => format!("{name} was not measured, because {}", why_missing(metric)),
     };
     let says = if passed { fact } else { format!("{fact}; wanted {comparator} {bound}") };
     Evaluation {

@@ -3,6 +3,7 @@
 //! A threshold on what is never measured can't pass, or passes whatever happens; so it is refused before the run. Only
 //! what belongs to protocols above TCP, and to reconnecting, depends on the scenario.
 
+use super::Threshold;
 use super::metric::{Counter, Metric};
 use super::step;
 use crate::model::{LatencyKind, OnsetKind};
@@ -52,6 +53,38 @@ impl Metric {
         let needs = Needs::of(self);
         let why = needs.lacking(plan)?;
         Some(Unmeasured { why, needed: needs.words().into() })
+    }
+}
+
+/// Reason for which a run of a plan can't measure a threshold's metric: none of its populations does, or not the one
+/// that is named.
+pub(super) fn of_threshold(threshold: &Threshold, plan: &Plan) -> Option<Unmeasured> {
+    let metric = threshold.metric();
+    let Some(name) = threshold.population() else {
+        let each = plan.each().into_iter().map(|plan| metric.unmeasured_by(plan));
+        return each.reduce(|one, other| one.and(other)).flatten();
+    };
+    if let Metric::Onset(_) | Metric::Observed(_) = metric {
+        let why = "it is of the whole run, not of a population".to_owned();
+        return Some(Unmeasured { why, needed: "the same without the population".into() });
+    }
+    match plan.populations.iter().find(|population| population.name == name) {
+        Some(population) => metric.unmeasured_by(&population.plan),
+        None if plan.populations.is_empty() => Some(Unmeasured {
+            why: "it has no populations".to_owned(),
+            needed: "[[population]], one of them of this name".into(),
+        }),
+        None => {
+            let names: Vec<String> = plan
+                .populations
+                .iter()
+                .map(|population| format!("`population.{}`", population.name))
+                .collect();
+            Some(Unmeasured {
+                why: format!("it has no population '{name}'"),
+                needed: names.join(", ").into(),
+            })
+        }
     }
 }
 

@@ -11,6 +11,7 @@ mod piece;
 use piece::{Counted, Found, Piece, placeholder};
 use rand::RngCore;
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::fmt;
 use std::ops::Range;
 
@@ -164,6 +165,22 @@ impl Template {
             });
         }
         Ok(Template { text: text.to_owned(), pieces })
+    }
+
+    /// The text in such a form that a template of it says just that: braces that would open a placeholder are `{lbrace}`.
+    pub fn escaped(text: &str) -> Cow<'_, str> {
+        let opens = |at: usize| !matches!(placeholder(&text[at..], &|_| true), Ok(None));
+        let braces: Vec<usize> = text.match_indices('{').map(|(at, _)| at).filter(|at| opens(*at)).collect();
+        if braces.is_empty() {
+            return Cow::Borrowed(text);
+        }
+        let (mut escaped, mut from) = (String::new(), 0);
+        for at in braces {
+            escaped.push_str(&text[from..at]);
+            escaped.push_str("{lbrace}");
+            from = at + 1;
+        }
+        Cow::Owned(escaped + &text[from..])
     }
 
     /// A text without placeholders, whatever is in it.
@@ -464,6 +481,12 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn an_escaped_text_says_itself(text in "(\\{|\\}|seq|:|random|uuid|lbrace|a|0|\\.){0,12}") {
+            let template = Template::parse(&Template::escaped(&text)).unwrap();
+            prop_assert_eq!(template.fixed().map(<[u8]>::to_vec), Some(text.clone().into_bytes()));
+        }
+
         #[test]
         fn any_text_is_a_template_or_says_where_not(text in "\\PC{0,40}|(\\{(seq|conn|now_us|random:[0-9KiB]{0,5})\\}?|x){0,5}") {
             match Template::parse(&text) {

@@ -19,7 +19,7 @@ use crate::model::format::{bytes, micros, percent, seconds, thousands};
 use crate::report::findings::{numbers, until};
 use crate::report::output::{RenderError, library};
 use crate::report::shown::{Shown, clean};
-use crate::report::{forecast, remedy_command, steps, summary};
+use crate::report::{forecast, populations, remedy_command, steps, summary};
 use crate::result::headline;
 use crate::result::{LatencySummary, RunResult, Verdict};
 use minijinja::{Environment, Value, context};
@@ -127,6 +127,8 @@ fn facts(result: &RunResult, stage: Stage) -> Result<Value, RenderError> {
         failures => failures(result),
         onsets => onsets(result),
         latencies => latencies(result),
+        population_titles => populations::TITLES.to_vec(),
+        populations => populations::cells(result).into_iter().map(Vec::from).collect::<Vec<_>>(),
         forecasts => forecasts(result),
         plan => plan::rows(&result.plan),
         answers => answers(result),

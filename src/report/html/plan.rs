@@ -4,13 +4,15 @@
 //! scenario is put into its words first.
 
 use crate::model::format::bytes;
-use crate::plan::{Arrivals, Lifetime, Plan, PortPolicy, RateStage};
+use crate::plan::data::{DataTable, TakeRows};
+use crate::plan::{Arrivals, Lifetime, Plan, Population, PortPolicy, RateStage};
 use crate::protocol::Application;
+use crate::report::plan_line;
 use humantime::format_duration;
 use serde_json::{Map, Value};
 
 /// The scenario's tables, by the place of their fields in the plan; the first that fits.
-const TABLES: [(&str, &str); 9] = [
+const TABLES: [(&str, &str); 11] = [
     ("session.messages.", "[messages] "),
     ("session.request.headers", "[target] headers"),
     ("session.request.subprotocols", "[target] subprotocols"),
@@ -20,6 +22,8 @@ const TABLES: [(&str, &str); 9] = [
     ("session.steps", "steps"),
     ("session.", ""),
     ("serve.", "[serve] "),
+    ("data.", "[data] "),
+    ("population.", "[[population]] "),
 ];
 /// Tables that have the same name in both.
 const SAME: [&str; 4] = ["target.", "source.", "load.", "connection."];
@@ -31,6 +35,8 @@ pub(super) fn rows(plan: &Plan) -> Vec<(String, String)> {
     if let Some(url) = plan.url() {
         fields.insert("target".into(), serde_json::json!({ "url": url }));
     }
+    of_data(plan, &mut fields);
+    of_populations(plan, &mut fields);
     if let Some(memory) = plan.memory {
         fields.insert("memory".into(), bytes(memory).into());
     }
@@ -47,6 +53,32 @@ pub(super) fn rows(plan: &Plan) -> Vec<(String, String)> {
         .filter(|(_, value)| value != "false")
         .map(|(path, value)| (named(&path), value))
         .collect()
+}
+
+/// Data, each by its name.
+fn of_data(plan: &Plan, fields: &mut Map<String, Value>) {
+    if fields.remove("data").is_some() {
+        let told = |table: &DataTable| {
+            let order = match table.take {
+                TakeRows::InOrder => "in-order",
+                TakeRows::Random => "random",
+                TakeRows::Once => "once",
+            };
+            (table.name.clone(), format!("{}, {order}", table.file.display()).into())
+        };
+        fields.insert("data".into(), Value::Object(plan.data.iter().map(told).collect()));
+    }
+}
+
+/// Populations, each by its name.
+fn of_populations(plan: &Plan, fields: &mut Map<String, Value>) {
+    if fields.remove("populations").is_some() {
+        let told = |population: &Population| {
+            let to = population.plan.url().map_or(String::new(), |url| format!("{url}; "));
+            (population.name.clone(), format!("{to}{}", plan_line(&population.plan, None)).into())
+        };
+        fields.insert("population".into(), Value::Object(plan.populations.iter().map(told).collect()));
+    }
 }
 
 /// Settings above TCP: without what this target does not have.

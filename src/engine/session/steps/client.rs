@@ -1,8 +1,13 @@
 //! A client of a conversation: what goes on with it from one connection to the next.
 
+use super::Program;
+use crate::engine::data::Drawn;
 use crate::model::Stamp;
-use crate::plan::steps::DEEPEST;
+use crate::plan::steps::{DEEPEST, MOST_NAMES};
 use crate::protocol::Named;
+
+/// Indices of values that are taken lie below this, those of columns of data begin here.
+pub(super) const MOST_TAKEN: usize = MOST_NAMES + 1;
 
 /// See the module.
 #[derive(Debug, Clone, Default)]
@@ -19,12 +24,43 @@ pub(in crate::engine) struct Client {
     pub(super) left: [u32; DEEPEST],
     /// Values that the client has taken.
     pub(super) taken: Taken,
+    /// Rows of data that are the client's.
+    pub(super) rows: Drawn,
 }
 
 impl Client {
     /// A client that has said nothing.
     pub(in crate::engine) fn new(ordinal: u64) -> Client {
         Client { number: ordinal + 1, ..Client::default() }
+    }
+
+    /// The same with these rows of data.
+    pub(in crate::engine) fn with_rows(ordinal: u64, rows: Drawn) -> Client {
+        Client { rows, ..Client::new(ordinal) }
+    }
+
+    /// Names that its placeholders may use.
+    pub(super) fn names<'n>(&'n self, program: &'n Program) -> Names<'n> {
+        Names { taken: &self.taken, rows: &self.rows, program }
+    }
+}
+
+/// Values of a client's names: what it took, and its rows of data.
+pub(super) struct Names<'n> {
+    taken: &'n Taken,
+    rows: &'n [u32],
+    program: &'n Program,
+}
+
+impl Named for Names<'_> {
+    fn value(&self, index: u16) -> &[u8] {
+        match usize::from(index).checked_sub(MOST_TAKEN) {
+            None => self.taken.value(index),
+            Some(at) => match self.program.columns.get(at) {
+                Some(column) => self.program.data.value(*column, self.rows),
+                None => &[],
+            },
+        }
     }
 }
 

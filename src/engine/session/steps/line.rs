@@ -45,7 +45,9 @@ impl Line {
         body: &[u8],
         context: &mut Context<'_>,
     ) {
-        request.head.begin(&filling(client, context), context);
+        let Some(program) = &context.script.program else { return };
+        let filling = Filling { fields: fields(client, context), named: &client.names(program) };
+        request.head.begin(&filling, context);
         if request.has_length {
             // Writing to a Vec can't fail.
             let _ = write!(context.out, "Content-Length: {}\r\n", body.len());
@@ -58,7 +60,9 @@ impl Line {
 
     /// Writes the handshake of a WebSocket.
     pub(super) fn open(&mut self, request: &Request, client: &Client, context: &mut Context<'_>) {
-        let mut opening = Opening::of(&request.head, &filling(client, context), context);
+        let Some(program) = &context.script.program else { return };
+        let filling = Filling { fields: fields(client, context), named: &client.names(program) };
+        let mut opening = Opening::of(&request.head, &filling, context);
         opening.keeps_head = !request.takes.is_empty();
         *self = Line::Opening(Box::new(opening));
     }
@@ -75,7 +79,6 @@ impl Line {
     }
 }
 
-fn filling<'c>(client: &'c Client, context: &Context<'_>) -> Filling<'c> {
-    let fields = Fields { seq: client.seq, conn: client.number, now_us: context.unix_micros() };
-    Filling { fields, named: &client.taken }
+fn fields(client: &Client, context: &Context<'_>) -> Fields {
+    Fields { seq: client.seq, conn: client.number, now_us: context.unix_micros() }
 }

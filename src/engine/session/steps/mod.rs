@@ -10,19 +10,21 @@ mod exchange;
 mod line;
 mod matcher;
 mod program;
+mod rehearsal;
 mod wait;
 
 #[cfg(test)]
 mod tests;
 
 pub(in crate::engine) use client::Client;
-pub(in crate::engine) use program::Program;
+pub(in crate::engine) use program::{Common, Program};
+pub(super) use rehearsal::{Rehearsing, rehearse};
 
 use super::context::{Context, SessionError, Step, StepResult};
 use super::websocket;
 use crate::model::{Cause, Failure, Reply, Stage, Stamp};
 use crate::plan::Close;
-use crate::protocol::{Application, Fields, Place, Values};
+use crate::protocol::{Application, Fields, Named, Place, Values};
 use client::LONGEST_TAKEN;
 use line::Line;
 use matcher::{Against, Taking};
@@ -194,9 +196,9 @@ impl Conversation {
     fn request(&mut self, request: &Request, context: &mut Context<'_>) {
         self.client.seq += 1;
         let mut body = Vec::new();
-        if let Some(message) = &request.body {
-            let values = self.values(message, context);
-            message.text.fill(&values, context.rng.random(), &mut body);
+        if let (Some(message), Some(program)) = (&request.body, &context.script.program) {
+            let names = self.client.names(program);
+            message.text.fill(&self.values(message, &names, context), context.rng.random(), &mut body);
         }
         self.line.request(request, &self.client, &body, context);
         context.tally.traffic.sent += 1;
@@ -206,13 +208,8 @@ impl Conversation {
         self.line.open(request, &self.client, context);
     }
 
-    fn values<'v>(&'v self, message: &Message, context: &Context<'_>) -> Values<'v> {
-        Values {
-            fields: self.fields(context),
-            named: &self.client.taken,
-            alphabet: message.alphabet,
-            place: Place::Message,
-        }
+    fn values<'v>(&self, message: &Message, named: &'v dyn Named, context: &Context<'_>) -> Values<'v> {
+        Values { fields: self.fields(context), named, alphabet: message.alphabet, place: Place::Message }
     }
 
     fn fields(&self, context: &Context<'_>) -> Fields {
@@ -223,8 +220,10 @@ impl Conversation {
     fn say(&mut self, message: &Message, is_compared: bool, context: &mut Context<'_>) {
         let mut text = std::mem::take(context.scratch);
         text.clear();
-        let values = self.values(message, context);
-        message.text.fill(&values, context.rng.random(), &mut text);
+        if let Some(program) = &context.script.program {
+            let names = self.client.names(program);
+            message.text.fill(&self.values(message, &names, context), context.rng.random(), &mut text);
+        }
         match &self.line {
             Line::WebSocket(_) => websocket::say(message.opcode, &text, context),
             _ => context.out.extend_from_slice(&text),
@@ -296,9 +295,11 @@ impl Conversation {
     }
 
     fn fits(&self, kind: &matcher::Matcher, message: &[u8], context: &mut Context<'_>) -> bool {
+        let Some(program) = &context.script.program else { return false };
+        let names = self.client.names(program);
         let values = Values {
             fields: Fields { seq: self.client.seq, conn: self.client.number, now_us: 0 },
-            named: &self.client.taken,
+            named: &names,
             alphabet: crate::protocol::Alphabet::Letters,
             place: Place::Message,
         };

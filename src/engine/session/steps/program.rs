@@ -1,6 +1,8 @@
 //! Steps made ready once, for every connection of every worker: a list of operations. Nothing in it changes.
 
+use super::client::MOST_TAKEN;
 use super::matcher::{Matcher, Taking};
+use crate::engine::data::{Column, Drawn, Tables};
 use crate::engine::session::ScriptError;
 use crate::engine::session::request::{RequestHead, Wanted};
 use crate::model::Lifetime;
@@ -10,6 +12,8 @@ use crate::protocol::websocket::Opcode;
 use crate::protocol::{Alphabet, Application, Kind, Template};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
+use rand::RngCore;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// See the module.
@@ -17,13 +21,33 @@ use std::time::Duration;
 pub(in crate::engine) struct Program {
     pub(super) ops: Vec<Op>,
     pub(super) reactions: Vec<Reaction>,
+    /// Names of the values that are taken, by their index.
+    taken: Vec<String>,
+    /// Rows that clients take.
+    pub(in crate::engine) data: Arc<Tables>,
+    /// Columns of them, by their index beyond [`MOST_TAKEN`].
+    pub(super) columns: Vec<Column>,
+    /// Tables that the columns are of; empty where no placeholder stands for any.
+    tables: Vec<bool>,
 }
+
+/// What the programs of all populations have in common.
+#[derive(Debug, Clone, Default)]
+pub(in crate::engine) struct Common {
+    /// Rows that clients take.
+    pub(in crate::engine) data: Arc<Tables>,
+    /// Number of the first step of this population: steps are numbered over all of them.
+    pub(in crate::engine) first_step: u16,
+}
+
+/// Step of the opening of a WebSocket that no step asks for.
+const NO_STEP: u16 = u16::MAX;
 
 /// An operation.
 #[derive(Debug)]
 pub(super) struct Op {
     pub(super) act: Do,
-    /// Number of its step.
+    /// Number of its step; [`NO_STEP`] where it is of none.
     pub(super) step: u16,
     /// Longest wait.
     pub(super) within: Duration,
@@ -110,6 +134,7 @@ impl Program {
         host: Option<&str>,
         session: &Session,
         connection: Connection,
+        common: &Common,
     ) -> Result<Option<Program>, ScriptError> {
         if session.steps.is_empty() {
             return Ok(None);
@@ -120,15 +145,18 @@ impl Program {
                 names.push(take.name.clone());
             }
         }
+        let (column_names, columns): (Vec<String>, Vec<Column>) = common.data.columns().unzip();
+        let tables = common.data.used_by(&steps::names_used(session));
         let mut compiler = Compiler {
             kind,
+            column_names,
             host,
             session,
             connection,
             names,
             ops: Vec::new(),
             reactions: Vec::new(),
-            step: 0,
+            step: common.first_step,
             depth: 0,
         };
         let opens = steps::flat(&session.steps).iter().any(|step| matches!(step.act, Act::Open(_)));
@@ -138,17 +166,36 @@ impl Program {
             if !is_open && speaks(step) {
                 let open = compiler.opening(&OpenStep::default(), &[])?;
                 compiler.push(open, connection.handshake_timeout);
+                if let Some(op) = compiler.ops.last_mut() {
+                    op.step = NO_STEP;
+                }
                 is_open = true;
             }
             compiler.step(step)?;
         }
-        let Compiler { ops, reactions, .. } = compiler;
-        Ok(Some(Program { ops, reactions }))
+        let Compiler { ops, reactions, names: taken, .. } = compiler;
+        Ok(Some(Program { ops, reactions, taken, data: common.data.clone(), columns, tables }))
+    }
+
+    /// True if a client takes rows of data.
+    pub(in crate::engine) fn uses_data(&self) -> bool {
+        !self.tables.is_empty()
+    }
+
+    /// Rows for a client; `None` where all were used that are to be used once.
+    pub(in crate::engine) fn draw(&self, random: &mut dyn RngCore) -> Option<Drawn> {
+        self.data.draw(&self.tables, random)
+    }
+
+    /// Names of the values that are taken, each with its index.
+    pub(super) fn taken_names(&self) -> impl Iterator<Item = (&str, u16)> {
+        self.taken.iter().map(String::as_str).zip(0..)
     }
 
     /// Number of the step of an operation.
     pub(super) fn step_of(&self, at: u16) -> Option<u16> {
-        self.ops.get(usize::from(at)).or(self.ops.last()).map(|op| op.step)
+        let op = self.ops.get(usize::from(at)).or(self.ops.last());
+        op.map(|op| op.step).filter(|step| *step != NO_STEP)
     }
 }
 
@@ -157,7 +204,10 @@ struct Compiler<'c> {
     host: Option<&'c str>,
     session: &'c Session,
     connection: Connection,
+    /// Names of the values that are taken.
     names: Vec<String>,
+    /// Names of columns of data.
+    column_names: Vec<String>,
     ops: Vec<Op>,
     reactions: Vec<Reaction>,
     /// Number of the step that is compiled.
@@ -269,8 +319,7 @@ impl Compiler<'_> {
                 .map(|header| Header { name: header.name.clone(), value: header.value.as_str().to_owned() }),
         );
         let wanted = Wanted { application, method, path, headers: &all, subprotocols };
-        let index_of = |name: &str| self.names.iter().position(|known| known == name).map(index);
-        RequestHead::new(self.kind, self.host.map(str::to_owned), &wanted, &index_of)
+        RequestHead::new(self.kind, self.host.map(str::to_owned), &wanted, &|name| self.known(name))
     }
 
     fn message(&self, payload: &Payload) -> Result<Message, ScriptError> {
@@ -305,7 +354,12 @@ impl Compiler<'_> {
     }
 
     fn index_of(&self, name: &str) -> u16 {
-        self.names.iter().position(|known| known == name).map_or(u16::MAX, index)
+        self.known(name).unwrap_or(u16::MAX)
+    }
+
+    fn known(&self, name: &str) -> Option<u16> {
+        let at = |names: &[String]| names.iter().position(|known| known == name);
+        at(&self.names).or_else(|| at(&self.column_names).map(|at| MOST_TAKEN + at)).map(index)
     }
 }
 

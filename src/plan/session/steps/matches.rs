@@ -3,6 +3,7 @@
 use super::reader::StepReader;
 use super::{Condition, Match};
 use crate::plan::diagnostics::{Mistake, Place, quote};
+use crate::plan::env::plain;
 use crate::plan::reader::{Table, wrong_type};
 use crate::plan::syntax::Fault;
 use crate::protocol::Template;
@@ -95,6 +96,7 @@ impl<'a> StepReader<'a> {
     /// A regular expression: as it stands, for braces have a meaning in one.
     pub(super) fn regex(&self, value: &'a Spanned<DeValue<'a>>) -> Option<String> {
         self.reader.words(value, "a regular expression, such as \"^[0-9]+$\"", |text| {
+            let text = &*plain(text);
             regex::bytes::Regex::new(text).map(|_| text.to_owned()).map_err(|error| not_a_regex(text, &error))
         })
     }

@@ -5,6 +5,7 @@
 
 mod check;
 mod matches;
+mod names_used;
 mod reader;
 mod redacted;
 mod schema;
@@ -12,8 +13,9 @@ mod spread;
 mod takes;
 
 pub(in crate::plan) use check::check;
+pub use names_used::names_used;
 pub(in crate::plan) use reader::{Steps, Written};
-pub(in crate::plan) use redacted::{redact, secret_texts};
+pub(in crate::plan) use redacted::{redact, secret_texts, secret_texts_of_requests};
 pub(in crate::plan) use schema::definitions;
 pub(in crate::plan) use takes::template_fault;
 

@@ -6,6 +6,7 @@ use super::spread::SPREAD;
 use super::takes::template_fault;
 use super::{Act, DEEPEST, HttpStep, OpenStep, Payload, SendStep, Step, StepHeader};
 use crate::plan::diagnostics::{Mistake, Place, quote};
+use crate::plan::env::plain;
 use crate::plan::field::{Field, Placed};
 use crate::plan::fields::Form;
 use crate::plan::reader::{Reader, Table, wrong_type};
@@ -332,9 +333,9 @@ impl<'a> StepReader<'a> {
                         .expected("A-Z, a-z, 0-9, + and /")
                 })
             }),
-            _ => {
-                self.reader.words(inner, "the path of a file", |text| Ok(Payload::File(PathBuf::from(text))))
-            }
+            _ => self
+                .reader
+                .words(inner, "the path of a file", |text| Ok(Payload::File(PathBuf::from(&*plain(text))))),
         }
     }
 
@@ -384,11 +385,12 @@ impl<'a> StepReader<'a> {
     }
 
     fn knows(&self, name: &str) -> bool {
-        self.names.borrow().iter().any(|known| known == name)
+        self.names.borrow().iter().any(|known| known == name) || self.reader.knows_column(name)
     }
 
     /// A template's error, with the name that was probably meant.
     pub(super) fn fault(&self, text: &str, error: &TemplateError) -> Fault {
-        template_fault(text, error, self.names.borrow().iter().map(String::as_str))
+        let (names, columns) = (self.names.borrow(), self.reader.columns());
+        template_fault(text, error, names.iter().chain(&columns).map(String::as_str))
     }
 }

@@ -61,21 +61,32 @@ fn matching(kind: &mut Match) {
 
 /// Texts of steps that no report may hold.
 pub(in crate::plan) fn secret_texts(steps: &[Step]) -> Vec<String> {
+    let mut texts = secret_texts_of_requests(steps);
+    for step in flat(steps) {
+        match &step.act {
+            Act::Http(http) => http.body.iter().for_each(|body| of_payload(body, &mut texts)),
+            Act::Send(send) => of_payload(&send.payload, &mut texts),
+            Act::On { send: Some(send), .. } => of_payload(send, &mut texts),
+            _ => {}
+        }
+    }
+    texts
+}
+
+/// Those of headers and queries alone.
+pub(in crate::plan) fn secret_texts_of_requests(steps: &[Step]) -> Vec<String> {
     let mut texts = Vec::new();
     for step in flat(steps) {
         match &step.act {
             Act::Http(http) => {
                 of_headers(&http.headers, &mut texts);
                 texts.extend(query_values(http.path.as_str()).map(|value| format!("={value}")));
-                http.body.iter().for_each(|body| of_payload(body, &mut texts));
             }
             Act::Open(open) => {
                 of_headers(&open.headers, &mut texts);
                 let path = open.path.as_ref().map_or("", Template::as_str);
                 texts.extend(query_values(path).map(|value| format!("={value}")));
             }
-            Act::Send(send) => of_payload(&send.payload, &mut texts),
-            Act::On { send: Some(send), .. } => of_payload(send, &mut texts),
             _ => {}
         }
     }

@@ -4,6 +4,7 @@ use super::matches::{not_a_pointer, not_a_regex};
 use super::reader::StepReader;
 use super::{MOST_NAMES, Take, TakeFrom};
 use crate::plan::diagnostics::{Mistake, Place, quote};
+use crate::plan::env::plain;
 use crate::plan::nearest::nearest;
 use crate::plan::reader::{Table, wrong_type};
 use crate::plan::session::syntax::is_token;
@@ -91,8 +92,8 @@ fn take_from(text: &str, is_reply: bool) -> Result<TakeFrom, Fault> {
             Some(_) => Ok(TakeFrom::Json(rest.trim().to_owned())),
             None => Err(not_a_pointer(rest).in_part(text, rest)),
         },
-        "regex" => match regex::bytes::Regex::new(rest) {
-            Ok(_) => Ok(TakeFrom::Regex(rest.to_owned())),
+        "regex" => match regex::bytes::Regex::new(&plain(rest)) {
+            Ok(_) => Ok(TakeFrom::Regex(plain(rest).into_owned())),
             Err(error) => Err(not_a_regex(rest, &error).in_part(text, rest)),
         },
         kind @ ("header" | "cookie") if !is_reply => Err(of_replies(kind).in_part(text, kind)),
