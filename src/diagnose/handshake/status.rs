@@ -171,6 +171,15 @@ fn remedies(status: u16, case: &Case<'_>) -> Vec<String> {
         ],
         300..=399 => vec![redirected(case, header("location"))],
         401 => {
+            if case.facts.client.has("--auth") {
+                return vec![
+                    format!(
+                        "the credentials that were given are refused: are they right, or has the token expired? {}",
+                        authentication(case)
+                    ),
+                    log,
+                ];
+            }
             vec![authentication(case)]
         }
         407 => vec![
