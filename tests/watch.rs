@@ -208,3 +208,56 @@ fn in_a_pipe_it_is_plain() {
     assert!(text.starts_with("watching this network namespace: "), "{text}");
     assert!(!text.contains('\x1b'), "{text:?}");
 }
+
+/// Reads what a terminal shows until `wanted` is there.
+#[track_caller]
+fn shows(terminal: &mut impl Read, seen: &mut Vec<u8>, wanted: &str) {
+    let mut part = [0; 4096];
+    let begin = seen.len();
+    while !String::from_utf8_lossy(&seen[begin..]).contains(wanted) {
+        let read = terminal.read(&mut part).unwrap();
+        assert!(read > 0, "no '{wanted}' in {}", String::from_utf8_lossy(seen));
+        seen.extend(&part[..read]);
+    }
+}
+
+/// util-linux's script(1) brings a terminal.
+#[test]
+fn on_a_terminal_keys_sort_search_and_leave_and_the_terminal_is_as_it_was() {
+    Namespace::of("on_a_terminal_keys_sort_search_and_leave_and_the_terminal_is_as_it_was").run(|| {
+        let listener = std::net::TcpListener::bind("127.0.0.1:9000").unwrap();
+        let _held: Vec<_> = (0..5).map(|_| TcpStream::connect("127.0.0.1:9000").unwrap()).collect();
+        let watch = format!("{} watch --every 200ms --for 30s", env!("CARGO_BIN_EXE_connstorm"));
+        let mut child = Command::new("script")
+            .args(["-qec", &watch, "/dev/null"])
+            .env("TERM", "xterm-256color")
+            .env_remove("NO_COLOR")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let (mut keys, mut terminal) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
+        let mut seen = Vec::new();
+        let mut press = |key: &str| keys.write_all(key.as_bytes()).and_then(|()| keys.flush()).unwrap();
+        shows(&mut terminal, &mut seen, "\x1b[?1049h");
+        shows(&mut terminal, &mut seen, "127.0.0.1:9000");
+        shows(&mut terminal, &mut seen, "ports in use");
+        press("\t");
+        shows(&mut terminal, &mut seen, "time left");
+        press("nowhere");
+        shows(&mut terminal, &mut seen, "nowhere");
+        // An arrow key is no word and no way out.
+        press("\x1b[A");
+        press("\x1b");
+        shows(&mut terminal, &mut seen, "127.0.0.1:9000");
+        press("q");
+        let mut rest = Vec::new();
+        terminal.read_to_end(&mut rest).unwrap();
+        seen.extend(rest);
+        assert!(child.wait().unwrap().success());
+        let text = String::from_utf8_lossy(&seen);
+        let (enter, leave) = (text.rfind("\x1b[?1049h").unwrap(), text.rfind("\x1b[?1049l").unwrap());
+        assert!(enter < leave && text[leave..].len() < 2000, "the end is on the usual screen");
+        drop(listener);
+    });
+}
