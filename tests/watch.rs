@@ -261,3 +261,41 @@ fn on_a_terminal_keys_sort_search_and_leave_and_the_terminal_is_as_it_was() {
         drop(listener);
     });
 }
+
+/// A container without root: a user namespace of the user's own, with a network namespace in it.
+#[test]
+fn who_owns_a_container_without_root_looks_into_it_without_root() {
+    let script = "
+import socket, sys, time
+listener = socket.socket(); listener.bind(('127.0.0.1', 9000)); listener.listen(9)
+held = [socket.create_connection(('127.0.0.1', 9000)) for n in range(7)]
+print('ready', flush=True)
+sys.stdin.read()
+";
+    let mut container = support::nobody::unprivileged(std::path::Path::new("/usr/bin/unshare"))
+        .args(["-Urn", "sh", "-c", "ip link set lo up; exec python3 -c \"$0\"", script])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut ready = String::new();
+    BufReader::new(container.stdout.take().unwrap()).read_line(&mut ready).unwrap();
+    assert_eq!(ready, "ready\n");
+    // setpriv and unshare are each replaced by what they start.
+    let pid = container.id().to_string();
+    let output = support::nobody::connstorm()
+        .args(["watch", "--container-of", &pid, "--for", "300ms", "--json", "-"])
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    let last = lines(&output).pop().unwrap();
+    drop(container.stdin.take());
+    container.wait().unwrap();
+    let tuples = last["fullest"].as_array().unwrap_or_else(|| panic!("{last:#}"));
+    assert_eq!(tuples.len(), 1, "{last:#}");
+    assert_eq!(
+        (&tuples[0]["ports_used"], &tuples[0]["holders"][0]["name"]),
+        (&7.into(), &"python3".into()),
+        "{last:#}"
+    );
+}
