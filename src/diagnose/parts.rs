@@ -141,8 +141,17 @@ impl Facts {
             self.failures.iter().filter_map(|failed| failed.of_destinations(|to| !group.has(to))).collect();
         let destinations: Vec<SocketAddr> =
             self.destinations.iter().copied().filter(|to| !group.has(*to)).collect();
+        let timed_out = |failures: &[FailureFact]| -> u64 {
+            let kinds = failures.iter().filter(|failed| {
+                (failed.failure.stage, failed.failure.cause) == (Stage::Connect, Cause::TimedOut)
+            });
+            kinds.map(|failed| failed.count).sum()
+        };
+        // Those of the others have sent their SYN again.
+        let sent_again = timed_out(&self.failures).saturating_sub(timed_out(&failures));
         Facts {
             started: self.started.saturating_sub(group.count),
+            syn_retransmits: self.syn_retransmits.saturating_sub(sent_again),
             target_is_local: Some(destinations.iter().all(|to| self.is_local(to.ip()))),
             destinations,
             ..self.split(failures, |to| !group.has(to))
@@ -198,6 +207,10 @@ impl Facts {
             })
             .collect();
         others.started = others.started.saturating_sub(sources.count);
+        if cause == Cause::TimedOut {
+            // Each of theirs has sent its SYN again.
+            others.syn_retransmits = others.syn_retransmits.saturating_sub(sources.count);
+        }
         others.source_weights.retain(|(from, _)| !sources.has(*from));
         others.sources = others.sources.saturating_sub(sources.failing.len() as u64);
         (Facts { failures: theirs, ..one }, others)

@@ -182,6 +182,7 @@ fn two_causes() -> Vec<Situation> {
     );
 
     let mut facts = run(remote(), 190, vec![failed(silent, 110, remote())]);
+    facts.syn_retransmits = 110;
     facts.sources = 3;
     facts.source_weights = vec![(ip("10.0.0.1"), 1), (ip("10.0.0.2"), 1), (ip("10.0.0.3"), 1)];
     facts.failures[0].by_source = vec![(ip("10.0.0.1"), 6), (ip("10.0.0.2"), 5), (ip("10.0.0.3"), 99)];
