@@ -227,6 +227,14 @@ pub enum Expect {
     },
 }
 
+impl Expect {
+    /// The value in a JSON answer, where it has placeholders: those of the message that is answered.
+    pub fn answer_key(&self) -> Option<Template> {
+        let Expect::Json { equals: serde_json::Value::String(text), .. } = self else { return None };
+        Template::parse(text).ok().filter(|template| template.fixed().is_none())
+    }
+}
+
 /// As it is written.
 impl fmt::Display for Expect {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

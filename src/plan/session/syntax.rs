@@ -217,6 +217,9 @@ fn expect(text: &str) -> Result<Expect, Fault> {
         }
         // What is no JSON is a string without its quotes.
         let equals = serde_json::from_str(value).unwrap_or_else(|_| value.into());
+        if let serde_json::Value::String(text) = &equals {
+            (TEMPLATE.parse)(text).map_err(|fault| fault.in_part(text, value))?;
+        }
         return Ok(Expect::Json { pointer: pointer.to_owned(), equals });
     }
     let fault = Fault::new(format!("{} is not an expectation", quote(trimmed))).expected(EXPECTATIONS);
