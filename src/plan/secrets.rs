@@ -309,7 +309,7 @@ fn redacted_url(name: &str) -> String {
 }
 
 /// A path with the names of its query's fields alone.
-pub(super) fn redacted_query(path: &str) -> String {
+pub fn redacted_query(path: &str) -> String {
     let Some((path, query)) = path.split_once('?') else { return path.to_owned() };
     let field = |field: &str| match field.split_once('=') {
         Some((name, _)) => format!("{name}={REDACTED}"),
@@ -325,7 +325,7 @@ pub(super) fn query_values(path: &str) -> impl Iterator<Item = &str> {
 }
 
 /// A header whose value every client sends alike is none; any other may be.
-pub(super) fn is_secret_header(name: &str) -> bool {
+pub fn is_secret_header(name: &str) -> bool {
     const COMMON: [&str; 18] = [
         "accept",
         "accept-charset",
