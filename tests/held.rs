@@ -56,11 +56,16 @@ fn sixty_thousand_are_held_under_a_limit_of_20_000() {
     Namespace::of("sixty_thousand_are_held_under_a_limit_of_20_000").run(|| {
         let _target = sink("127.0.0.1:9000");
         let watcher = std::thread::spawn(|| {
-            let most = (0..200).map(|_| {
+            let mut most = 0;
+            // On a busy machine one count takes seconds: another, to be sure, might meet the end of the run.
+            for _ in 0..200 {
                 std::thread::sleep(std::time::Duration::from_millis(500));
-                established_from("127.0.2.0/24")
-            });
-            most.take_while(|seen| *seen < 60_000).max().map_or(0, |_| established_from("127.0.2.0/24"))
+                most = most.max(established_from("127.0.2.0/24"));
+                if most >= 60_000 {
+                    break;
+                }
+            }
+            most
         });
         let result = under_limit(
             20_000,

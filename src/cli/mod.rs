@@ -18,6 +18,8 @@ mod output;
 mod outputs;
 mod plan;
 mod refusal;
+#[cfg(test)]
+mod remedy_tests;
 mod replacement;
 mod report;
 mod run;

@@ -159,6 +159,19 @@ impl Claim {
         change(self)
     }
 
+    /// Adds the failures of a claim of the same cause at another place.
+    pub(super) fn join(&mut self, other: Claim, told: &str) {
+        self.shares.extend(other.shares);
+        // A rival is ruled out where it is in both.
+        for rival in &mut self.rivals {
+            let there = other.rivals.iter().find(|known| known.id == rival.id);
+            if let Some(open) = there.filter(|there| !there.ruled_out) {
+                *rival = open.clone();
+            }
+        }
+        self.says += &format!("; {told}");
+    }
+
     /// Failures that it explains, counted.
     pub(super) fn explained(&self) -> u64 {
         self.shares.iter().map(|share| share.explained).sum()

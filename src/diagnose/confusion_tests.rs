@@ -12,17 +12,17 @@ use crate::protocol::Kind;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-const LOCAL: SocketAddr = SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 9000);
+pub(super) const LOCAL: SocketAddr = SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 9000);
 
-fn remote() -> SocketAddr {
+pub(super) fn remote() -> SocketAddr {
     SocketAddr::from(([192, 0, 2, 7], 9000))
 }
 
-fn s(seconds: f64) -> Duration {
+pub(super) fn s(seconds: f64) -> Duration {
     Duration::from_secs_f64(seconds)
 }
 
-fn failed(failure: Failure, count: u64, to: SocketAddr) -> FailureFact {
+pub(super) fn failed(failure: Failure, count: u64, to: SocketAddr) -> FailureFact {
     FailureFact {
         first_at: s(1.0),
         last_at: s(3.0),
@@ -33,7 +33,7 @@ fn failed(failure: Failure, count: u64, to: SocketAddr) -> FailureFact {
 }
 
 /// A run to one destination in which these failed, and so many opened.
-fn run(to: SocketAddr, opened: u64, failures: Vec<FailureFact>) -> Facts {
+pub(super) fn run(to: SocketAddr, opened: u64, failures: Vec<FailureFact>) -> Facts {
     let count: u64 = failures.iter().map(|kind| kind.count).sum();
     let local = to.ip().is_loopback();
     let mut facts = Facts {
@@ -56,15 +56,15 @@ fn run(to: SocketAddr, opened: u64, failures: Vec<FailureFact>) -> Facts {
     facts
 }
 
-fn connect(errno: Errno) -> Failure {
+pub(super) fn connect(errno: Errno) -> Failure {
     Failure::from_errno(Stage::Connect, errno)
 }
 
-fn timed_out(stage: Stage) -> Failure {
+pub(super) fn timed_out(stage: Stage) -> Failure {
     Failure::new(stage, Cause::TimedOut)
 }
 
-fn no_port(time_wait: u64, live: u64) -> Facts {
+pub(super) fn no_port(time_wait: u64, live: u64) -> Facts {
     let mut sockets = StateCounts::default();
     sockets.add(TcpState::TimeWait, time_wait);
     sockets.add(TcpState::Established, live);
@@ -81,7 +81,7 @@ fn no_port(time_wait: u64, live: u64) -> Facts {
     facts
 }
 
-fn place(to: SocketAddr, change: impl FnOnce(&mut Place)) -> Vec<Place> {
+pub(super) fn place(to: SocketAddr, change: impl FnOnce(&mut Place)) -> Vec<Place> {
     let route =
         Route { kind: RouteKind::Unicast, source: None, gateway: None, interface: Some("eth0".into()) };
     let mut place = Place {
@@ -96,7 +96,7 @@ fn place(to: SocketAddr, change: impl FnOnce(&mut Place)) -> Vec<Place> {
 }
 
 /// Experiments: what should come first, and the facts that such a run gives.
-fn experiments() -> Vec<(FindingId, Facts)> {
+pub(crate) fn experiments() -> Vec<(FindingId, Facts)> {
     use FindingId as Id;
     let mut all = vec![
         (Id::PortsExhaustedByTimeWait, no_port(1024, 0)),

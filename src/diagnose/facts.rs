@@ -1,7 +1,7 @@
 //! Facts that rules may look at, whoever gathered them. What is not known is `None` or empty, and
 //! proves nothing.
 
-use super::{Listening, Moment, Place, Plateau, Proxy, SchemeTrial, TargetFacts};
+use super::{ClientFacts, Listening, Moment, Place, Plateau, Proxy, SchemeTrial, TargetFacts};
 use crate::linux::addresses::Neighbour;
 use crate::linux::holders::Table;
 use crate::linux::proc_net::{Conntrack, ConntrackDrops, Counters};
@@ -22,6 +22,8 @@ pub struct Facts {
     pub trials: Vec<SchemeTrial>,
     /// Where connections went.
     pub destinations: Vec<SocketAddr>,
+    /// Further destinations of the run, where these are the facts of a part of it.
+    pub other_destinations: Vec<SocketAddr>,
     /// Attempts started.
     pub started: u64,
     /// Attempts that got their connection.
@@ -52,6 +54,8 @@ pub struct Facts {
     pub usable_ports: Option<u32>,
     /// The fullest tuple of any sample: it proves nothing of another, nor of another moment.
     pub tuple: Option<TupleFact>,
+    /// The fullest tuple at the end of each window in which connect() found no port, by time.
+    pub port_windows: Vec<PortWindow>,
     /// Counts of the namespace's counters meanwhile.
     pub counters: Option<Counters>,
     /// Connection tracking at the end, and what it lost meanwhile.
@@ -86,6 +90,8 @@ pub struct Facts {
     pub source_weights: Vec<(IpAddr, u64)>,
     /// The target's own numbers, where it is on this host.
     pub target: TargetFacts,
+    /// What the run itself is told to do.
+    pub client: ClientFacts,
     /// The number of connections held at which others failed.
     pub plateau: Option<Plateau>,
     /// The shortest time to an established connection.
@@ -174,6 +180,8 @@ pub struct FailureFact {
     pub median_age: Option<Duration>,
     /// Who sent that message.
     pub icmp_offender: Option<IpAddr>,
+    /// Steps of a conversation in which they happened, with the number in each; empty where there are no steps.
+    pub steps: Vec<(u16, u64)>,
 }
 
 /// The sockets of one tuple.
@@ -187,6 +195,17 @@ pub struct TupleFact {
     pub sockets: StateCounts,
     /// True if every socket was counted.
     pub exact: bool,
+}
+
+/// A window in which connect() found no port, and what the ports of the fullest tuple were at its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PortWindow {
+    /// When the sockets were counted.
+    pub at: Stamp,
+    /// Attempts of this window that found no port.
+    pub failed: u64,
+    /// Sockets in TIME_WAIT, and in any other state; `None`: they were not counted then.
+    pub sockets: Option<(u64, u64)>,
 }
 
 /// Cause that keeps the ports of a tuple.
@@ -313,6 +332,7 @@ impl FailureFact {
             icmp_offender: None,
             ages: None,
             median_age: None,
+            steps: Vec::new(),
         }
     }
 }

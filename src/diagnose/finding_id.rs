@@ -87,7 +87,7 @@ findings! {
     RouteForbids = "route-forbids", "a route of this host refuses the address (blackhole, unreachable, prohibit)";
     AcceptQueueFull = "accept-queue-full", "the listener had no room for complete connections";
     SynQueueFull = "syn-queue-full", "the listener had no room for half-open connections";
-    TcpMd5Demanded = "tcp-md5-demanded", "the listener wants TCP-MD5 signatures";
+    TcpMd5Demanded = "tcp-md5-demanded", "the listener wants TCP-MD5 or TCP-AO signatures";
     DroppedOnTheWay = "dropped-on-the-way", "no answer to anybody: packets are dropped";
     SomeTimedOut = "some-timed-out", "no answer at times: packets are lost";
     SomeSourcesTimeOut = "some-sources-time-out", "no answer to some source addresses, and to no other";

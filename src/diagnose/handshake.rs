@@ -8,7 +8,7 @@ mod status;
 mod tls;
 
 use super::claim::{Claim, Owner, Span};
-use super::{Facts, FailureFact, FindingId, server_end, timeout, unanswered};
+use super::{Facts, FailureFact, FindingId, queues, server_end, unanswered};
 use crate::model::format::shell_word;
 use crate::model::{Cause, Evidence, Reply, Side, Stage};
 use crate::protocol::{ECHO, Kind};
@@ -79,11 +79,12 @@ impl Case<'_> {
             {
                 tls::certificate_asked(self)
             }
+            // Told with the queue.
+            C::Reset if queues::resets_on_overflow(self.facts) => return None,
             C::ClosedEarly if stage != Stage::Session => self.closed_before_reply(),
             C::Reset if stage != Stage::Session => self.reset_in_handshake(),
             C::ClosedEarly if self.failed.failure.code.is_some() => close::by_code(self),
             C::Stalled => self.stalled(),
-            C::Reset if timeout::resets_on_overflow(self.facts) => return None,
             C::ClosedEarly | C::Reset => self.ended_by_the_server(),
             C::TimedOut if matches!(stage, Stage::Tls | Stage::Handshake) => {
                 return (!self.facts.silence_is_explained()).then(|| self.silent());

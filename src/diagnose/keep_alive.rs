@@ -51,6 +51,14 @@ pub(super) fn limit(facts: &Facts) -> Option<Claim> {
     let of_all_ages = differ.map(|(low, high)| {
         format!("they ended at ages from {:.1} s to {:.1} s", low.as_secs_f64(), high.as_secs_f64())
     });
+    // All in one step of a conversation: what the server does not take may be that step.
+    let one_step = {
+        let mut steps: Vec<u16> =
+            ends.iter().flat_map(|failed| &failed.steps).map(|(step, _)| *step).collect();
+        steps.sort_unstable();
+        steps.dedup();
+        steps.len() == 1 && said.is_none()
+    };
     let no_time_limit = said.as_ref().map(|says| format!("the server said {says}")).or(of_all_ages);
     let many = if answers == 1 { "" } else { "s" };
     let what = if facts.spoken.is_some_and(|kind| kind.application() == crate::protocol::Application::Http) {
@@ -100,9 +108,14 @@ pub(super) fn limit(facts: &Facts) -> Option<Claim> {
                 no_time_limit,
                 "the same with another time between requests: a time limit ends them after another number",
             )
+            .without_if(
+                &[FindingId::ClosedByTheServer],
+                (!one_step).then_some("it is a number of answers, and not one step"),
+                "the same conversation with that step left out: the server may not take what it sends",
+            )
             .resting_on(evidence)
             .remedy("let the client open a new connection when the server closes one, and send the request again: pools of Go, Java, Node and requests do")
-            .remedy("raise the limit: nginx keepalive_requests 10000; Apache MaxKeepAliveRequests 0; HAProxy and Envoy max_requests_per_connection; gunicorn max_requests; puma max_keep_alive"),
+            .remedy("raise the limit: nginx keepalive_requests 10000; Apache MaxKeepAliveRequests 0; Envoy max_requests_per_connection; HAProxy tune.h2.fe.max-total-streams; gunicorn max_requests; puma max_keep_alive"),
     )
 }
 

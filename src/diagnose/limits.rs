@@ -3,39 +3,54 @@
 use super::claim::{Claim, Owner, Span};
 use super::{Facts, FindingId};
 use crate::model::format::bytes;
-use crate::model::{Cause, Evidence, Side};
+use crate::model::{Cause, Close, Evidence, Side};
 
-/// EMFILE and ENFILE.
-pub(super) fn descriptors(facts: &Facts) -> Option<Claim> {
-    let (own, system) = (facts.failed_by(Cause::ProcessFileLimit), facts.failed_by(Cause::SystemFileLimit));
-    if own + system == 0 {
+/// ENFILE.
+pub(super) fn system_descriptors(facts: &Facts) -> Option<Claim> {
+    let failed = facts.failed_by(Cause::SystemFileLimit);
+    if failed == 0 {
         return None;
     }
-    if system > own {
-        let says = format!(
-            "the machine has no file handle left (ENFILE): fs.file-max is {}",
-            facts.host.file_max.map_or("reached".to_owned(), |max| max.to_string())
-        );
-        let finding = Claim::new(FindingId::SystemFileLimit, Side::Generator, says)
-            .resting_on(
-                Evidence::default().with("failed", system).with_known("fs_file_max", facts.host.file_max),
-            )
-            .remedy("sysctl -w fs.file-max=2097152");
-        return Some(explaining(finding, facts, Cause::SystemFileLimit));
+    let max = facts.host.file_max;
+    let says = format!(
+        "the machine has no file handle left (ENFILE): fs.file-max is {}",
+        max.map_or("reached".to_owned(), |max| max.to_string())
+    );
+    let finding = Claim::new(FindingId::SystemFileLimit, Side::Generator, says)
+        .resting_on(Evidence::default().with("failed", failed).with_known("fs_file_max", max))
+        .remedy("keep fewer connections and files open in the programs of this machine: lsof -n | awk '{print $1}' | sort | uniq -c | sort -rn | head")
+        .remedy(format!("sysctl -w fs.file-max={}", max.map_or(2_097_152, |max| max.saturating_mul(4).max(2_097_152))));
+    Some(explaining(finding, facts, Cause::SystemFileLimit))
+}
+
+/// EMFILE.
+pub(super) fn process_descriptors(facts: &Facts) -> Option<Claim> {
+    let failed = facts.failed_by(Cause::ProcessFileLimit);
+    if failed == 0 {
+        return None;
     }
     let says = format!(
         "this process met its limit on open descriptors (EMFILE){}: it is connstorm's own limit, not the target's",
         facts.host.nofile_soft.map_or(String::new(), |limit| format!(", {limit} a table"))
     );
     let evidence = Evidence::default()
-        .with("failed", own)
+        .with("failed", failed)
         .with_known("nofile_soft", facts.host.nofile_soft)
         .with_known("nofile_hard", facts.host.nofile_hard);
-    let finding = Claim::new(FindingId::ProcessFileLimit, Side::Generator, says)
-        .resting_on(evidence)
-        .remedy("leave out --workers: connstorm starts as many descriptor tables as the connections need")
-        .remedy("ulimit -n 1048576");
+    let finding = Claim::new(FindingId::ProcessFileLimit, Side::Generator, says).resting_on(evidence);
+    let finding = raised(facts, finding)
+        .remedy("leave out --workers: connstorm starts as many descriptor tables as the connections need");
     Some(explaining(finding, facts, Cause::ProcessFileLimit))
+}
+
+/// The command that raises the limit, where there is room above it.
+fn raised(facts: &Facts, finding: Claim) -> Claim {
+    match (facts.host.nofile_soft, facts.host.nofile_hard) {
+        (Some(soft), Some(hard)) if soft >= hard => finding
+            .remedy("as root: prlimit --pid $$ --nofile=1048576:1048576    # in the shell that starts the program; its hard limit is reached"),
+        (_, Some(hard)) => finding.remedy(format!("ulimit -n {hard}    # up to the hard limit")),
+        _ => finding.remedy("ulimit -n 1048576"),
+    }
 }
 
 /// ENOBUFS and ENOMEM.
@@ -55,7 +70,8 @@ pub(super) fn memory(facts: &Facts) -> Option<Claim> {
         "the kernel had no memory for another socket (ENOBUFS or ENOMEM)",
     )
     .resting_on(evidence)
-    .remedy("look at the memory limit of this container or cgroup, and at net.ipv4.tcp_mem");
+    .remedy("cat /sys/fs/cgroup/memory.max /sys/fs/cgroup/memory.current    # the limit of this container or cgroup")
+    .remedy("cat /proc/net/sockstat /proc/sys/net/ipv4/tcp_mem    # pages of TCP's buffers in use, and their limits");
     Some(explaining(finding, facts, Cause::OutOfMemory))
 }
 
@@ -113,9 +129,15 @@ pub(super) fn time_wait_capped(facts: &Facts) -> Option<Claim> {
          reach a new one (RFC 1337)",
         cap.map_or(String::new(), |cap| format!(" ({cap})"))
     );
+    // The counter is everybody's. This run's own connections fill the cap where it has closed more than that.
+    let closes_first = matches!(facts.client.close, None | Some(Close::Fin));
+    let own = closes_first && cap.is_none_or(|cap| facts.opened > cap) && facts.opened >= destroyed;
     let finding = Claim::new(FindingId::TimeWaitCapped, Side::Generator, says)
-        .seen(Owner::Process, Span::Throughout)
+        .seen(if own { Owner::Process } else { Owner::Everybody }, Span::Throughout)
         .resting_on(Evidence::default().with("destroyed", destroyed).with_known("tcp_max_tw_buckets", cap))
+        .remedy(
+            "close fewer connections from this side: a pool, HTTP keep-alive; or let the server close first",
+        )
         .remedy("sysctl -w net.ipv4.tcp_max_tw_buckets=262144");
     Some(finding)
 }

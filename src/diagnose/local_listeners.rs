@@ -30,7 +30,10 @@ pub(super) fn local(facts: &Facts, failed: &FailureFact, destination: SocketAddr
         .iter()
         .filter(|at| at.serves(SocketAddr::new(destination.ip(), at.address.port())))
         .collect();
-    let near: Vec<&Listening> = here.iter().copied().filter(|at| is_slip(at.address.port(), port)).collect();
+    // A port that is meant as well is no slip.
+    let is_meant = |at: &Listening| facts.other_destinations.iter().any(|to| at.serves(*to));
+    let near: Vec<&Listening> =
+        here.iter().copied().filter(|at| is_slip(at.address.port(), port) && !is_meant(at)).collect();
     let claim = if !of_port.is_empty() {
         let listed = described(&of_port);
         let claim = match of_port.iter().find(|at| at.is_v6_only() && at.address.ip().is_unspecified()) {

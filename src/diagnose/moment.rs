@@ -154,6 +154,8 @@ pub struct ConntrackNow {
     pub count: u64,
     /// Entries at most.
     pub max: u64,
+    /// Entries in use when the run began.
+    pub before: Option<u64>,
     /// Losses since the run began, of all connections of the namespace.
     pub lost: Option<ConntrackDrops>,
     /// A connection of the failing tuple has an entry. `None`: it could not be asked (needs `CAP_NET_ADMIN`),

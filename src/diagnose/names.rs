@@ -1,9 +1,10 @@
 //! The target's name: that it leads nowhere, elsewhere, or to several addresses of which some fail.
 
 use super::claim::{Claim, Owner, Span};
+use super::spread::Concentration;
 use super::{Facts, FailureFact, FindingId, Name, Scope};
-use crate::model::{Cause, Evidence, Side, Stage};
-use std::net::IpAddr;
+use crate::model::{Cause, Evidence, Failure, Side, Stage};
+use std::net::{IpAddr, SocketAddr};
 
 /// The name has no address.
 pub(super) fn unresolved(facts: &Facts) -> Option<Claim> {
@@ -59,60 +60,67 @@ pub(super) fn elsewhere(facts: &Facts) -> Option<Claim> {
     })
 }
 
-/// Several addresses, of which some fail with all of their attempts, and others do not.
-pub(super) fn some_fail(facts: &Facts) -> Option<Claim> {
-    let (failed, those) =
-        facts.failures.iter().find_map(|failed| Some((failed, facts.failing_destinations(failed)?)))?;
-    let failing: Vec<String> = those.failing.iter().map(|(to, _)| to.to_string()).collect();
-    let fine: Vec<String> = facts
-        .destinations
-        .iter()
-        .filter(|to| those.failing.iter().all(|(failing, _)| failing != *to))
-        .map(ToString::to_string)
-        .collect();
+/// Several addresses, of which some fail with all of their attempts, and others do not. `those`: the facts of the ones
+/// that fail, alone.
+pub(super) fn some_fail(facts: &Facts, those: &Facts, group: &Concentration<SocketAddr>) -> Claim {
+    let failing: Vec<String> = group.failing.iter().map(|(to, _)| to.to_string()).collect();
+    let mut fine: Vec<SocketAddr> =
+        facts.destinations.iter().copied().filter(|to| !fails(facts, group, *to)).collect();
+    fine.dedup();
+    let fine = fine.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
     let whose = facts.name.as_ref().map_or("the target".to_owned(), |name| format!("'{}'", name.name));
-    let local = those.failing.first().map(|(to, _)| to).filter(|to| facts.is_local(to.ip()));
-    let listener = local.and_then(|to| facts.listener_for(*to));
-    let told = local.map_or(String::new(), |to| match listener {
-        Some(at) => format!(", although {} listens there", at.described()),
-        None => format!(": no socket of this host listens on {to}"),
-    });
+    let kinds: Vec<String> = those.failures.iter().map(|failed| failed.failure.to_string()).collect();
+    let main = those.failures.iter().max_by_key(|failed| failed.count).map(|failed| failed.failure);
+    let local = group.failing.first().map(|(to, _)| *to).filter(|to| facts.is_local(to.ip()));
+    let listener = local.and_then(|to| facts.listener_for(to));
+    let refused = main.is_some_and(|kind| (kind.stage, kind.cause) == (Stage::Connect, Cause::Refused));
+    // What is not refused has another cause than a listener that is missing.
+    let nobody = refused && listener.is_none() && !facts.listening.is_empty();
+    let told = match (local, listener) {
+        (Some(_), Some(at)) => format!(", although {} listens there", at.described()),
+        (Some(to), None) if nobody => format!(": no socket of this host listens on {to}"),
+        _ => String::new(),
+    };
     let says = format!(
-        "{whose} has several addresses, and only some work: {} failed ({}){told}, and {} took connections. A client \
+        "{whose} has several addresses, and only some work: {} failed ({}){told}, and {fine} took connections. A client \
          that tries the wrong one first fails, or is slow",
         failing.join(", "),
-        failed.failure,
-        fine.join(", ")
+        kinds.join("; ")
     );
     let evidence = Evidence::default()
         .with("failing", failing.join(", "))
-        .with("failed", failed.count)
-        .with("failed_at_these", those.count)
-        .with("error", failed.failure.to_string())
-        .with("working", fine.join(", "));
-    let side = if failed.failure.stage == Stage::Connect { failed.failure.side() } else { Side::Target };
-    let nobody = local.is_some() && listener.is_none() && !facts.listening.is_empty();
-    let seen = match (nobody, those.is_significant) {
+        .with("failed", facts.failed_attempts())
+        .with("failed_at_these", group.count)
+        .with("error", kinds.join("; "))
+        .with("working", fine);
+    let side = main.filter(|kind| kind.stage == Stage::Connect).map_or(Side::Target, Failure::side);
+    let nobody = nobody && local.is_some();
+    let seen = match (nobody, group.is_significant) {
         (true, _) => Some("no socket listens at the failing address".to_owned()),
-        (_, true) => Some(format!("{} of {} failures fell on it", those.count, failed.count)),
+        (_, true) => Some(format!("{} of {} failures fell on it", group.count, facts.failed_attempts())),
         _ => None,
     };
-    let rivals: Vec<FindingId> = super::rivals::of(FindingId::SomeAddressesFail, failed.failure).collect();
     let claim = Claim::new(FindingId::SomeAddressesFail, side, says)
-        .explaining_some(failed, those.count)
         .seen(Owner::Destinations, Span::EachAttempt)
         .resting_on(evidence);
+    let claim = those.failures.iter().fold(claim, Claim::explaining);
     let claim = if nobody {
+        let rivals: Vec<FindingId> =
+            claim.kinds().flat_map(|kind| super::rivals::of(FindingId::SomeAddressesFail, kind)).collect();
         claim.without_if(&rivals, seen, "more attempts to each address")
     } else {
         // That it is this address is counted; why it fails is not seen.
         claim.without_if(BY_CHANCE, seen, "more attempts to each address")
     };
-    Some(
-        claim
-            .remedy("let the server listen on all of its addresses ([::] and 0.0.0.0)")
-            .remedy("or take the addresses that do not work out of DNS or the hosts file"),
-    )
+    claim
+        .remedy("let the server listen on all of its addresses ([::] and 0.0.0.0)")
+        .remedy("or take the addresses that do not work out of DNS or the hosts file")
+}
+
+/// True if an address fails, be it with this group or with another kind of failure.
+fn fails(facts: &Facts, group: &Concentration<SocketAddr>, to: SocketAddr) -> bool {
+    let all: Vec<&FailureFact> = facts.failures.iter().collect();
+    group.has(to) || facts.failing_destinations(&all).is_some_and(|failing| failing.has(to))
 }
 
 /// Causes that hit every address alike.

@@ -38,41 +38,48 @@ pub(super) fn out_of_descriptors(facts: &Facts) -> Option<Claim> {
     Some(silent_failures(facts).fold(finding, Claim::explaining).without(super::rivals::SILENCES, seen))
 }
 
-/// The process of the local server is stopped: nothing that waits for it is served.
+/// The process of the local server was stopped when failures came: nothing that waited for it was served.
 pub(super) fn stopped(facts: &Facts) -> Option<Claim> {
     if !facts.is_stopped() {
         return None;
     }
     let listener = facts.destinations.iter().find_map(|to| facts.listener_for(*to))?;
     let (who, pid) = (listener.described(), listener.holder.as_ref().map(|holder| holder.pid));
+    let goes_on = facts.target.process_state.is_some_and(|state| !matches!(state, 'T' | 't'));
     let says = format!(
-        "the server {who} is stopped (state T: SIGSTOP, SIGTSTP or a debugger): its kernel completes handshakes until the accept \
-         queue is full, and nobody answers"
+        "the server {who} {} (state T: SIGSTOP, SIGTSTP or a debugger): its kernel completes handshakes until the accept \
+         queue is full, and nobody answers{}",
+        if goes_on { "was stopped when connections timed out" } else { "is stopped" },
+        if goes_on { ". It has gone on since" } else { "" }
     );
     let pid_text = pid.map_or("PID".to_owned(), |pid| pid.to_string());
     let kinds = facts.failures.iter().filter(|failed| failed.failure.cause == Cause::TimedOut);
     let claim = kinds.fold(Claim::new(FindingId::TargetStopped, Side::Target, says), Claim::explaining);
     let rivals: Vec<FindingId> =
         claim.kinds().flat_map(|kind| super::rivals::of(FindingId::TargetStopped, kind)).collect();
-    Some(
-        claim
-            .seen(Owner::Listener(listener.address), Span::Throughout)
-            .without(
-                &rivals,
-                format!("its process {pid_text} is in state T, and {} connections wait", listener.waiting),
-            )
-            .resting_on(
-                Evidence::default()
-                    .with_known("pid", pid)
-                    .with_known("state", facts.target.process_state.map(|state| state.to_string()))
-                    .with("waiting_for_accept", listener.waiting),
-            )
-            .remedy(format!("kill -CONT {pid_text}    # or leave the debugger"))
-            .remedy(format!(
-                "ps -o pid,stat,wchan,cmd -p {pid_text}    # T: stopped by a signal; t: by a debugger"
-            )),
-    )
-    .filter(|claim| claim.claimed() > 0)
+    // One that is stopped at the end only may have been stopped after the failures.
+    let span = if facts.saw_it_go_on() { Span::Unknown } else { Span::Throughout };
+    let claim = claim
+        .seen(Owner::Listener(listener.address), span)
+        .without(
+            &rivals,
+            format!("its process {pid_text} is in state T, and {} connections wait", listener.waiting),
+        )
+        .resting_on(
+            Evidence::default()
+                .with_known("pid", pid)
+                .with_known("state", facts.target.process_state.map(|state| state.to_string()))
+                .with("waiting_for_accept", listener.waiting),
+        );
+    let claim = if goes_on {
+        claim.remedy(format!("look who stops it: a job control shell, a debugger, a freezer of its cgroup; journalctl _PID={pid_text}"))
+    } else {
+        claim.remedy(format!("kill -CONT {pid_text}    # or leave the debugger"))
+    };
+    let claim = claim.remedy(format!(
+        "ps -o pid,stat,wchan,cmd -p {pid_text}    # T: stopped by a signal; t: by a debugger"
+    ));
+    (claim.claimed() > 0).then_some(claim)
 }
 
 /// A local server whose descriptor table is not the reason does not take its connections.
@@ -113,9 +120,25 @@ impl Facts {
         self.server_table().is_some_and(Table::is_full)
     }
 
-    /// True if the process of the local server was seen to be stopped.
+    /// True if the process of the local server was seen to be stopped: when a failure came, or at the end.
     pub(super) fn is_stopped(&self) -> bool {
-        self.target_is_local == Some(true) && matches!(self.target.process_state, Some('T' | 't'))
+        let at_the_end = matches!(self.target.process_state, Some('T' | 't'));
+        self.target_is_local == Some(true)
+            && (at_the_end || self.stopped_at_failures().any(|stopped| stopped))
+    }
+
+    /// True if the process was looked at when failures came, and was not stopped then.
+    fn saw_it_go_on(&self) -> bool {
+        let mut looks = self.stopped_at_failures().peekable();
+        looks.peek().is_some() && !looks.any(|stopped| stopped)
+    }
+
+    /// Looks at the server's process when time-outs came: true where it was stopped.
+    fn stopped_at_failures(&self) -> impl Iterator<Item = bool> {
+        self.moments
+            .iter()
+            .filter(|moment| moment.failure.cause == Cause::TimedOut && !moment.after_the_end)
+            .filter_map(|moment| moment.listener.as_ref()?.stopped)
     }
 
     /// True if it is known why the server says nothing.
@@ -127,10 +150,11 @@ impl Facts {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::diagnose::{Certainty, FailureFact, Listening, diagnose};
+    use crate::diagnose::{Certainty, FailureFact, ListenerNow, Listening, Moment, diagnose};
     use crate::linux::holders::Holder;
     use crate::model::{Cause, Failure, Stage};
     use crate::protocol::Kind;
+    use std::time::Duration;
 
     fn facts(open: u64) -> Facts {
         let to = ([127, 0, 0, 1], 80).into();
@@ -165,6 +189,43 @@ mod tests {
         assert_eq!(first(&facts), ("target-stopped".into(), Certainty::Proved));
         facts.target.process_state = Some('S');
         assert_eq!(first(&facts).0, "silent-after-connect");
+    }
+
+    #[test]
+    fn a_server_that_was_stopped_for_a_while_is_told_and_one_that_was_stopped_afterwards_is_not_proved() {
+        let look = |stopped| {
+            let mut facts = facts(9);
+            facts.target_is_local = Some(true);
+            let to = facts.destinations[0];
+            let lease = crate::model::Lease { source: None, port: None, destination: to };
+            let mut moment = Moment::new(facts.failures[0].failure, lease, 0, Duration::from_secs(3));
+            moment.listener = Some(ListenerNow { stopped: Some(stopped), ..listener_now(to) });
+            facts.moments.push(moment);
+            facts
+        };
+        let mut paused = look(true);
+        paused.target.process_state = Some('S');
+        assert_eq!(first(&paused), ("target-stopped".into(), Certainty::Proved));
+        let mut afterwards = look(false);
+        afterwards.target.process_state = Some('T');
+        assert_eq!(first(&afterwards), ("target-stopped".into(), Certainty::Possible));
+    }
+
+    fn listener_now(address: std::net::SocketAddr) -> ListenerNow {
+        ListenerNow {
+            address,
+            waiting: 3,
+            backlog: 128,
+            drops: Some(0),
+            drops_before: Some(0),
+            half_open: Some(0),
+            max_half_open: None,
+            syncookies: Some(1),
+            v6_only: None,
+            device: None,
+            table: None,
+            stopped: None,
+        }
     }
 
     #[test]

@@ -10,7 +10,7 @@ use crate::model::{Cause, Evidence, Side, Stage};
 /// See the module.
 pub(super) fn no_source(facts: &Facts) -> Option<Claim> {
     if let Some(failed) = facts.failed(Stage::Bind, Cause::AddressNotAvailable) {
-        return not_ready(facts, failed);
+        return ipv6_source(facts, failed).or_else(|| not_ready(facts, failed));
     }
     let failed = facts.failed(Stage::Connect, Cause::AddressNotAvailable)?;
     ipv6_off(facts, failed).or_else(|| not_ready(facts, failed)).or_else(|| none_of_the_family(facts, failed))
@@ -61,11 +61,38 @@ fn ipv6_off(facts: &Facts, failed: &FailureFact) -> Option<Claim> {
     )
 }
 
+/// An IPv6 source address on a host without IPv6: it was taken off when IPv6 was switched off.
+fn ipv6_source(facts: &Facts, failed: &FailureFact) -> Option<Claim> {
+    let off = facts.moments_of(Stage::Bind, Cause::AddressNotAvailable).find(|moment| {
+        moment.ipv6_disabled == Some(true) && moment.source.is_some_and(|from| from.is_ipv6())
+    })?;
+    let source = off.source?;
+    let failed = &failed.of_sources(|from| from.is_ipv6()).unwrap_or_else(|| failed.clone());
+    let says = format!(
+        "IPv6 is switched off on this host (or in this container), and {source} is an IPv6 address: bind() refused it before any \
+         connection was tried. Ports are not the cause, and the address can't be added"
+    );
+    Some(
+        Claim::new(FindingId::Ipv6Off, Side::Generator, says)
+            .explaining(failed)
+            .seen(Owner::Sources, Span::Throughout)
+            .without(
+                &[FindingId::SourceAddressNotLocal, FindingId::SourceAddressNotReady, FindingId::AddressDuplicate],
+                "disable_ipv6 is 1",
+            )
+            .resting_on(Evidence::default().with("source", source.to_string()).with("failed", failed.count))
+            .remedy("sysctl -w net.ipv6.conf.all.disable_ipv6=0    # in a container: docker run --sysctl net.ipv6.conf.all.disable_ipv6=0")
+            .remedy("use IPv4 addresses of this host and of the server"),
+    )
+}
+
 fn not_ready(facts: &Facts, failed: &FailureFact) -> Option<Claim> {
     let moment = facts.moments_of(failed.failure.stage, failed.failure.cause).find(|moment| {
         moment.address.as_ref().is_some_and(|address| address.tentative || address.duplicate)
     })?;
     let (address, source) = (moment.address.as_ref()?, moment.source?);
+    // Other sources may fail for another reason.
+    let failed = &failed.of_sources(|from| from == source).unwrap_or_else(|| failed.clone());
     let (id, state, remedy) = if address.duplicate {
         (
             FindingId::AddressDuplicate,

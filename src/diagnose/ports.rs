@@ -5,13 +5,15 @@
 //! sockets, live or in TIME_WAIT; or, where those are fewer, by buckets that somebody's bind() made, which
 //! connect()'s search passes over (`inet_hash_connect`, net/ipv4/inet_hashtables.c: `tb->fastreuse >= 0`).
 
+use super::certainty::NEARLY_ALL;
 use super::claim::{Claim, Owner, Span};
 use super::port_shares::PortShares;
-use super::remedies::{bind_without_port, ports_ran_out};
+use super::remedies::{bind_without_port, more_sources, ports_ran_out};
 use super::rivals::NO_PORT;
-use super::{Blocked, Facts, FailureFact, FindingId, TupleFact};
+use super::{Blocked, Facts, FailureFact, FindingId, TupleFact, port_windows};
 use crate::linux::tcp_state::TcpState;
 use crate::model::{Cause, Evidence, Side, Stage};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 /// The tuple's own sockets have to fill this share of its ports for them to be the cause. Not all: some
@@ -20,23 +22,33 @@ const FULL: f64 = 0.97;
 /// Share of the tuple's sockets that has to be of one sort for that sort to be the cause.
 const MOSTLY: f64 = 0.6;
 
-/// Ports have run out.
-pub(super) fn exhausted(facts: &Facts) -> Option<Claim> {
+/// Ports have run out: a claim for each call that found none, and for each cause that was seen to keep them.
+pub(super) fn exhausted(facts: &Facts) -> Vec<Claim> {
+    let mut claims = Vec::new();
     if let Some(naive) = facts.failed(Stage::Bind, Cause::AddressInUse) {
-        let finding = if facts.explicit_ports { port_taken(naive) } else { naive_bind(facts, naive) };
-        return Some(finding.explaining(naive).seen(Owner::Attempts, Span::EachAttempt));
+        let finding = if facts.explicit_ports { port_taken(facts, naive) } else { naive_bind(facts, naive) };
+        claims.push(finding.explaining(naive).seen(Owner::Attempts, Span::EachAttempt));
     }
     if let Some(leased) = facts.failed(Stage::Lease, Cause::NoFreePort) {
         let claim = all_leased(facts, leased);
-        return Some(claim.explaining(leased).seen(Owner::Process, Span::EachAttempt));
+        claims.push(claim.explaining(leased).seen(Owner::Process, Span::EachAttempt));
     }
-    let failed = facts.failed(Stage::Connect, Cause::AddressNotAvailable)?;
+    claims.extend(by_connect(facts));
+    claims
+}
+
+/// connect() found no port.
+fn by_connect(facts: &Facts) -> Vec<Claim> {
+    let Some(failed) = facts.failed(Stage::Connect, Cause::AddressNotAvailable) else { return Vec::new() };
     if super::no_source::is_no_source(facts) {
-        return None;
+        return Vec::new();
     }
     if let Some(shares) = PortShares::of(facts, failed) {
-        let claim = at_the_moment(facts, failed, &shares).explaining(failed);
-        return Some(claim.resting_on(with_failure(Evidence::default(), failed)));
+        let first = at_the_moment(facts, failed, &shares);
+        let (of_first, later) = port_windows::divided(facts, failed, first.id);
+        let claim = first.explaining_some(&of_first, of_first.count);
+        let claim = claim.resting_on(with_failure(Evidence::default(), failed));
+        return std::iter::once(claim).chain(later.map(|later| later.claim(facts, &shares))).collect();
     }
     let finding = match (facts.tuple, facts.usable_ports) {
         (Some(tuple), Some(usable)) => exhausted_tuple(facts, failed, &tuple, usable),
@@ -45,9 +57,10 @@ pub(super) fn exhausted(facts: &Facts) -> Option<Claim> {
             Side::Generator,
             "connect() found no free source port, and the sockets of this host could not be counted, so that \
              what keeps the ports is not known",
-        ),
+        )
+        .remedy("ss -tan | awk '{print $1}' | sort | uniq -c    # sockets by state, while attempts fail"),
     };
-    Some(finding.explaining(failed).resting_on(with_failure(Evidence::default(), failed)))
+    vec![finding.explaining(failed).resting_on(with_failure(Evidence::default(), failed))]
 }
 
 /// Cause that kept the ports when the first attempt failed.
@@ -119,7 +132,7 @@ fn at_the_moment(facts: &Facts, failed: &FailureFact, shares: &PortShares<'_>) -
 }
 
 /// The same with what mends it.
-fn mended(facts: &Facts, claim: Claim) -> Claim {
+pub(super) fn mended(facts: &Facts, claim: Claim) -> Claim {
     match claim.id {
         FindingId::PortsExhaustedByFinWait2 => claim.remedy(
             "on the server: close() each connection whose client has closed; its own side shows them in CLOSE_WAIT",
@@ -132,10 +145,10 @@ fn mended(facts: &Facts, claim: Claim) -> Claim {
         }
         FindingId::PortsExhaustedByPoisonedBuckets => claim
             .then(bind_without_port)
-            .remedy("--ports explicit: ports that are bound explicitly are not searched for, and those of other tuples are no obstacle")
+            .remedy("connstorm itself: --ports explicit    # such ports are not searched for, and those of other tuples are no obstacle")
             .remedy("give that program a network namespace of its own; another source address does not help, a bucket is every address's"),
         FindingId::PortsExhaustedByOtherSockets => claim
-            .remedy("move those sockets out of net.ipv4.ip_local_port_range, or the range away from them")
+            .remedy("move those sockets out of net.ipv4.ip_local_port_range, or the range away from them: ss -tlnp shows which listen")
             .remedy("give that program a network namespace of its own"),
         FindingId::PortsExhaustedByTimeWait => ports_ran_out(facts, Blocked::TimeWait, claim),
         _ => ports_ran_out(facts, Blocked::Live, claim),
@@ -206,30 +219,61 @@ fn not_seen(facts: &Facts, failed: &FailureFact, tuple: &TupleFact, usable: u32)
 
 fn naive_bind(facts: &Facts, failed: &FailureFact) -> Claim {
     let usable = facts.usable_ports.map_or("all".to_owned(), |usable| usable.to_string());
+    let look = PortShares::of(facts, failed).filter(PortShares::is_exact);
+    let held = look.as_ref().map_or(String::new(), |look| format!(". Of these, {}", look.told()));
     let says = format!(
         "from attempt {} on, bind(address, 0) found no port: without IP_BIND_ADDRESS_NO_PORT a port is chosen \
          before the destination is known, so that the {usable} ports of a source address are shared by all \
-         destinations, and running out is EADDRINUSE from bind(), not EADDRNOTAVAIL from connect()",
+         destinations, and running out is EADDRINUSE from bind(), not EADDRNOTAVAIL from connect(){held}",
         failed.first_ordinal + 1
     );
-    Claim::new(FindingId::PortsExhaustedByNaiveBind, Side::Generator, says)
-        .resting_on(with_failure(Evidence::default().with_known("ports_usable", facts.usable_ports), failed))
-        .without(&[FindingId::ExplicitPortTaken], "bind() asked for any port")
-        .then(bind_without_port)
-        .remedy("connstorm itself: --ports kernel; or more source addresses: --source 127.0.0.2-127.0.0.9")
+    let holders = look.as_ref().map_or_else(Vec::new, PortShares::holders);
+    let evidence = Evidence::default()
+        .with_known("ports_usable", facts.usable_ports)
+        .with_known("held_by", (!holders.is_empty()).then(|| holders.join(", ")));
+    let claim = Claim::new(FindingId::PortsExhaustedByNaiveBind, Side::Generator, says)
+        .resting_on(with_failure(evidence, failed))
+        .without(&[FindingId::ExplicitPortTaken], "bind() asked for any port");
+    let own = look.as_ref().map_or(0, |look| look.ports.own.total());
+    // The ports of one destination are as few with the option as without it.
+    let of_one_tuple = facts.destinations.len() == 1
+        && look.as_ref().is_some_and(|look| own as f64 >= f64::from(look.ports.usable) * NEARLY_ALL);
+    let claim = if of_one_tuple {
+        let time_wait = look.as_ref().map_or(0, |look| look.ports.own.get(TcpState::TimeWait));
+        let cause = if time_wait * 2 > own { Blocked::TimeWait } else { Blocked::Live };
+        ports_ran_out(facts, cause, claim)
+    } else {
+        claim
+    };
+    let claim = claim.then(bind_without_port).remedy("connstorm itself: --ports kernel");
+    if of_one_tuple { claim } else { more_sources(facts, claim) }
 }
 
-fn port_taken(failed: &FailureFact) -> Claim {
-    let port = failed.lease.and_then(|lease| lease.port);
+fn port_taken(facts: &Facts, failed: &FailureFact) -> Claim {
+    let lease = failed.lease;
+    let port = lease.and_then(|lease| lease.port);
+    let listener = lease.and_then(|lease| {
+        let source = lease.source.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+        let bound = SocketAddr::new(source, lease.port?);
+        facts.listening.iter().find(|at| at.serves(bound))
+    });
+    let by = listener.map_or(
+        "by another program, or by a TIME_WAIT of a connection that was made without SO_REUSEADDR on the same source \
+         address"
+            .to_owned(),
+        |at| format!("{} listens on it", at.described()),
+    );
     let says = format!(
-        "a port that was to be bound explicitly{} is taken: by another program, or by a TIME_WAIT of a \
-         connection that was made without SO_REUSEADDR on the same source address",
+        "a port that was to be bound explicitly{} is taken: {by}",
         port.map_or(String::new(), |port| format!(" ({port})"))
     );
-    Claim::new(FindingId::ExplicitPortTaken, Side::Generator, says)
+    let port_text = port.map_or("PORT".to_owned(), |port| port.to_string());
+    let claim = Claim::new(FindingId::ExplicitPortTaken, Side::Generator, says)
         .resting_on(with_failure(Evidence::default().with_known("port", port.map(u32::from)), failed))
-        .remedy("use source addresses that no other program uses: --source 127.0.0.2-127.0.0.9")
-        .remedy("choose other ports: --ports explicit:LO-HI; or wait 60 s for TIME_WAIT to end")
+        .without(&[FindingId::PortsExhaustedByNaiveBind], "bind() asked for that very port")
+        .remedy(format!("ss -tanp 'sport = :{port_text}'    # who has it; TIME_WAIT ends after 60 s"))
+        .remedy("choose ports that nobody has: --ports explicit:20000-29999");
+    more_sources(facts, claim)
 }
 
 fn all_leased(facts: &Facts, failed: &FailureFact) -> Claim {
@@ -237,10 +281,15 @@ fn all_leased(facts: &Facts, failed: &FailureFact) -> Claim {
         "from attempt {} on, every explicit port of every tuple was leased to an open connection",
         failed.first_ordinal + 1
     );
-    Claim::new(FindingId::ExplicitPortsAllLeased, Side::Generator, says)
-        .resting_on(with_failure(Evidence::default().with_known("ports_usable", facts.usable_ports), failed))
-        .remedy("add source addresses: --source 127.0.0.2-127.0.0.9")
-        .remedy("--ports explicit uses 1024-65535, 64,512 ports a tuple")
+    let claim = Claim::new(FindingId::ExplicitPortsAllLeased, Side::Generator, says)
+        .resting_on(with_failure(Evidence::default().with_known("ports_usable", facts.usable_ports), failed));
+    let claim =
+        more_sources(facts, claim).remedy("fewer connections at once: --max-open, or a shorter --lifetime");
+    // With all of them there are no more.
+    if facts.usable_ports.is_some_and(|usable| usable >= 64_000) {
+        return claim;
+    }
+    claim.remedy("a wider range: --ports explicit:1024-65535    # 64,512 ports a tuple")
 }
 
 /// connect() became expensive: half of the range is taken.
@@ -262,8 +311,9 @@ pub(super) fn search_slow(facts: &Facts) -> Option<Claim> {
         .with("attempt", slow.ordinal + 1);
     let finding = Claim::new(FindingId::PortSearchSlow, Side::Generator, says)
         .resting_on(evidence)
-        .remedy("more source addresses, so that each tuple stays below half: --source 127.0.0.2-127.0.0.9")
-        .remedy("choose the ports yourself, at a flat cost: --ports explicit");
+        .remedy("in the program: fewer connections at once to one destination (a pool), so that each tuple stays below half");
+    let finding =
+        more_sources(facts, finding).remedy("choose the ports yourself, at a flat cost: --ports explicit");
     Some(finding.seen(Owner::Process, Span::Unknown))
 }
 
@@ -320,7 +370,7 @@ fn with_reserved(facts: &Facts, reserved: u32, usable: u32, mut finding: Claim) 
         "; net.ipv4.ip_local_reserved_ports keeps {reserved} of the {} ports of the range from it",
         usable + reserved
     );
-    finding.remedy("take ports off the list: sysctl -w net.ipv4.ip_local_reserved_ports=\"…\"")
+    finding.remedy("take ports off the list: sysctl net.ipv4.ip_local_reserved_ports    # then write it back with sysctl -w, without those that nothing needs")
 }
 
 #[cfg(test)]

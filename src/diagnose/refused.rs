@@ -2,9 +2,10 @@
 
 use super::claim::{Claim, Owner, Span};
 use super::local_listeners::{described, local};
+use super::spread::Concentration;
 use super::{Facts, FailureFact, FindingId};
 use crate::model::{Cause, Evidence, Side, Stage};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 /// Refusals over so long a time have a whole window of a second among them, or more.
@@ -14,10 +15,6 @@ const MIXED: Duration = Duration::from_millis(2500);
 pub(super) fn refused(facts: &Facts) -> Option<Claim> {
     let failed = facts.failed(Stage::Connect, Cause::Refused)?;
     let destination = failed.lease.map(|lease| lease.destination).or(facts.destinations.first().copied())?;
-    if facts.failing_destinations(failed).is_some() {
-        // Said by its own rule, with each address.
-        return None;
-    }
     let claim = if facts.opened > 0 {
         some_refused(facts, failed, destination)?
     } else if facts.proxy_at(destination).is_some() {
@@ -94,9 +91,15 @@ pub(super) fn connected_to_itself(facts: &Facts) -> Option<Claim> {
             .resting_on(evidence)
             .remedy("start the server; in the program, close a connection whose own address is its peer's, and try again later")
             .remedy(format!(
-                "sysctl -w net.ipv4.ip_local_reserved_ports={port}    # with the ports that the list has already"
+                "sysctl -w net.ipv4.ip_local_reserved_ports=\"{}\"    # so that no outgoing connection gets port {port}",
+                with_port(&facts.host.ip_local_reserved_ports.to_string(), port)
             )),
     )
+}
+
+/// The list of reserved ports with one more.
+fn with_port(list: &str, port: u16) -> String {
+    if list.is_empty() { port.to_string() } else { format!("{list},{port}") }
 }
 
 fn remote(destination: SocketAddr) -> Claim {
@@ -110,13 +113,13 @@ fn remote(destination: SocketAddr) -> Claim {
         ),
     )
     .remedy("on the server: ss -ltn")
-    .remedy("check that the name leads to the right host: getent ahosts NAME")
+    .remedy(format!("ip route get {}    # is it the right host? Of a name: getent ahosts NAME", destination.ip()))
 }
 
 /// Connections succeeded as well.
 fn some_refused(facts: &Facts, failed: &FailureFact, destination: SocketAddr) -> Option<Claim> {
     if let Some(sources) = facts.failing_sources(failed) {
-        return Some(for_some_sources(facts, failed, &sources, destination));
+        return Some(for_some_sources(facts, failed, &sources));
     }
     if facts.plateau.is_some() && !facts.listener_seen_gone {
         // Said by the rule about limits.
@@ -134,12 +137,14 @@ fn some_refused(facts: &Facts, failed: &FailureFact, destination: SocketAddr) ->
     Some(for_a_while(facts, failed, destination))
 }
 
-fn for_some_sources(
+/// Sources whose attempts are all refused, while those of others are taken.
+pub(super) fn for_some_sources(
     facts: &Facts,
     failed: &FailureFact,
-    sources: &super::spread::Concentration<std::net::IpAddr>,
-    destination: SocketAddr,
+    sources: &Concentration<IpAddr>,
 ) -> Claim {
+    let to = failed.lease.map(|lease| lease.destination).or(facts.destinations.first().copied());
+    let destination = to.map_or("the target".to_owned(), |to| to.to_string());
     let named: Vec<String> = sources.failing.iter().take(5).map(|(source, _)| source.to_string()).collect();
     let others = sources.of - sources.failing.len();
     let says = format!(
@@ -150,7 +155,7 @@ fn for_some_sources(
     let significant =
         sources.is_significant.then(|| format!("{} connections from the others opened", facts.opened));
     Claim::new(FindingId::RefusedForOneSource, Side::Path, says)
-        .explaining_some(failed, sources.count)
+        .explaining(&failed.of_sources(|from| sources.has(from)).unwrap_or_else(|| failed.clone()))
         .seen(Owner::Sources, Span::EachAttempt)
         .without_if(
             &[
@@ -170,6 +175,7 @@ fn for_some_sources(
         )
         .resting_on(
             Evidence::default()
+                .with("destination", destination)
                 .with("sources_refused", named.join(", "))
                 .with("sources", sources.of as u64)
                 .with("refused_of_these_sources", sources.count),

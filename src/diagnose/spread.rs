@@ -15,10 +15,35 @@ pub(super) struct Concentration<T> {
     pub(super) failing: Vec<(T, u64)>,
     /// Failures that fell on them.
     pub(super) count: u64,
+    /// Attempts of each of them that did not fail, by its share of all.
+    pub(super) opened: Vec<(T, u64)>,
     /// All addresses.
     pub(super) of: usize,
     /// Loss by chance would do so less than once in a thousand runs.
     pub(super) is_significant: bool,
+}
+
+impl<T: Copy + PartialEq> Concentration<T> {
+    /// One address, of which nothing is counted.
+    pub(super) fn of_one(address: T) -> Concentration<T> {
+        Concentration {
+            failing: vec![(address, 0)],
+            count: 0,
+            opened: Vec::new(),
+            of: 1,
+            is_significant: false,
+        }
+    }
+
+    /// Attempts that did not fail although their address is one of those that fail.
+    pub(super) fn taken(&self) -> u64 {
+        self.opened.iter().filter(|(address, _)| self.has(*address)).map(|(_, opened)| opened).sum()
+    }
+
+    /// True if an address is one of those that fail.
+    pub(super) fn has(&self, address: T) -> bool {
+        self.failing.iter().any(|(failing, _)| *failing == address)
+    }
 }
 
 /// The addresses with attempts in proportion to their weights.
@@ -44,8 +69,15 @@ fn concentration<T: Copy + PartialEq>(
         .map(|(who, count, _)| (*who, *count))
         .collect();
     let count = failing.iter().map(|(_, count)| count).sum();
+    let opened = rows
+        .iter()
+        .filter(|(_, count, of)| fails(*count, *of))
+        // The last may be under way, and shares are seldom whole numbers.
+        .map(|(who, count, of)| (*who, (of.floor() as u64).saturating_sub(count + 1)))
+        .collect();
     (!failing.is_empty() && failing.len() < weights.len()).then(|| Concentration {
         count,
+        opened,
         of: weights.len(),
         is_significant: is_significant(&rows, all, started),
         failing,
@@ -73,10 +105,17 @@ fn is_significant<T>(rows: &[(T, u64, f64)], failed: u64, started: u64) -> bool 
 }
 
 impl Facts {
-    /// The destinations that failures of a kind belong to, where others took connections.
-    pub(super) fn failing_destinations(&self, failed: &FailureFact) -> Option<Concentration<SocketAddr>> {
+    /// The destinations that failures of these kinds belong to, where others took connections.
+    pub(super) fn failing_destinations(&self, kinds: &[&FailureFact]) -> Option<Concentration<SocketAddr>> {
         if self.opened == 0 {
             return None;
+        }
+        let mut failed: Vec<(SocketAddr, u64)> = Vec::new();
+        for (to, count) in kinds.iter().flat_map(|kind| &kind.by_destination) {
+            match failed.iter_mut().find(|(known, _)| known == to) {
+                Some((_, sum)) => *sum += count,
+                None => failed.push((*to, *count)),
+            }
         }
         let mut weights: Vec<(SocketAddr, u64)> = Vec::new();
         for to in &self.destinations {
@@ -85,7 +124,7 @@ impl Facts {
                 None => weights.push((*to, 1)),
             }
         }
-        concentration(&failed.by_destination, &weights, self.started)
+        concentration(&failed, &weights, self.started)
     }
 
     /// The source addresses that failures of a kind belong to, where others got connections.

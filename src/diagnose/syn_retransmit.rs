@@ -33,7 +33,7 @@ pub(super) fn syn_lost(facts: &Facts) -> Option<Claim> {
         && late * 10 >= facts.opened * 9
     {
         long_round_trip(facts)
-    } else if super::timeout::accept_queue_overflowed(facts) {
+    } else if super::queues::accept_queue_overflowed(facts) {
         queue_was_full(facts, late)
     } else if let Some(claim) = super::tracking::snat_was_short(facts, late) {
         claim
@@ -49,9 +49,19 @@ pub(super) fn syn_lost(facts: &Facts) -> Option<Claim> {
                 "on the server: nstat -az TcpExtListenDrops; ss -ltm",
             )
             .remedy("on the server: nstat -az TcpExtListenDrops TcpExtTCPReqQFullDrop IpExtInNoRoutes")
-            .remedy("on the way: ip -s link (drops, errors); mtr --tcp --port PORT HOST")
+            .remedy(format!("on the way: ip -s link (drops, errors); {}", trace(facts)))
     };
     Some(claim.seen(Owner::Destinations, Span::EachAttempt).resting_on(evidence))
+}
+
+/// The first destination's address.
+fn address(facts: &Facts) -> String {
+    facts.destinations.first().map_or("HOST".to_owned(), |to| to.ip().to_string())
+}
+
+fn trace(facts: &Facts) -> String {
+    let port = facts.destinations.first().map_or("PORT".to_owned(), |to| to.port().to_string());
+    format!("mtr --tcp --port {port} {}", address(facts))
 }
 
 fn long_round_trip(facts: &Facts) -> Claim {
@@ -63,7 +73,7 @@ fn long_round_trip(facts: &Facts) -> Claim {
     Claim::new(FindingId::LongRoundTrip, Side::Path, says)
         .unless(&[FindingId::SynLostOnTheWay], "the round trip of an established connection: ss -tin, rtt")
         .remedy("keep connections open and use them again (a pool, HTTP keep-alive): each new one costs a round trip and more")
-        .remedy("ping HOST    # the round trip itself")
+        .remedy(format!("ping {}    # the round trip itself", address(facts)))
 }
 
 /// The server's own listener dropped them.
@@ -74,7 +84,7 @@ fn queue_was_full(facts: &Facts, late: u64) -> Claim {
          room when their SYN was sent again",
         drops.map_or(String::new(), |drops| format!(" (it dropped {drops} SYNs or ACKs)"))
     );
-    Claim::new(FindingId::AcceptQueueFull, Side::Target, says)
+    let claim = Claim::new(FindingId::AcceptQueueFull, Side::Target, says)
         .without_if(
             &[FindingId::SynLostOnTheWay],
             drops
@@ -82,7 +92,8 @@ fn queue_was_full(facts: &Facts, late: u64) -> Claim {
                 .map(|drops| format!("its own listener dropped {drops}, for {late} late connections")),
             "ss -ltm: d, the drops of that listener",
         )
-        .remedy("accept faster, or a longer queue: listen(backlog) and net.core.somaxconn")
+        .remedy("accept faster: more workers, no slow work between accept() calls");
+    super::queues::longer_queue(facts, claim)
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@
 
 use super::claim::{Claim, Owner, Span};
 use super::rivals::TIMEOUTS;
-use super::{Facts, FailureFact, FindingId};
+use super::{ConntrackNow, Facts, FailureFact, FindingId, Moment};
 use crate::linux::proc_net::ConntrackDrops;
 use crate::model::{Cause, Evidence, Side, Stage};
 
@@ -22,6 +22,18 @@ struct Table {
     lost: Option<ConntrackDrops>,
     /// A connection of the failing tuple has an entry.
     tracks_us: Option<bool>,
+    /// The table grew by one entry for each connection of this run.
+    grew_with_us: bool,
+}
+
+/// Connections with as many new entries that are no chance.
+const FEWEST: u64 = 20;
+
+/// True if there were as many new entries at the first time-out as attempts before it.
+fn grew_with_us(moment: &Moment, now: &ConntrackNow) -> bool {
+    let attempts = moment.ordinal;
+    let grew = now.before.map(|before| now.count.saturating_sub(before));
+    attempts >= FEWEST && grew.is_some_and(|grew| grew.abs_diff(attempts) * 10 <= attempts)
 }
 
 impl Table {
@@ -29,13 +41,18 @@ impl Table {
     fn of(facts: &Facts) -> Option<Table> {
         let lost = facts.conntrack.and_then(|(now, lost)| now.drops.map(|_| lost));
         let during = facts.moments_of(Stage::Connect, Cause::TimedOut).filter(|moment| !moment.after_the_end);
-        let mut looks = during.filter_map(|moment| moment.conntrack);
-        if let Some(first) = looks.next() {
-            let tracks_us = first.tracks_us.or_else(|| looks.find_map(|look| look.tracks_us));
-            return Some(Table { count: first.count, max: first.max, lost: lost.or(first.lost), tracks_us });
+        let mut looks = during.filter_map(|moment| Some((moment, moment.conntrack?)));
+        if let Some((moment, first)) = looks.next() {
+            return Some(Table {
+                count: first.count,
+                max: first.max,
+                lost: lost.or(first.lost),
+                tracks_us: first.tracks_us.or_else(|| looks.find_map(|(_, look)| look.tracks_us)),
+                grew_with_us: grew_with_us(moment, &first),
+            });
         }
         let (now, _) = facts.conntrack?;
-        Some(Table { count: now.count, max: now.max, lost, tracks_us: None })
+        Some(Table { count: now.count, max: now.max, lost, tracks_us: None, grew_with_us: false })
     }
 
     /// An entry that ends is taken again at once: a full table is within 2 % of its size.
@@ -56,8 +73,14 @@ impl Table {
 }
 
 impl Facts {
+    /// True if a full table can be behind most of these time-outs.
+    pub(super) fn conntrack_explains(&self, failed: &FailureFact) -> bool {
+        let lost = Table::of(self).and_then(|table| table.lost);
+        self.conntrack_is_full() && lost.is_none_or(|lost| lost.drop * 2 >= failed.count)
+    }
+
     /// True if the table was full when attempts timed out, and lost something or does not count what it loses.
-    pub(super) fn conntrack_is_full(&self) -> bool {
+    fn conntrack_is_full(&self) -> bool {
         Table::of(self).is_some_and(|table| {
             table.is_full() && table.tracks_us != Some(false) && table.lost.is_none_or(|lost| lost.drop > 0)
         })
@@ -79,7 +102,7 @@ impl Facts {
 /// Connection tracking had no room.
 pub(super) fn table_full(facts: &Facts) -> Option<Claim> {
     let timed_out = facts.failed(Stage::Connect, Cause::TimedOut)?;
-    if !facts.conntrack_is_full() {
+    if !facts.conntrack_explains(timed_out) {
         return None;
     }
     let table = Table::of(facts)?;
@@ -91,7 +114,10 @@ pub(super) fn table_full(facts: &Facts) -> Option<Claim> {
         table.max,
         drops.map_or("an unknown number of".to_owned(), |drops| drops.to_string())
     );
-    let sees_us = table.tracks_us == Some(true) || facts.rules.is_some_and(|rules| rules.tracks_all());
+    // Without the right to ask or to read the rules, the table's growth tells whose connections are in it.
+    let by_growth = table.tracks_us.is_none() && facts.rules.is_none() && table.grew_with_us;
+    let sees_us =
+        table.tracks_us == Some(true) || by_growth || facts.rules.is_some_and(|rules| rules.tracks_all());
     // Each attempt that timed out sent its SYN at least once into a table that had no room.
     let counted = drops.filter(|drops| *drops >= timed_out.count && sees_us).map(|drops| {
         format!("{drops} packets found no room in the table, for {} attempts that timed out", timed_out.count)
@@ -189,7 +215,7 @@ pub(super) fn snat_was_short(facts: &Facts, late: u64) -> Option<Claim> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::diagnose::{Certainty, ConntrackNow, Moment, diagnose};
+    use crate::diagnose::{Certainty, diagnose};
     use crate::linux::proc_net::Conntrack;
     use crate::linux::ruleset::Ruleset;
     use crate::model::{Errno, Failure, Lease};
@@ -204,7 +230,7 @@ mod tests {
         let failure = Failure::from_errno(Stage::Connect, Errno::ETIMEDOUT);
         let lost = ConntrackDrops { drop, ..ConntrackDrops::default() };
         let mut moment = Moment::new(failure, lease, 0, Duration::from_secs(1));
-        moment.conntrack = Some(ConntrackNow { count, max: MAX, lost: Some(lost), tracks_us });
+        moment.conntrack = Some(ConntrackNow { count, max: MAX, before: None, lost: Some(lost), tracks_us });
         Facts {
             destinations: vec![destination],
             opened: 60,
@@ -241,6 +267,29 @@ mod tests {
         assert_eq!(first(&facts(MAX, 80, Some(false))).0, FindingId::SomeTimedOut, "NOTRACK");
         assert_eq!(first(&facts(MAX, 0, Some(true))).0, FindingId::SomeTimedOut, "it dropped nothing");
         assert_eq!(first(&facts(MAX, 20, Some(true))).1, Certainty::Possible, "20 drops are no 40 failures");
+    }
+
+    #[test]
+    fn without_rights_the_tables_growth_tells_whose_connections_fill_it() {
+        let grown = |before, ordinal| {
+            let mut facts = facts(MAX, 80, None);
+            facts.moments[0].ordinal = ordinal;
+            facts.moments[0].conntrack.as_mut().unwrap().before = Some(before);
+            facts
+        };
+        assert_eq!(first(&grown(MAX - 60, 60)), (FindingId::ConntrackFull, Certainty::Proved));
+        assert_eq!(first(&grown(MAX - 10, 60)).1, Certainty::Likely, "others had filled it");
+        assert_eq!(first(&grown(100, 60)).1, Certainty::Likely, "others filled it meanwhile");
+        assert_eq!(first(&grown(MAX - 3, 3)).1, Certainty::Likely, "three may be chance");
+        let mut left_out = grown(MAX - 60, 60);
+        left_out.rules = Some(Ruleset { untracked: 1, ..Ruleset::default() });
+        assert_eq!(first(&left_out).1, Certainty::Likely, "a rule that leaves something out is there");
+    }
+
+    #[test]
+    fn a_few_drops_are_not_what_many_attempts_failed_of() {
+        let found = diagnose(&facts(MAX, 2, Some(true)));
+        assert_eq!(found[0].id, FindingId::SomeTimedOut, "{found:?}");
     }
 
     #[test]

@@ -9,6 +9,17 @@ pub(super) fn all(facts: &Facts, claims: &[Claim]) -> Vec<Claim> {
     facts.failures.iter().filter_map(|failed| unexplained(facts, failed, claims)).collect()
 }
 
+/// A URL as a shell takes it.
+fn quoted(url: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-._~:/[]@,%+".contains(c);
+    let bracketed = url.contains('[');
+    if url.chars().all(is_plain) && !bracketed {
+        url.to_owned()
+    } else {
+        format!("'{}'", url.replace('\'', "'\\''"))
+    }
+}
+
 fn unexplained(facts: &Facts, failed: &FailureFact, claims: &[Claim]) -> Option<Claim> {
     let explained: u64 = claims.iter().map(|claim| claim.explained_of(failed.failure)).max().unwrap_or(0);
     let left = failed.count.saturating_sub(explained);
@@ -39,7 +50,10 @@ fn unexplained(facts: &Facts, failed: &FailureFact, claims: &[Claim]) -> Option<
                     .with("opened", facts.opened)
                     .with_known("says", said),
             )
-            .remedy("connstorm doctor TARGET    # one careful connection, with everything that the kernel tells of it")
+            .remedy(format!(
+                "connstorm doctor {}    # one careful connection, with everything that the kernel tells of it",
+                facts.url.as_deref().map_or("TARGET".to_owned(), quoted)
+            ))
             .remedy("look into the server's log at that time; strace -f -e trace=network of your own program"),
     )
 }

@@ -6,6 +6,7 @@ use super::{Facts, FailureFact, FindingId, Place};
 use crate::linux::addresses::RouteRefusal;
 use crate::model::{Cause, Errno, Evidence, Side, Stage};
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
 /// ICMP destination unreachable, "administratively prohibited" of network, host, and communication (RFC 1812).
 const PROHIBITED: [u8; 3] = [9, 10, 13];
@@ -23,16 +24,31 @@ const OTHERS: &[FindingId] = &[
 
 /// EHOSTUNREACH and ENETUNREACH, and time-outs where it is known that nobody can answer.
 pub(super) fn unreachable(facts: &Facts) -> Option<Claim> {
-    let causes = [Cause::NetworkUnreachable, Cause::HostUnreachable, Cause::TimedOut];
-    let (failed, destination) = causes
-        .iter()
-        .filter_map(|cause| facts.failed(Stage::Connect, *cause))
-        .find_map(|failed| Some((failed, destination(facts, failed)?)))?;
+    kinds(facts).next().and_then(|failed| of_kind(facts, failed))
+}
+
+/// The same for further kinds: ICMP messages of other codes are kinds of their own.
+pub(super) fn unreachable_otherwise(facts: &Facts) -> Vec<Claim> {
+    let others = kinds(facts).skip(1).filter(|failed| failed.failure.cause != Cause::TimedOut);
+    others.filter_map(|failed| of_kind(facts, failed)).collect()
+}
+
+/// Those that a message tells go before those that were not answered.
+fn kinds(facts: &Facts) -> impl Iterator<Item = &FailureFact> {
+    [Cause::NetworkUnreachable, Cause::HostUnreachable, Cause::TimedOut].into_iter().flat_map(|cause| {
+        let is_it = move |failed: &&FailureFact| {
+            (failed.failure.stage, failed.failure.cause) == (Stage::Connect, cause)
+        };
+        facts.failures.iter().filter(is_it)
+    })
+}
+
+fn of_kind(facts: &Facts, failed: &FailureFact) -> Option<Claim> {
+    let destination = destination_of(facts, failed)?;
     let unknown = Place::unknown(destination.ip());
     let place = facts.place(destination.ip()).unwrap_or(&unknown);
     let cause = failed.failure.cause;
     let finding = match () {
-        () if facts.failing_destinations(failed).is_some() => return None,
         // A connection that opened rules out that nobody can be reached.
         () if facts.opened > 0 && cause == Cause::TimedOut => return None,
         () if forbids(place) => return None,
@@ -80,15 +96,59 @@ pub(super) fn with_silent_ones(facts: &Facts, failed: &FailureFact, claim: Claim
 
 /// True if ICMP errors answered some attempts, and nothing the others.
 pub(super) fn is_limited_icmp(facts: &Facts) -> bool {
-    let by_icmp = [Cause::RefusedIcmp, Cause::HostUnreachable, Cause::NetworkUnreachable]
-        .iter()
-        .any(|cause| facts.failed(Stage::Connect, *cause).is_some());
-    let to_one = |cause| facts.failed(Stage::Connect, cause).map(|failed| failed.by_destination.len() <= 1);
-    by_icmp && facts.opened == 0 && to_one(Cause::TimedOut) == Some(true)
+    let Some(silent) = facts.failed(Stage::Connect, Cause::TimedOut) else { return false };
+    let mut by_icmp = facts.failures.iter().filter(|failed| {
+        failed.failure.stage == Stage::Connect
+            && matches!(
+                failed.failure.cause,
+                Cause::RefusedIcmp | Cause::HostUnreachable | Cause::NetworkUnreachable
+            )
+    });
+    facts.opened == 0 && silent.by_destination.len() <= 1 && by_icmp.any(|kind| goes_on_beside(kind, silent))
 }
 
-/// EACCES or EPERM from connect().
+/// True if ICMP errors came as long as attempts got no answer: one error at the beginning is not what the attempts of a
+/// minute failed of. An attempt that timed out began its timeout earlier.
+fn goes_on_beside(icmp: &FailureFact, silent: &FailureFact) -> bool {
+    let Some((timeout, _)) = silent.ages else { return true };
+    icmp.last_at + RARE >= silent.last_at.saturating_sub(timeout)
+        && icmp.first_at <= silent.first_at.saturating_sub(timeout) + RARE
+}
+
+/// Time within which a router that limits its ICMP errors sends one.
+const RARE: Duration = Duration::from_secs(3);
+
+/// EACCES from bind(): a port below those that anybody may have.
+fn port_not_permitted(facts: &Facts, failed: &FailureFact) -> Claim {
+    let first = facts.host.ip_unprivileged_port_start.unwrap_or(1024);
+    let port = failed.lease.and_then(|lease| lease.port);
+    let why = match port {
+        Some(port) if port >= first => "A policy (SELinux, seccomp, a cgroup's program) says no".to_owned(),
+        _ => format!("Ports below {first} want CAP_NET_BIND_SERVICE"),
+    };
+    let says = format!(
+        "this host does not let this user bind the port{}: bind() failed before a packet was sent. {why}",
+        port.map_or(String::new(), |port| format!(" {port}"))
+    );
+    Claim::new(FindingId::ConnectNotPermitted, Side::Generator, says)
+        .explaining(failed)
+        .seen(Owner::Attempts, Span::EachAttempt)
+        .resting_on(
+            Evidence::default()
+                .with("failed", failed.count)
+                .with("error", failed.failure.to_string())
+                .with_known("port", port.map(u32::from))
+                .with("ip_unprivileged_port_start", u32::from(first)),
+        )
+        .remedy(format!("choose ports from {first} on: --ports explicit:{}-65535", first.max(1024)))
+        .remedy("sysctl -w net.ipv4.ip_unprivileged_port_start=0    # for every program of this host")
+}
+
+/// EACCES or EPERM from bind() or connect().
 pub(super) fn not_permitted(facts: &Facts) -> Option<Claim> {
+    if let Some(failed) = facts.failed(Stage::Bind, Cause::Permission) {
+        return Some(port_not_permitted(facts, failed));
+    }
     let failed = facts.failed(Stage::Connect, Cause::Permission)?;
     let prohibited =
         place_of(facts, failed).is_some_and(|place| place.refusal == Some(RouteRefusal::Prohibit));
@@ -100,7 +160,7 @@ pub(super) fn not_permitted(facts: &Facts) -> Option<Claim> {
     let says = format!(
         "this host itself does not permit the connection: connect() failed before a packet was sent. {by}"
     );
-    let address = destination(facts, failed).map_or("ADDRESS".to_owned(), |to| to.ip().to_string());
+    let address = destination_of(facts, failed).map_or("ADDRESS".to_owned(), |to| to.ip().to_string());
     Some(
         Claim::new(FindingId::ConnectNotPermitted, Side::Generator, says)
             .explaining(failed)
@@ -119,19 +179,26 @@ pub(super) fn not_permitted(facts: &Facts) -> Option<Claim> {
 
 /// A route of this host refuses the address: each kind by its own error number.
 pub(super) fn route_forbids(facts: &Facts) -> Option<Claim> {
-    let failed = facts.failures.iter().find(|failed| {
+    let forbidden = |failed: &&FailureFact| {
         failed.failure.stage == Stage::Connect && place_of(facts, failed).is_some_and(forbids)
-    })?;
-    let (place, destination) = (place_of(facts, failed)?, destination(facts, failed)?);
+    };
+    let failed = facts.failures.iter().find(forbidden)?;
+    let (place, destination) = (place_of(facts, failed)?, destination_of(facts, failed)?);
     let (word, address) = (place.refusal?.word()?, destination.ip());
     let says = format!(
         "a route of the kind {word} of this host covers {address}: connect() fails before a packet is sent ({})",
         failed.failure
     );
-    let errno_fits = failed.failure.errno == Some(errno_of(place.refusal?));
+    let errno = errno_of(place.refusal?);
+    let of_route = |claim: Claim, failed: &FailureFact| {
+        let fits = failed.failure.errno == Some(errno);
+        claim.explaining_some(failed, if fits { failed.count } else { 0 })
+    };
+    let kinds = facts.failures.iter().filter(forbidden);
+    let kinds = kinds.filter(|kind| destination_of(facts, kind) == Some(destination));
     Some(
-        Claim::new(FindingId::RouteForbids, Side::Generator, says)
-            .explaining_some(failed, if errno_fits { failed.count } else { 0 })
+        kinds
+            .fold(Claim::new(FindingId::RouteForbids, Side::Generator, says), of_route)
             .seen(Owner::Destinations, Span::Throughout)
             .without(
                 &[
@@ -173,10 +240,10 @@ fn errno_of(refusal: RouteRefusal) -> Errno {
 }
 
 fn place_of<'f>(facts: &'f Facts, failed: &FailureFact) -> Option<&'f Place> {
-    facts.place(destination(facts, failed)?.ip())
+    facts.place(destination_of(facts, failed)?.ip())
 }
 
-fn destination(facts: &Facts, failed: &FailureFact) -> Option<SocketAddr> {
+fn destination_of(facts: &Facts, failed: &FailureFact) -> Option<SocketAddr> {
     failed.lease.map(|lease| lease.destination).or(facts.destinations.first().copied())
 }
 
@@ -245,8 +312,16 @@ fn no_route(destination: SocketAddr) -> Claim {
     Claim::new(FindingId::NoRoute, Side::Path, says)
         .seen(Owner::Destinations, Span::Throughout)
         .without(OTHERS, "the routing table answers that there is none")
-        .remedy(format!("ip route get {}    # then: ip route add default via GATEWAY", destination.ip()))
-        .remedy("an IPv6 address on a host without IPv6: use the IPv4 address")
+        .remedy(format!(
+            "ip route get {}    # then: ip {}route add default via GATEWAY",
+            destination.ip(),
+            if destination.is_ipv6() { "-6 " } else { "" }
+        ))
+        .remedy(if destination.is_ipv6() {
+            "use the server's IPv4 address, if this host has no IPv6"
+        } else {
+            "ip -brief addr show    # is the interface up, and has it its address?"
+        })
 }
 
 /// Who sent an ICMP message, in words.

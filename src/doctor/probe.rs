@@ -1,7 +1,7 @@
 //! One careful connection: connect(), with everything that the kernel tells of it, and one exchange.
 
 use crate::diagnose::SchemeTrial;
-use crate::engine::{self, OtherSchemes, Script, handshake, until_connected};
+use crate::engine::{self, OtherSchemes, Script, handshake_and_stay, until_connected};
 use crate::linux::clock::Clock;
 use crate::linux::sock_diag::{Filter, SockDiag};
 use crate::linux::socket::{CallError, Connection, IcmpError, PortChoice, Progress};
@@ -107,7 +107,9 @@ fn probe(to: SocketAddr, scripts: Scripts<'_>, is_local: bool, timeouts: Timeout
         }
     };
     report.connected = true;
-    let mut shaken = handshake(&stream, to, script);
+    // A reply of HTTP is all that there is, and its connection may end with it.
+    let stay = if scripts.answers_once() { Duration::ZERO } else { STAYS };
+    let mut shaken = handshake_and_stay(&stream, to, script, stay);
     if is_local {
         let has_answered = !shaken.first.is_empty() || shaken.tls.is_some();
         let is_silent =
@@ -122,8 +124,7 @@ fn probe(to: SocketAddr, scripts: Scripts<'_>, is_local: bool, timeouts: Timeout
         trials = others.tried_after(failure, to, || engine::connect(to, scripts.source, timeouts.connect));
         report.tell_of(&trials);
     }
-    // A reply of HTTP is all that there is, and its connection may end with it.
-    if shaken.failure.is_none() && !scripts.answers_once() {
+    if shaken.failure.is_none() && script.is_none() {
         shaken.failure = stream.as_ref().and_then(late_end);
     }
     report.failure = shaken.failure.map(FailureReport::from);

@@ -33,9 +33,19 @@ pub struct Handshake {
 /// Speaks to the server at the other end of `stream` until the handshakes of `script` are done or have failed;
 /// where there is none, waits half a second for the server to speak first.
 pub fn handshake(stream: &TcpStream, destination: SocketAddr, script: Option<&Script>) -> Handshake {
+    handshake_and_stay(stream, destination, script, Duration::ZERO)
+}
+
+/// The same, and hears for a time what is said when they are done: a close frame with its code, an end, an alert.
+pub fn handshake_and_stay(
+    stream: &TcpStream,
+    destination: SocketAddr,
+    script: Option<&Script>,
+    stay: Duration,
+) -> Handshake {
     let mut handshake = Handshake::default();
     let heard = match script {
-        Some(script) => Exchange::new(stream, destination, script).until_open(&mut handshake),
+        Some(script) => Exchange::new(stream, destination, script).until_open(&mut handshake, stay),
         None => listen(stream, &mut handshake.first).map_err(SessionError::from),
     };
     if let Err(SessionError { failure, reply }) = heard {
@@ -77,17 +87,23 @@ impl<'h> Exchange<'h> {
         Exchange { stream, destination, script, clock, rng, tally, plain: Vec::new(), scratch: Vec::new() }
     }
 
-    fn until_open(&mut self, handshake: &mut Handshake) -> Result<(), SessionError> {
+    fn until_open(&mut self, handshake: &mut Handshake, stay: Duration) -> Result<(), SessionError> {
         let mut out = Vec::new();
         let (mut session, begun) = Session::begin(&mut self.context(&mut out));
         let mut step = self.send(&mut session, begun, &out)?;
         let mut buffer = vec![0; 16 * 1024];
+        let mut over = None;
         loop {
             handshake.tls = session.tls_version();
-            if step == Step::Done || session.was_open() {
+            let now = self.clock.now();
+            if session.was_open() {
+                over.get_or_insert(now + stay);
+            }
+            if step == Step::Done || over.is_some_and(|over| over <= now) {
                 return Ok(());
             }
-            let left = session.next_due(self.script).map(|due| due.saturating_sub(self.clock.now()));
+            let due = session.next_due(self.script).into_iter().chain(over).min();
+            let left = due.map(|due| due.saturating_sub(self.clock.now()));
             // What is due goes before what came: a peer that never ceases to send would else hold us for ever.
             let read = match left {
                 Some(Duration::ZERO) => Err(io::ErrorKind::TimedOut.into()),

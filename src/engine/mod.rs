@@ -36,7 +36,7 @@ pub use control::Control;
 pub use data::DataError;
 pub use error::RunError;
 pub use first_failures::FirstFailure;
-pub use handshake::{Handshake, handshake};
+pub use handshake::{Handshake, handshake, handshake_and_stay};
 pub use other_schemes::OtherSchemes;
 pub use pacer::{Finished, Next, Pacer, Pacing};
 pub use progress::Progress;

@@ -84,15 +84,17 @@ impl Row {
 /// Experiments, each with the rows of the things that happened beside it.
 pub fn beside_markdown(rows: &[(Distractor, Row)]) -> String {
     let mut out = String::from("| experiment |");
-    for distractor in Distractor::ALL {
+    let columns: Vec<Distractor> =
+        Distractor::ALL.iter().copied().filter(|one| rows.iter().any(|(beside, _)| beside == one)).collect();
+    for distractor in &columns {
         let _ = write!(out, " {distractor} |");
     }
-    let _ = writeln!(out, "\n|---|{}", "---|".repeat(Distractor::ALL.len()));
+    let _ = writeln!(out, "\n|---|{}", "---|".repeat(columns.len()));
     let mut names: Vec<&str> = rows.iter().map(|(_, row)| row.name.as_str()).collect();
     names.dedup();
     for name in names {
         let _ = write!(out, "| `{name}` |");
-        for distractor in Distractor::ALL {
+        for distractor in &columns {
             let row = rows.iter().find(|(beside, row)| beside == distractor && row.name == name);
             let _ =
                 write!(out, " {} |", row.map_or("not run".to_owned(), |(_, row)| row.in_short(*distractor)));

@@ -15,6 +15,17 @@ pub fn available() -> Option<u64> {
     [of_machine, of_cgroups(Path::new("/sys/fs/cgroup")), of_address_space()].into_iter().flatten().min()
 }
 
+/// Has blocks from 128 KiB on given back to the system as soon as they are freed, and moved by the page table as they grow.
+/// glibc keeps ever larger ones otherwise (up to 32 MiB, `M_MMAP_THRESHOLD` in mallopt(3)): the process would take up to
+/// twice what it uses. Other C libraries do so by themselves.
+pub fn keep_no_large_blocks() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: it sets a number of the allocator, under its lock.
+    unsafe {
+        libc::mallopt(libc::M_MMAP_THRESHOLD, 128 * 1024);
+    }
+}
+
 /// Bytes that the tightest of this process's cgroups leaves.
 fn of_cgroups(mount: &Path) -> Option<u64> {
     let memberships = fs::read_to_string("/proc/self/cgroup").ok()?;

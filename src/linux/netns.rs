@@ -154,11 +154,14 @@ impl IdMaps {
 pub(super) fn enter(maps: &IdMaps, more: libc::c_int) -> io::Result<()> {
     match unshare(libc::CLONE_NEWNET | more) {
         Err(error) if error.raw_os_error() == Some(libc::EPERM) => {
-            unshare(libc::CLONE_NEWUSER | libc::CLONE_NEWNET | more)?;
+            unshare(libc::CLONE_NEWUSER)?;
             // A gid may be mapped without privilege only where setgroups() was given up (Linux 3.19).
             write_whole(c"/proc/self/setgroups", b"deny")?;
             write_whole(c"/proc/self/uid_map", maps.uid.as_bytes())?;
             write_whole(c"/proc/self/gid_map", maps.gid.as_bytes())?;
+            // After root has its number: files of /proc/net that are root's only, such as the tables of iptables,
+            // get their owner when the namespace is made.
+            unshare(libc::CLONE_NEWNET | more)?;
         }
         answer => answer?,
     }

@@ -168,6 +168,7 @@ counters! {
     challenge_acks = "TcpExt" "TCPChallengeACK", "challenge ACKs sent, such as for a SYN on a tuple still in use.";
     backlog_drops = "TcpExt" "TCPBacklogDrop", "segments dropped because a socket's backlog was full.";
     md5_not_found = "TcpExt" "TCPMD5NotFound", "segments without the TCP-MD5 signature that the socket demands.";
+    ao_required = "TcpExt" "TCPAORequired", "segments without the TCP-AO signature that the socket demands.";
     reverse_path_drops = "TcpExt" "IPReversePathFilter", "packets dropped by rp_filter.";
     active_opens = "Tcp" "ActiveOpens", "connect() that sent a SYN.";
     passive_opens = "Tcp" "PassiveOpens", "handshakes begun by a peer.";
@@ -184,6 +185,11 @@ counters! {
 }
 
 impl Counters {
+    /// Segments without the signature that a socket demands, be it TCP-MD5 or TCP-AO.
+    pub fn unsigned(&self) -> u64 {
+        self.md5_not_found + self.ao_required
+    }
+
     /// Takes those it knows from a text of `/proc/net/netstat` or `snmp`: pairs of lines, names above
     /// numbers. What is malformed is passed over.
     fn take(&mut self, text: &str) {

@@ -277,7 +277,8 @@ pub fn in_flag(flag: &str, given: &str) -> Vec<String> {
 
 /// A command line as it may be told: what secrets are given to flags is replaced.
 pub fn command_line<'a>(arguments: impl IntoIterator<Item = &'a str>, secrets: &[String]) -> String {
-    const SECRET: [&str; 6] = ["--auth", "--header", "--send", "--body", "--subprotocol", "--expect"];
+    const SECRET: [&str; 7] =
+        ["--auth", "--header", "--send", "--body", "--subprotocol", "--expect", "--push-header"];
     let mut told = Vec::new();
     let mut is_value = false;
     for argument in arguments {

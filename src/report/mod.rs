@@ -20,6 +20,7 @@ pub mod output;
 mod plan_line;
 pub mod plan_text;
 mod populations;
+pub mod push;
 pub mod rehearsal;
 pub mod screen;
 pub mod shown;

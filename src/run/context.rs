@@ -1,5 +1,6 @@
 //! Knowledge of detectors and diagnosis about a plan on this host before it runs.
 
+use crate::diagnose::ClientFacts;
 use crate::host::target::are_local;
 use crate::linux::addresses::is_local;
 use crate::linux::sysctl::HostSettings;
@@ -46,6 +47,29 @@ pub(crate) fn foreign_sources(plan: &Plan) -> Vec<IpAddr> {
     let addresses =
         blocks.iter().flat_map(|block| (0..block.len().min(LOOKED_AT)).filter_map(|n| block.nth(n)));
     addresses.filter(|address| !is_local(*address).unwrap_or(true)).collect()
+}
+
+/// What the plan tells the run to do, as far as a remedy may ask for the same.
+pub(crate) fn client(plan: &Plan) -> ClientFacts {
+    let (tls, request) = (&plan.session.tls, &plan.session.request);
+    let has_header = |name: &str| request.headers.iter().any(|header| header.name.eq_ignore_ascii_case(name));
+    let flags = [
+        ("--insecure", tls.insecure),
+        ("--ca", tls.ca.is_some()),
+        ("--cert", tls.cert.is_some()),
+        ("--server-name", tls.server_name.is_some()),
+        ("--alpn", !tls.alpn.is_empty()),
+        ("--tls-version", tls.version.is_some()),
+        ("--subprotocol", !request.subprotocols.is_empty()),
+        ("--auth", has_header("authorization")),
+        ("--origin", has_header("origin")),
+    ];
+    ClientFacts {
+        close: Some(plan.connection.close),
+        ports: Some(plan.source.ports),
+        connect_timeout: Some(plan.connection.connect_timeout),
+        flags: flags.into_iter().filter(|(_, has)| *has).map(|(flag, _)| flag).collect(),
+    }
 }
 
 /// Messages or requests that each connection of the plan is to have, where their number is fixed.

@@ -1,7 +1,9 @@
 //! Watches the kernel while a run goes on: a sample a window, the onsets that it shows, and at the end the
 //! facts that the diagnosis wants. It works on the monitor thread.
 
-use crate::diagnose::{Facts, FailureFact, Moment, ProcessMemory, Refusals, TargetFacts, TupleFact};
+use crate::diagnose::{
+    Facts, FailureFact, Moment, PortWindow, ProcessMemory, Refusals, TargetFacts, TupleFact,
+};
 use crate::host::server_process::{ServerWatch, own_drops};
 use crate::host::state::Owners;
 use crate::host::target;
@@ -20,7 +22,7 @@ use crate::observe::{
 };
 use crate::plan::{Plan, PortPolicy};
 use crate::result::{KernelWindow, LATE_US};
-use crate::run::context::{context, foreign_sources, planned_messages, source_weights};
+use crate::run::context::{client, context, foreign_sources, planned_messages, source_weights};
 use crate::run::monitor::{Complete, Look, Told, Watch};
 use crate::run::plateau::plateau;
 use std::net::SocketAddr;
@@ -41,6 +43,10 @@ pub(super) struct Observer {
     server: ServerWatch,
     /// The tuple that was the fullest in any sample.
     fullest: Option<TupleFact>,
+    /// See [`Facts::port_windows`].
+    port_windows: Vec<PortWindow>,
+    /// See [`TargetFacts::drops_by`].
+    drops_by: Vec<(Stamp, u64)>,
     hurry: Hurry,
     pub(super) onsets: Vec<Onset>,
     pub(super) seen: Vec<KernelWindow>,
@@ -73,6 +79,8 @@ impl Observer {
             last: Some(first.clone()),
             first: Some(first),
             fullest: None,
+            port_windows: Vec::new(),
+            drops_by: Vec::new(),
             hurry,
             onsets: Vec::new(),
             seen: Vec::new(),
@@ -136,6 +144,7 @@ impl Observer {
             held_max: run.held_max,
             tuples: run.start.tuples,
             planned_messages: planned_messages(plan),
+            client: client(plan),
             failures: run.tally.failures().iter().map(failure_fact).collect(),
             spoken: Some(plan.kind()),
             url: plan.url(),
@@ -146,6 +155,7 @@ impl Observer {
             explicit_ports: matches!(plan.source.ports, PortPolicy::Explicit { .. }),
             usable_ports: self.context.usable_ports,
             tuple: self.fullest,
+            port_windows: self.port_windows.clone(),
             counters: over.and_then(|over| over.counters),
             conntrack: last.and_then(|sample| sample.conntrack).map(|now| {
                 (now, over.and_then(|over| over.conntrack_drops).unwrap_or(ConntrackDrops::default()))
@@ -162,11 +172,15 @@ impl Observer {
                 .then(|| Duration::from_micros(run.tally.latencies.connect.min_max_us().0)),
             generator_late: run.tally.latencies.lateness.quantile_us(0.99) > LATE_US
                 || Served::of(&run.tally, run.start.workers, run.elapsed).too_late().is_some(),
+            target: TargetFacts {
+                process_state: around.target.process_state,
+                drops_by: self.drops_by.clone(),
+                ..self.server.facts()
+            },
             memory: ProcessMemory {
                 limit: run.start.memory_limit,
                 peak: Some(run.memory_peak).filter(|peak| *peak > 0),
             },
-            target: TargetFacts { process_state: around.target.process_state, ..self.server.facts() },
             ..around
         }
     }
@@ -195,12 +209,17 @@ impl Watch for Observer {
             ObservedWindow { window: row, totals: &window.totals, sample: &sample, delta: delta.as_ref() };
         let onsets = self.detectors.window(&view);
         self.onsets.extend(onsets.iter().cloned());
+        // What is counted after the end is not what the window met.
+        let is_during = is_new && !self.hurry.is_called_for();
+        self.port_windows.extend(port_window(row, Some(&sample).filter(|_| is_during)));
         if !is_new {
             return Told { onsets, seen: None };
         }
-        if !self.hurry.is_called_for() {
+        if is_during {
             self.server.window(row);
         }
+        let dropped = delta.and_then(|delta| delta.listener_drops).filter(|more| *more > 0);
+        self.drops_by.extend(dropped.map(|more| (sample.taken_at, more)));
         self.fullest = self
             .fullest
             .into_iter()
@@ -221,6 +240,22 @@ fn with_drops(sample: Sample, context: &RunContext, destinations: &[SocketAddr])
 
 fn fullest(sample: &Sample) -> Option<TupleCount> {
     sample.tuples().into_iter().max_by_key(|tuple| tuple.sockets.total())
+}
+
+/// A window in which attempts found no port, with the ports of the fullest tuple where they were counted at its end.
+fn port_window(row: &WindowRow, sample: Option<&Sample>) -> Option<PortWindow> {
+    let for_want_of_a_port =
+        |failure: &Failure| (failure.stage, failure.cause) == (Stage::Connect, Cause::AddressNotAvailable);
+    let failed = row.failures.iter().filter(|(failure, _)| for_want_of_a_port(failure));
+    let failed: u64 = failed.map(|(_, count)| count).sum();
+    // Of two looks, a connection may be in both or in neither.
+    let sample = sample.filter(|sample| sample.is_one_look() && is_exact(sample));
+    let fact = sample.and_then(fullest).map(|tuple| tuple_fact(&tuple));
+    (failed > 0).then(|| PortWindow {
+        at: sample.map_or(row.at, |sample| sample.taken_at),
+        failed,
+        sockets: fact.map(|fact| (fact.time_wait(), fact.live())),
+    })
 }
 
 fn tuple_fact(tuple: &TupleCount) -> TupleFact {
@@ -313,6 +348,8 @@ fn failure_fact(kind: &crate::model::FailureTally) -> FailureFact {
             .flatten()
             .and_then(|code| u8::try_from(code).ok()),
         icmp_offender: kind.samples.iter().find_map(|sample| sample.icmp_from),
+        // `by_kind` fills them in.
+        steps: Vec::new(),
     }
 }
 

@@ -133,7 +133,7 @@ pub(crate) fn without_tests(all: &[Token]) -> (Vec<Token>, usize, Vec<String>) {
         }
         let end = end_of_item(all, item);
         let words: Vec<&str> = all[item..end].iter().map(|t| t.text.as_str()).collect();
-        if let ["mod", name, ";"] = words[..] {
+        if let ["mod", name, ";"] | ["pub", "(", "crate" | "super", ")", "mod", name, ";"] = words[..] {
             files.push(name.to_owned());
         }
         lines += all[end - 1].line - all[at].line + 1;
@@ -221,7 +221,7 @@ mod tests {
 
     #[test]
     fn test_items_are_left_out() {
-        let source = "fn a() {}\n#[cfg(test)]\n#[allow(x)]\nmod tests {\n fn b() { [1] }\n}\n#[cfg(all(test, unix))] mod more;\n#[cfg(test)] use x::{y};\n#[cfg(not(test))] fn c() {}\n";
+        let source = "fn a() {}\n#[cfg(test)]\n#[allow(x)]\nmod tests {\n fn b() { [1] }\n}\n#[cfg(all(test, unix))] pub(crate) mod more;\n#[cfg(test)] use x::{y};\n#[cfg(not(test))] fn c() {}\n";
         let (kept, lines, files) = without_tests(&tokens(source));
         let words: Vec<&str> = kept.iter().map(|t| t.text.as_str()).collect();
         assert!(words.contains(&"a") && words.contains(&"c"), "{words:?}");

@@ -16,6 +16,18 @@ pub(super) fn named(name: &str) -> Result<Distractor, String> {
     Distractor::of(name).ok_or_else(|| format!("it is one of {}", all()))
 }
 
+/// Distractors of one table.
+#[derive(Debug, Clone)]
+pub(super) struct Several(pub(super) Vec<Distractor>);
+
+/// Distractors by their names, with commas; or all.
+pub(super) fn several(names: &str) -> Result<Several, String> {
+    if names == "all" {
+        return Ok(Several(Distractor::ALL.to_vec()));
+    }
+    names.split(',').map(named).collect::<Result<_, _>>().map(Several)
+}
+
 /// A way of holding connections by its name.
 pub(super) fn way(name: &str) -> Result<Way, String> {
     let found = Way::ALL.into_iter().find(|way| way.name() == name);
@@ -23,10 +35,10 @@ pub(super) fn way(name: &str) -> Result<Way, String> {
 }
 
 /// Runs them, tells each that is not as intended at once, and prints the table.
-pub(super) fn table(experiments: &[Experiment]) -> anyhow::Result<Exit> {
+pub(super) fn table(experiments: &[Experiment], distractors: &[Distractor]) -> anyhow::Result<Exit> {
     let pairs: Vec<(&Experiment, Distractor)> = experiments
         .iter()
-        .flat_map(|experiment| Distractor::ALL.iter().map(move |distractor| (experiment, *distractor)))
+        .flat_map(|experiment| distractors.iter().map(move |distractor| (experiment, *distractor)))
         .collect();
     let (next, missing) = (AtomicUsize::new(0), AtomicUsize::new(0));
     let rows = Mutex::new(vec![None; pairs.len()]);

@@ -54,10 +54,19 @@ pub(in crate::cli) struct Lab {
     /// Do all experiments, one after the other
     #[arg(long, conflicts_with = "name")]
     all: bool,
-    /// Do it with each of ten things beside it that are not its cause, and print the table: the first finding stays,
-    /// and nothing else is proved. All experiments take some ten minutes
-    #[arg(long, conflicts_with_all = ["cure", "json", "html"])]
-    distractors: bool,
+    /// Do it with each of ten things beside it that are not its cause, or with those of these names, and print the
+    /// table: the first finding stays, and nothing else is proved. All experiments take some ten minutes [default:
+    /// nothing beside it]
+    #[arg(
+        long,
+        value_name = "NAME,NAME",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "all",
+        value_parser = beside::several,
+        conflicts_with_all = ["cure", "json", "html"]
+    )]
+    distractors: Option<beside::Several>,
     /// Print just a table in Markdown: what the diagnosis says of each
     #[arg(long)]
     table: bool,
@@ -157,8 +166,8 @@ fn experiments(args: &Lab) -> anyhow::Result<Exit> {
             }
         },
     };
-    if args.distractors {
-        return beside::table(&experiments);
+    if let Some(beside::Several(distractors)) = &args.distractors {
+        return beside::table(&experiments, distractors);
     }
     if let Err(unknown) = experiments.iter().try_for_each(|e| cures(e, args).map(drop)) {
         say(&format!("connstorm: {unknown}"));

@@ -6,6 +6,7 @@ mod division;
 mod exporter;
 mod journal;
 mod progress;
+mod push;
 
 pub(super) use args::Run;
 
@@ -28,6 +29,7 @@ use anyhow::Context;
 use args::{ProgressFlags, ProgressWhen};
 use exporter::Exporter;
 use journal::Journal;
+use push::Push;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, channel};
@@ -57,7 +59,7 @@ pub(super) fn run(args: &Run) -> anyhow::Result<Exit> {
     let prepared = prepare(&plan, slice, &|| interrupt.asked());
     let completed = prepared.map_err(anyhow::Error::from);
     let completed = completed.and_then(|prepared| watched(prepared, &interrupt, args, journal.as_mut()));
-    let (completed, exporter) = match completed {
+    let (completed, exporter, push) = match completed {
         Err(error) if matches!(error.downcast_ref(), Some(StartRunError::Interrupted)) => {
             // Outputs are dropped as they are: earlier files stay whole.
             say(&format!("connstorm: {error}"));
@@ -78,6 +80,7 @@ pub(super) fn run(args: &Run) -> anyhow::Result<Exit> {
     if let Some(journal) = journal {
         journal.remove();
     }
+    push.finish(&result);
     if let Some(exporter) = exporter {
         exporter.finish(&result);
     }
@@ -148,11 +151,12 @@ fn watched(
     interrupt: &Interrupt,
     args: &Run,
     mut journal: Option<&mut Journal>,
-) -> anyhow::Result<(Completed, Option<Exporter>)> {
+) -> anyhow::Result<(Completed, Option<Exporter>, Push)> {
     let flags = &args.progress;
     let share = prepared.share();
     let progress = if flags.quiet { ProgressWhen::Never } else { flags.progress };
     let mut exporter = flags.listen.map(|address| Exporter::start(address, &share)).transpose()?;
+    let push = Push::start(&args.push)?;
     let mut line = progress::Line::new(progress, end(&share), share.load.connections);
     let control = Control::default();
     if !flags.quiet {
@@ -179,10 +183,11 @@ fn watched(
         if let Some(exporter) = &mut exporter {
             exporter.look(progress);
         }
+        push.look(progress);
     });
     trace.tell();
     line.finish();
-    Ok((completed, exporter))
+    Ok((completed, exporter, push))
 }
 
 /// The connections that are to be traced, and the run that traces them.

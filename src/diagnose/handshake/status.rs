@@ -46,6 +46,7 @@ pub(super) fn finding(case: &Case<'_>) -> Claim {
     );
     let id = match status {
         200..=299 => FindingId::NoWebsocketThere,
+        100..=199 | 0..=99 | 600.. => FindingId::ProtocolViolated,
         300..=399 => FindingId::Redirected,
         401 | 403 | 407 => FindingId::NotAuthorised,
         404 | 405 | 410 => FindingId::WrongPath,
@@ -144,6 +145,8 @@ fn meaning(status: u16, websocket: bool) -> &'static str {
         402 | 406 | 409 | 411..=425 | 427..=428 | 430..=499 => "it does not take the request",
         502 => "a proxy answers, and the server behind it does not speak to it",
         503 => "it, or a proxy before it, has no capacity left, or no server to hand the request to",
+        100..=199 => "it goes over to another protocol, which the request did not ask for",
+        0..=99 | 600.. => "that is no status of HTTP (RFC 9110, section 15)",
         504 => "a proxy answers, and the server behind it does not in time",
         505 => {
             "it does not take this version of HTTP: a proxy before it speaks HTTP/1.0 to it, as nginx does by default"
@@ -168,6 +171,15 @@ fn remedies(status: u16, case: &Case<'_>) -> Vec<String> {
         ],
         300..=399 => vec![redirected(case, header("location"))],
         401 => {
+            if case.facts.client.has("--auth") {
+                return vec![
+                    format!(
+                        "the credentials that were given are refused: are they right, or has the token expired? {}",
+                        authentication(case)
+                    ),
+                    log,
+                ];
+            }
             vec![authentication(case)]
         }
         407 => vec![

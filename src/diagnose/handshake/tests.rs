@@ -232,6 +232,11 @@ fn redirects_and_limits_advise_what_is_there() {
     assert!(status(Kind::Ws, 401, several).remedies[0].contains("basic("));
     let away = status(Kind::Http, 503, with(&[("Retry-After", "Wed, 21 Oct 2037 07:28:00 GMT")], ""));
     assert!(away.remedies[0].starts_with("wait until Wed, 21 Oct 2037"), "{:?}", away.remedies);
+    for code in [101, 0, 999] {
+        let finding = status(Kind::Http, code, with(&[], ""));
+        assert_eq!(finding.id.as_str(), "protocol-violated", "{}", finding.says);
+        assert!(!finding.says.contains("failed by itself"), "{}", finding.says);
+    }
     assert!(status(Kind::Ws, 505, with(&[], "")).remedies[0].contains("proxy_http_version 1.1"));
     let version = status(Kind::Ws, 426, with(&[("Sec-WebSocket-Version", "8, 7")], ""));
     assert!(version.remedies[0].contains("8, 7"), "{:?}", version.remedies);

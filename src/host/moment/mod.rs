@@ -9,7 +9,7 @@ mod ports;
 use crate::diagnose::{ConntrackNow, Moment, SourceAddress};
 use crate::linux::addresses::{assigned, is_local, source_for};
 use crate::linux::listeners::{self, Listener};
-use crate::linux::proc_net::{ConntrackDrops, Counters, ProcNet};
+use crate::linux::proc_net::{Conntrack, Counters, ProcNet};
 use crate::linux::sock_diag::{Filter, SockDiag};
 use crate::linux::sysctl::{HostSettings, ipv6_is_disabled};
 use crate::linux::tcp_state::{StateSet, TcpState};
@@ -25,7 +25,7 @@ pub(crate) struct MomentLook {
     policy: PortPolicy,
     host: HostSettings,
     counters: Option<Counters>,
-    conntrack: Option<ConntrackDrops>,
+    conntrack: Option<Conntrack>,
     listeners: Vec<Listener>,
 }
 
@@ -45,7 +45,7 @@ impl MomentLook {
             policy,
             host,
             counters: files.as_mut().and_then(|files| files.counters().ok()),
-            conntrack: files.and_then(|mut files| files.conntrack().ok().flatten()).and_then(|now| now.drops),
+            conntrack: files.and_then(|mut files| files.conntrack().ok().flatten()),
             listeners: listeners::all().unwrap_or_default(),
         }
     }
@@ -88,8 +88,14 @@ impl MomentLook {
     fn conntrack(&self, moment: &Moment, unseen: &mut Vec<String>) -> Option<ConntrackNow> {
         let now = ProcNet::open().and_then(|mut files| files.conntrack());
         let now = noted(now, "connection tracking", unseen).flatten()?;
-        let lost = now.drops.map(|drops| drops.since(&self.conntrack.unwrap_or_default()));
-        Some(ConntrackNow { count: now.count, max: now.max, lost, tracks_us: tracks_us(moment) })
+        let lost_before = self.conntrack.and_then(|before| before.drops).unwrap_or_default();
+        Some(ConntrackNow {
+            count: now.count,
+            max: now.max,
+            before: self.conntrack.map(|before| before.count),
+            lost: now.drops.map(|drops| drops.since(&lost_before)),
+            tracks_us: tracks_us(moment),
+        })
     }
 }
 
