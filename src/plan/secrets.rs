@@ -280,7 +280,8 @@ fn literals(text: &str) -> impl Iterator<Item = String> {
 
 /// A command line as it may be told: what secrets are given to flags is replaced.
 pub fn command_line<'a>(arguments: impl IntoIterator<Item = &'a str>, secrets: &[String]) -> String {
-    const SECRET: [&str; 6] = ["--auth", "--header", "--send", "--body", "--subprotocol", "--expect"];
+    const SECRET: [&str; 7] =
+        ["--auth", "--header", "--send", "--body", "--subprotocol", "--expect", "--push-header"];
     let mut told = Vec::new();
     let mut is_value = false;
     for argument in arguments {
@@ -312,7 +313,7 @@ fn redacted_url(name: &str) -> String {
 }
 
 /// A path with the names of its query's fields alone.
-pub(super) fn redacted_query(path: &str) -> String {
+pub fn redacted_query(path: &str) -> String {
     let Some((path, query)) = path.split_once('?') else { return path.to_owned() };
     let field = |field: &str| match field.split_once('=') {
         Some((name, _)) => format!("{name}={REDACTED}"),
@@ -328,7 +329,7 @@ pub(super) fn query_values(path: &str) -> impl Iterator<Item = &str> {
 }
 
 /// A header whose value every client sends alike is none; any other may be.
-pub(super) fn is_secret_header(name: &str) -> bool {
+pub fn is_secret_header(name: &str) -> bool {
     const COMMON: [&str; 18] = [
         "accept",
         "accept-charset",

@@ -20,6 +20,7 @@ pub mod output;
 mod plan_line;
 pub mod plan_text;
 mod populations;
+pub mod push;
 pub mod rehearsal;
 pub mod screen;
 pub mod shown;
@@ -27,6 +28,7 @@ mod steps;
 mod style;
 pub mod summary;
 pub mod sweep_text;
+pub mod trace;
 pub mod watch;
 pub mod watch_metrics;
 

@@ -58,10 +58,10 @@ pub(super) fn written(prefix: &str, figures: Figures) -> Result<String, RenderEr
 /// One family of metrics, with the values of its members.
 #[derive(Debug)]
 pub(super) struct Family {
-    name: String,
-    help: &'static str,
+    pub(super) name: String,
+    pub(super) help: &'static str,
     pub(super) unit: Option<Unit>,
-    values: Values,
+    pub(super) values: Values,
 }
 
 #[derive(Debug)]
@@ -74,10 +74,10 @@ pub(super) enum Values {
 
 #[derive(Debug)]
 pub(super) struct Buckets {
-    sum_s: f64,
-    count: u64,
-    /// Upper bounds in seconds, and how many lie in each bucket.
-    buckets: Vec<(f64, u64)>,
+    pub(super) sum_s: f64,
+    pub(super) count: u64,
+    /// Upper bounds in seconds, the last one infinite, and how many lie in each bucket.
+    pub(super) buckets: Vec<(f64, u64)>,
 }
 
 /// Families of metrics, in the order in which they are written.
@@ -85,7 +85,8 @@ pub(super) struct Buckets {
 pub(super) struct Figures(Vec<Family>);
 
 impl Figures {
-    fn of(result: &RunResult, verdict: &str) -> Result<Figures, RenderError> {
+    /// The figures of a run, with what is to be said of its worth.
+    pub(super) fn of(result: &RunResult, verdict: &str) -> Result<Figures, RenderError> {
         let mut figures = Figures(Vec::new());
         figures.run(result, verdict);
         figures.counts(result);
@@ -96,6 +97,11 @@ impl Figures {
             figures.window(result, window);
         }
         Ok(figures)
+    }
+
+    /// The families, in their order.
+    pub(super) fn families(&self) -> &[Family] {
+        &self.0
     }
 
     pub(super) fn add(&mut self, name: &str, help: &'static str, values: Values) -> &mut Family {

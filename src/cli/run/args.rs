@@ -1,6 +1,7 @@
 //! The raw arguments of `connstorm run`: text as it was given, under the names of the scenario's fields.
 
 use super::division::Division;
+use super::push::PushFlags;
 use crate::cli::outputs::OutputFlags;
 use crate::cli::scenario_flags::ScenarioFlags;
 use clap::{Args, ValueEnum};
@@ -34,6 +35,10 @@ Examples:
   connstorm run tcp://10.0.0.5:9000 --rate 9000/s --part 2/3 \\
     --start-at 2030-01-02T03:04:05Z --json two.json
 
+  # The figures of each second to Prometheus' receiver of remote writes
+  connstorm run tcp://127.0.0.1:9000 --rate 500/s --push-label branch=main \\
+    --push-prometheus http://127.0.0.1:9090/api/v1/write
+
   # A scenario that another program writes, on standard input
   sed 's/2000/1000/' scenarios/first-run.toml | connstorm run -
 
@@ -57,6 +62,8 @@ pub(in crate::cli) struct Run {
     #[command(flatten)]
     pub(super) progress: ProgressFlags,
     #[command(flatten)]
+    pub(super) push: PushFlags,
+    #[command(flatten)]
     pub(super) output: OutputFlags,
 }
 
@@ -71,6 +78,10 @@ pub(super) struct ProgressFlags {
     /// Show progress: auto is live on a terminal, and a plain line every 10 s elsewhere
     #[arg(long, value_name = "WHEN", default_value = "auto")]
     pub(super) progress: ProgressWhen,
+    /// Show the whole conversation of the first N connections, with times, on standard error; what is secret, messages
+    /// among it, is told by its size unless --show-secrets is given
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u64).range(0..=1000))]
+    pub(super) trace: u64,
     /// Show secrets in outputs and errors: what came from ${NAME}, headers, queries, messages
     #[arg(long)]
     pub(super) show_secrets: bool,

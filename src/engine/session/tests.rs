@@ -64,6 +64,7 @@ impl Rehearsal {
             plain: &mut plain,
             scratch: &mut scratch,
             client: None,
+            trace: None,
             ordinal: 0,
             destination: ([127, 0, 0, 1], 9001).into(),
         };

@@ -186,6 +186,9 @@ pub struct Messages {
     pub ping_every: Option<Duration>,
     /// Code of our close frame.
     pub close_code: u16,
+    /// Codes with which the peer may close; empty: none, 1000 and 1001 where it is to close, and none else.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub expect_close: Vec<u16>,
     /// Number of connections that send, the first of the run; `None`: all. The others listen, and the spread
     /// of each message's arrivals is measured.
     pub senders: Option<u64>,
@@ -203,6 +206,7 @@ impl Default for Messages {
             timeout: Duration::from_secs(5),
             ping_every: None,
             close_code: 1000,
+            expect_close: Vec::new(),
             senders: None,
         }
     }

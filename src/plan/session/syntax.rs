@@ -247,6 +247,23 @@ pub(in crate::plan) const CLOSE_CODE: Syntax<u16> = Syntax {
     },
 };
 
+pub(in crate::plan) const CLOSE_CODES: Syntax<Vec<u16>> = Syntax {
+    expected: "close codes, such as \"1000,1001\"",
+    bare_number: true,
+    pattern: r"[0-9]{4}(\s*,\s*[0-9]{4})*",
+    parse: |text| {
+        let codes = text.split(',').map(|item| {
+            // 1005 stands for none, 1006 for the end of a connection without a close frame.
+            item.trim().parse().ok().filter(|code| (1000..=4999).contains(code)).ok_or_else(|| {
+                Fault::new(format!("{} is not a close code", quote(item.trim())))
+                    .expected("codes from 1000 to 4999; 1005: none, 1006: no close frame")
+                    .in_part(text, item)
+            })
+        });
+        codes.collect()
+    },
+};
+
 pub(in crate::plan) const TLS_VERSION: Syntax<TlsVersion> = Syntax {
     expected: "\"1.2\" or \"1.3\"",
     bare_number: true,
