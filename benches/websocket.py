@@ -2,7 +2,7 @@
 """What a WebSocket costs connstorm: held, opened and closed, and echoing.
 
     python3 benches/websocket.py                # all parts
-    python3 benches/websocket.py memory         # one of: memory, connect, echo, peers
+    python3 benches/websocket.py memory         # one of: memory, parked, connect, echo, peers
     python3 benches/websocket.py peers          # beside artillery, which `benches/peers.py --install` gets
 
 The target is `connstorm serve ws`, a process of its own on the other core; only the generator's CPU time and
@@ -80,6 +80,35 @@ def memory(options):
     each = (peaks[18_000] - peaks[2_000]) / 16_000
     goal = "goal 800 met" if each <= 800 else "limit 1,200 met" if each <= 1200 else "MISSED"
     print(f"held WebSocket: {each:,.0f} bytes of user memory each, {peaks[18_000] / 1024:,.0f} KiB for 18,000 ({goal})")
+
+
+PARKED = """\
+steps = [
+  {{ open = true }},
+  {{ send = '{{"id":"{{random:64}}"}}', expect = "echo", take = {{ id = "json:/id" }} }},
+  {{ on = {{ starts_with = "2" }}, send = "3{{id}}" }},
+  {{ think = "until-end" }},
+]
+target = {{ url = "{url}" }}
+load = {{ open = [{{ hold = "20s", at = "2000/s" }}], connections = {held} }}
+connection = {{ lifetime = "until-end" }}
+"""
+
+
+def parked(options):
+    """A conversation that waits, with a reaction and 64 bytes taken: what each takes beside the first 2,000."""
+    peaks = {}
+    for held in (2_000, 20_000):
+        with Server(options.connstorm, "ws") as server, tempfile.TemporaryDirectory() as folder:
+            scenario = Path(folder, "parked.toml")
+            scenario.write_text(PARKED.format(url=server.url, held=held))
+            _, result = storm(options, scenario)
+            if result["counts"]["held_max"] != held:
+                raise Failed(f"{held:,} wanted, {result['counts']['held_max']:,} held")
+            peaks[held] = result["resources"]["rss_peak_bytes"] - result["resources"]["rss_start_bytes"]
+    each = (peaks[20_000] - peaks[2_000]) / 18_000
+    goal = "goal 700 met" if each <= 700 else "limit 1,000 met" if each <= 1000 else "MISSED"
+    print(f"parked conversation, a reaction and 64 bytes taken: {each:,.0f} bytes of user memory each at 20,000 ({goal})")
 
 
 def connect(options):
@@ -188,7 +217,7 @@ def progress(text):
 
 
 def main():
-    parts = {"memory": memory, "connect": connect, "echo": echo, "peers": peers}
+    parts = {"memory": memory, "parked": parked, "connect": connect, "echo": echo, "peers": peers}
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("parts", nargs="*", help=f"some of: {' '.join(parts)} (all)")
     parser.add_argument("--rounds", type=int, default=3)

@@ -1,4 +1,4 @@
-//! `connstorm check`, and the data that clients fill placeholders with.
+//! `connstorm check`, `run --trace`, and the data that clients fill placeholders with.
 
 mod support;
 
@@ -216,4 +216,106 @@ fn a_check_finds_what_a_run_would_refuse() {
     }
     let (out, _, code) = check(&["--requests", "2"], Path::new("http://127.0.0.1:9/a"));
     assert!(code == Some(0) && out.contains("GET /a HTTP/1.1") && out.contains("2 requests"), "{out}");
+}
+
+#[test]
+fn a_trace_shows_the_whole_conversation_of_the_first_connections() {
+    Namespace::of("a_trace_shows_the_whole_conversation_of_the_first_connections").run(|| {
+        let folder = tempfile::tempdir().unwrap();
+        let text = r#"
+            steps = [
+              { open = "/a?t=secret1", headers = { Cookie = "sid=secret2" } },
+              { send = "hello secret3", expect = "echo" },
+              { close = 4000 },
+              { open = "/b" },
+            ]
+            [serve]
+            kind = "ws"
+            [load]
+            closed = { slots = 3 }
+            connections = 3
+        "#;
+        let scenario = written(&folder, "trace.toml", text);
+        let trace = |more: &[&str]| {
+            let output =
+                connstorm().args(["run", "--quiet", "--trace", "1"]).args(more).arg(&scenario).output();
+            String::from_utf8(output.unwrap().stderr).unwrap()
+        };
+        let told = trace(&[]);
+        for part in [
+            "* begins\n",
+            "* connected, 127.0.0.1:",
+            "> GET /a?t=(redacted) HTTP/1.1\n",
+            "> Cookie: (redacted)\n",
+            "< HTTP/1.1 101 ",
+            "> text, 13 bytes (redacted)\n",
+            "< text, 13 bytes (redacted)\n",
+            "> close, 2 bytes",
+            "> GET /b HTTP/1.1\n",
+            "* ended well\n",
+        ] {
+            assert!(told.contains(part), "{part}\n--- in\n{told}");
+        }
+        assert!(!told.contains("secret"), "{told}");
+        assert_eq!(told.matches("* begins").count(), 2, "one client, both of its connections: {told}");
+        assert!(trace(&["--show-secrets"]).contains("< text, 13 bytes: hello secret3"));
+    });
+}
+
+#[test]
+fn clients_of_several_connections_are_divided_among_parts() {
+    Namespace::of("clients_of_several_connections_are_divided_among_parts").run(|| {
+        let (_running, ws) =
+            support::targets::start(connstorm::protocol::Kind::Ws, connstorm::protocol::Behaviour::Echo);
+        let folder = tempfile::tempdir().unwrap();
+        let text = format!(
+            r#"
+            steps = [
+              {{ open = true }},
+              {{ send = "{{conn}}", expect = "echo", take = {{ n = "regex:.+" }}, name = "first" }},
+              {{ close = true }},
+              {{ open = "/{{n}}" }},
+              {{ send = "{{n}}", expect = {{ equals = "{{conn}}" }}, name = "second" }},
+            ]
+            [target]
+            url = "ws://{ws}/"
+            [load]
+            open = [{{ hold = "1s", at = "poisson(200/s)" }}]
+            connections = 90
+            "#
+        );
+        let scenario = written(&folder, "several.toml", &text);
+        let file = |name: &str| folder.path().join(name);
+        let parts = ["1", "2", "3"].map(|part| {
+            connstorm()
+                .args(["run", "--quiet", "--part", &format!("{part}/3"), "--json"])
+                .args([&file(&format!("{part}.json")), &scenario])
+                .stderr(Stdio::null())
+                .spawn()
+                .unwrap()
+        });
+        parts.into_iter().for_each(|mut part| assert!(part.wait().unwrap().code().is_some()));
+        let json = ["1.json", "2.json", "3.json"].map(file);
+        connstorm().arg("merge").args(&json).arg("--json").arg(file("all.json")).output().unwrap();
+        let result: Value = serde_json::from_slice(&std::fs::read(file("all.json")).unwrap()).unwrap();
+        let counts = (count(&result, "planned"), count(&result, "started"), count(&result, "ok"));
+        assert_eq!(counts, (180, 180, 180), "90 clients, two connections each: {:#}", result["failures"]);
+        let steps: Vec<_> =
+            result["steps"].as_array().unwrap().iter().map(|step| (&step["name"], &step["done"])).collect();
+        assert!(steps.contains(&(&"second".into(), &90.into())), "{steps:?}");
+    });
+}
+
+#[test]
+fn close_codes_of_the_peer_are_expected_or_not() {
+    Namespace::of("close_codes_of_the_peer_are_expected_or_not").run(|| {
+        let folder = tempfile::tempdir().unwrap();
+        let text = "[serve]\nkind = \"ws\"\nbehaviour = \"close-after(100ms)\"\n[load]\nclosed = { slots = 2 }\nconnections = 6\n\
+                    [connection]\nclose = \"peer\"\nlifetime = \"2s\"\n";
+        let scenario = written(&folder, "close.toml", text);
+        let run = |more: &str| storm(&format!("{} {more}", scenario.display()));
+        assert_eq!(count(&run("--expect-close 1000,1001"), "ok"), 6);
+        assert_eq!(count(&run("--expect-close 1001"), "failed"), 6, "1000 is none that was expected");
+        assert_eq!(count(&run("--expect-close 1000 --close fin"), "ok"), 6);
+    });
 }

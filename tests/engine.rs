@@ -70,6 +70,7 @@ fn plan(address: SocketAddr) -> Plan {
             handshake_timeout: Duration::from_secs(5),
         },
         session: connstorm::plan::Session::default(),
+        spacing: Default::default(),
         data: Vec::new(),
         populations: Vec::new(),
         secrets: connstorm::plan::Secrets::default(),

@@ -10,6 +10,7 @@ use super::lifetimes::WorkerRng;
 use super::open_count::OpenCount;
 use super::pacer::{Finished, Pacing};
 use super::session::{LastWords, Script, Session};
+use super::tracing::Tracer;
 use crate::linux::clock::Clock;
 use crate::linux::epoll::{Epoll, Interest};
 use crate::linux::socket::{Connection as Socket, PortChoice, Progress};
@@ -98,6 +99,8 @@ pub(super) struct Connections {
     finished: Vec<Finished>,
     /// Clients between two connections.
     going_on: GoingOn,
+    /// Attempts that are traced; `None`: none.
+    pub(super) tracer: Option<Tracer>,
 }
 
 /// An attempt from its start to its record.
@@ -170,6 +173,7 @@ impl Connections {
             first_failures: FirstFailures::default(),
             finished: Vec::new(),
             going_on: GoingOn::default(),
+            tracer: None,
         })
     }
 
@@ -213,6 +217,9 @@ impl Connections {
     pub(super) fn attempt(&mut self, ticket: Ticket, failures: u32, now: Stamp) {
         let started = Started { ticket, at: now, failures };
         self.tally.start();
+        if let Some(tracer) = &mut self.tracer {
+            tracer.begins(ticket.ordinal, now);
+        }
         if self.connection_config.pacing == Pacing::Planned {
             self.tally.latencies.lateness.record(now.saturating_sub(ticket.due));
         }
@@ -290,6 +297,7 @@ impl Connections {
         slot.connected = Some(now);
         self.open += 1;
         self.all_open.opened();
+        self.trace_connected(&slot, now);
         if self.script.is_some() {
             return self.begin_session(slot);
         }

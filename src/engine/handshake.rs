@@ -138,6 +138,7 @@ impl<'h> Exchange<'h> {
             plain: &mut self.plain,
             scratch: &mut self.scratch,
             client: None,
+            trace: None,
             ordinal: 0,
             destination: self.destination,
         }

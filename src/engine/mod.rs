@@ -28,6 +28,7 @@ mod session;
 mod setup;
 mod single_connect;
 mod threads;
+mod tracing;
 mod worker;
 mod workers;
 
@@ -44,3 +45,4 @@ pub use resolve::Destinations;
 pub use run::{ReadyEngine, run};
 pub use session::{Script, ScriptError, rehearse};
 pub use single_connect::{connect, until_connected};
+pub use tracing::TraceRequest;

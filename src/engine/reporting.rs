@@ -1,6 +1,7 @@
 //! Things that workers tell and keep beside their counts, as whoever starts the run asks for them.
 
 use super::first_failures::FirstFailure;
+use super::tracing::TraceRequest;
 use crate::model::LoadCourse;
 use std::sync::mpsc::Sender;
 
@@ -9,6 +10,8 @@ use std::sync::mpsc::Sender;
 pub struct Reporting {
     /// Whom workers tell the first failures of each kind; `None`: nobody.
     pub first_failures: Option<Sender<FirstFailure>>,
+    /// Connections that are traced, and whom; `None`: none.
+    pub trace: Option<TraceRequest>,
     /// Response times by the moment of the load, as they are to be kept.
     pub course: LoadCourse,
     /// A worker that panics: what is then left of the others is tested by it.
@@ -21,6 +24,7 @@ impl Reporting {
     pub fn new(first_failures: Option<Sender<FirstFailure>>, course: LoadCourse) -> Reporting {
         Reporting {
             first_failures,
+            trace: None,
             course,
             #[cfg(test)]
             panics: None,

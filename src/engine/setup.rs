@@ -15,7 +15,7 @@ use crate::linux::socket::{PortChoice, has_port_range_option};
 use crate::linux::sysctl::HostSettings;
 use crate::model::{
     AddressBlock, AddressSet, MemoryBudget, Part, Pool, PortDemand, PortSupply, Routes, Schedule, Slice,
-    first_of_each_ip, partition,
+    Spacing, first_of_each_ip, partition,
 };
 use crate::plan::{Arrivals, Plan, PortPolicy, Until};
 use std::collections::HashSet;
@@ -130,6 +130,12 @@ impl Setup {
         let (arrivals, end, grace) = match &plan.load.arrivals {
             Arrivals::Open(stages) => {
                 let schedule = Schedule::new(stages, plan.load.connections);
+                let schedule = match plan.spacing {
+                    Spacing::Even => schedule,
+                    Spacing::Poisson => {
+                        schedule.at_random(plan.seed.wrapping_add(u64::from(population.number)))
+                    }
+                };
                 let end = schedule.end();
                 let grace = match plan.load.until {
                     Until::Number => GRACE_OF_A_NUMBER,

@@ -7,6 +7,7 @@ use super::first_failures::FirstFailures;
 use super::lifetimes::WorkerRng;
 use super::reporting::Reporting;
 use super::setup::Setup;
+use super::tracing::Tracer;
 use super::worker::{Worker, WorkerConfig};
 use crate::linux::clock::Clock;
 use crate::linux::fd_table::{self, NoDescriptors};
@@ -137,7 +138,8 @@ impl ThreadStart {
         )?;
         connections.all_open = setup.open.clone();
         connections.memory = setup.memory.clone();
-        let Reporting { first_failures, course, .. } = &setup.reporting;
+        let Reporting { first_failures, course, trace, .. } = &setup.reporting;
+        connections.tracer = trace.clone().map(Tracer::new);
         connections.first_failures = FirstFailures::new(first_failures.clone());
         connections.tally.course = course.fresh();
         let worker = Worker::new(config, setup.pacer(part), connections);

@@ -10,12 +10,14 @@ mod port_supply;
 mod schedule;
 mod slice;
 mod statistics;
+mod trace;
 
 pub use address::*;
 pub use attempt::*;
 pub use load::*;
 pub use memory_budget::{MemoryBudget, Room};
 pub use port_supply::*;
-pub use schedule::Schedule;
+pub use schedule::{MOST_AT_RANDOM, Schedule, Spacing};
 pub use slice::{NoSlice, Part, Slice};
 pub use statistics::*;
+pub use trace::{TraceEvent, Traced};

@@ -30,6 +30,9 @@ pub struct Plan {
     pub source: Source,
     /// Number of attempts, and when.
     pub load: Load,
+    /// Way in which the arrivals of an open loop follow upon each other.
+    #[serde(default, skip_serializing_if = "is_even")]
+    pub spacing: Spacing,
     /// Life and end of a connection.
     pub connection: Connection,
     /// Session: what is said over a connection, above TCP.
@@ -58,9 +61,14 @@ pub struct Plan {
     pub secrets: Secrets,
 }
 
-pub use crate::model::{Close, Lifetime, PortPolicy, RateStage};
+pub use crate::model::{Close, Lifetime, PortPolicy, RateStage, Spacing};
 /// Protocol that is spoken to the target.
 pub use crate::protocol::Kind as Scheme;
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "the form that serde asks for")]
+fn is_even(spacing: &Spacing) -> bool {
+    *spacing == Spacing::Even
+}
 
 impl Plan {
     /// Seed of a scenario that has none: always the same, so that two runs of one scenario make the same choices.

@@ -46,8 +46,8 @@ mod words;
 mod tests;
 
 pub use definition::{
-    Arrivals, Close, Connection, Lifetime, Load, Plan, PortPolicy, RateStage, Scheme, Serve, Source, Target,
-    Until,
+    Arrivals, Close, Connection, Lifetime, Load, Plan, PortPolicy, RateStage, Scheme, Serve, Source, Spacing,
+    Target, Until,
 };
 pub use diagnostics::{Colour, Mistake, Place, ScenarioErrors};
 pub use divide::Indivisible;
@@ -161,5 +161,13 @@ pub fn from_flags(overrides: &Overrides) -> Result<Plan, ScenarioErrors> {
 
 fn read_flags(overrides: &Overrides, mistakes: &mut Vec<Mistake>) -> fields::Settings {
     mistakes.extend(overrides.unknown());
-    fields::Settings::from_flags(overrides, mistakes)
+    let mut settings = fields::Settings::from_flags(overrides, mistakes);
+    // `--rate 'poisson(1000/s)'` says both.
+    if let Some(given) = overrides.given("--rate").last().filter(|given| syntax::at_random(given).is_some())
+        && settings.spacing.is_absent()
+    {
+        let place = Place::Flag { flag: "--rate", given: (*given).to_owned() };
+        settings.spacing = field::Field::Given(field::Placed { value: Spacing::Poisson, place });
+    }
+    settings
 }

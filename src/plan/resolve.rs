@@ -2,7 +2,7 @@
 
 mod mix;
 
-use super::definition::{Arrivals, Connection, Lifetime, Load, Plan, Serve, Source, Target};
+use super::definition::{Arrivals, Connection, Lifetime, Load, Plan, Serve, Source, Spacing, Target};
 use super::diagnostics::{Mistake, Place};
 use super::field::{Field, Placed};
 use super::fields::Settings;
@@ -11,8 +11,10 @@ use super::load::{DEFAULT_DURATION, arrivals, until};
 use super::secrets::Secrets;
 use super::serve;
 use super::session::{self, Session};
+use super::stages::arrivals as planned;
 use super::target_url::TargetUrl;
 use super::threshold::{Threshold, Unmeasured};
+use crate::model::MOST_AT_RANDOM;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -90,6 +92,7 @@ fn one(
         mistakes.push(mistake);
         None
     });
+    mistakes.extend(arrivals.as_ref().and_then(|arrivals| at_random(&settings, arrivals)));
     let serve = serve::resolve(&written.serve_table, &mut settings, &mut mistakes);
     let session = conversation(&mut settings, &serve, &mut mistakes);
     let serves = !serve.is_absent();
@@ -113,6 +116,21 @@ fn unmeasured(plan: &Plan, threshold: Placed<Threshold>) -> Option<Mistake> {
     let Unmeasured { why, needed } = threshold.value.unmeasured_by(plan)?;
     let says = format!("{} is not measured in this scenario: {why}", threshold.value.named());
     Some(Mistake::new(threshold.place, says).expected(needed))
+}
+
+/// The mistake of arrivals at random that can't be.
+fn at_random(settings: &Settings, arrivals: &Arrivals) -> Option<Mistake> {
+    let spacing = settings.spacing.given().filter(|spacing| spacing.value == Spacing::Poisson)?;
+    let mistake = |says: &str| Mistake::new(spacing.place.clone(), says);
+    match arrivals {
+        Arrivals::Closed { .. } => {
+            Some(mistake("a closed loop has no arrivals that could be spaced").expected("an open loop"))
+        }
+        Arrivals::Open(stages) if stages.iter().map(planned).sum::<f64>() > MOST_AT_RANDOM as f64 => Some(
+            mistake("these are too many arrivals to be spaced at random").expected("at most 200 million"),
+        ),
+        Arrivals::Open(_) => None,
+    }
 }
 
 /// Session above TCP, by whatever target the plan has.
@@ -150,6 +168,7 @@ fn assemble(
             connections: settings.connections.into_value(),
             until,
         },
+        spacing: settings.spacing.into_value().unwrap_or_default(),
         connection: Connection {
             lifetime: settings.lifetime.into_value().unwrap_or(connection.lifetime),
             close: settings.close.into_value().unwrap_or(connection.close),

@@ -23,7 +23,7 @@ pub fn schema() -> Value {
     for (name, definition) in super::session::steps::definitions() {
         definitions.insert(name.to_owned(), definition);
     }
-    definitions["population"] = population(&rows);
+    definitions.insert("population".to_owned(), population(&rows));
     json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "A scenario of connstorm",

@@ -4,7 +4,7 @@ use super::diagnostics::{Mistake, Place, quote};
 use super::env::plain;
 use super::nearest::nearest;
 use super::units::{Count, Rate, UnitError, parse_count, parse_duration, parse_size};
-use crate::model::{AddressBlock, AddressSetError};
+use crate::model::{AddressBlock, AddressSetError, Spacing};
 use std::num::NonZeroU32;
 use std::ops::Range;
 use std::time::Duration;
@@ -108,13 +108,29 @@ impl From<UnitError> for Fault {
 pub(super) const RATE: Syntax<Rate> = Syntax {
     expected: "a rate, such as 5000/s, 300/min or 2k/s",
     bare_number: true,
-    pattern: r"[0-9_.]+[kKM]?\s*(/\s*(s|sec|second|m|min|minute|h|hour))?",
+    pattern: r"(poisson\()?[0-9_.]+[kKM]?\s*(/\s*(s|sec|second|m|min|minute|h|hour))?\)?",
     parse: |text| {
-        let rate: Rate = text.parse()?;
+        // How arrivals are spaced is read beside it.
+        let rate: Rate = at_random(text).unwrap_or(text).parse()?;
         if rate.as_per_second() > HIGHEST_RATE {
             return Err(Fault::new(format!("{} is too fast", quote(text))).expected("at most 1000M/s"));
         }
         Ok(rate)
+    },
+};
+
+/// The rate of `poisson(RATE)`.
+pub(super) fn at_random(text: &str) -> Option<&str> {
+    text.trim().strip_prefix("poisson(")?.strip_suffix(')')
+}
+
+/// Way in which arrivals follow upon each other.
+pub(super) const SPACING: Syntax<Spacing> = Syntax {
+    expected: "`even` or `poisson`",
+    bare_number: false,
+    pattern: "even|poisson",
+    parse: |text| {
+        choose(text, "a spacing of arrivals", &[("even", Spacing::Even), ("poisson", Spacing::Poisson)])
     },
 };
 

@@ -28,6 +28,7 @@ mod steps;
 mod style;
 pub mod summary;
 pub mod sweep_text;
+pub mod trace;
 pub mod watch;
 pub mod watch_metrics;
 

@@ -19,11 +19,11 @@ pub use watched::Watched;
 
 use crate::capacity::{Demand, Forecast};
 use crate::diagnose::{Facts, diagnose};
-use crate::engine::{self, Control, Destinations, RunError};
+use crate::engine::{self, Control, Destinations, RunError, TraceRequest};
 use crate::host::moment::MomentLook;
 use crate::linux::clock::Clock;
 use crate::linux::sysctl::HostSettings;
-use crate::model::{LoadCourse, PortSupply, Slice};
+use crate::model::{LoadCourse, PortSupply, Slice, TraceEvent};
 use crate::observe::Hurry;
 use crate::plan::{Plan, Serve};
 use crate::result::{Completed, End, WindowSummary};
@@ -31,6 +31,7 @@ use crate::server::{Config, Running, StartError, Target};
 use moments::Moments;
 use monitor::Monitor;
 use observer::Observer;
+use std::sync::mpsc::Sender;
 use std::time::Duration;
 
 /// Reason for which a run could not begin.
@@ -82,6 +83,7 @@ pub struct Prepared {
     supply: PortSupply,
     forecast: Option<(Demand, Forecast)>,
     course: LoadCourse,
+    trace: Option<TraceRequest>,
 }
 
 impl Prepared {
@@ -107,7 +109,12 @@ impl Prepared {
         let ends = from_plan::ends(&addresses, own_target.is_some());
         let forecast = is_one.then(|| from_plan::forecast(&share, &host, &supply, ends)).flatten();
         let course = LoadCourse::default();
-        Ok(Prepared { plan, slice, host, own_target, destinations, supply, forecast, course })
+        Ok(Prepared { plan, slice, host, own_target, destinations, supply, forecast, course, trace: None })
+    }
+
+    /// The plan of the run as a whole.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
     }
 
     /// The load of this process alone, as [`Plan::share`] has it.
@@ -127,12 +134,18 @@ impl Prepared {
         Prepared { course: LoadCourse::over(length), ..self }
     }
 
+    /// The same run, whose first so many attempts are told, as they go on, to whoever listens there.
+    #[must_use]
+    pub fn tracing(self, attempts: u64, to: Sender<TraceEvent>) -> Prepared {
+        Prepared { trace: Some(TraceRequest::new(attempts, to)), ..self }
+    }
+
     /// Sets the workers up, and the threads that watch them: what is left is to begin.
     ///
     /// # Errors
     /// When it can't begin.
     pub fn make_ready(self, control: &Control) -> Result<ReadyRun, StartRunError> {
-        let Prepared { plan, slice, host, own_target, destinations, supply, forecast, course } = self;
+        let Prepared { plan, slice, host, own_target, destinations, supply, forecast, course, trace } = self;
         let share = plan.share(slice);
         let hurry = Hurry::default();
         let look = MomentLook::new(plan.source.ports, host.clone());
@@ -140,7 +153,8 @@ impl Prepared {
         let observer = Observer::new(&share, &to, host.clone(), supply, hurry.clone());
         let (moments, first_failures) = Moments::start(look, hurry.clone()).map_err(StartRunError::Thread)?;
         let monitor = Monitor::start(observer, hurry).map_err(StartRunError::Thread)?;
-        let reporting = engine::Reporting::new(Some(first_failures), course);
+        let mut reporting = engine::Reporting::new(Some(first_failures), course);
+        reporting.trace = trace;
         let engine = engine::ReadyEngine::new(&plan, slice, &destinations, control, reporting)?;
         let control = control.clone();
         Ok(ReadyRun {

@@ -78,6 +78,10 @@ pub(super) struct ProgressFlags {
     /// Show progress: auto is live on a terminal, and a plain line every 10 s elsewhere
     #[arg(long, value_name = "WHEN", default_value = "auto")]
     pub(super) progress: ProgressWhen,
+    /// Show the whole conversation of the first N connections, with times, on standard error; what is secret, messages
+    /// among it, is told by its size unless --show-secrets is given
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u64).range(0..=1000))]
+    pub(super) trace: u64,
     /// Show secrets in outputs and errors: what came from ${NAME}, headers, queries, messages
     #[arg(long)]
     pub(super) show_secrets: bool,

@@ -17,19 +17,22 @@ use super::output::{say, say_styled, style_for};
 use super::outputs::{Outputs, Summary};
 use crate::engine::Control;
 use crate::linux::memory::available;
+use crate::model::TraceEvent;
 use crate::plan;
 use crate::plan::secrets::command_line;
 use crate::plan::{Arrivals, Colour, Overrides, Plan, Surroundings, TargetUrl};
+use crate::report::trace::Trace;
 use crate::report::{Style, forecast, plan_line};
 use crate::result::{Completed, RunResult};
 use crate::run::{Prepared, StartRunError, make_ready, prepare};
 use anyhow::Context;
-use args::ProgressWhen;
+use args::{ProgressFlags, ProgressWhen};
 use exporter::Exporter;
 use journal::Journal;
 use push::Push;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
 /// Runs it.
@@ -162,6 +165,7 @@ fn watched(
     if let Some(forecast) = prepared.forecast().filter(|_| !flags.quiet) {
         say(&format!("forecast: {}", forecast::beforehand(forecast)));
     }
+    let (prepared, mut trace) = tracing(prepared, flags);
     let ready = make_ready(prepared, &control, &|| interrupt.asked())?;
     let (clock, told) = args.division.clock(end(&share))?;
     told.filter(|_| !flags.quiet).iter().for_each(|told| say(told));
@@ -172,6 +176,7 @@ fn watched(
             say(ENDING);
         }
         line.show(progress);
+        trace.tell();
         if let Some(journal) = &mut journal {
             journal.look(progress);
         }
@@ -180,8 +185,32 @@ fn watched(
         }
         push.look(progress);
     });
+    trace.tell();
     line.finish();
     Ok((completed, exporter, push))
+}
+
+/// The connections that are to be traced, and the run that traces them.
+fn tracing(prepared: Prepared, flags: &ProgressFlags) -> (Prepared, Tracing) {
+    let trace = Trace::new(prepared.plan(), flags.show_secrets);
+    let (to_us, events) = channel();
+    let prepared = if flags.trace > 0 { prepared.tracing(flags.trace, to_us) } else { prepared };
+    (prepared, Tracing { trace, events })
+}
+
+/// Traced connections while they go on.
+struct Tracing {
+    trace: Trace,
+    events: Receiver<TraceEvent>,
+}
+
+impl Tracing {
+    /// Tells what has happened since the last time.
+    fn tell(&mut self) {
+        for event in self.events.try_iter() {
+            self.trace.lines(&event).iter().for_each(|line| say_styled(line));
+        }
+    }
 }
 
 /// When the plan's arrivals end by time.

@@ -3,7 +3,7 @@
 use super::{ConnectionConfig, Connections, Slot, Started, nowhere};
 use crate::engine::pacer::{Finished, Pacing};
 use crate::linux::tcp_info::TcpInfo;
-use crate::model::{Failure, Lease, LeaseKey, Outcome, Record};
+use crate::model::{Failure, Lease, LeaseKey, Outcome, Record, Stamp, Traced};
 use crate::plan::Close;
 
 impl Connections {
@@ -61,6 +61,23 @@ impl Connections {
         }
     }
 
+    /// Tells of the end of an attempt, if it is traced.
+    pub(super) fn trace_ended(&self, record: &Record) {
+        if let Some(tracer) = &self.tracer {
+            tracer.tell(record.ticket.ordinal, record.ended, Traced::Ended(record.outcome));
+        }
+    }
+
+    /// Tells that the connection of an attempt stands, if it is traced.
+    pub(super) fn trace_connected(&self, slot: &Slot, now: Stamp) {
+        let Some(tracer) = &self.tracer else { return };
+        let ordinal = slot.started.ticket.ordinal;
+        if let Some(pool) = self.pool.as_ref().filter(|_| tracer.follows(ordinal)) {
+            let (from, to) = (slot.socket.local_address(), pool.destination(slot.lease));
+            tracer.tell(ordinal, now, Traced::Connected { from, to });
+        }
+    }
+
     pub(super) fn record_failure(&mut self, started: Started, failure: Failure, lease: Lease) {
         let record = Record {
             ticket: started.ticket,
@@ -77,6 +94,7 @@ impl Connections {
 
     fn record(&mut self, record: Record, failures_before: u32) {
         self.tally.add(&record);
+        self.trace_ended(&record);
         self.going_on.forget(record.ticket.ordinal);
         if let Outcome::Failed(failure) = record.outcome {
             self.first_failures.note(failure, &record, self.clock);

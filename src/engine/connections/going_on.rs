@@ -52,6 +52,7 @@ impl Connections {
         // Its slot of the closed loop is not free: the client goes on in it.
         let (record, _) = self.close(slot, Outcome::Ok);
         self.tally.add(&record);
+        self.trace_ended(&record);
     }
 
     /// When the next client goes on.
@@ -67,6 +68,9 @@ impl Connections {
 
     /// The attempt over which a client goes on.
     pub(in crate::engine) fn go_on(&mut self, client: Client, ticket: Ticket, now: Stamp) {
+        if let Some(tracer) = &mut self.tracer {
+            tracer.goes_on(client.number, ticket.ordinal);
+        }
         self.going_on.connecting.insert(ticket.ordinal, Box::new(client));
         self.attempt(ticket, 0, now);
     }

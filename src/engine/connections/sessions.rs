@@ -9,7 +9,7 @@ use crate::engine::deadlines::Timed;
 use crate::engine::session::{Context, Session, SessionError, Step, StepResult};
 use crate::linux::epoll::Interest;
 use crate::linux::socket::Connection as Socket;
-use crate::model::{Cause, Failure, Outcome};
+use crate::model::{Cause, Failure, Outcome, Traced};
 use crate::protocol::Application;
 use std::io;
 
@@ -131,6 +131,8 @@ impl Connections {
         let buffers = &mut self.buffers;
         buffers.out.clear();
         self.last_step = self.clock.now();
+        let ordinal = slot.started.ticket.ordinal;
+        let trace = self.tracer.as_ref().filter(|tracer| tracer.follows(ordinal));
         let mut context = Context {
             script,
             now: self.last_step,
@@ -141,8 +143,9 @@ impl Connections {
             out: &mut buffers.out,
             plain: &mut buffers.plain,
             scratch: &mut buffers.scratch,
-            client: self.going_on.arrived(slot.started.ticket.ordinal),
-            ordinal: slot.started.ticket.ordinal,
+            client: self.going_on.arrived(ordinal),
+            trace,
+            ordinal,
             destination: lease.destination,
         };
         let sessions = context.tally.traffic.sessions;
@@ -153,6 +156,9 @@ impl Connections {
         let Some(session_io) = &mut slot.session else { return };
         if self.ending != Ending::No && !matches!(stepped, Ok(Step::Done) | Err(_)) {
             stepped = session_io.end_with_the_run(self.ending, stepped, &mut context);
+        }
+        if let Some(tracer) = trace.filter(|_| !buffers.out.is_empty()) {
+            tracer.tell(ordinal, self.last_step, Traced::Sent(buffers.out.clone()));
         }
         if matches!(stepped, Ok(Step::Done)) {
             session_io.session.farewell();

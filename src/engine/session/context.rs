@@ -3,6 +3,7 @@
 use super::Script;
 use super::steps::Client;
 use crate::engine::lifetimes::WorkerRng;
+use crate::engine::tracing::Tracer;
 use crate::linux::clock::Clock;
 use crate::model::{Cause, Failure, Reply, Stage, Stamp, Tally};
 use std::net::SocketAddr;
@@ -29,6 +30,8 @@ pub(crate) struct Context<'d> {
     pub scratch: &'d mut Vec<u8>,
     /// The client that goes on over this connection; `None`: a new one.
     pub client: Option<Box<Client>>,
+    /// Whom what is heard is told, where the attempt is traced.
+    pub trace: Option<&'d Tracer>,
     /// Ordinal of the attempt.
     pub ordinal: u64,
     /// Where it is connected to.

@@ -74,11 +74,14 @@ impl Session {
             return Ok(Step::Done);
         }
         let Some(frames) = self.talk.frames() else { return Ok(Step::Done) };
-        if context.script.closes != Close::Peer {
-            return Err(frames.closed_by_peer(Stage::Session));
-        }
-        if !frames.was_closed_well() {
-            return Err(frames.closed_by_peer(Stage::Close));
+        let expected = &context.script.messages.expect_close;
+        let is_expected = match &expected[..] {
+            [] => context.script.closes == Close::Peer && frames.was_closed_well(),
+            codes => frames.code_of_peer().is_some_and(|code| codes.contains(&code)),
+        };
+        if !is_expected {
+            let by_plan = context.script.closes == Close::Peer;
+            return Err(frames.closed_by_peer(if by_plan { Stage::Close } else { Stage::Session }));
         }
         self.phase = Phase::Closing;
         self.limit = Some(context.now + context.script.handshake_timeout);

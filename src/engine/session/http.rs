@@ -94,6 +94,12 @@ impl Http {
                 self.expected.clear();
                 text.render(fields, Alphabet::Letters, context.rng.random(), &mut self.expected);
             }
+            Some(Expect::Json { .. }) => {
+                self.expected.clear();
+                if let Some(key) = &script.answer_key {
+                    key.render(fields, Alphabet::Letters, context.rng.random(), &mut self.expected);
+                }
+            }
             _ => {}
         }
         context.tally.traffic.sent += 1;

@@ -8,6 +8,8 @@ use crate::protocol::{Alphabet, Fields};
 use std::collections::VecDeque;
 use std::time::Duration;
 
+/// Messages that wait and are looked at for the one that is answered, at most: answers seldom overtake more.
+const LOOKED_AT: usize = 64;
 /// Messages that one call sends, at most: a plan that asks for more than can be done must not stop all else.
 const BATCH: usize = 64;
 
@@ -17,6 +19,8 @@ pub(super) struct MessageSchedule {
     sent: u64,
     next_at: Option<Stamp>,
     waiting: VecDeque<Waiting>,
+    /// Messages that came since the last answer and answer nothing, and the first of them for a person.
+    others: (u64, String),
     /// Bytes of memory of those that wait.
     held: usize,
     /// True if it is over when everything is said.
@@ -65,9 +69,7 @@ impl MessageSchedule {
         if let Some(oldest) = self.waiting.front()
             && context.now >= oldest.since + context.script.messages.timeout
         {
-            let reply =
-                Reply::saying(format!("no answer to message {}", self.sent - self.waiting.len() as u64 + 1));
-            return Err(SessionError::because(Failure::new(Stage::Session, Cause::TimedOut), reply));
+            return Err(self.unanswered_in_time(context));
         }
         for _ in 0..BATCH {
             if self.next_at.is_none_or(|at| at > context.now) {
@@ -96,7 +98,14 @@ impl MessageSchedule {
         match &messages.expect {
             None => {}
             Some(Expect::Echo) => self.wait(due, context.now, message),
-            Some(Expect::Any | Expect::Json { .. }) => self.wait(due, context.now, Vec::new()),
+            Some(Expect::Any) => self.wait(due, context.now, Vec::new()),
+            Some(Expect::Json { .. }) => {
+                message.clear();
+                if let Some(key) = &script.answer_key {
+                    key.render(fields, Alphabet::Letters, context.rng.random(), &mut message);
+                }
+                self.wait(due, context.now, message);
+            }
             Some(Expect::Contains(text)) => {
                 message.clear();
                 text.render(fields, Alphabet::Letters, context.rng.random(), &mut message);
@@ -116,10 +125,10 @@ impl MessageSchedule {
         self.waiting.push_back(waiting);
     }
 
-    fn pop(&mut self) -> Option<Waiting> {
-        let oldest = self.waiting.pop_front()?;
-        self.held -= oldest.bytes();
-        Some(oldest)
+    fn pop(&mut self, at: usize) -> Option<Waiting> {
+        let answered = self.waiting.remove(at)?;
+        self.held -= answered.bytes();
+        Some(answered)
     }
 
     /// Answer that the oldest message waits for; `None`: nothing is waited for.
@@ -129,7 +138,13 @@ impl MessageSchedule {
 
     /// The answer to the oldest message has come, and is as it should be.
     pub(super) fn matched(&mut self, context: &mut Context<'_>) -> Step {
-        if let Some(answered) = self.pop() {
+        self.answered(0, context)
+    }
+
+    /// The answer to one of those that wait has come.
+    fn answered(&mut self, at: usize, context: &mut Context<'_>) -> Step {
+        self.others = (0, String::new());
+        if let Some(answered) = self.pop(at) {
             context.answered(answered.since);
             if context.script.messages.every.is_some() {
                 let from_due = context.now.saturating_sub(answered.due);
@@ -146,24 +161,49 @@ impl MessageSchedule {
         self.step(context)
     }
 
-    /// A message answers the oldest, or it does not.
-    pub(super) fn answer(&mut self, payload: &[u8], context: &mut Context<'_>) -> StepResult {
-        let Some(expected) = self.expected() else { return Ok(Step::Continue) };
-        if context.script.messages.expect.as_ref().is_none_or(|expect| fits(expect, payload, expected)) {
-            return Ok(self.matched(context));
+    /// A message answers one of those that wait, in whatever order; `None`: it is another, and the wait goes on.
+    pub(super) fn answer(&mut self, payload: &[u8], context: &mut Context<'_>) -> Option<Step> {
+        let expect = context.script.messages.expect.as_ref();
+        let fits = |waiting: &Waiting| expect.is_none_or(|expect| fits(expect, payload, &waiting.expected));
+        let found = self.waiting.iter().take(LOOKED_AT).position(fits);
+        if found.is_none() && !self.waiting.is_empty() {
+            self.others.0 += 1;
+            if self.others.0 == 1 {
+                self.others.1 = shown(payload);
+            }
         }
-        Err(self.mismatch(payload, context))
+        found.map(|at| self.answered(at, context))
+    }
+
+    /// The trouble of a message whose time is over. Where as many others came as were sent at most, they are its answers,
+    /// and not as they should be.
+    fn unanswered_in_time(&mut self, context: &mut Context<'_>) -> SessionError {
+        let (others, first) = std::mem::take(&mut self.others);
+        if others > 0 && others <= self.waiting.len() as u64 {
+            return self.mismatched(&first, context);
+        }
+        let number = self.sent - self.waiting.len() as u64 + 1;
+        let besides = match others {
+            0 => String::new(),
+            _ => format!("; {others} messages came that are others, the first '{first}'"),
+        };
+        let reply = Reply::saying(format!("no answer to message {number}{besides}"));
+        SessionError::because(Failure::new(Stage::Session, Cause::TimedOut), reply)
     }
 
     /// The trouble of an answer that is another.
     pub(super) fn mismatch(&mut self, payload: &[u8], context: &mut Context<'_>) -> SessionError {
+        self.mismatched(&shown(payload), context)
+    }
+
+    fn mismatched(&mut self, found: &str, context: &mut Context<'_>) -> SessionError {
         context.tally.traffic.mismatches += 1;
-        let wanted = match (&context.script.messages.expect, self.pop()) {
+        let wanted = match (&context.script.messages.expect, self.pop(0)) {
             (Some(Expect::Echo), Some(waiting)) => format!("'{}'", shown(&waiting.expected)),
             (Some(expect), _) => expect.to_string(),
             (None, _) => "nothing".to_owned(),
         };
-        let says = format!("expected {wanted}, found '{}'", shown(payload));
+        let says = format!("expected {wanted}, found '{found}'");
         SessionError::because(Failure::new(Stage::Session, Cause::UnexpectedReply), Reply::saying(says))
     }
 
@@ -230,9 +270,16 @@ pub(super) fn contains(text: &[u8], part: &[u8]) -> bool {
     find_from(text, part, 0).is_some()
 }
 
-fn is_at(text: &[u8], pointer: &str, equals: &serde_json::Value) -> bool {
+/// True if a JSON text has this value at a pointer. `key`: the value as a text, where it has placeholders; a number is then
+/// as good as its text.
+fn is_at(text: &[u8], pointer: &str, equals: &serde_json::Value, key: &[u8]) -> bool {
     let document: Option<serde_json::Value> = serde_json::from_slice(text).ok();
-    document.as_ref().and_then(|document| document.pointer(pointer)) == Some(equals)
+    let Some(value) = document.as_ref().and_then(|document| document.pointer(pointer)) else { return false };
+    match value {
+        _ if key.is_empty() => value == equals,
+        serde_json::Value::String(text) => text.as_bytes() == key,
+        other => other.to_string().as_bytes() == key,
+    }
 }
 
 /// True if `payload` is an answer as `expect` has it, to what `sent` was.
@@ -241,7 +288,7 @@ pub(super) fn fits(expect: &Expect, payload: &[u8], expected: &[u8]) -> bool {
         Expect::Any => true,
         Expect::Echo => payload == expected,
         Expect::Contains(_) => contains(payload, expected),
-        Expect::Json { pointer, equals } => is_at(payload, pointer, equals),
+        Expect::Json { pointer, equals } => is_at(payload, pointer, equals, expected),
     }
 }
 

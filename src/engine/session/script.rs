@@ -6,8 +6,8 @@ use super::steps::{Common, Program};
 use super::tls_config;
 use crate::engine::data::DataError;
 use crate::model::{Failure, Stage};
-use crate::plan::{Close, Connection, Lifetime, Messages, Plan, Session, Statuses};
-use crate::protocol::{Application, Fields, Kind, NoNames};
+use crate::plan::{Close, Connection, Expect, Lifetime, Messages, Plan, Session, Statuses};
+use crate::protocol::{Application, Fields, Kind, NoNames, Template};
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use std::io::Write;
@@ -30,6 +30,8 @@ pub struct Script {
     pub handshake_timeout: Duration,
     /// Messages that are sent, and expected.
     pub messages: Messages,
+    /// The value in a JSON answer, where it has placeholders: those of the message that is answered.
+    pub(in crate::engine) answer_key: Option<Template>,
     /// Requests on one connection.
     pub requests: u32,
     /// Statuses that are as they should be.
@@ -143,6 +145,7 @@ impl Script {
             closes: connection.close,
             handshake_timeout: connection.handshake_timeout,
             messages: session.messages.clone(),
+            answer_key: session.messages.expect.as_ref().and_then(Expect::answer_key),
             requests: request.requests,
             statuses: request.statuses.clone(),
             drain: session.drain(kind),

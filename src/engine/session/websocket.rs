@@ -241,6 +241,11 @@ impl Frames {
         SessionError::because(failure, Reply { close_reason, ..Reply::saying(says) })
     }
 
+    /// Code of the peer's close frame, 1005 where it has none; `None`: there was no close frame.
+    pub(super) fn code_of_peer(&self) -> Option<u16> {
+        self.close.as_ref().map(|close| close.code.unwrap_or(1005))
+    }
+
     /// True if the peer's close frame says that all is well: no code, 1000 or 1001 (RFC 6455, section 7.4.1).
     pub(super) fn was_closed_well(&self) -> bool {
         self.close.as_ref().is_some_and(|close| matches!(close.code, None | Some(1000 | 1001)))
@@ -262,9 +267,9 @@ fn hear_data(
     context.tally.traffic.received += 1;
     let message_schedule = active.and_then(|active| active.message_schedule.as_mut());
     if let Some(message_schedule) = message_schedule
-        && message_schedule.expected().is_some()
+        && let Some(step) = message_schedule.answer(payload, context)
     {
-        return message_schedule.answer(payload, context);
+        return Ok(step);
     }
     push(last_push, context);
     let script = context.script;

@@ -6,8 +6,8 @@ use super::super::field::{Field, Placed};
 use super::super::population::Populations;
 use super::super::session::steps::{Steps, Written as WrittenSteps};
 use super::super::session::syntax::{
-    ALPN, AUTH, CLOSE_CODE, EXPECT, FILE, JITTER, METHOD, SERVER_NAME, STATUSES, SUBPROTOCOL, TEMPLATE, TEXT,
-    TLS_VERSION,
+    ALPN, AUTH, CLOSE_CODE, CLOSE_CODES, EXPECT, FILE, JITTER, METHOD, SERVER_NAME, STATUSES, SUBPROTOCOL,
+    TEMPLATE, TEXT, TLS_VERSION,
 };
 use super::super::session::{Expect, Header, Messages, Reconnect, Request, Statuses, TlsVersion};
 use super::super::stages::WrittenClosed;
@@ -19,9 +19,9 @@ use super::super::threshold::Threshold;
 use super::super::units::{Count, Rate};
 use super::super::words::{BEHAVIOUR, CLOSE, KIND, LIFETIME, PORT_POLICY};
 use super::form::{Each, Form, One, Switch};
-use super::special::{Addresses, Closed, Comparisons, Headers, Listen, PortList, Stages};
+use super::special::{Addresses, Closed, Comparisons, Headers, Listen, PortList, SpacingOf, Stages};
 use super::{Row, Schemes, Tables};
-use crate::model::AddressSet;
+use crate::model::{AddressSet, Spacing};
 use crate::plan::definition::{Close, Connection, Lifetime, Plan, PortPolicy, RateStage, Serve, Source};
 use crate::plan::flags::Overrides;
 use crate::protocol::{Behaviour, Kind, Template};
@@ -124,6 +124,9 @@ rows! {
         .doc("Open loop: stages, each from the rate at which the one before ended; the flags are --rate, --ramp and --duration");
     closed: WrittenClosed, Closed, Row::field("load", "closed")
         .doc("Closed loop: slots that start their next attempt when the last has ended; the flags are --concurrency and --duration");
+    spacing: Spacing, SpacingOf, Row::field("load", "spacing").flag("--spacing", "HOW", LOAD)
+        .otherwise("even")
+        .doc("How the arrivals of an open loop follow upon each other: even, or poisson (at random); a rate may also be written 'poisson(1000/s)'");
     connections: Count, One(&COUNT), Row::field("load", "connections").flag("--connections", "N", LOAD).short('n')
         .otherwise("no end by number")
         .doc("Stop after so many attempts");
@@ -211,6 +214,9 @@ rows! {
     close_code: u16, One(&CLOSE_CODE), Row::field("messages", "close_code").flag("--close-code", "CODE", MESSAGES)
         .only(Schemes::WS, "close code").default(&Messages::default().close_code)
         .doc("Code of our close frame");
+    expect_close: Vec<u16>, One(&CLOSE_CODES), Row::field("messages", "expect_close").flag("--expect-close", "CODES", MESSAGES)
+        .only(Schemes::WS, "close codes").otherwise("with `close = \"peer\"` 1000, 1001 or none; else no close of the peer")
+        .doc("Close codes of the peer that are as they should be, such as 1000,1001; any other is a failure");
     senders: Count, One(&COUNT), Row::field("messages", "senders").flag("--senders", "N", MESSAGES)
         .only(Schemes::WS, "senders and listeners").otherwise("all send")
         .doc("Only the first N connections send; the others listen, and the spread of arrivals is measured");

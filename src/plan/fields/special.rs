@@ -6,12 +6,12 @@ use super::super::reader::{Reader, Table, wrong_type};
 use super::super::session::Header;
 use super::super::session::syntax::{HEADER, TEXT, header};
 use super::super::stages::{self, WrittenClosed};
-use super::super::syntax::{ADDRESSES, COUNT, Fault, POSITIVE_DURATION, RATE, Syntax};
+use super::super::syntax::{ADDRESSES, COUNT, Fault, POSITIVE_DURATION, RATE, SPACING, Syntax, at_random};
 use super::super::target_url::PORTS;
 use super::super::threshold::Threshold;
 use super::super::thresholds::{COMPARISON, EntryFault, THRESHOLD, entry};
 use super::form::{Form, Takes, each_flag, one_flag};
-use crate::model::AddressSet;
+use crate::model::{AddressSet, Spacing};
 use crate::plan::definition::RateStage;
 use serde_json::{Value, json};
 use std::net::SocketAddr;
@@ -305,6 +305,42 @@ fn merged<T>(flag: Field<Vec<T>>, file: Field<Vec<T>>, replaces: impl Fn(&T, &T)
         }
         (flag, file) => flag.or(file),
     }
+}
+
+/// Spacing of arrivals: by its own name, or by a rate that is written `poisson(RATE)`.
+pub(in crate::plan) struct SpacingOf;
+
+impl Form for SpacingOf {
+    type Value = Spacing;
+
+    fn read_file(&self, table: &Table<'_>, field: &str) -> Field<Spacing> {
+        table.parse(field, &SPACING).or(table.value("open").map_or(Field::Absent, in_stages))
+    }
+
+    fn read_flag(&self, flag: &'static str, given: &[&str], mistakes: &mut Vec<Mistake>) -> Field<Spacing> {
+        given.last().map_or(Field::Absent, |text| one_flag(flag, text, &SPACING, mistakes))
+    }
+
+    fn expected(&self) -> &'static str {
+        SPACING.expected
+    }
+
+    fn schema(&self) -> Value {
+        SPACING.schema()
+    }
+}
+
+/// Spacing that a stage of `open` asks for by its rate.
+fn in_stages(open: &Spanned<DeValue<'_>>) -> Field<Spacing> {
+    let DeValue::Array(stages) = open.get_ref() else { return Field::Absent };
+    let rates = stages
+        .iter()
+        .filter_map(|stage| stage.get_ref().as_table())
+        .flat_map(|stage| ["ramp_to", "at"].into_iter().filter_map(|field| stage.get(field)));
+    let mut at_random = rates.filter(|rate| rate.get_ref().as_str().and_then(at_random).is_some());
+    at_random.next().map_or(Field::Absent, |rate| {
+        Field::Given(Placed { value: Spacing::Poisson, place: Place::File(rate.span()) })
+    })
 }
 
 /// Stages of an open loop. No flag has them.

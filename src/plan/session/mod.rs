@@ -186,6 +186,9 @@ pub struct Messages {
     pub ping_every: Option<Duration>,
     /// Code of our close frame.
     pub close_code: u16,
+    /// Codes with which the peer may close; empty: none, 1000 and 1001 where it is to close, and none else.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub expect_close: Vec<u16>,
     /// Number of connections that send, the first of the run; `None`: all. The others listen, and the spread
     /// of each message's arrivals is measured.
     pub senders: Option<u64>,
@@ -203,6 +206,7 @@ impl Default for Messages {
             timeout: Duration::from_secs(5),
             ping_every: None,
             close_code: 1000,
+            expect_close: Vec::new(),
             senders: None,
         }
     }
@@ -225,6 +229,14 @@ pub enum Expect {
         /// Value at the pointer.
         equals: serde_json::Value,
     },
+}
+
+impl Expect {
+    /// The value in a JSON answer, where it has placeholders: those of the message that is answered.
+    pub fn answer_key(&self) -> Option<Template> {
+        let Expect::Json { equals: serde_json::Value::String(text), .. } = self else { return None };
+        Template::parse(text).ok().filter(|template| template.fixed().is_none())
+    }
 }
 
 /// As it is written.

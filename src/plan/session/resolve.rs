@@ -68,6 +68,7 @@ pub(in crate::plan) fn resolve(settings: &mut Settings, kind: Kind, mistakes: &m
             timeout: take(&mut settings.timeout).unwrap_or(messages.timeout),
             ping_every: take(&mut settings.ping_every),
             close_code: take(&mut settings.close_code).unwrap_or(messages.close_code),
+            expect_close: take(&mut settings.expect_close).unwrap_or_default(),
             senders: take(&mut settings.senders),
         },
         drain: take(&mut settings.drain),

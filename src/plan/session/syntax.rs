@@ -217,6 +217,9 @@ fn expect(text: &str) -> Result<Expect, Fault> {
         }
         // What is no JSON is a string without its quotes.
         let equals = serde_json::from_str(value).unwrap_or_else(|_| value.into());
+        if let serde_json::Value::String(text) = &equals {
+            (TEMPLATE.parse)(text).map_err(|fault| fault.in_part(text, value))?;
+        }
         return Ok(Expect::Json { pointer: pointer.to_owned(), equals });
     }
     let fault = Fault::new(format!("{} is not an expectation", quote(trimmed))).expected(EXPECTATIONS);
@@ -241,6 +244,23 @@ pub(in crate::plan) const CLOSE_CODE: Syntax<u16> = Syntax {
                 Fault::new(format!("{} is not a code to close with", quote(text)))
                     .expected(CLOSE_CODE.expected)
             })
+    },
+};
+
+pub(in crate::plan) const CLOSE_CODES: Syntax<Vec<u16>> = Syntax {
+    expected: "close codes, such as \"1000,1001\"",
+    bare_number: true,
+    pattern: r"[0-9]{4}(\s*,\s*[0-9]{4})*",
+    parse: |text| {
+        let codes = text.split(',').map(|item| {
+            // 1005 stands for none, 1006 for the end of a connection without a close frame.
+            item.trim().parse().ok().filter(|code| (1000..=4999).contains(code)).ok_or_else(|| {
+                Fault::new(format!("{} is not a close code", quote(item.trim())))
+                    .expected("codes from 1000 to 4999; 1005: none, 1006: no close frame")
+                    .in_part(text, item)
+            })
+        });
+        codes.collect()
     },
 };
 

@@ -76,6 +76,7 @@ failed.ratio = ">50%"
             handshake_timeout: 2 * SECOND,
         },
         session: Session::default(),
+        spacing: Default::default(),
         data: Vec::new(),
         populations: Vec::new(),
         secrets: Secrets::default(),

@@ -160,6 +160,7 @@ fn plan() -> impl Strategy<Value = Plan> {
             load,
             connection,
             session: Session::default(),
+            spacing: Default::default(),
             data: Vec::new(),
             populations: Vec::new(),
             secrets: Secrets::default(),

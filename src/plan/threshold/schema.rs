@@ -35,6 +35,9 @@ fn comparisons() -> Value {
     patterns.insert(format!(r"^({})\.{FIGURES}$", latencies.join("|")), reference(Unit::Microseconds));
     patterns.insert(format!(r"^{STEP}\.{FIGURES}$"), reference(Unit::Microseconds));
     patterns.insert(format!(r"^{STEP}\.(done|failed)$"), reference(Unit::Count));
+    // Any metric of a population, whatever its unit.
+    let any: Vec<Value> = Unit::ALL.map(reference).into();
+    patterns.insert(r"^population\.[A-Za-z0-9_-]{1,31}\..+$".to_owned(), json!({ "anyOf": any }));
     for first in first_words() {
         // Some first words are metrics themselves, such as `failed`.
         let whole = properties.remove(&first);
@@ -52,7 +55,7 @@ fn comparisons() -> Value {
 /// The words that a metric of several words begins with.
 fn first_words() -> BTreeSet<String> {
     let all = Metric::all().filter_map(|metric| Some(metric.to_string().split_once('.')?.0.to_owned()));
-    all.chain(["step".to_owned()]).collect()
+    all.chain(["step", "population"].map(str::to_owned)).collect()
 }
 
 /// A table whose keys are parts of a metric's name; its values are further parts, or the comparison.

@@ -32,7 +32,7 @@ fn fields_of_messages(settings: &Settings, mistakes: &mut Vec<Mistake>) {
     for (row, place) in settings.given() {
         let is_of_messages = matches!(row.table, "messages" | "http");
         let name = row.name.unwrap_or_default();
-        if is_of_messages && !matches!(name, "timeout" | "close_code") {
+        if is_of_messages && !matches!(name, "timeout" | "close_code" | "expect_close") {
             let says = format!("`steps` say everything that is said; `{}.{name}` has no use", row.table);
             mistakes.push(Mistake::new(place, says).expected("one of the two"));
         }
