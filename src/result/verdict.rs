@@ -138,7 +138,9 @@ impl Figures<'_> {
             service_lateness_us: p99("service_lateness"),
             measured_us: p99("round_trip").max(p99("pong")),
             median_service_us: median("service_lateness"),
-            median_paced_us: median("pong").max(median("round_trip_from_due")),
+            median_message_us: median("message_lateness"),
+            median_pong_us: median("pong"),
+            median_from_due_us: median("round_trip_from_due"),
             late_s: self.resources.late_s,
             workers: self.resources.workers,
             elapsed_s: self.elapsed_s,
@@ -160,8 +162,8 @@ impl Figures<'_> {
                 micros(us)
             ),
             Late::Always(us) => format!(
-                "the generator was late: half of what came to its connections waited {} or longer for a worker, and that \
-                 is much of what was measured",
+                "the generator was late: half of its answers have {} or more of its own delay in them, and that is much of \
+                 what was measured",
                 micros(us)
             ),
         })
