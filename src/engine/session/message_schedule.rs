@@ -4,6 +4,7 @@ use super::context::{Context, SessionError, Step, StepResult};
 use super::search::find_from;
 use crate::model::{Cause, Failure, Reply, Stage, Stamp};
 use crate::plan::{Expect, Messages};
+use crate::protocol::json_scan::{self, Pointer};
 use crate::protocol::{Alphabet, Fields};
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -96,7 +97,14 @@ impl MessageSchedule {
         match &messages.expect {
             None => {}
             Some(Expect::Echo) => self.wait(due, context.now, message),
-            Some(Expect::Any | Expect::Json { .. }) => self.wait(due, context.now, Vec::new()),
+            Some(Expect::Any) => self.wait(due, context.now, Vec::new()),
+            Some(Expect::Json { .. }) => {
+                message.clear();
+                if let Some(key) = &script.answer_key {
+                    key.render(fields, Alphabet::Letters, context.rng.random(), &mut message);
+                }
+                self.wait(due, context.now, message);
+            }
             Some(Expect::Contains(text)) => {
                 message.clear();
                 text.render(fields, Alphabet::Letters, context.rng.random(), &mut message);
@@ -116,10 +124,10 @@ impl MessageSchedule {
         self.waiting.push_back(waiting);
     }
 
-    fn pop(&mut self) -> Option<Waiting> {
-        let oldest = self.waiting.pop_front()?;
-        self.held -= oldest.bytes();
-        Some(oldest)
+    fn pop(&mut self, at: usize) -> Option<Waiting> {
+        let answered = self.waiting.remove(at)?;
+        self.held -= answered.bytes();
+        Some(answered)
     }
 
     /// Answer that the oldest message waits for; `None`: nothing is waited for.
@@ -129,7 +137,12 @@ impl MessageSchedule {
 
     /// The answer to the oldest message has come, and is as it should be.
     pub(super) fn matched(&mut self, context: &mut Context<'_>) -> Step {
-        if let Some(answered) = self.pop() {
+        self.matched_at(0, context)
+    }
+
+    /// The same of any message that waits.
+    fn matched_at(&mut self, at: usize, context: &mut Context<'_>) -> Step {
+        if let Some(answered) = self.pop(at) {
             context.answered(answered.since);
             if context.script.messages.every.is_some() {
                 let from_due = context.now.saturating_sub(answered.due);
@@ -146,19 +159,23 @@ impl MessageSchedule {
         self.step(context)
     }
 
-    /// A message answers the oldest, or it does not.
+    /// A message answers one of those that wait, the oldest that it fits, or none: answers may come in any order.
     pub(super) fn answer(&mut self, payload: &[u8], context: &mut Context<'_>) -> StepResult {
-        let Some(expected) = self.expected() else { return Ok(Step::Continue) };
-        if context.script.messages.expect.as_ref().is_none_or(|expect| fits(expect, payload, expected)) {
-            return Ok(self.matched(context));
+        if self.waiting.is_empty() {
+            return Ok(Step::Continue);
         }
-        Err(self.mismatch(payload, context))
+        let expect = context.script.messages.expect.as_ref();
+        let fits = |waiting: &Waiting| expect.is_none_or(|expect| fits(expect, payload, &waiting.expected));
+        match self.waiting.iter().position(fits) {
+            Some(at) => Ok(self.matched_at(at, context)),
+            None => Err(self.mismatch(payload, context)),
+        }
     }
 
     /// The trouble of an answer that is another.
     pub(super) fn mismatch(&mut self, payload: &[u8], context: &mut Context<'_>) -> SessionError {
         context.tally.traffic.mismatches += 1;
-        let wanted = match (&context.script.messages.expect, self.pop()) {
+        let wanted = match (&context.script.messages.expect, self.pop(0)) {
             (Some(Expect::Echo), Some(waiting)) => format!("'{}'", shown(&waiting.expected)),
             (Some(expect), _) => expect.to_string(),
             (None, _) => "nothing".to_owned(),
@@ -241,7 +258,12 @@ pub(super) fn fits(expect: &Expect, payload: &[u8], expected: &[u8]) -> bool {
         Expect::Any => true,
         Expect::Echo => payload == expected,
         Expect::Contains(_) => contains(payload, expected),
-        Expect::Json { pointer, equals } => is_at(payload, pointer, equals),
+        Expect::Json { pointer, equals } if expected.is_empty() => is_at(payload, pointer, equals),
+        // With a key of the message's own.
+        Expect::Json { pointer, .. } => {
+            let found = Pointer::parse(pointer).and_then(|pointer| pointer.find(payload).map(<[u8]>::to_vec));
+            found.is_some_and(|raw| json_scan::says(&raw, expected))
+        }
     }
 }
 

@@ -6,8 +6,8 @@ use super::steps::{Common, Program};
 use super::tls_config;
 use crate::engine::data::DataError;
 use crate::model::{Failure, Stage};
-use crate::plan::{Close, Connection, Lifetime, Messages, Plan, Session, Statuses};
-use crate::protocol::{Application, Fields, Kind, NoNames};
+use crate::plan::{Close, Connection, Expect, Lifetime, Messages, Plan, Session, Statuses};
+use crate::protocol::{Application, Fields, Kind, NoNames, Template};
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use std::io::Write;
@@ -30,6 +30,8 @@ pub struct Script {
     pub handshake_timeout: Duration,
     /// Messages that are sent, and expected.
     pub messages: Messages,
+    /// Value that the answer to a message has at the pointer that is expected, where it has placeholders of the message.
+    pub answer_key: Option<Template>,
     /// Requests on one connection.
     pub requests: u32,
     /// Statuses that are as they should be.
@@ -142,6 +144,7 @@ impl Script {
             lifetime: connection.lifetime,
             closes: connection.close,
             handshake_timeout: connection.handshake_timeout,
+            answer_key: session.messages.expect.as_ref().and_then(Expect::key),
             messages: session.messages.clone(),
             requests: request.requests,
             statuses: request.statuses.clone(),

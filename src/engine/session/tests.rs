@@ -210,6 +210,29 @@ fn a_wrong_answer_and_a_broken_rule_are_named() {
 }
 
 #[test]
+fn answers_come_in_any_order_each_by_its_key() {
+    let text = |text: &str| [&[0x81, text.len() as u8], text.as_bytes()].concat();
+    for (send, expect, answers) in [
+        (r#"{"id":{seq}}"#, "json(/id == {seq})", [r#"{"x":1,"id":3}"#, r#"{"id":1}"#, r#"{"id":"2"}"#]),
+        ("m{seq}", "echo", ["m3", "m1", "m2"]),
+        ("m{seq}", "contains(<{seq}>)", ["a <3>", "b <1>", "c <2>"]),
+    ] {
+        let mut stage = Rehearsal::new("ws://h:1/", "60s", sending(send, Some(expect), Some("1s"), None));
+        stage.accept(b"").unwrap();
+        stage.at(Duration::from_secs(1)).unwrap();
+        stage.at(Duration::from_secs(2)).unwrap();
+        for answer in answers {
+            stage.take(&text(answer)).unwrap();
+        }
+        let traffic = &stage.tally.traffic;
+        assert_eq!((traffic.sent, traffic.matched, traffic.mismatches), (3, 3, 0), "{expect}");
+        stage.at(Duration::from_secs(3)).unwrap();
+        let trouble = stage.take(&text(answers[0])).unwrap_err();
+        assert_eq!(trouble.failure.cause, Cause::UnexpectedReply, "{expect}: it was answered before");
+    }
+}
+
+#[test]
 fn the_end_of_the_run_waits_for_answers_and_not_for_goodbyes() {
     let mut stage = Rehearsal::new("ws://h:1/", "60s", sending("m", Some("echo"), Some("1s"), None));
     stage.accept(b"").unwrap();

@@ -231,6 +231,14 @@ pub enum Expect {
     },
 }
 
+impl Expect {
+    /// Value at a pointer that has placeholders of the message that is answered, such as its `{seq}`.
+    pub fn key(&self) -> Option<Template> {
+        let Expect::Json { equals: serde_json::Value::String(text), .. } = self else { return None };
+        Template::parse(text).ok().filter(|template| template.fixed().is_none() && template.is_repeatable())
+    }
+}
+
 /// As it is written.
 impl fmt::Display for Expect {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

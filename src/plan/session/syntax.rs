@@ -216,7 +216,12 @@ fn expect(text: &str) -> Result<Expect, Fault> {
                 .in_part(text, pointer));
         }
         // What is no JSON is a string without its quotes.
-        let equals = serde_json::from_str(value).unwrap_or_else(|_| value.into());
+        let equals: serde_json::Value = serde_json::from_str(value).unwrap_or_else(|_| value.into());
+        if let Some(key) = equals.as_str() {
+            // It may be the number of the message that is answered.
+            let part = value.find(key).map_or(value, |at| &value[at..at + key.len()]);
+            (TEMPLATE.parse)(key).map_err(|fault| fault.in_part(text, part))?;
+        }
         return Ok(Expect::Json { pointer: pointer.to_owned(), equals });
     }
     let fault = Fault::new(format!("{} is not an expectation", quote(trimmed))).expected(EXPECTATIONS);
