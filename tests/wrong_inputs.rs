@@ -120,6 +120,8 @@ const TARGETS: &[(&str, &str)] = &[
     ("tcp://127.0.0.1:1/path", "path"),
     ("ws://127.0.0.1:1 --close-code 5", "1000"),
     ("ws://127.0.0.1:1 --header nonsense", "Name: value|X-Token"),
+    ("ws://127.0.0.1:1/x?c={connn}", "{connn} is not a placeholder here"),
+    ("ws://127.0.0.1:1 --header X-Token:{connn}", "{connn} is not a placeholder here"),
     ("ws://127.0.0.1:1 --auth digest(x)", "bearer("),
     ("ws://127.0.0.1:1 --body x", "http or https"),
     ("ws://127.0.0.1:1 --senders 2", "send"),

@@ -264,15 +264,18 @@ pub fn in_flag(flag: &str, given: &str) -> Vec<String> {
         "--header" => {
             let value = given.split_once(':').map_or(given, |(_, value)| value.trim());
             let token = value.split_whitespace().next_back().unwrap_or_default();
-            vec![value.to_owned(), token.to_owned()]
+            literals(value).chain(literals(token)).collect()
         }
-        "--send" | "--body" | "--subprotocol" => {
-            Template::literals(given).into_iter().map(str::to_owned).collect()
-        }
-        _ if given.contains("://") => of_url(given),
+        "--send" | "--body" | "--subprotocol" => literals(given).collect(),
+        _ if given.contains("://") => of_url(given).iter().flat_map(|part| literals(part)).collect(),
         _ => Vec::new(),
     };
     in_order(texts)
+}
+
+/// What stands around the words in braces: such a word is a placeholder, or is told to be none.
+fn literals(text: &str) -> impl Iterator<Item = String> {
+    Template::literals(text).into_iter().map(str::to_owned)
 }
 
 /// A command line as it may be told: what secrets are given to flags is replaced.
@@ -417,6 +420,9 @@ mod tests {
         let secrets = in_flag("--send", "{random:1TiB}");
         let says = "'1TiB' is not a size, such as {random:1KiB}, of at most 16 MiB";
         assert_eq!(hidden(says, &secrets), says);
+        let secrets = in_flag("target", "ws://h:1/x?c={connn}&t=hunter22");
+        let says = "target 'ws://h:1/x?c={connn}&t=(redacted)': {connn} is not a placeholder here";
+        assert_eq!(hidden(&says.replace("(redacted)", "hunter22"), &secrets), says);
         let secrets = in_flag("--send", "hunter22{random:1TiB}");
         assert_eq!(
             hidden("'hunter22{random:1TiB}': {random:1KiB}", &secrets),

@@ -84,9 +84,9 @@ fn alert(case: &Case<'_>) -> Claim {
     let id = if is_about_ours { FindingId::ClientCertificateRequired } else { FindingId::TlsAlert };
     let finding = case.target(id, says);
     match number {
-        40 | 42..=46 | 48 | 49 | 51 | 116 => {
-            finding.remedy("--cert FILE --key FILE: a certificate that the server takes")
-        }
+        40 | 42..=46 | 48 | 49 | 51 | 116 => finding
+            .remedy("--cert FILE --key FILE: a certificate that the server takes")
+            .remedy("look at which certificates the server takes: ssl_client_certificate in nginx, ca-file in HAProxy"),
         70 => finding
             .remedy("--tls-version 1.2 or 1.3, as the server has it; versions below 1.2 are not spoken"),
         112 => finding.remedy("--server-name NAME: the name that its certificate is for"),

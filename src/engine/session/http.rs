@@ -90,15 +90,15 @@ impl Http {
         script.write_request(self.made, &body, context);
         match &messages.expect {
             Some(Expect::Echo) => self.expected = body,
+            Some(Expect::Contains(text)) => {
+                self.expected.clear();
+                text.render(fields, Alphabet::Letters, context.rng.random(), &mut self.expected);
+            }
             Some(Expect::Json { .. }) => {
                 self.expected.clear();
                 if let Some(key) = &script.answer_key {
                     key.render(fields, Alphabet::Letters, context.rng.random(), &mut self.expected);
                 }
-            }
-            Some(Expect::Contains(text)) => {
-                self.expected.clear();
-                text.render(fields, Alphabet::Letters, context.rng.random(), &mut self.expected);
             }
             _ => {}
         }

@@ -4,11 +4,12 @@ use super::context::{Context, SessionError, Step, StepResult};
 use super::search::find_from;
 use crate::model::{Cause, Failure, Reply, Stage, Stamp};
 use crate::plan::{Expect, Messages};
-use crate::protocol::json_scan::{self, Pointer};
 use crate::protocol::{Alphabet, Fields};
 use std::collections::VecDeque;
 use std::time::Duration;
 
+/// Messages that wait and are looked at for the one that is answered, at most: answers seldom overtake more.
+const LOOKED_AT: usize = 64;
 /// Messages that one call sends, at most: a plan that asks for more than can be done must not stop all else.
 const BATCH: usize = 64;
 
@@ -18,6 +19,8 @@ pub(super) struct MessageSchedule {
     sent: u64,
     next_at: Option<Stamp>,
     waiting: VecDeque<Waiting>,
+    /// Messages that came since the last answer and answer nothing, and the first of them for a person.
+    others: (u64, String),
     /// Bytes of memory of those that wait.
     held: usize,
     /// True if it is over when everything is said.
@@ -66,9 +69,7 @@ impl MessageSchedule {
         if let Some(oldest) = self.waiting.front()
             && context.now >= oldest.since + context.script.messages.timeout
         {
-            let reply =
-                Reply::saying(format!("no answer to message {}", self.sent - self.waiting.len() as u64 + 1));
-            return Err(SessionError::because(Failure::new(Stage::Session, Cause::TimedOut), reply));
+            return Err(self.unanswered_in_time(context));
         }
         for _ in 0..BATCH {
             if self.next_at.is_none_or(|at| at > context.now) {
@@ -137,11 +138,12 @@ impl MessageSchedule {
 
     /// The answer to the oldest message has come, and is as it should be.
     pub(super) fn matched(&mut self, context: &mut Context<'_>) -> Step {
-        self.matched_at(0, context)
+        self.answered(0, context)
     }
 
-    /// The same of any message that waits.
-    fn matched_at(&mut self, at: usize, context: &mut Context<'_>) -> Step {
+    /// The answer to one of those that wait has come.
+    fn answered(&mut self, at: usize, context: &mut Context<'_>) -> Step {
+        self.others = (0, String::new());
         if let Some(answered) = self.pop(at) {
             context.answered(answered.since);
             if context.script.messages.every.is_some() {
@@ -159,28 +161,49 @@ impl MessageSchedule {
         self.step(context)
     }
 
-    /// A message answers one of those that wait, the oldest that it fits, or none: answers may come in any order.
-    pub(super) fn answer(&mut self, payload: &[u8], context: &mut Context<'_>) -> StepResult {
-        if self.waiting.is_empty() {
-            return Ok(Step::Continue);
-        }
+    /// A message answers one of those that wait, in whatever order; `None`: it is another, and the wait goes on.
+    pub(super) fn answer(&mut self, payload: &[u8], context: &mut Context<'_>) -> Option<Step> {
         let expect = context.script.messages.expect.as_ref();
         let fits = |waiting: &Waiting| expect.is_none_or(|expect| fits(expect, payload, &waiting.expected));
-        match self.waiting.iter().position(fits) {
-            Some(at) => Ok(self.matched_at(at, context)),
-            None => Err(self.mismatch(payload, context)),
+        let found = self.waiting.iter().take(LOOKED_AT).position(fits);
+        if found.is_none() && !self.waiting.is_empty() {
+            self.others.0 += 1;
+            if self.others.0 == 1 {
+                self.others.1 = shown(payload);
+            }
         }
+        found.map(|at| self.answered(at, context))
+    }
+
+    /// The trouble of a message whose time is over. Where as many others came as were sent at most, they are its answers,
+    /// and not as they should be.
+    fn unanswered_in_time(&mut self, context: &mut Context<'_>) -> SessionError {
+        let (others, first) = std::mem::take(&mut self.others);
+        if others > 0 && others <= self.waiting.len() as u64 {
+            return self.mismatched(&first, context);
+        }
+        let number = self.sent - self.waiting.len() as u64 + 1;
+        let besides = match others {
+            0 => String::new(),
+            _ => format!("; {others} messages came that are others, the first '{first}'"),
+        };
+        let reply = Reply::saying(format!("no answer to message {number}{besides}"));
+        SessionError::because(Failure::new(Stage::Session, Cause::TimedOut), reply)
     }
 
     /// The trouble of an answer that is another.
     pub(super) fn mismatch(&mut self, payload: &[u8], context: &mut Context<'_>) -> SessionError {
+        self.mismatched(&shown(payload), context)
+    }
+
+    fn mismatched(&mut self, found: &str, context: &mut Context<'_>) -> SessionError {
         context.tally.traffic.mismatches += 1;
         let wanted = match (&context.script.messages.expect, self.pop(0)) {
             (Some(Expect::Echo), Some(waiting)) => format!("'{}'", shown(&waiting.expected)),
             (Some(expect), _) => expect.to_string(),
             (None, _) => "nothing".to_owned(),
         };
-        let says = format!("expected {wanted}, found '{}'", shown(payload));
+        let says = format!("expected {wanted}, found '{found}'");
         SessionError::because(Failure::new(Stage::Session, Cause::UnexpectedReply), Reply::saying(says))
     }
 
@@ -247,9 +270,16 @@ pub(super) fn contains(text: &[u8], part: &[u8]) -> bool {
     find_from(text, part, 0).is_some()
 }
 
-fn is_at(text: &[u8], pointer: &str, equals: &serde_json::Value) -> bool {
+/// True if a JSON text has this value at a pointer. `key`: the value as a text, where it has placeholders; a number is then
+/// as good as its text.
+fn is_at(text: &[u8], pointer: &str, equals: &serde_json::Value, key: &[u8]) -> bool {
     let document: Option<serde_json::Value> = serde_json::from_slice(text).ok();
-    document.as_ref().and_then(|document| document.pointer(pointer)) == Some(equals)
+    let Some(value) = document.as_ref().and_then(|document| document.pointer(pointer)) else { return false };
+    match value {
+        _ if key.is_empty() => value == equals,
+        serde_json::Value::String(text) => text.as_bytes() == key,
+        other => other.to_string().as_bytes() == key,
+    }
 }
 
 /// True if `payload` is an answer as `expect` has it, to what `sent` was.
@@ -258,12 +288,7 @@ pub(super) fn fits(expect: &Expect, payload: &[u8], expected: &[u8]) -> bool {
         Expect::Any => true,
         Expect::Echo => payload == expected,
         Expect::Contains(_) => contains(payload, expected),
-        Expect::Json { pointer, equals } if expected.is_empty() => is_at(payload, pointer, equals),
-        // With a key of the message's own.
-        Expect::Json { pointer, .. } => {
-            let found = Pointer::parse(pointer).and_then(|pointer| pointer.find(payload).map(<[u8]>::to_vec));
-            found.is_some_and(|raw| json_scan::says(&raw, expected))
-        }
+        Expect::Json { pointer, equals } => is_at(payload, pointer, equals, expected),
     }
 }
 

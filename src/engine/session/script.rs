@@ -30,8 +30,8 @@ pub struct Script {
     pub handshake_timeout: Duration,
     /// Messages that are sent, and expected.
     pub messages: Messages,
-    /// Value that the answer to a message has at the pointer that is expected, where it has placeholders of the message.
-    pub answer_key: Option<Template>,
+    /// The value in a JSON answer, where it has placeholders: those of the message that is answered.
+    pub(in crate::engine) answer_key: Option<Template>,
     /// Requests on one connection.
     pub requests: u32,
     /// Statuses that are as they should be.
@@ -144,8 +144,8 @@ impl Script {
             lifetime: connection.lifetime,
             closes: connection.close,
             handshake_timeout: connection.handshake_timeout,
-            answer_key: session.messages.expect.as_ref().and_then(Expect::key),
             messages: session.messages.clone(),
+            answer_key: session.messages.expect.as_ref().and_then(Expect::answer_key),
             requests: request.requests,
             statuses: request.statuses.clone(),
             drain: session.drain(kind),

@@ -267,9 +267,9 @@ fn hear_data(
     context.tally.traffic.received += 1;
     let message_schedule = active.and_then(|active| active.message_schedule.as_mut());
     if let Some(message_schedule) = message_schedule
-        && message_schedule.expected().is_some()
+        && let Some(step) = message_schedule.answer(payload, context)
     {
-        return message_schedule.answer(payload, context);
+        return Ok(step);
     }
     push(last_push, context);
     let script = context.script;

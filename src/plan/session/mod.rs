@@ -232,10 +232,10 @@ pub enum Expect {
 }
 
 impl Expect {
-    /// Value at a pointer that has placeholders of the message that is answered, such as its `{seq}`.
-    pub fn key(&self) -> Option<Template> {
+    /// The value in a JSON answer, where it has placeholders: those of the message that is answered.
+    pub fn answer_key(&self) -> Option<Template> {
         let Expect::Json { equals: serde_json::Value::String(text), .. } = self else { return None };
-        Template::parse(text).ok().filter(|template| template.fixed().is_none() && template.is_repeatable())
+        Template::parse(text).ok().filter(|template| template.fixed().is_none())
     }
 }
 

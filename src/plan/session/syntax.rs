@@ -216,11 +216,9 @@ fn expect(text: &str) -> Result<Expect, Fault> {
                 .in_part(text, pointer));
         }
         // What is no JSON is a string without its quotes.
-        let equals: serde_json::Value = serde_json::from_str(value).unwrap_or_else(|_| value.into());
-        if let Some(key) = equals.as_str() {
-            // It may be the number of the message that is answered.
-            let part = value.find(key).map_or(value, |at| &value[at..at + key.len()]);
-            (TEMPLATE.parse)(key).map_err(|fault| fault.in_part(text, part))?;
+        let equals = serde_json::from_str(value).unwrap_or_else(|_| value.into());
+        if let serde_json::Value::String(text) = &equals {
+            (TEMPLATE.parse)(text).map_err(|fault| fault.in_part(text, value))?;
         }
         return Ok(Expect::Json { pointer: pointer.to_owned(), equals });
     }
