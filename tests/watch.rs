@@ -208,3 +208,94 @@ fn in_a_pipe_it_is_plain() {
     assert!(text.starts_with("watching this network namespace: "), "{text}");
     assert!(!text.contains('\x1b'), "{text:?}");
 }
+
+/// Reads what a terminal shows until `wanted` is there.
+#[track_caller]
+fn shows(terminal: &mut impl Read, seen: &mut Vec<u8>, wanted: &str) {
+    let mut part = [0; 4096];
+    let begin = seen.len();
+    while !String::from_utf8_lossy(&seen[begin..]).contains(wanted) {
+        let read = terminal.read(&mut part).unwrap();
+        assert!(read > 0, "no '{wanted}' in {}", String::from_utf8_lossy(seen));
+        seen.extend(&part[..read]);
+    }
+}
+
+/// util-linux's script(1) brings a terminal.
+#[test]
+fn on_a_terminal_keys_sort_search_and_leave_and_the_terminal_is_as_it_was() {
+    Namespace::of("on_a_terminal_keys_sort_search_and_leave_and_the_terminal_is_as_it_was").run(|| {
+        let listener = std::net::TcpListener::bind("127.0.0.1:9000").unwrap();
+        let _held: Vec<_> = (0..5).map(|_| TcpStream::connect("127.0.0.1:9000").unwrap()).collect();
+        let watch = format!("{} watch --every 200ms --for 30s", env!("CARGO_BIN_EXE_connstorm"));
+        let mut child = Command::new("script")
+            .args(["-qec", &watch, "/dev/null"])
+            .env("TERM", "xterm-256color")
+            .env_remove("NO_COLOR")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let (mut keys, mut terminal) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
+        let mut seen = Vec::new();
+        let mut press = |key: &str| keys.write_all(key.as_bytes()).and_then(|()| keys.flush()).unwrap();
+        shows(&mut terminal, &mut seen, "\x1b[?1049h");
+        shows(&mut terminal, &mut seen, "127.0.0.1:9000");
+        shows(&mut terminal, &mut seen, "ports in use");
+        press("\t");
+        shows(&mut terminal, &mut seen, "time left");
+        press("nowhere");
+        shows(&mut terminal, &mut seen, "nowhere");
+        // An arrow key is no word and no way out.
+        press("\x1b[A");
+        press("\x1b");
+        shows(&mut terminal, &mut seen, "127.0.0.1:9000");
+        press("q");
+        let mut rest = Vec::new();
+        terminal.read_to_end(&mut rest).unwrap();
+        seen.extend(rest);
+        assert!(child.wait().unwrap().success());
+        let text = String::from_utf8_lossy(&seen);
+        let (enter, leave) = (text.rfind("\x1b[?1049h").unwrap(), text.rfind("\x1b[?1049l").unwrap());
+        assert!(enter < leave && text[leave..].len() < 2000, "the end is on the usual screen");
+        drop(listener);
+    });
+}
+
+/// A container without root: a user namespace of the user's own, with a network namespace in it.
+#[test]
+fn who_owns_a_container_without_root_looks_into_it_without_root() {
+    let script = "
+import socket, sys, time
+listener = socket.socket(); listener.bind(('127.0.0.1', 9000)); listener.listen(9)
+held = [socket.create_connection(('127.0.0.1', 9000)) for n in range(7)]
+print('ready', flush=True)
+sys.stdin.read()
+";
+    let mut container = support::nobody::unprivileged(std::path::Path::new("/usr/bin/unshare"))
+        .args(["-Urn", "sh", "-c", "ip link set lo up; exec python3 -c \"$0\"", script])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut ready = String::new();
+    BufReader::new(container.stdout.take().unwrap()).read_line(&mut ready).unwrap();
+    assert_eq!(ready, "ready\n");
+    // setpriv and unshare are each replaced by what they start.
+    let pid = container.id().to_string();
+    let output = support::nobody::connstorm()
+        .args(["watch", "--container-of", &pid, "--for", "300ms", "--json", "-"])
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    let last = lines(&output).pop().unwrap();
+    drop(container.stdin.take());
+    container.wait().unwrap();
+    let tuples = last["fullest"].as_array().unwrap_or_else(|| panic!("{last:#}"));
+    assert_eq!(tuples.len(), 1, "{last:#}");
+    assert_eq!(
+        (&tuples[0]["ports_used"], &tuples[0]["holders"][0]["name"]),
+        (&7.into(), &"python3".into()),
+        "{last:#}"
+    );
+}

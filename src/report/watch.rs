@@ -120,38 +120,65 @@ pub fn rows<'a>(tuples: &'a [TupleSeen], filter: &str, sort: Sort) -> Vec<&'a Tu
     rows
 }
 
-/// Head of the table.
-pub const HEAD: &str =
-    "  in use   usable     %  TIME_WAIT     live   other   taken/s     left  from → to  program";
+/// Columns of the table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Columns {
+    /// All of them.
+    All,
+    /// Those that fit into 80 characters together with the destination and the program.
+    Few,
+}
 
-/// A row of the table.
-pub fn row(tuple: &TupleSeen, style: Style) -> String {
-    let time_wait = tuple.sockets.get(TcpState::TimeWait);
-    let share = tuple.share().unwrap_or(0.0);
-    let percent = format!("{:>5.1}", share * 100.0);
-    let percent = match share {
-        share if share >= 0.8 => style.bad(&percent),
-        share if share >= 0.5 => style.warn(&percent),
-        _ => percent,
-    };
-    let rate = tuple.taken_per_s.map_or("–".to_owned(), |rate| format!("{rate:.0}"));
-    let who = tuple.who().map_or(String::new(), |who| format!("  {}", clean(&who)));
-    format!(
-        "{:>8} {:>8} {percent}  {:>9} {:>8} {:>7} {:>9} {:>8}  {} → {}{who}",
-        thousands(tuple.ports_used),
-        thousands(tuple.ports_usable),
-        thousands(time_wait),
-        thousands(tuple.live()),
-        thousands(tuple.sockets.total() - time_wait - tuple.live()),
-        rate,
-        left(tuple).unwrap_or_else(|| "–".into()),
-        tuple.source,
-        tuple.destination
-    )
+/// Width of a terminal from which on it has room for all columns.
+const WIDE: u16 = 120;
+
+impl Columns {
+    /// Columns for a terminal of this width.
+    pub fn within(width: u16) -> Columns {
+        if width >= WIDE { Columns::All } else { Columns::Few }
+    }
+
+    /// Head of the table.
+    pub fn head(self) -> &'static str {
+        match self {
+            Columns::All => {
+                "  in use   usable     %  TIME_WAIT     live   other   taken/s     left  from → to  program"
+            }
+            Columns::Few => "  in use     %  TIME_WAIT  taken/s     left  to  program  from",
+        }
+    }
+
+    /// A row of the table.
+    pub fn row(self, tuple: &TupleSeen, style: Style) -> String {
+        let in_time_wait = tuple.sockets.get(TcpState::TimeWait);
+        let share = tuple.share().unwrap_or(0.0);
+        let percent = format!("{:>5.1}", share * 100.0);
+        let percent = match share {
+            share if share >= 0.8 => style.bad(&percent),
+            share if share >= 0.5 => style.warn(&percent),
+            _ => percent,
+        };
+        let rate = tuple.taken_per_s.map_or("–".to_owned(), |rate| format!("{rate:.0}"));
+        let who = tuple.who().map_or(String::new(), |who| format!("  {}", clean(&who)));
+        let (used, time_wait) = (thousands(tuple.ports_used), thousands(in_time_wait));
+        let left = left(tuple).unwrap_or_else(|| "–".into());
+        let (from, to) = (tuple.source, tuple.destination);
+        match self {
+            Columns::All => format!(
+                "{used:>8} {:>8} {percent}  {time_wait:>9} {:>8} {:>7} {rate:>9} {left:>8}  {from} → {to}{who}",
+                thousands(tuple.ports_usable),
+                thousands(tuple.live()),
+                thousands(tuple.sockets.total() - in_time_wait - tuple.live()),
+            ),
+            Columns::Few => {
+                format!("{used:>8} {percent}  {time_wait:>9} {rate:>8} {left:>8}  {to}{who}  {from}")
+            }
+        }
+    }
 }
 
 /// The lines of a live view: what there is, a table of tuples, listeners and programs in trouble.
-pub fn screen(look: &WatchLook, watches: &str, view: &View, style: Style) -> Vec<String> {
+pub fn screen(look: &WatchLook, watches: &str, view: &View, columns: Columns, style: Style) -> Vec<String> {
     let mut lines = vec![style.bold(&format!("connstorm watch  {watches}")), totals(look)];
     let filter = if view.filter.is_empty() {
         "type to filter".to_owned()
@@ -160,8 +187,9 @@ pub fn screen(look: &WatchLook, watches: &str, view: &View, style: Style) -> Vec
     };
     lines.push(format!("{filter}   Tab: by {}   q: leave", view.sort.name()));
     lines.push(String::new());
-    lines.push(style.bold(HEAD));
-    lines.extend(rows(&look.tuples, &view.filter, view.sort).into_iter().map(|tuple| row(tuple, style)));
+    lines.push(style.bold(columns.head()));
+    let rows = rows(&look.tuples, &view.filter, view.sort).into_iter();
+    lines.extend(rows.map(|tuple| columns.row(tuple, style)));
     if look.tuples.is_empty() {
         lines.push("  no outgoing connection".into());
     }
@@ -296,11 +324,11 @@ pub fn summary(report: &WatchReport, style: Style) -> String {
         line(&mut out, format_args!("  no outgoing connection was seen"));
     } else {
         line(&mut out, format_args!("Tuples at their fullest"));
-        line(&mut out, format_args!("{HEAD}"));
+        line(&mut out, format_args!("{}", Columns::All.head()));
         for tuple in report.fullest.iter().take(10) {
             // What was growing at its fullest is over.
             let tuple = TupleSeen { time_left_s: None, ..tuple.clone() };
-            line(&mut out, format_args!("{}", row(&tuple, style)));
+            line(&mut out, format_args!("{}", Columns::All.row(&tuple, style)));
         }
     }
     for lines in troubles(&report.last) {

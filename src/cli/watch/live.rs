@@ -2,7 +2,7 @@
 
 use crate::cli::output::style_for;
 use crate::linux::terminal::{self, KeyMode};
-use crate::report::watch::{self, View};
+use crate::report::watch::{self, Columns, View};
 use crate::result::{OnsetReport, WatchLook};
 use std::io::{self, IsTerminal, Write};
 use std::time::Duration;
@@ -84,7 +84,8 @@ impl Live {
 
     fn draw(&self) {
         let (columns, rows) = terminal::size(io::stdout()).unwrap_or(USUAL);
-        let lines = watch::screen(&self.look, &self.watches, &self.view, style_for(&io::stdout()));
+        let wide = Columns::within(columns);
+        let lines = watch::screen(&self.look, &self.watches, &self.view, wide, style_for(&io::stdout()));
         let mut text = HOME.to_owned();
         let shown: Vec<String> = lines
             .iter()
@@ -106,13 +107,17 @@ impl Drop for Live {
 /// Effect of keys: `q` leaves where nothing is searched for, Tab changes the order, Escape clears, Backspace takes a letter
 /// away, and all else is searched for. An arrow or a function key is several bytes behind an Escape, and does nothing.
 fn press(view: &mut View, keys: &[u8]) -> Asked {
-    if keys.len() > 1 && keys[0] == 0x1b {
-        return Asked::Nothing;
-    }
-    for key in String::from_utf8_lossy(keys).chars() {
+    let text = String::from_utf8_lossy(keys);
+    let mut keys = text.chars().peekable();
+    while let Some(key) = keys.next() {
         match key {
             'q' if view.filter.is_empty() => return Asked::Leave,
             '\t' => view.sort = view.sort.next(),
+            // CSI and SS3 sequences (ECMA-48): up to their last character, which is in '@' to '~'.
+            '\x1b' if matches!(keys.peek(), Some('[' | 'O')) => {
+                keys.next();
+                _ = keys.find(|key| ('@'..='~').contains(key));
+            }
             '\x1b' => view.filter.clear(),
             '\x7f' | '\x08' => _ = view.filter.pop(),
             key if !key.is_control() && view.filter.len() < FILTER => view.filter.push(key),
@@ -160,6 +165,8 @@ mod tests {
         assert_eq!(view.filter, "ngq", "q is searched for once something is");
         assert_eq!(press(&mut view, b"\x1b[A"), Asked::Nothing);
         assert_eq!(view.filter, "ngq", "an arrow is no letter");
+        press(&mut view, b"\x1b[1;5A\x1b\x1bOPx\x1b[");
+        assert_eq!(view.filter, "x", "keys that come at once are each what they are");
         press(&mut view, b"\x1b");
         press(&mut view, b"\t");
         assert_eq!((view.filter.as_str(), view.sort), ("", Sort::TimeLeft));
