@@ -204,7 +204,7 @@ rows! {
         .doc("Messages on one connection");
     expect: Expect, One(&EXPECT), Row::field("messages", "expect").flag("--expect", "WHAT", MESSAGES)
         .otherwise("no answer is waited for")
-        .doc("What answers a message: echo, any, 'contains(TEXT)' or 'json(/POINTER == VALUE)'");
+        .doc("What answers a message: echo, any, 'contains(TEXT)' or 'json(/POINTER == VALUE)', both with its placeholders; of a WebSocket, anything else is a push");
     timeout: Duration, One(&POSITIVE_DURATION), Row::field("messages", "timeout").flag("--reply-timeout", "TIME", MESSAGES)
         .default(&Messages::default().timeout)
         .doc("Longest wait for an answer");
