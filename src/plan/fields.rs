@@ -37,6 +37,8 @@ impl Schemes {
         Schemes { names: "ws or wss", fits: |kind| matches!(kind.application(), Application::WebSocket) };
     const NOT_HTTP: Schemes =
         Schemes { names: "ws, tcp or tls", fits: |kind| !matches!(kind.application(), Application::Http) };
+    const STREAM: Schemes =
+        Schemes { names: "tcp or tls", fits: |kind| matches!(kind.application(), Application::Stream) };
     const TLS: Schemes = Schemes { names: "tls, https or wss", fits: Kind::is_encrypted };
 
     /// True if such a target is one of them.

@@ -60,7 +60,9 @@ pub use reference::reference;
 pub use schema::schema;
 pub use secrets::Secrets;
 pub use session::steps;
-pub use session::{Expect, Header, Messages, Reconnect, Request, Session, Statuses, Tls, TlsVersion};
+pub use session::{
+    Expect, Framing, Header, Messages, Reconnect, Request, Session, Statuses, Tls, TlsVersion,
+};
 pub use target_url::{TargetUrl, TargetUrlError};
 
 use crate::protocol::Template;

@@ -6,10 +6,10 @@ use super::super::field::{Field, Placed};
 use super::super::population::Populations;
 use super::super::session::steps::{Steps, Written as WrittenSteps};
 use super::super::session::syntax::{
-    ALPN, AUTH, CLOSE_CODE, CLOSE_CODES, EXPECT, FILE, JITTER, METHOD, SERVER_NAME, STATUSES, SUBPROTOCOL,
-    TEMPLATE, TEXT, TLS_VERSION,
+    ALPN, AUTH, CLOSE_CODE, CLOSE_CODES, EXPECT, FILE, FRAMING, JITTER, METHOD, SERVER_NAME, STATUSES,
+    SUBPROTOCOL, TEMPLATE, TEXT, TLS_VERSION,
 };
-use super::super::session::{Expect, Header, Messages, Reconnect, Request, Statuses, TlsVersion};
+use super::super::session::{Expect, Framing, Header, Messages, Reconnect, Request, Statuses, TlsVersion};
 use super::super::stages::WrittenClosed;
 use super::super::syntax::{
     BACKLOG, COUNT, DURATION, NAME, POSITIVE_DURATION, POSITIVE_RATE, SEED, SIZE, WORKERS,
@@ -217,6 +217,9 @@ rows! {
     expect_close: Vec<u16>, One(&CLOSE_CODES), Row::field("messages", "expect_close").flag("--expect-close", "CODES", MESSAGES)
         .only(Schemes::WS, "close codes").otherwise("with `close = \"peer\"` 1000, 1001 or none; else no close of the peer")
         .doc("Close codes of the peer that are as they should be, such as 1000,1001; any other is a failure");
+    framing: Framing, One(&FRAMING), Row::field("messages", "framing").flag("--framing", "HOW", MESSAGES)
+        .only(Schemes::STREAM, "framing of its own").otherwise("line")
+        .doc("How steps find messages in a stream: by line, by a length of 1, 2 or 4 bytes before each, which is sent as well, or none: what a step waits for is taken off, and the rest stays");
     senders: Count, One(&COUNT), Row::field("messages", "senders").flag("--senders", "N", MESSAGES)
         .only(Schemes::WS, "senders and listeners").otherwise("all send")
         .doc("Only the first N connections send; the others listen, and the spread of arrivals is measured");

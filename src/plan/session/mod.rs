@@ -189,6 +189,9 @@ pub struct Messages {
     /// Codes with which the peer may close; empty: none, 1000 and 1001 where it is to close, and none else.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub expect_close: Vec<u16>,
+    /// Way in which steps find messages in a stream of bytes.
+    #[serde(skip_serializing_if = "Framing::is_line")]
+    pub framing: Framing,
     /// Number of connections that send, the first of the run; `None`: all. The others listen, and the spread
     /// of each message's arrivals is measured.
     pub senders: Option<u64>,
@@ -207,8 +210,43 @@ impl Default for Messages {
             ping_every: None,
             close_code: 1000,
             expect_close: Vec::new(),
+            framing: Framing::Line,
             senders: None,
         }
+    }
+}
+
+/// Way in which messages are found in a stream of bytes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Framing {
+    /// Each line is a message, without its end.
+    #[default]
+    Line,
+    /// The length of a message stands before it, in one byte.
+    Length1,
+    /// In two bytes, the higher first.
+    Length2,
+    /// In four bytes, the highest first.
+    Length4,
+    /// There are none: what a step waits for is taken off the stream, and the rest stays.
+    None,
+}
+
+impl Framing {
+    /// Bytes of the length before a message; `None` where there is no length.
+    pub fn length_bytes(self) -> Option<usize> {
+        match self {
+            Framing::Length1 => Some(1),
+            Framing::Length2 => Some(2),
+            Framing::Length4 => Some(4),
+            Framing::Line | Framing::None => None,
+        }
+    }
+
+    #[allow(clippy::trivially_copy_pass_by_ref, reason = "the form that serde asks for")]
+    fn is_line(&self) -> bool {
+        *self == Framing::Line
     }
 }
 

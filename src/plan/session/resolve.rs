@@ -69,6 +69,7 @@ pub(in crate::plan) fn resolve(settings: &mut Settings, kind: Kind, mistakes: &m
             ping_every: take(&mut settings.ping_every),
             close_code: take(&mut settings.close_code).unwrap_or(messages.close_code),
             expect_close: take(&mut settings.expect_close).unwrap_or_default(),
+            framing: take(&mut settings.framing).unwrap_or_default(),
             senders: take(&mut settings.senders),
         },
         drain: take(&mut settings.drain),
@@ -149,6 +150,9 @@ fn pairs(settings: &Settings, kind: Kind, lives: bool, mistakes: &mut Vec<Mistak
     }
     if let (Some(think), true) = (place(&s.think), s.every.given().is_some()) {
         report(think, "`think` counts from an answer, `every` from the last message", "one of the two");
+    }
+    if let Some(framing) = place(&s.framing).filter(|_| s.steps.is_absent()) {
+        report(framing, "without steps there are no messages in a stream", "`steps` that wait for messages");
     }
     match (s.cert.given(), s.key.given()) {
         (Some(cert), None) if !s.key.is_bad() => {

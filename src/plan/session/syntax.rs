@@ -7,7 +7,7 @@ use super::super::nearest::nearest;
 use super::super::syntax::{Fault, Syntax, choose};
 use super::super::units::parse_count;
 use super::steps::template_fault;
-use super::{Expect, Header, Statuses, TlsVersion};
+use super::{Expect, Framing, Header, Statuses, TlsVersion};
 use crate::protocol::Template;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -261,6 +261,22 @@ pub(in crate::plan) const CLOSE_CODES: Syntax<Vec<u16>> = Syntax {
             })
         });
         codes.collect()
+    },
+};
+
+pub(in crate::plan) const FRAMING: Syntax<Framing> = Syntax {
+    expected: "`line`, `length1`, `length2`, `length4` or `none`",
+    bare_number: false,
+    pattern: "line|length[124]|none",
+    parse: |text| {
+        let choices = [
+            ("line", Framing::Line),
+            ("length1", Framing::Length1),
+            ("length2", Framing::Length2),
+            ("length4", Framing::Length4),
+            ("none", Framing::None),
+        ];
+        choose(text, "a framing", &choices)
     },
 };
 

@@ -92,6 +92,22 @@ fn of(steps: &str) -> String {
 }
 
 #[test]
+fn framing_is_of_streams_and_of_steps() {
+    let of = |steps: &str, url: &str, how: &str| {
+        load(&format!("{steps}[target]\nurl = \"{url}\"\n[messages]\nframing = \"{how}\"\n"))
+            .map_err(|e| e.to_string())
+    };
+    let waits = "steps = [{ send = \"x\", expect = \"y\" }]\n";
+    assert!(of(waits, "tcp://h:1", "length4").is_ok());
+    assert!(of(waits, "ws://h:1/", "line").unwrap_err().contains("has no framing of its own"));
+    assert!(of("", "tcp://h:1", "line").unwrap_err().contains("without steps"));
+    assert!(of(waits, "tcp://h:1", "length3").unwrap_err().contains("did you mean"));
+    let reacts = "steps = [{ on = \"x\" }, { wait = { json = \"/a\" } }]\n";
+    let told = of(reacts, "tcp://h:1", "none").unwrap_err();
+    assert!(told.contains("no messages to react to") && told.contains("no message has an end"), "{told}");
+}
+
+#[test]
 fn each_mistake_has_its_place() {
     for (steps, says, under) in [
         (r#"{ send = "{nmae}" }"#, "{nmae} is not a placeholder here", "{nmae}"),

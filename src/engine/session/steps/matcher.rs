@@ -68,6 +68,36 @@ impl Matcher {
         self.all.iter().any(|test| matches!(test, Test::Echo))
     }
 
+    /// Length of the beginning of a stream in which such a message lies: up to the last byte that a condition asks for;
+    /// `None`: it has not come.
+    pub(super) fn end_in(&self, stream: &[u8], against: &mut Against<'_>) -> Option<usize> {
+        let before = match &self.after {
+            None => 0,
+            Some(after) => {
+                let text = against.text(after);
+                stream.starts_with(text).then_some(text.len())?
+            }
+        };
+        let rest = stream.get(before..)?;
+        let begins = |text: &[u8]| rest.starts_with(text).then_some(text.len());
+        let mut end = if self.all.is_empty() { rest.len() } else { 0 };
+        for test in &self.all {
+            end = end.max(match test {
+                Test::Echo => begins(against.sent)?,
+                Test::Equals(text) | Test::StartsWith(text) => begins(against.text(text))?,
+                Test::Prefix(bytes) => begins(bytes)?,
+                Test::Contains(text) => {
+                    let text = against.text(text);
+                    find_from(rest, text, 0)? + text.len()
+                }
+                Test::Regex(regex) => regex.find(rest)?.end(),
+                // The plan has none in a stream without frames.
+                Test::Json(..) => return None,
+            });
+        }
+        Some(before + end)
+    }
+
     /// True if a message is of this kind.
     pub(super) fn fits(&self, message: &[u8], against: &mut Against<'_>) -> bool {
         let message = match &self.after {

@@ -226,7 +226,13 @@ impl Conversation {
         }
         match &self.line {
             Line::WebSocket(_) => websocket::say(message.opcode, &text, context),
-            _ => context.out.extend_from_slice(&text),
+            _ => {
+                if let Some(size) = context.script.messages.framing.length_bytes() {
+                    let length = (text.len() as u32).to_be_bytes();
+                    context.out.extend_from_slice(&length[length.len() - size..]);
+                }
+                context.out.extend_from_slice(&text);
+            }
         }
         context.tally.traffic.sent += 1;
         if is_compared {
@@ -304,6 +310,24 @@ impl Conversation {
             place: Place::Message,
         };
         kind.fits(message, &mut Against { values, sent: &self.sent, scratch: context.scratch })
+    }
+
+    /// Length of the beginning of a stream in which a message of this kind lies; `None`: there is none as yet.
+    fn end_of_match(
+        &self,
+        kind: &matcher::Matcher,
+        stream: &[u8],
+        context: &mut Context<'_>,
+    ) -> Option<usize> {
+        let program = context.script.program.as_ref()?;
+        let names = self.client.names(program);
+        let values = Values {
+            fields: Fields { seq: self.client.seq, conn: self.client.number, now_us: 0 },
+            named: &names,
+            alphabet: crate::protocol::Alphabet::Letters,
+            place: Place::Message,
+        };
+        kind.end_in(stream, &mut Against { values, sent: &self.sent, scratch: context.scratch })
     }
 
     /// Takes values of an answer.

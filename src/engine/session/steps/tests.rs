@@ -264,3 +264,43 @@ fn steps_that_wait_for_nothing_let_others_have_their_turn() {
     }
     assert_eq!(io.tally.traffic.sent, 200);
 }
+
+fn over_tcp(steps: &str, framing: &str) -> Rehearsal {
+    let text = format!(
+        "steps = [{steps}]\n[target]\nurl = \"tcp://h:1\"\n[messages]\nframing = \"{framing}\"\n[connection]\nlifetime = \"9s\"\n"
+    );
+    let plan = load_file(Path::new("a.toml"), &text, &|_| None, &Default::default());
+    Rehearsal::of_plan(&plan.unwrap_or_else(|error| panic!("{error}")), None)
+}
+
+#[test]
+fn messages_with_their_length_before_them_come_in_any_pieces() {
+    let steps = r#"{ send = "hi" }, { wait = "one" }, { wait = "two", take = { x = "regex:t.o" } }, { send = "{x}" }"#;
+    let mut io = over_tcp(steps, "length2");
+    assert_eq!(io.out, b"\0\x02hi");
+    io.take(b"\0").unwrap();
+    io.take(b"\x03on").unwrap();
+    io.take(b"e\0\0\0\x03pus\0\x03two").unwrap();
+    assert_eq!(io.out, b"\0\x03two");
+    let traffic = &io.tally.traffic;
+    assert_eq!((traffic.received, traffic.matched, traffic.pushes), (4, 2, 2), "an empty message and a push");
+}
+
+#[test]
+fn without_frames_one_match_is_taken_off_and_the_rest_stays() {
+    let steps = r#"
+        { wait = { starts_with = "220 " } }, { wait = { contains = "\n" } }, { think = "1s" },
+        { wait = { regex = "[0-9]+;" }, take = { n = "regex:[0-9]+" } }, { send = "got {n}" },
+        { wait = "end" }, { send = "bye" },
+    "#;
+    let mut io = over_tcp(steps, "none");
+    io.take(b"22").unwrap();
+    io.take(b"0 ready\n1").unwrap();
+    assert_eq!(io.tally.traffic.matched, 2);
+    io.take(b"7;e").unwrap();
+    assert_eq!(io.tally.traffic.matched, 2, "a pause: it stays where it is");
+    io.at(ms(1000)).unwrap();
+    assert_eq!(io.out, b"got 17");
+    io.take(b"nd").unwrap();
+    assert_eq!(io.out, b"bye");
+}

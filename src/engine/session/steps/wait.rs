@@ -6,7 +6,9 @@ use super::{Conversation, Program};
 use crate::engine::session::context::{Context, SessionError, Step, StepResult};
 use crate::engine::session::steps::exchange::Answer;
 use crate::model::{Cause, Failure, Reply, Stage, Stamp};
+use crate::plan::Framing;
 use crate::protocol::websocket::Opcode;
+use std::ops::Range;
 
 /// The longest line that is waited for.
 const LONGEST_LINE: usize = 16 << 20;
@@ -55,7 +57,7 @@ impl Conversation {
                 Some(early) => self.was_opened(&early, context),
             },
             Line::WebSocket(_) => self.take_frames(bytes, closing, context),
-            Line::Stream(_) => self.take_lines(bytes, context),
+            Line::Stream(_) => self.take_stream(bytes, context),
             Line::Fresh | Line::Idle | Line::Spent if bytes.is_empty() => Ok(Step::Continue),
             Line::Fresh | Line::Idle | Line::Spent => Err(SessionError::because(
                 Failure::new(Stage::Session, Cause::ProtocolViolation),
@@ -115,18 +117,17 @@ impl Conversation {
         step
     }
 
-    /// Bytes of a stream: each line is a message, without its end.
-    fn take_lines(&mut self, bytes: &[u8], context: &mut Context<'_>) -> StepResult {
+    /// Bytes of a stream: messages as the plan frames them.
+    fn take_stream(&mut self, bytes: &[u8], context: &mut Context<'_>) -> StepResult {
         let Line::Stream(held) = &mut self.line else { return Ok(Step::Continue) };
         let mut held = std::mem::take(held);
-        let searched = held.len();
+        let searched = if context.script.messages.framing == Framing::Line { held.len() } else { 0 };
         held.extend_from_slice(bytes);
         let (mut at, mut from, mut step) = (0, searched, Ok(Step::Continue));
-        while let (Ok(Step::Continue), Some(end)) = (&step, memchr::memchr(b'\n', &held[from..])) {
-            let line = &held[at..from + end];
-            step = self.hear(line.strip_suffix(b"\r").unwrap_or(line), context);
-            at = from + end + 1;
-            from = at;
+        while let (Ok(Step::Continue), Some((message, next))) = (&step, self.framed(&held, at, from, context))
+        {
+            step = self.hear(&held[message], context);
+            (at, from) = (next, next);
         }
         held.drain(..at);
         if held.is_empty() {
@@ -136,13 +137,46 @@ impl Conversation {
             let failure = Failure::new(Stage::Session, Cause::UnexpectedReply);
             return Err(SessionError::because(
                 failure,
-                Reply::saying("a line longer than 16 MiB").beginning_with(&held),
+                Reply::saying("a message longer than 16 MiB").beginning_with(&held),
             ));
         }
         if let Line::Stream(kept) = &mut self.line {
             *kept = held;
         }
         step
+    }
+
+    /// Place of the next message in a stream, from `at` on, and where what follows it begins; `None`: it is not whole.
+    /// Up to `from` no end of it was found.
+    fn framed(
+        &self,
+        held: &[u8],
+        at: usize,
+        from: usize,
+        context: &mut Context<'_>,
+    ) -> Option<(Range<usize>, usize)> {
+        let framing = context.script.messages.framing;
+        match framing.length_bytes() {
+            Some(size) => {
+                let begin = at + size;
+                let length =
+                    held.get(at..begin)?.iter().fold(0, |length, byte| length << 8 | usize::from(*byte));
+                let end = begin.checked_add(length).filter(|end| *end <= held.len())?;
+                Some((begin..end, end))
+            }
+            None if framing == Framing::None => {
+                let waiting =
+                    self.op(context).and_then(Op::waits_for).filter(|_| self.wait == Wait::Message)?;
+                let rest = held.get(at..).filter(|rest| !rest.is_empty())?;
+                let length = self.end_of_match(&waiting.kind, rest, context).filter(|length| *length > 0)?;
+                Some((at..at + length, at + length))
+            }
+            None => {
+                let end = from + memchr::memchr(b'\n', held.get(from..)?)?;
+                let line = held[at..end].strip_suffix(b"\r").map_or(end, |line| at + line.len());
+                Some((at..line, end + 1))
+            }
+        }
     }
 
     /// The peer will send no more. `Continue`: that is for the session to judge.
@@ -191,11 +225,21 @@ impl Conversation {
         match self.wait {
             Wait::Pause => {
                 self.client.at += 1;
-                self.advance(context)
+                self.advance_in_stream(context)
             }
-            Wait::Turn => self.advance(context),
+            Wait::Turn => self.advance_in_stream(context),
             Wait::Reply | Wait::Opening | Wait::Message => Err(self.overdue(context)),
             Wait::Nothing | Wait::End => Ok(Step::Continue),
+        }
+    }
+
+    /// Goes on, with what came of a stream without frames before it was waited for.
+    fn advance_in_stream(&mut self, context: &mut Context<'_>) -> StepResult {
+        match self.advance(context)? {
+            Step::Continue if context.script.messages.framing == Framing::None => {
+                self.take_stream(&[], context)
+            }
+            step => Ok(step),
         }
     }
 

@@ -1,10 +1,11 @@
 //! Steps held against what is spoken, against each other, and against the fields that say the same otherwise.
 
-use super::{Act, MOST_REACTIONS, Step, Written};
+use super::{Act, Condition, MOST_REACTIONS, Match, Step, Written};
 use crate::model::Lifetime;
 use crate::plan::diagnostics::{Mistake, Place};
 use crate::plan::field::Placed;
 use crate::plan::fields::Settings;
+use crate::plan::session::Framing;
 use crate::protocol::{Application, Kind};
 
 /// Reports everything that keeps the steps from being done over `kind`.
@@ -16,8 +17,17 @@ pub(in crate::plan) fn check(
 ) {
     fields_of_messages(settings, mistakes);
     let steps = &written.value;
-    let mut check =
-        Check { kind, at: 0, line: Line::None, opens: opens(&steps.steps), reactions: 0, steps, mistakes };
+    let framing = settings.framing.value().copied().unwrap_or_default();
+    let mut check = Check {
+        framing,
+        kind,
+        at: 0,
+        line: Line::None,
+        opens: opens(&steps.steps),
+        reactions: 0,
+        steps,
+        mistakes,
+    };
     if kind.application() != Application::WebSocket {
         check.line = Line::Open;
     } else if !check.opens {
@@ -32,7 +42,7 @@ fn fields_of_messages(settings: &Settings, mistakes: &mut Vec<Mistake>) {
     for (row, place) in settings.given() {
         let is_of_messages = matches!(row.table, "messages" | "http");
         let name = row.name.unwrap_or_default();
-        if is_of_messages && !matches!(name, "timeout" | "close_code" | "expect_close") {
+        if is_of_messages && !matches!(name, "timeout" | "close_code" | "expect_close" | "framing") {
             let says = format!("`steps` say everything that is said; `{}.{name}` has no use", row.table);
             mistakes.push(Mistake::new(place, says).expected("one of the two"));
         }
@@ -58,6 +68,7 @@ enum Line {
 
 struct Check<'c> {
     kind: Kind,
+    framing: Framing,
     /// Number of the step, as in [`super::flat`].
     at: usize,
     line: Line,
@@ -121,7 +132,21 @@ impl Check<'_> {
         if self.kind.application() == Application::Http {
             return self.misfit(at, "messages", "ws, tcp or tls");
         }
+        if self.framing == Framing::None && kinds(step).any(|kind| kind.all.iter().any(is_of_whole)) {
+            self.report(
+                at,
+                "without framing no message has an end that this could be told of",
+                "a text, or `framing`",
+            );
+        }
         if let Act::On { .. } = step.act {
+            if self.framing == Framing::None {
+                self.report(
+                    at,
+                    "without framing there are no messages to react to",
+                    "`framing` by line or length",
+                );
+            }
             self.reactions += 1;
             if self.reactions > MOST_REACTIONS {
                 self.report(at, "there are too many reactions", "at most 64");
@@ -146,6 +171,21 @@ impl Check<'_> {
         let place = self.steps.places.get(at).cloned().unwrap_or(Place::Whole);
         self.mistakes.push(Mistake::new(place, says).expected(expected));
     }
+}
+
+/// Kinds of messages that a step waits for.
+fn kinds(step: &Step) -> impl Iterator<Item = &Match> {
+    match &step.act {
+        Act::Wait(kind) => Some(kind),
+        Act::Send(send) => send.expect.as_ref(),
+        _ => None,
+    }
+    .into_iter()
+}
+
+/// True of a condition on a message as a whole.
+fn is_of_whole(condition: &Condition) -> bool {
+    matches!(condition, Condition::Json { .. })
 }
 
 /// True if a step takes time of itself.
