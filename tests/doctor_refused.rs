@@ -5,7 +5,7 @@ mod support;
 
 use connstorm::protocol::Behaviour;
 use connstorm::server::{Config, Running, Target};
-use support::doctor::{doctor, examine, on_input, proves_only, result, sh, suggests, with_files};
+use support::doctor::{doctor, examine, findings, on_input, proves_only, result, sh, suggests, with_files};
 use support::namespace::Namespace;
 use support::storm::storm;
 
@@ -93,8 +93,13 @@ fn some_of_a_names_addresses_refuse() {
         let _server = listen("127.0.0.1:9000");
         let hosts = [("/etc/hosts", "127.0.0.1 two.example\n127.0.0.2 two.example\n")];
         let told = with_files(&hosts, "two.example:9000");
-        proves_only(&told, "some-addresses-fail");
+        // Which of them, and why.
+        let (first, certainty, proved) = findings(&told);
+        assert_eq!((&*first, &*certainty), ("some-addresses-fail", "proved"), "{:#}", told["findings"]);
+        assert_eq!(proved, ["some-addresses-fail", "listens-on-another-address"], "{:#}", told["findings"]);
         assert_eq!(told["findings"][0]["evidence"]["failing"], "127.0.0.2:9000");
+        let rivals = told["findings"][0]["rivals"].as_array().unwrap();
+        assert!(rivals.iter().all(|rival| rival["id"] != "listens-on-another-address"), "{rivals:?}");
     });
 }
 

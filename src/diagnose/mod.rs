@@ -111,14 +111,19 @@ const MOST_CAUSES: usize = 4;
 /// nothing explains is told by a finding of its own.
 pub fn diagnose(facts: &Facts) -> Vec<Finding> {
     let facts = facts.by_kind();
-    let mut claims = Vec::new();
+    let usable = |claim| remedies::without_those_in_use(&facts, claim);
+    let mut findings: Vec<Finding> = Vec::new();
     for part in parts::of(&facts) {
         let mut told = without_late_ones(&part.facts, claims_of(&part));
         told.extend(unexplained::all(&part.facts, &told));
-        claims.extend(told);
+        let mut found: Vec<Finding> = told.into_iter().map(usable).filter_map(certainty::judge).collect();
+        if part.whose == Whose::Destinations {
+            // That they fail is told, and then why: the reason is no rival.
+            let reasons: Vec<_> = found.iter().map(|finding| finding.id).collect();
+            found.iter_mut().for_each(|finding| finding.rivals.retain(|rival| !reasons.contains(&rival.id)));
+        }
+        findings.extend(found);
     }
-    let usable = |claim| remedies::without_those_in_use(&facts, claim);
-    let mut findings: Vec<Finding> = claims.into_iter().map(usable).filter_map(certainty::judge).collect();
     findings.sort_by_key(Finding::rank);
     findings
 }
