@@ -143,7 +143,9 @@ impl MessageSchedule {
 
     /// The answer to one of those that wait has come.
     fn answered(&mut self, at: usize, context: &mut Context<'_>) -> Step {
-        self.others = (0, String::new());
+        if self.others.0 > 0 {
+            self.others = (0, String::new());
+        }
         if let Some(answered) = self.pop(at) {
             context.answered(answered.since);
             if context.script.messages.every.is_some() {
