@@ -8,14 +8,13 @@ use base64::prelude::BASE64_STANDARD;
 use connstorm::protocol::Reply;
 use connstorm::server::{Behaviour, Certificate, Flaw, Kind};
 use rcgen::{CertificateParams, CertifiedKey, DnType, KeyPair};
-use rustls::server::WebPkiClientVerifier;
-use rustls::{RootCertStore, ServerConfig, ServerConnection, StreamOwned};
+use rustls::{ServerConnection, StreamOwned};
 use serde_json::Value;
 use std::io::Read;
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
+use support::client_certificate;
 use support::storm::{count, storm};
 use support::targets::{start, start_with};
 
@@ -233,18 +232,7 @@ fn certificate(folder: &Path, name: &str) -> CertifiedKey<KeyPair> {
 
 /// A server of TLS 1.3 that takes no client certificate but its own. It judges that when the client's handshake is done.
 fn strict_server(own: &CertifiedKey<KeyPair>) -> SocketAddr {
-    let mut trusted = RootCertStore::empty();
-    trusted.add(own.cert.der().clone()).unwrap();
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let verifier =
-        WebPkiClientVerifier::builder_with_provider(trusted.into(), provider.clone()).build().unwrap();
-    let config = ServerConfig::builder_with_provider(provider)
-        .with_protocol_versions(&[&rustls::version::TLS13])
-        .unwrap()
-        .with_client_cert_verifier(verifier)
-        .with_single_cert(vec![own.cert.der().clone()], own.signing_key.serialize_der().try_into().unwrap())
-        .unwrap();
-    let config = Arc::new(config);
+    let config = client_certificate::demanded_as(own);
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     std::thread::spawn(move || {

@@ -8,13 +8,12 @@ mod support;
 use connstorm::protocol::{Behaviour, Kind};
 use connstorm::server::Running;
 use rcgen::generate_simple_self_signed;
-use rustls::server::WebPkiClientVerifier;
-use rustls::{RootCertStore, ServerConfig, ServerConnection};
+use rustls::ServerConnection;
 use serde_json::Value;
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::Arc;
 use std::time::Duration;
+use support::client_certificate;
 use support::doctor::examine;
 use support::storm::storm;
 use support::targets;
@@ -166,18 +165,7 @@ fn tls_to_a_plain_port_that_does_not_answer_it_is_named_by_plain_http() {
 /// A TLS 1.3 server as Python's asyncio is one: it wants a client certificate, and closes without an alert where there is none.
 fn server_that_wants_a_certificate_and_sends_no_alert() -> SocketAddr {
     let own = generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
-    let mut trusted = RootCertStore::empty();
-    trusted.add(own.cert.der().clone()).unwrap();
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let verifier =
-        WebPkiClientVerifier::builder_with_provider(trusted.into(), provider.clone()).build().unwrap();
-    let config = ServerConfig::builder_with_provider(provider)
-        .with_protocol_versions(&[&rustls::version::TLS13])
-        .unwrap()
-        .with_client_cert_verifier(verifier)
-        .with_single_cert(vec![own.cert.der().clone()], own.signing_key.serialize_der().try_into().unwrap())
-        .unwrap();
-    let config = Arc::new(config);
+    let config = client_certificate::demanded_as(&own);
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     std::thread::spawn(move || {

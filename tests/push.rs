@@ -6,10 +6,12 @@ use connstorm::protocol::{Behaviour, Kind};
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
+use support::Ended;
 use support::namespace::Namespace;
+use support::prometheus::{ask, is_installed};
 use support::storm::connstorm;
 use support::targets;
 
@@ -114,29 +116,9 @@ fn a_database_that_refuses_or_says_nothing_costs_the_run_nothing_but_a_word() {
     assert!(!said.contains("geheim"), "{said}");
 }
 
-/// Ends a process when the test does.
-struct Ended(Child);
-
-impl Drop for Ended {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-/// Answer of Prometheus to a query; empty while it does not answer.
-fn query(query: &str) -> String {
-    let encoded: String = query.bytes().map(|byte| format!("%{byte:02X}")).collect();
-    let Ok(mut client) = TcpStream::connect("127.0.0.1:9090") else { return String::new() };
-    let request = format!("GET /api/v1/query?query={encoded} HTTP/1.0\r\nHost: x\r\n\r\n");
-    let mut text = String::new();
-    let asked = client.write_all(request.as_bytes()).and_then(|()| client.read_to_string(&mut text));
-    asked.map_or(String::new(), |_| text)
-}
-
 #[test]
 fn a_real_prometheus_takes_every_figure() {
-    if Command::new("prometheus").arg("--version").output().is_err() {
+    if !is_installed("prometheus") {
         return;
     }
     Namespace::of("a_real_prometheus_takes_every_figure").run(|| {
@@ -153,7 +135,7 @@ fn a_real_prometheus_takes_every_figure() {
             .spawn();
         let _prometheus = Ended(prometheus.unwrap());
         let until = Instant::now() + Duration::from_secs(60);
-        while !query("1").contains("success") {
+        while !ask("1").contains("success") {
             assert!(Instant::now() < until, "Prometheus does not come up");
             std::thread::sleep(Duration::from_millis(100));
         }
@@ -161,13 +143,13 @@ fn a_real_prometheus_takes_every_figure() {
         let output = run(&["--push-prometheus", url, "--push-label", "branch=main"]);
         assert!(output.status.success(), "{output:?}");
         assert!(!String::from_utf8_lossy(&output.stderr).contains("did not take"), "{output:?}");
-        let started = query("connstorm_started_total{branch=\"main\",job=\"connstorm\"}");
+        let started = ask("connstorm_started_total{branch=\"main\",job=\"connstorm\"}");
         assert!(started.contains("\"150\"]"), "{started}");
-        assert!(query("connstorm_run_info{verdict=\"passed\"}").contains("\"1\"]"));
-        assert!(!query("connstorm_run_info{verdict=\"running\"}").contains("\"metric\""), "it has ended");
-        let windows = query("count_over_time(connstorm_started_total[1h])");
+        assert!(ask("connstorm_run_info{verdict=\"passed\"}").contains("\"1\"]"));
+        assert!(!ask("connstorm_run_info{verdict=\"running\"}").contains("\"metric\""), "it has ended");
+        let windows = ask("count_over_time(connstorm_started_total[1h])");
         assert!(["\"4\"]", "\"5\"]"].iter().any(|count| windows.contains(count)), "{windows}");
         let quantile = "histogram_quantile(0.5, connstorm_latency_seconds_bucket{step=\"connect\"})";
-        assert!(query(quantile).contains("\"metric\""));
+        assert!(ask(quantile).contains("\"metric\""));
     });
 }

@@ -2,11 +2,12 @@
 
 mod support;
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
-use std::process::{Child, Command, Stdio};
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
+use support::Ended;
 use support::namespace::Namespace;
+use support::prometheus::{ask, is_installed};
 use support::storm::connstorm;
 
 /// Connections that grow in number, some that the peer has closed, and a listener.
@@ -21,20 +22,6 @@ for client, accepted in closed: accepted.close()
 print('ready', flush=True)
 while True: held.append(one()); time.sleep(0.05)
 ";
-
-fn is_installed(program: &str) -> bool {
-    Command::new(program).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok()
-}
-
-/// Ends a process when the test does.
-struct Ended(Child);
-
-impl Drop for Ended {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
 
 #[test]
 fn the_alert_rules_are_rules() {
@@ -104,13 +91,7 @@ fn each_query_of_the_dashboard_and_of_the_rules_has_data() {
 }
 
 fn has_data(query: &str) -> bool {
-    let encoded: String = query.bytes().map(|byte| format!("%{byte:02X}")).collect();
-    let Ok(mut client) = TcpStream::connect("127.0.0.1:9090") else { return false };
-    let request = format!("GET /api/v1/query?query={encoded} HTTP/1.0\r\nHost: x\r\n\r\n");
-    let mut text = String::new();
-    if client.write_all(request.as_bytes()).is_err() || client.read_to_string(&mut text).is_err() {
-        return false;
-    }
+    let text = ask(query);
     assert!(!text.contains("\"status\":\"error\""), "{query}: {text}");
     text.contains("\"metric\":")
 }

@@ -216,6 +216,25 @@ impl TuplePorts {
 }
 
 impl ListenerNow {
+    /// A listener to which nothing happens.
+    #[cfg(test)]
+    pub(super) fn idle(address: SocketAddr) -> ListenerNow {
+        ListenerNow {
+            address,
+            waiting: 0,
+            backlog: 128,
+            drops: Some(0),
+            drops_before: Some(0),
+            half_open: Some(0),
+            max_half_open: None,
+            syncookies: Some(1),
+            v6_only: None,
+            device: None,
+            table: None,
+            stopped: None,
+        }
+    }
+
     /// The next connection finds no room (`sk_acceptq_is_full()`: more than the backlog wait).
     pub fn is_full(&self) -> bool {
         self.waiting > self.backlog

@@ -212,20 +212,7 @@ mod tests {
     }
 
     fn listener_now(address: std::net::SocketAddr) -> ListenerNow {
-        ListenerNow {
-            address,
-            waiting: 3,
-            backlog: 128,
-            drops: Some(0),
-            drops_before: Some(0),
-            half_open: Some(0),
-            max_half_open: None,
-            syncookies: Some(1),
-            v6_only: None,
-            device: None,
-            table: None,
-            stopped: None,
-        }
+        ListenerNow { waiting: 3, ..ListenerNow::idle(address) }
     }
 
     #[test]

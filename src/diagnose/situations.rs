@@ -10,7 +10,7 @@ use crate::linux::ruleset::Ruleset;
 use crate::model::{Acknowledged, Cause, Errno, Failure, Lease, Stage};
 use std::net::{IpAddr, SocketAddr};
 
-/// What a situation should come to.
+/// Outcome that a situation should have.
 pub(crate) struct Situation {
     /// The truth.
     pub(crate) truth: &'static str,
@@ -505,20 +505,7 @@ fn look_alikes() -> Vec<Situation> {
     let mut facts = run(LOCAL, 100, vec![failed(timed_out(Stage::Handshake), 30, LOCAL)]);
     facts.target.process_state = Some('T');
     let mut moment = Moment::new(timed_out(Stage::Handshake), lease(None, None, LOCAL), 0, s(1.0));
-    moment.listener = Some(ListenerNow {
-        address: LOCAL,
-        waiting: 0,
-        backlog: 128,
-        drops: Some(0),
-        drops_before: Some(0),
-        half_open: Some(0),
-        max_half_open: None,
-        syncookies: Some(1),
-        v6_only: None,
-        device: None,
-        table: None,
-        stopped: Some(false),
-    });
+    moment.listener = Some(ListenerNow { stopped: Some(false), ..ListenerNow::idle(LOCAL) });
     facts.moments.push(moment);
     add(
         &mut all,

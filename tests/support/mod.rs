@@ -5,11 +5,13 @@
 // Each test binary compiles this module for itself, and uses a part of it.
 #![allow(dead_code)]
 
+pub(crate) mod client_certificate;
 pub(crate) mod conversations;
 pub(crate) mod doctor;
 pub(crate) mod namespace;
 pub(crate) mod nginx;
 pub(crate) mod nobody;
+pub(crate) mod prometheus;
 pub(crate) mod redis;
 pub(crate) mod storm;
 pub(crate) mod targets;
@@ -26,6 +28,16 @@ pub(crate) fn bound_to_us(program: &str) -> Command {
     let mut command = Command::new("setpriv");
     command.args(["--pdeathsig", "KILL", "--", program]);
     command
+}
+
+/// Ends a process when the test does.
+pub(crate) struct Ended(pub(crate) Child);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 /// Message for whoever lacks a program.

@@ -301,7 +301,12 @@ impl Conversation {
     }
 
     fn fits(&self, kind: &matcher::Matcher, message: &[u8], context: &mut Context<'_>) -> bool {
-        let Some(program) = &context.script.program else { return false };
+        self.against(context, |against| kind.fits(message, against)).unwrap_or(false)
+    }
+
+    /// Does something with what the peer's words are held against; `None`: there is no program.
+    fn against<T>(&self, context: &mut Context<'_>, act: impl FnOnce(&mut Against<'_>) -> T) -> Option<T> {
+        let program = context.script.program.as_ref()?;
         let names = self.client.names(program);
         let values = Values {
             fields: Fields { seq: self.client.seq, conn: self.client.number, now_us: 0 },
@@ -309,7 +314,7 @@ impl Conversation {
             alphabet: crate::protocol::Alphabet::Letters,
             place: Place::Message,
         };
-        kind.fits(message, &mut Against { values, sent: &self.sent, scratch: context.scratch })
+        Some(act(&mut Against { values, sent: &self.sent, scratch: context.scratch }))
     }
 
     /// Length of the beginning of a stream in which a message of this kind lies; `None`: there is none as yet.
@@ -319,15 +324,7 @@ impl Conversation {
         stream: &[u8],
         context: &mut Context<'_>,
     ) -> Option<usize> {
-        let program = context.script.program.as_ref()?;
-        let names = self.client.names(program);
-        let values = Values {
-            fields: Fields { seq: self.client.seq, conn: self.client.number, now_us: 0 },
-            named: &names,
-            alphabet: crate::protocol::Alphabet::Letters,
-            place: Place::Message,
-        };
-        kind.end_in(stream, &mut Against { values, sent: &self.sent, scratch: context.scratch })
+        self.against(context, |against| kind.end_in(stream, against)).flatten()
     }
 
     /// Takes values of an answer.
