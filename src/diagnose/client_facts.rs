@@ -1,4 +1,4 @@
-//! What the run itself is told to do. A remedy that is in use already, or that such a run can't have, is none.
+//! Orders of the run itself. A remedy that is in use already, or that such a run can't have, is none.
 
 use crate::model::{Close, PortPolicy};
 use std::time::Duration;

@@ -90,7 +90,7 @@ pub struct Facts {
     pub source_weights: Vec<(IpAddr, u64)>,
     /// The target's own numbers, where it is on this host.
     pub target: TargetFacts,
-    /// What the run itself is told to do.
+    /// Orders of the run itself.
     pub client: ClientFacts,
     /// The number of connections held at which others failed.
     pub plateau: Option<Plateau>,

@@ -199,7 +199,7 @@ fn causes_of_each(facts: &Facts) -> Vec<(SocketAddr, Vec<Claim>)> {
     destinations.into_iter().map(|to| (to, causes(to))).collect()
 }
 
-/// What a late machine did not wait for is not the target's fault.
+/// Time-outs of a machine that was late are not the target's fault.
 fn without_late_ones(facts: &Facts, mut claims: Vec<Claim>) -> Vec<Claim> {
     if let Some(late) = unanswered::generator_late(facts) {
         let blames = |claim: &Claim| claim.side == Side::Target && claim.claimed() > 0;

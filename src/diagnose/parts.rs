@@ -158,7 +158,7 @@ impl Facts {
         }
     }
 
-    /// What holds for a part: numbers that belong to all destinations together are not known of one.
+    /// Facts of a part: numbers that belong to all destinations together are not known of one.
     fn split(&self, failures: Vec<FailureFact>, has: impl Fn(SocketAddr) -> bool) -> Facts {
         let refused = |failures: &[FailureFact]| -> u64 {
             let refused = |failed: &&FailureFact| failed.failure.cause == Cause::Refused;
@@ -262,7 +262,7 @@ impl FailureFact {
     }
 }
 
-/// What looks at the moment of failures tell of the listeners there.
+/// State of the listeners there, by the looks at the moment of failures.
 fn target_of(moments: &[Moment]) -> TargetFacts {
     let listeners =
         moments.iter().filter(|moment| !moment.after_the_end).filter_map(|at| at.listener.as_ref());

@@ -22,7 +22,7 @@ pub(super) struct Gathered {
     populations: Vec<PopulationTotals>,
 }
 
-/// What the workers of one population have handed over.
+/// Counts that the workers of one population have handed over.
 pub(super) struct PopulationTotals {
     name: String,
     /// Numbers of its workers.

@@ -3,7 +3,7 @@
 //! Of a file those columns alone are kept that a placeholder names. A row is the values of its columns one after the
 //! other, each with its length before it: a million rows are one piece of memory and an offset a row.
 //!
-//! Which row is next is the one number that workers share. It is taken once a client, so that rows go out in the order
+//! The number of the next row is all that workers share. It is taken once a client, so that rows go out in the order
 //! of the file, none twice, and none is left while another worker has clients.
 
 use crate::model::Slice;

@@ -1,7 +1,7 @@
 //! Other schemes than the one asked for, to be tried on a connection of their own where a target does not answer as
 //! that one has it: TLS where plain text is refused, plain text where TLS is, a WebSocket where HTTP is.
 //!
-//! What the other scheme is answered with proves what stands on the port, whatever the server is and says; and an advice
+//! The answer to the other scheme proves what stands on the port, whatever the server is and says; and an advice
 //! to use that scheme has been tried before it is given.
 
 use super::handshake::{Handshake, handshake};
@@ -100,7 +100,7 @@ impl OtherScheme {
     }
 }
 
-/// What is said by the other scheme: the same; but nothing that may be secret goes out in plain text where TLS was asked
+/// Words of the other scheme: the same; but nothing that may be secret goes out in plain text where TLS was asked
 /// for.
 fn alike(asked: Kind, kind: Kind, session: &Session) -> Session {
     let request = &session.request;

@@ -63,7 +63,7 @@ pub(super) struct Setup {
     pub population: Population,
     /// Workers of populations before this one, and of all.
     pub among_workers: (u32, u32),
-    /// What is told and kept beside counts.
+    /// Notes that are told and kept beside counts.
     pub reporting: Reporting,
 }
 

@@ -1,4 +1,4 @@
-//! What is heard and said over a connection that is traced, as it happens.
+//! Words heard and said over a connection that is traced, as it happens.
 
 use crate::model::{Outcome, Stamp};
 use std::net::SocketAddr;
@@ -10,11 +10,11 @@ pub struct TraceEvent {
     pub ordinal: u64,
     /// When.
     pub at: Stamp,
-    /// What happened.
+    /// The event.
     pub what: Traced,
 }
 
-/// What happened to a traced connection.
+/// An event of a traced connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Traced {
     /// The attempt was started.

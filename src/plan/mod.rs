@@ -89,7 +89,7 @@ pub fn load_file(
     load_file_with(path, text, &Surroundings { environment, files }, overrides)
 }
 
-/// What a scenario may refer to, handed in by whoever reads it.
+/// Things that a scenario may refer to, handed in by whoever reads it.
 #[derive(Clone, Copy)]
 pub struct Surroundings<'a> {
     /// Variables that `${NAME}` stands for.

@@ -273,7 +273,7 @@ pub fn in_flag(flag: &str, given: &str) -> Vec<String> {
     in_order(texts)
 }
 
-/// What stands around the words in braces: such a word is a placeholder, or is told to be none.
+/// Text around the words in braces: such a word is a placeholder, or is told to be none.
 fn literals(text: &str) -> impl Iterator<Item = String> {
     Template::literals(text).into_iter().map(str::to_owned)
 }

@@ -1,4 +1,4 @@
-//! What a scenario would say, for a person at a terminal.
+//! Words that a scenario would say, for a person at a terminal.
 
 use crate::model::format::{seconds, thousands};
 use crate::report::shown::{clean, clean_lines};
@@ -56,7 +56,7 @@ fn of_step(out: &mut String, step: &RehearsedStep) {
     }
 }
 
-/// What is waited for, and taken, in a line.
+/// Answer that is waited for, and what is taken of it, in a line.
 fn waits(step: &RehearsedStep) -> Option<String> {
     let waited = step.waits_for.as_ref()?;
     let is_reaction = step.within_s.is_none();

@@ -36,7 +36,7 @@ pub struct Trace {
     open: HashMap<u64, Talk>,
 }
 
-/// How far a connection has come.
+/// Progress of a connection.
 #[derive(Debug, Default)]
 struct Talk {
     sent: Side,

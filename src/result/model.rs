@@ -78,7 +78,7 @@ pub struct RunResult {
     /// none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub steps: Vec<StepCount>,
-    /// What each population did, where there are several; empty where there is one alone.
+    /// Part of each population, where there are several; empty where there is one alone.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub populations: Vec<PopulationResult>,
     /// Failures by kind, in the order of their first appearance.

@@ -1,4 +1,4 @@
-//! What one population of several did, as a part of a result.
+//! Part of a result that one population of several did.
 
 use crate::model::{Closes, Codes, Latency, PopulationRun, SkipReason, StepTally, Tally, Traffic};
 use crate::plan::steps::{self, Step};
@@ -8,7 +8,7 @@ use crate::result::model::{Counts, FailureKind, LatencySummary, RunResult, StepC
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// What the clients of one population did. The fields are those of the whole result.
+/// Part of the clients of one population. The fields are those of the whole result.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct PopulationResult {
     /// Name.

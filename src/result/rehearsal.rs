@@ -1,4 +1,4 @@
-//! What the first clients of a scenario would say, step by step: the outcome of a check, in which nothing is opened.
+//! Words that the first clients of a scenario would say, step by step: the outcome of a check, in which nothing is opened.
 
 use serde::{Deserialize, Serialize};
 
@@ -60,10 +60,10 @@ pub struct RehearsedStep {
     /// True if it goes out as binary.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub binary: bool,
-    /// What else it does, in words.
+    /// Its other effects, in words.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub does: Option<String>,
-    /// What it waits for, in words.
+    /// Answer that it waits for, in words.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub waits_for: Option<String>,
     /// Longest wait, in seconds.

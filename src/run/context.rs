@@ -13,8 +13,8 @@ use std::time::Duration;
 
 /// The context of a plan against these destinations.
 ///
-/// What is bound or listened on is not in the supply: the connections of its tuples are seen in every window, and that
-/// is not.
+/// The supply has to be less what is bound or listened on: the connections of its tuples are seen in every window, and
+/// that is not.
 pub(crate) fn context(
     plan: &Plan,
     destinations: &[SocketAddr],
@@ -49,7 +49,7 @@ pub(crate) fn foreign_sources(plan: &Plan) -> Vec<IpAddr> {
     addresses.filter(|address| !is_local(*address).unwrap_or(true)).collect()
 }
 
-/// What the plan tells the run to do, as far as a remedy may ask for the same.
+/// Orders of the plan to the run, as far as a remedy may ask for the same.
 pub(crate) fn client(plan: &Plan) -> ClientFacts {
     let (tls, request) = (&plan.session.tls, &plan.session.request);
     let has_header = |name: &str| request.headers.iter().any(|header| header.name.eq_ignore_ascii_case(name));

@@ -138,7 +138,7 @@ struct Database {
     address: Address,
 }
 
-/// What has become of the requests.
+/// Fate of the requests.
 #[derive(Debug, Default)]
 struct Outcome {
     given_up: u64,
@@ -263,9 +263,9 @@ struct Sending {
 /// Answer of a database.
 enum Answer {
     Taken,
-    /// It is worth another attempt.
+    /// Worth another attempt.
     Later(String),
-    /// It never will be.
+    /// Not taken, and never to be.
     Refused(String),
 }
 

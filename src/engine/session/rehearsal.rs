@@ -1,4 +1,4 @@
-//! What the first clients of each population would say, made by what says it in a run, without a connection.
+//! Words that the first clients of each population would say, made by what says it in a run, without a connection.
 
 use super::request::{Filling, write_upgrade};
 use super::steps::{self, Client, Common, Rehearsing};
@@ -143,7 +143,7 @@ fn messages(script: &Script, number: u64, with: &mut Rehearsing<'_>) -> Vec<Rehe
     done
 }
 
-/// How often something is said, and at what pace; `None`: once.
+/// Number of times that something is said, and its pace; `None`: once.
 fn rounds(script: &Script, times: u64, what: &str) -> Option<String> {
     let messages = &script.messages;
     let pace = match messages.every {

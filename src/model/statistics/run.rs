@@ -62,7 +62,7 @@ pub struct Run {
     pub worker_errors: Vec<String>,
 }
 
-/// What one population of several did.
+/// Part of a run that one population of several did.
 #[derive(Debug, Clone)]
 pub struct PopulationRun {
     /// Its name.

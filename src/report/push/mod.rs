@@ -15,7 +15,7 @@ use std::time::{Duration, UNIX_EPOCH};
 /// Prefix of every name.
 const PREFIX: &str = "connstorm";
 
-/// How a database is written to.
+/// Protocol by which a database is written to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Protocol {
     /// Prometheus remote write 1.0: protobuf, packed with Snappy.
@@ -49,12 +49,12 @@ pub struct Requests {
     last_ms: u64,
 }
 
-/// Whether the run goes on.
+/// State of the run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Progress {
-    /// It does, and nobody knows yet what it is worth.
+    /// Going on: nobody knows yet what it is worth.
     Running,
-    /// It has ended.
+    /// Over.
     Ended,
 }
 

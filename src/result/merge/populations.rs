@@ -7,7 +7,7 @@ use crate::result::timeline::{Timeline, Track};
 use std::collections::BTreeMap;
 
 impl Whole<'_> {
-    /// What each population did in all parts.
+    /// Each population in all parts together.
     pub(super) fn populations(&self) -> Result<Vec<PopulationResult>, MergeError> {
         let names = self.parts[0].result.populations.iter().map(|population| population.name.as_str());
         names.map(|name| self.population(name)).collect()

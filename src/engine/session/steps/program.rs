@@ -31,7 +31,7 @@ pub(in crate::engine) struct Program {
     tables: Vec<bool>,
 }
 
-/// What the programs of all populations have in common.
+/// Common ground of the programs of all populations.
 #[derive(Debug, Clone, Default)]
 pub(in crate::engine) struct Common {
     /// Rows that clients take.

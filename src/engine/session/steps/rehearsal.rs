@@ -12,7 +12,7 @@ use rand::RngCore;
 use std::io::Write;
 use std::net::SocketAddr;
 
-/// What a client's words are made of.
+/// Material of a client's words.
 pub(in crate::engine::session) struct Rehearsing<'r> {
     /// The client.
     pub(in crate::engine::session) client: Client,
@@ -26,7 +26,7 @@ pub(in crate::engine::session) struct Rehearsing<'r> {
     pub(in crate::engine::session) random: &'r mut dyn RngCore,
 }
 
-/// How far the connection has come.
+/// Progress of the connection.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Line {
     None,
